@@ -1,0 +1,43 @@
+# What people do here. `make help` lists it.
+# Everything goes through uv: the one on PATH, or else one that is installed into .tools/ first.
+
+PYTHON ?= python3
+UV := $(shell command -v uv || echo .tools/bin/uv)
+TOOLS := $(filter .tools/bin/uv,$(UV))
+
+.PHONY: help demo test nightly lint types format build clean
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(TOOLS)  ## Run the whole pipeline on this machine, on a workbook made for it
+	@$(UV) run --no-dev retailpipe demo
+
+test: $(TOOLS)  ## Run the tests
+	$(UV) run pytest -n 2
+
+nightly: $(TOOLS)  ## Run the tests that are too slow for every change
+	$(UV) run pytest -m nightly
+
+lint: $(TOOLS)  ## Check the style
+	$(UV) run ruff check
+	$(UV) run ruff format --check
+
+types: $(TOOLS)  ## Check the types
+	$(UV) run pyright
+
+format: $(TOOLS)  ## Put the code into its style
+	$(UV) run ruff check --fix
+	$(UV) run ruff format
+
+build: $(TOOLS)  ## Make the wheel and the source distribution in dist/
+	$(UV) build
+
+clean:  ## Remove what the targets made
+	rm -rf .venv .tools dist .pytest_cache .ruff_cache
+
+.tools/bin/uv:
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11 ..." if sys.version_info < (3, 11) else 0)'
+	@echo "installing uv into .tools/"
+	@$(PYTHON) -m venv .tools
+	@.tools/bin/python -m pip --quiet --disable-pip-version-check install uv

@@ -1,0 +1,7 @@
+select
+    load_id,
+    source,
+    content_hash
+
+from {{ source('bronze', 'loads') }}
+where status = 'loaded'

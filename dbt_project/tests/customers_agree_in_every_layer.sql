@@ -1,0 +1,36 @@
+-- Customers with a number are the same people, with the same money, in bronze's cleaned rows and in gold.
+
+with transactions as (
+
+    select
+        count(distinct customer_id) as customers,
+        coalesce(sum(revenue), 0) as net_revenue
+
+    from {{ ref('stg_transactions') }}
+    where
+        customer_id is not null
+        and quantity <> 0
+
+),
+
+lifetimes as (
+
+    select
+        count(*) as customers,
+        coalesce(sum(net_revenue), 0) as net_revenue
+
+    from {{ ref('customer_lifetime_value') }}
+
+)
+
+select
+    transactions.customers as transactions_customers,
+    lifetimes.customers as lifetimes_customers,
+    transactions.net_revenue as transactions_net_revenue,
+    lifetimes.net_revenue as lifetimes_net_revenue
+
+from transactions
+cross join lifetimes
+where
+    transactions.customers <> lifetimes.customers
+    or transactions.net_revenue <> lifetimes.net_revenue

@@ -1,0 +1,1 @@
+"""Schema bronze: its tables, its ledger, and the loader that fills them."""

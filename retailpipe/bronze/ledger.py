@@ -1,0 +1,153 @@
+"""The ledger, bronze.loads: which content of which source is loaded.
+
+A load's row is committed together with its rows, or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from retailpipe.bronze.schema import LOCK_CLASS_SCHEMA
+from retailpipe.warehouse import fetch_one
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from adbc_driver_postgresql.dbapi import Cursor
+
+    from retailpipe.bronze.judge import Judge
+    from retailpipe.contract import Contract
+    from retailpipe.progress import Progress
+
+_LOCK_CLASS_BRONZE = LOCK_CLASS_SCHEMA + 1
+_LOCK_CLASS_SOURCE = LOCK_CLASS_SCHEMA + 2
+_LOCK_CLASS_CONTENT = LOCK_CLASS_SCHEMA + 3
+
+LOCK_FOR_BUILD = f"select pg_advisory_lock({_LOCK_CLASS_BRONZE}, hashtext(''))"
+"""Held by the session of a build, so that bronze stands still under it: loads hold the same lock shared."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The current load of a source, as the ledger has it."""
+
+    load_id: int
+    source: str
+    content_hash: str
+    contract_hash: str
+    table_name: str
+    sheet: str
+    rows_read: int
+    rows_loaded: int
+    rows_rejected: int
+    first_date: datetime | None
+    last_date: datetime | None
+
+
+_ENTRY_COLUMNS = ", ".join(Entry.__dataclass_fields__)
+
+
+def lock(cursor: Cursor, source: str, content_hash: str, progress: Progress) -> None:
+    """Waits until no build, no other load of this source and none of this content is under way.
+
+    The locks are released with the transaction.
+    """
+    for kind, lock_class, name in (
+        ("_shared", _LOCK_CLASS_BRONZE, ""),
+        ("", _LOCK_CLASS_SOURCE, source),
+        ("", _LOCK_CLASS_CONTENT, content_hash),
+    ):
+        arguments = f"{kind}({lock_class}, hashtext($1))"
+        if fetch_one(cursor, f"select pg_try_advisory_xact_lock{arguments}", (name,)) != (True,):
+            progress.step("waiting for another load or build")
+            fetch_one(cursor, f"select pg_advisory_xact_lock{arguments}", (name,))
+
+
+def current_load(cursor: Cursor, source: str) -> Entry | None:
+    """The load of a source whose rows are in bronze."""
+    row = fetch_one(
+        cursor, f"select {_ENTRY_COLUMNS} from bronze.loads where source = $1 and status = 'loaded'", (source,)
+    )
+    return Entry(*row) if row else None
+
+
+def current_loads(cursor: Cursor) -> dict[str, Entry]:
+    """The current load of every source."""
+    cursor.execute(f"select {_ENTRY_COLUMNS} from bronze.loads where status = 'loaded'")
+    return {entry.source: entry for entry in (Entry(*row) for row in cursor.fetchall())}
+
+
+def other_source_of(cursor: Cursor, content_hash: str, source: str) -> str | None:
+    """Another source with the same content whose rows are in bronze."""
+    row = fetch_one(
+        cursor,
+        "select source from bronze.loads where content_hash = $1 and source <> $2 and status = 'loaded' limit 1",
+        (content_hash, source),
+    )
+    return row[0] if row else None
+
+
+def open_load(cursor: Cursor, source: str, content_hash: str, contract: Contract, sheet: str) -> int:
+    """Writes the row of a load that begins, and gives its load_id. Until the commit nobody else sees it."""
+    row = fetch_one(
+        cursor,
+        """
+        insert into bronze.loads (
+            source, content_hash, contract, contract_hash, table_name, sheet,
+            rows_read, rows_loaded, rows_rejected, started_at, finished_at, status
+        )
+        values ($1, $2, $3, $4, $5, $6, 0, 0, 0, clock_timestamp(), clock_timestamp(), 'replaced')
+        returning load_id
+        """,
+        (source, content_hash, contract.name, contract.fingerprint, contract.table, sheet),
+    )
+    assert row is not None  # noqa: S101 - an insert that returns always gives a row
+    return int(row[0])
+
+
+def replace_load(cursor: Cursor, old: Entry, new_load_id: int) -> None:
+    """Takes the rows of an old load out of bronze and its quarantine; its row in the ledger stays, as replaced."""
+    cursor.execute(f"delete from bronze.{old.table_name} where load_id = {old.load_id}")
+    cursor.execute(f"delete from bronze.rejected_rows where load_id = {old.load_id}")
+    cursor.execute(
+        f"update bronze.loads set status = 'replaced', replaced_by = {new_load_id} where load_id = {old.load_id}"
+    )
+
+
+def close_load(cursor: Cursor, load_id: int, judge: Judge) -> None:
+    """Completes the row of a load with its counts, and writes its quarantine."""
+    # As one JSON document, so that the number of rejects costs no round trips.
+    cursor.execute(
+        """
+        insert into bronze.rejected_rows
+        select $1::bigint, sheet, source_row, cell, column_name, raw_value, code, message, hint, raw_row
+        from jsonb_to_recordset($2::jsonb) as reject (
+            sheet text, source_row integer, cell text, column_name text, raw_value text,
+            code text, message text, hint text, raw_row jsonb
+        )
+        """,
+        (load_id, json.dumps([_storable(reject.as_dict()) for reject in judge.rejects])),
+    )
+    cursor.execute(
+        """
+        update bronze.loads set
+            rows_read = $2, rows_loaded = $3, rows_rejected = $4,
+            first_date = nullif($5, '')::timestamp, last_date = nullif($6, '')::timestamp,
+            finished_at = clock_timestamp(), status = 'loaded'
+        where load_id = $1
+        """,
+        (load_id, judge.rows_read, judge.rows_accepted, len(judge.rejects), _iso(judge.first_date), _iso(judge.last_date)),
+    )
+
+
+def _iso(moment: datetime | None) -> str:
+    return moment.isoformat() if moment else ""
+
+
+def _storable(value: Any) -> Any:
+    """Text that PostgreSQL can store: a NUL, for which a row may have been rejected, shows as the symbol for it."""
+    if isinstance(value, dict):
+        return {_storable(key): _storable(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
+    return value.replace("\0", "\u2400") if isinstance(value, str) else value

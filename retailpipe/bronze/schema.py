@@ -1,0 +1,168 @@
+"""Schema bronze: the ledger, the quarantine, and a table of rows for each contract.
+
+The number of the last migration stands in bronze.migrations. A schema with a higher number was made by a newer
+retailpipe; one without the table was made by somebody else. Both are refused.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from retailpipe.contract import Contract
+from retailpipe.errors import SchemaError
+from retailpipe.warehouse import Warehouse, fetch_one
+
+if TYPE_CHECKING:
+    from adbc_driver_postgresql.dbapi import Connection, Cursor
+
+LOCK_CLASS_SCHEMA = 0x7265_0001
+"""First key of PostgreSQL's two-key advisory locks; each purpose of ours has its own (see also ledger.py)."""
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """
+        create table bronze.loads (
+            load_id bigint generated always as identity primary key,
+            source text not null,
+            content_hash text not null,
+            contract text not null,
+            contract_hash text not null,
+            table_name text not null,
+            sheet text not null,
+            rows_read integer not null,
+            rows_loaded integer not null,
+            rows_rejected integer not null,
+            first_date timestamp,
+            last_date timestamp,
+            started_at timestamptz not null,
+            finished_at timestamptz not null,
+            status text not null,
+            replaced_by bigint references bronze.loads,
+            constraint known_status check (status in ('loaded', 'replaced')),
+            constraint every_row_accounted_for check (rows_read = rows_loaded + rows_rejected)
+        )
+        """,
+        "create unique index one_current_load_per_source on bronze.loads (source) where status = 'loaded'",
+        "comment on table bronze.loads is 'The ledger: every load that was ever committed'",
+        """
+        create table bronze.rejected_rows (
+            load_id bigint not null references bronze.loads,
+            sheet text not null,
+            source_row integer not null,
+            cell text not null,
+            column_name text not null,
+            raw_value text not null,
+            code text not null,
+            message text not null,
+            hint text not null,
+            raw_row jsonb not null,
+            primary key (load_id, source_row)
+        )
+        """,
+        "comment on table bronze.rejected_rows is 'The quarantine: rows of current loads that break the contract'",
+    ),
+)
+
+
+def init(warehouse: Warehouse, contract: Contract) -> int:
+    """Makes or migrates schema bronze, and the table of a contract. Gives the schema's number; safe to repeat.
+
+    Raises SchemaError if the schema is newer than this library, not ours, or has another shape for that table.
+    """
+    with warehouse.connect() as connection:
+        ensure_schema(connection, contract)
+        connection.commit()
+    return len(MIGRATIONS)
+
+
+def ensure_schema(connection: Connection, contract: Contract) -> None:
+    """The work of `init`, in the transaction of a connection; nothing but a look where all is there already."""
+    with connection.cursor() as cursor:
+        if _version(cursor) == len(MIGRATIONS) and _has_table(cursor, contract):
+            return
+        cursor.execute(f"select pg_advisory_xact_lock({LOCK_CLASS_SCHEMA}, 0)")
+        cursor.fetchall()
+        _migrate(cursor, _version(cursor))
+        if not _has_table(cursor, contract):
+            _create_table(cursor, contract)
+
+
+def check_schema(cursor: Cursor) -> bool:
+    """Whether schema bronze is there. Raises SchemaError if it is newer than this library, or not ours."""
+    return _version(cursor) is not None
+
+
+def _version(cursor: Cursor) -> int | None:
+    """The schema's number, 0 for an empty schema, None where there is none."""
+    row = fetch_one(
+        cursor,
+        """
+        select
+            to_regnamespace('bronze') is not null,
+            to_regclass('bronze.migrations') is not null,
+            exists (select from pg_class where relnamespace = to_regnamespace('bronze') and relkind in ('r', 'v', 'm'))
+        """,
+    )
+    exists, ours, has_tables = row or (False, False, False)
+    if not exists:
+        return None
+    if not ours:
+        if has_tables:
+            raise SchemaError(
+                "schema bronze holds tables that retailpipe did not make",
+                hint="Use another database, or rename that schema: alter schema bronze rename to ...",
+            )
+        return 0
+    version = (fetch_one(cursor, "select coalesce(max(version), 0) from bronze.migrations") or (0,))[0]
+    if version > len(MIGRATIONS):
+        raise SchemaError(
+            f"schema bronze has number {version}, this retailpipe knows up to {len(MIGRATIONS)}",
+            hint="A newer retailpipe made it: install that version, or use another database.",
+        )
+    return version
+
+
+def _migrate(cursor: Cursor, version: int | None) -> None:
+    if version is None:
+        cursor.execute("create schema bronze")
+    if not version:
+        cursor.execute(
+            "create table bronze.migrations (version integer primary key, applied_at timestamptz not null default now())"
+        )
+    for number, statements in enumerate(MIGRATIONS[version or 0 :], start=(version or 0) + 1):
+        for statement in statements:
+            cursor.execute(statement)
+        cursor.execute(f"insert into bronze.migrations (version) values ({number})")
+
+
+def _has_table(cursor: Cursor, contract: Contract) -> bool:
+    """Whether the contract's table is there. Raises SchemaError if it has another shape."""
+    cursor.execute(
+        """
+        select attname, format_type(atttypid, atttypmod) from pg_attribute
+        where attrelid = to_regclass($1) and attnum > 0 and not attisdropped
+        """,
+        (f"bronze.{contract.table}",),
+    )
+    found = {name: kind.removesuffix(" without time zone") for name, kind in cursor.fetchall()}
+    wanted = _table_columns(contract)
+    if found and found != wanted:
+        different = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+        raise SchemaError(
+            f"table bronze.{contract.table} differs from contract {contract.name!r} in {', '.join(different)}",
+            hint="Give the contract another table, or drop that one if its rows are not needed.",
+        )
+    return bool(found)
+
+
+def _create_table(cursor: Cursor, contract: Contract) -> None:
+    nullable = {column.name for column in contract.columns if not column.required}
+    columns = ", ".join(
+        f'"{name}" {kind}{"" if name in nullable else " not null"}' for name, kind in _table_columns(contract).items()
+    )
+    cursor.execute(f"create table bronze.{contract.table} ({columns})")
+
+
+def _table_columns(contract: Contract) -> dict[str, str]:
+    columns = {column.name: column.postgresql_type for column in contract.columns}
+    return columns | {"load_id": "bigint", "source_row": "integer"}

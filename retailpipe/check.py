@@ -1,0 +1,99 @@
+"""The end-to-end check: is every part there, and is each abreast of the one before it?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from retailpipe import pipeline
+from retailpipe.bronze import ledger, schema
+from retailpipe.environment import Environment
+from retailpipe.errors import RetailpipeError
+from retailpipe.reports import CheckPoint, CheckReport
+from retailpipe.verify import verify
+
+
+class _Failed(Exception):  # noqa: N818 - tells one function of this module what another found
+    def __init__(self, detail: str, hint: str) -> None:
+        super().__init__(detail)
+        self.hint = hint
+
+
+def check(environment: Environment) -> CheckReport:
+    """Tries each point, whatever fails before it; a failed one carries the next command to try. Raises nothing."""
+    points = tuple(_try(name, attempt, environment) for name, attempt in _POINTS)
+    return CheckReport(all(point.ok for point in points), points)
+
+
+def _try(name: str, attempt: Callable[[Environment], str], environment: Environment) -> CheckPoint:
+    try:
+        return CheckPoint(name, ok=True, detail=attempt(environment))
+    except _Failed as failed:
+        return CheckPoint(name, ok=False, detail=str(failed), hint=failed.hint)
+    except RetailpipeError as error:
+        return CheckPoint(name, ok=False, detail=str(error), hint=error.hint)
+
+
+def _store(environment: Environment) -> str:
+    workbooks = environment.store.workbooks()
+    if not workbooks:
+        raise _Failed(f"no workbook in {environment.store.address}", "Put one there: `retailpipe upload FILE`.")
+    return f"{len(workbooks)} workbooks in {environment.store.address}"
+
+
+def _database(environment: Environment) -> str:
+    if environment.server is None:
+        return "a server of your own"
+    environment.server.start()
+    return f"the embedded PostgreSQL runs, its log is {environment.server.log}"
+
+
+def _connection(environment: Environment) -> str:
+    row = environment.warehouse.query("select current_setting('server_version') as v, current_user::text as u").to_pylist()
+    return f"PostgreSQL {row[0]['v']}, as {row[0]['u']}"
+
+
+def _schemas(environment: Environment) -> str:
+    with environment.warehouse.connect(read_only=True) as connection, connection.cursor() as cursor:
+        if not schema.check_schema(cursor):
+            raise _Failed("there is no schema bronze", "Make it with `retailpipe init`.")
+        cursor.execute("select to_regnamespace('public_silver') is not null and to_regnamespace('public_gold') is not null")
+        if cursor.fetchone() != (True,):
+            raise _Failed("there are no schemas silver and gold", "Build them with `retailpipe transform`.")
+    return f"bronze (number {len(schema.MIGRATIONS)}), public_silver and public_gold"
+
+
+def _ingestion(environment: Environment) -> str:
+    waits = pipeline.waiting(environment)
+    if waits:
+        raise _Failed(f"{len(waits)} workbooks wait: {', '.join(waits[:3])}", "Load them with `retailpipe ingest`.")
+    return "every workbook of the store is loaded"
+
+
+def _transformation(environment: Environment) -> str:
+    with environment.warehouse.connect(read_only=True) as connection, connection.cursor() as cursor:
+        loaded = {entry.load_id for entry in ledger.current_loads(cursor).values()}
+        cursor.execute("select load_id from public_silver.built_loads")
+        built = {load_id for (load_id,) in cursor.fetchall()}
+    if loaded != built:
+        behind = ", ".join(str(load_id) for load_id in sorted(loaded ^ built)[:5])
+        raise _Failed(f"silver and gold were built before the ledger changed (loads {behind})", "`retailpipe transform`.")
+    return f"silver and gold hold all {len(loaded)} loads"
+
+
+def _verification(environment: Environment) -> str:
+    report = verify(environment)
+    broken = [invariant for invariant in report.invariants if not invariant.ok]
+    if broken:
+        raise _Failed(f"{len(broken)} invariants do not hold: {broken[0].name}", "See them all: `retailpipe verify`.")
+    return f"all {len(report.invariants)} invariants hold"
+
+
+_POINTS: tuple[tuple[str, Callable[[Environment], str]], ...] = (
+    ("store", _store),
+    ("database", _database),
+    ("connection", _connection),
+    ("schemas", _schemas),
+    ("ingestion complete", _ingestion),
+    ("transformation fresh", _transformation),
+    ("layers agree", _verification),
+)

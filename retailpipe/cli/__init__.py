@@ -1,0 +1,32 @@
+"""The command line: each command parses, calls the function of the same name, and prints what it reports."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+
+def main() -> None:
+    """The program `retailpipe`. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    from retailpipe.cli.app import app
+    from retailpipe.cli.invocation import as_typed
+    from retailpipe.errors import RetailpipeError
+
+    try:
+        app(prog_name="retailpipe")
+    except RetailpipeError as error:
+        hint = as_typed(error.hint)
+        print(f"error: {error}", file=sys.stderr)
+        if hint:
+            print(f"hint: {hint}", file=sys.stderr)
+        if "--json" in sys.argv:
+            told = {"type": type(error).__name__, "message": str(error), "hint": hint}
+            print(json.dumps({"ok": False, "error": told}, ensure_ascii=False))
+        sys.exit(error.exit_code)
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except SystemExit as exit_:
+        if exit_.code == 130:
+            print("interrupted: what was under way is undone", file=sys.stderr)
+        raise

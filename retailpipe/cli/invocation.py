@@ -1,0 +1,34 @@
+"""How this program was called, so that the commands it proposes can be typed as they stand."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+_environment: list[str] = []
+
+
+def remember_environment(arguments: list[str]) -> None:
+    """Keeps the options that choose the environment of this call."""
+    _environment[:] = arguments
+
+
+def program() -> str:
+    """The program as the caller can type it: by its path where it lies below the folder he is in, else by its name."""
+    called = Path(sys.argv[0])
+    try:
+        return shlex.quote(str(called.absolute().relative_to(Path.cwd())))
+    except ValueError:
+        return "retailpipe"
+
+
+def command(arguments: str) -> str:
+    """A command of this program on the environment of this call."""
+    return " ".join([program(), arguments, *map(shlex.quote, _environment)])
+
+
+def as_typed(hint: str) -> str:
+    """A hint whose commands between backquotes begin with this program and name this environment."""
+    return re.sub(r"`retailpipe ([^`]*)`", lambda found: f"`{command(found[1])}`", hint)

@@ -1,0 +1,160 @@
+"""What commands print: reports for people, or one JSON document."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from retailpipe.cli.invocation import as_typed
+from retailpipe.reports import (
+    BuildReport,
+    CheckReport,
+    LoadReport,
+    RunReport,
+    StatusReport,
+    VerifyReport,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_REJECTS_SHOWN = 3
+
+
+def print_json(document: object) -> None:
+    """One JSON document. A number which readers of JSON would round is a text."""
+    typer.echo(json.dumps(document, ensure_ascii=False, indent=2, default=_json_value))
+
+
+def print_loads(reports: Sequence[LoadReport]) -> None:
+    if not reports:
+        typer.echo("nothing waits: every workbook of the store is loaded")
+    for report in reports:
+        typer.echo(str(report))
+        if report.ignored_columns:
+            typer.echo(f"  left out, since the contract does not name them: {', '.join(report.ignored_columns)}")
+        for reject in report.rejects[:_REJECTS_SHOWN]:
+            typer.echo(f"  rejected {reject.cell}: {reject.message}")
+        if report.load_id is not None and report.rows_rejected > _REJECTS_SHOWN and report.status != "unchanged":
+            typer.echo(as_typed("  all of them: `retailpipe rejects`"))
+
+
+def print_build(report: BuildReport) -> None:
+    typer.echo(str(report))
+    for failure in report.failures:
+        typer.echo(f"  {failure.status}: {failure.kind} {failure.name}: {failure.message}")
+        if failure.rows:
+            typer.echo(indented(table_text(list(failure.rows[0]), [list(row.values()) for row in failure.rows])))
+
+
+def print_verification(report: VerifyReport) -> None:
+    typer.echo(table_text(["table", "rows"], list(report.tables.items())))
+    typer.echo("")
+    rows = [["ok" if i.ok else "BROKEN", i.name, i.expected, i.actual] for i in report.invariants]
+    typer.echo(table_text(["", "invariant", "expected", "actual"], rows))
+
+
+def print_check(report: CheckReport) -> None:
+    for point in report.points:
+        typer.echo(f"{'ok' if point.ok else 'FAILED':<7} {point.name}: {point.detail}")
+        if point.hint and not point.ok:
+            typer.echo(f"        {as_typed(point.hint)}")
+
+
+def print_run(report: RunReport) -> None:
+    print_loads(report.loads)
+    print_build(report.build)
+    if report.verification is None:
+        return
+    broken = [invariant for invariant in report.verification.invariants if not invariant.ok]
+    if broken:
+        print_verification(report.verification)
+    else:
+        counted = ", ".join(
+            f"{name.partition('.')[2]} {rows:,}" for name, rows in report.verification.tables.items() if "public" in name
+        )
+        typer.echo(f"verified: all {len(report.verification.invariants)} invariants hold ({counted})")
+
+
+def print_status(report: StatusReport) -> None:
+    typer.echo(f"store: {report.store}")
+    if report.loads:
+        columns = ["load_id", "status", "source", "rows_loaded", "rows_rejected", "first_date", "last_date", "finished_at"]
+        typer.echo(table_text(columns, [[load[column] for column in columns] for load in report.loads]))
+    else:
+        typer.echo("nothing is loaded yet")
+    if report.waiting:
+        typer.echo(f"waiting: {', '.join(report.waiting)}")
+        typer.echo(as_typed("load with `retailpipe ingest`"))
+    else:
+        typer.echo("nothing waits")
+
+
+def print_table(table: pa.Table, form: str) -> None:
+    """The rows of a query as an aligned table, CSV or JSON."""
+    rows = table.to_pylist()
+    if form == "json":
+        print_json(rows)
+    elif form == "csv":
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator="\n")
+        writer.writerow(table.column_names)
+        writer.writerows([_csv_value(row[name]) for name in table.column_names] for row in rows)
+        typer.echo(buffer.getvalue(), nl=False)
+    else:
+        typer.echo(table_text(table.column_names, [[row[name] for name in table.column_names] for row in rows]))
+        typer.echo(f"({len(rows):,} {'row' if len(rows) == 1 else 'rows'})")
+
+
+def table_text(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Rows under their column names, numbers to the right."""
+    cells = [[_shown(value) for value in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
+    right = [all(isinstance(row[i], int | float | Decimal | None) for row in rows) for i in range(len(columns))]
+
+    def line(values: Sequence[str]) -> str:
+        aligned = [v.rjust(w) if r else v.ljust(w) for v, w, r in zip(values, widths, right, strict=True)]
+        return "  ".join(aligned).rstrip()
+
+    return "\n".join([line(columns), line(["-" * width for width in widths]), *map(line, cells)])
+
+
+def indented(text: str) -> str:
+    return "\n".join(f"    {line}" for line in text.splitlines())
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ", timespec="seconds").removesuffix("+00:00")
+    return " ".join(str(value).splitlines())
+
+
+def _csv_value(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ")
+    return json.dumps(value, default=_json_value) if isinstance(value, list | Mapping) else value
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        if value == value.to_integral_value():
+            return int(value)
+        return float(value) if Decimal(repr(float(value))) == value else format(value, "f")
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    return str(value)

@@ -1,0 +1,101 @@
+"""Progress on the standard error: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from retailpipe.progress import Progress
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
+
+_SECONDS_BETWEEN_LINES = 2.0
+
+
+@contextmanager
+def progress_shown() -> Iterator[Progress]:
+    """Shows the progress of what is done within."""
+    progress = _Bars() if sys.stderr.isatty() else _Lines()
+    try:
+        yield progress
+    finally:
+        progress.end()
+
+
+class _Lines:
+    def __init__(self) -> None:
+        self._name = ""
+        self._unit = ""
+        self._total: int | None = None
+        self._done = 0
+        self._told = 0.0
+
+    def step(self, name: str, *, unit: str = "", total: int | None = None) -> None:
+        self._name, self._unit, self._total, self._done = name, unit, total, 0
+        self._tell(name)
+
+    def advance(self, amount: int = 1) -> None:
+        self._done += amount
+        if time.monotonic() - self._told >= _SECONDS_BETWEEN_LINES:
+            of_total = f" of {self._total:,}" if self._total else ""
+            self._tell(f"{self._name}: {self._done:,}{of_total} {self._unit}")
+
+    def end(self) -> None:
+        pass
+
+    def _tell(self, line: str) -> None:
+        self._told = time.monotonic()
+        print(line, file=sys.stderr, flush=True)
+
+
+class _Bars:
+    def __init__(self) -> None:
+        self._bars: RichProgress | None = None
+        self._task: TaskID | None = None
+
+    def step(self, name: str, *, unit: str = "", total: int | None = None) -> None:
+        bars = self._bars or self._begin()
+        self._finish_step()
+        self._task = bars.add_task(name, total=total, unit=unit)
+
+    def advance(self, amount: int = 1) -> None:
+        if self._bars and self._task is not None:
+            self._bars.advance(self._task, amount)
+
+    def end(self) -> None:
+        if self._bars:
+            self._finish_step()
+            self._bars.stop()
+
+    def _finish_step(self) -> None:
+        """Steps without a count leave no bar behind; those with one stay, full."""
+        if self._bars is None or self._task is None:
+            return
+        task = next(task for task in self._bars.tasks if task.id == self._task)
+        if task.total is None:
+            self._bars.remove_task(self._task)
+        else:
+            self._bars.stop_task(self._task)
+        self._task = None
+
+    def _begin(self) -> RichProgress:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as RichProgress
+
+        self._bars = RichProgress(
+            SpinnerColumn(finished_text="✓"),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[unit]}"),
+            TimeElapsedColumn(),
+            console=Console(stderr=True),
+        )
+        self._bars.start()
+        return self._bars

@@ -1,0 +1,78 @@
+"""The commands of the embedded PostgreSQL."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from retailpipe.cli.options import Json, Local, open_environment
+from retailpipe.cli.output import print_json
+from retailpipe.environment import Environment
+from retailpipe.errors import UsageError
+from retailpipe.local.server import EmbeddedServer
+
+app = typer.Typer(help="The embedded PostgreSQL.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.command()
+def start(local: Local = None, json: Json = False) -> None:
+    """Start the server, making it first where there is none.
+
+    \b
+    Example: retailpipe local start
+    """
+    server = _server(open_environment(local, None))
+    url = server.start()
+    print_json({"url": url, "log": str(server.log)}) if json else typer.echo(f"{url}\nlog: {server.log}")
+
+
+@app.command()
+def stop(local: Local = None, json: Json = False) -> None:
+    """Stop the server; what is loaded stays.
+
+    \b
+    Example: retailpipe local stop
+    """
+    stopped = _server(open_environment(local, None)).stop()
+    print_json({"stopped": stopped}) if json else typer.echo("stopped" if stopped else "it did not run")
+
+
+@app.command()
+def url(local: Local = None, json: Json = False) -> None:
+    """The server's address for psql and any other program, starting the server where needed.
+
+    \b
+    Example: psql "$(retailpipe local url)"
+    """
+    address = _server(open_environment(local, None)).start()
+    print_json({"url": address}) if json else typer.echo(address)
+
+
+@app.command()
+def destroy(
+    local: Local = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    json: Json = False,
+) -> None:
+    """Remove the database with all that is loaded and built. The workbooks in the store stay.
+
+    \b
+    Example: retailpipe local destroy --yes
+    """
+    environment = open_environment(local, None)
+    server = _server(environment)
+    if not yes:
+        typer.confirm(f"Remove the database in {environment.folder} with all its tables?", abort=True, err=True)
+    server.destroy()
+    print_json({"destroyed": str(environment.folder)}) if json else typer.echo(
+        f"removed the database in {environment.folder}; the workbooks in {environment.folder / 'input'} are still there"
+    )
+
+
+def _server(environment: Environment) -> EmbeddedServer:
+    if environment.server is None:
+        raise UsageError(
+            "RETAILPIPE_DATABASE_URL names a server that is not the embedded one", hint="Unset it for this command."
+        )
+    return environment.server

@@ -1,0 +1,220 @@
+"""The commands that do something: the steps of the pipeline, one by one and all together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from retailpipe import pipeline
+from retailpipe.check import check as check_environment
+from retailpipe.cli.invocation import command, remember_environment
+from retailpipe.cli.options import AllowDuplicate, ContractFile, DatabaseUrl, Json, Local, open_contract, open_environment
+from retailpipe.cli.output import (
+    print_build,
+    print_check,
+    print_json,
+    print_loads,
+    print_run,
+    print_table,
+    print_verification,
+)
+from retailpipe.cli.progress import progress_shown
+from retailpipe.environment import Environment
+from retailpipe.transform import dbt as run_dbt
+from retailpipe.transform import transform as transform_environment
+from retailpipe.verify import verify as verify_environment
+
+_MONTHS = """
+select year, month, invoices, customers, quantity, revenue
+from public_gold.monthly_sales_summary
+order by year, month
+"""
+
+
+def demo(
+    rows: Annotated[int, typer.Option(help="Rows of the workbook that is made, header not counted.")] = 25_000,
+    workbook: Annotated[Path | None, typer.Option(metavar="FILE", help="A workbook of your own instead.")] = None,
+    local: Local = None,
+    json: Json = False,
+) -> None:
+    """The whole way on this machine, with a workbook made for it.
+
+    \b
+    Example: retailpipe demo --rows 100000
+    """
+    from retailpipe.demo import demo as run_demo
+    from retailpipe.demo import demo_folder
+
+    folder = local or demo_folder(workbook)
+    remember_environment(["--local", str(folder)])
+    environment = Environment.local(folder)
+    with progress_shown() as progress:
+        report = run_demo(environment, rows=rows, workbook=workbook, progress=progress)
+    if json:
+        print_json(report.as_dict() | {"folder": str(environment.folder)})
+    else:
+        print_run(report)
+        typer.echo("")
+        print_table(pipeline.query(environment, _MONTHS), "table")
+        typer.echo("\nTry next:")
+        for line in (
+            command("verify"),
+            command("rejects"),
+            command('query "select * from public_gold.top_products order by revenue_rank limit 10"'),
+            command("demo --workbook FILE").removesuffix(f" --local {folder}"),
+            command("local stop"),
+        ):
+            typer.echo(f"  {line}")
+        typer.echo(f"psql takes this address: {environment.warehouse.uri}")
+    _exit(report.ok)
+
+
+def run(
+    source: Annotated[str | None, typer.Argument(help="A file, or a key of the store. Default: all that wait.")] = None,
+    contract: ContractFile = None,
+    allow_duplicate: AllowDuplicate = False,
+    local: Local = None,
+    database_url: DatabaseUrl = None,
+    json: Json = False,
+) -> None:
+    """The whole way: upload, ingest, transform, verify.
+
+    \b
+    Example: retailpipe run online_retail.xlsx
+    """
+    environment = open_environment(local, database_url)
+    with progress_shown() as progress:
+        report = pipeline.run(
+            environment,
+            source,
+            contract=open_contract(contract),
+            allow_duplicate=allow_duplicate,
+            progress=progress,
+        )
+    print_json(report.as_dict()) if json else print_run(report)
+    _exit(report.ok)
+
+
+def init(
+    contract: ContractFile = None, local: Local = None, database_url: DatabaseUrl = None, json: Json = False
+) -> None:
+    """Make schema bronze, or bring it up to date.
+
+    \b
+    Example: retailpipe init
+    """
+    number = pipeline.init(open_environment(local, database_url), contract=open_contract(contract))
+    print_json({"schema": "bronze", "number": number}) if json else typer.echo(f"schema bronze is there, number {number}")
+
+
+def upload(
+    file: Annotated[Path, typer.Argument(help="A workbook.")],
+    local: Local = None,
+    database_url: DatabaseUrl = None,
+    json: Json = False,
+) -> None:
+    """Put a workbook into the store.
+
+    \b
+    Example: retailpipe upload online_retail.xlsx
+    """
+    stored = pipeline.upload(open_environment(local, database_url), file)
+    print_json(stored.as_dict()) if json else typer.echo(f"uploaded {stored}")
+
+
+def ingest(
+    sources: Annotated[
+        list[str] | None, typer.Argument(help="Files, or keys of the store. Default: all that wait.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would load and what would be refused; change nothing.")
+    ] = False,
+    contract: ContractFile = None,
+    allow_duplicate: AllowDuplicate = False,
+    local: Local = None,
+    database_url: DatabaseUrl = None,
+    json: Json = False,
+) -> None:
+    """Load workbooks from the store into bronze.
+
+    \b
+    Example: retailpipe ingest input/online_retail.xlsx
+    """
+    environment = open_environment(local, database_url)
+    with progress_shown() as progress:
+        reports = pipeline.ingest(
+            environment,
+            *(sources or []),
+            contract=open_contract(contract),
+            allow_duplicate=allow_duplicate,
+            dry_run=dry_run,
+            progress=progress,
+        )
+    print_json([report.as_dict() for report in reports]) if json else print_loads(reports)
+
+
+def transform(
+    select: Annotated[str | None, typer.Option(help="Nodes in dbt's own syntax, such as fact_sales_daily+.")] = None,
+    full_refresh: Annotated[bool, typer.Option("--full-refresh", help="Build incremental models anew.")] = False,
+    local: Local = None,
+    database_url: DatabaseUrl = None,
+    json: Json = False,
+) -> None:
+    """Build silver and gold from bronze, and test them (dbt build).
+
+    \b
+    Example: retailpipe transform --select +monthly_sales_summary
+    """
+    environment = open_environment(local, database_url)
+    with progress_shown() as progress:
+        report = transform_environment(environment, select=select, full_refresh=full_refresh, progress=progress)
+    print_json(report.as_dict()) if json else print_build(report)
+    _exit(report.ok)
+
+
+def dbt(context: typer.Context, local: Local = None, database_url: DatabaseUrl = None) -> None:
+    """Any dbt command on this environment. Options of retailpipe's come before dbt's command.
+
+    \b
+    Example: retailpipe dbt test --select dim_product
+    """
+    if not context.args:
+        raise typer.BadParameter("name a command of dbt's, such as: retailpipe dbt debug")
+    raise typer.Exit(run_dbt(open_environment(local, database_url), context.args))
+
+
+def verify(local: Local = None, database_url: DatabaseUrl = None, json: Json = False) -> None:
+    """Count every table, and compare the layers with each other.
+
+    \b
+    Example: retailpipe verify
+    """
+    report = verify_environment(open_environment(local, database_url))
+    print_json(report.as_dict()) if json else print_verification(report)
+    _exit(report.ok)
+
+
+def check(local: Local = None, database_url: DatabaseUrl = None, json: Json = False) -> None:
+    """Try every part, and say for each that fails what to do next.
+
+    \b
+    Example: retailpipe check
+    """
+    report = check_environment(open_environment(local, database_url))
+    print_json(report.as_dict()) if json else print_check(report)
+    _exit(report.ok)
+
+
+def register(app: typer.Typer) -> None:
+    for function in (demo, run, init, upload, ingest, transform):
+        app.command()(function)
+    app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(dbt)
+    for function in (verify, check):
+        app.command()(function)
+
+
+def _exit(ok: bool) -> None:
+    if not ok:
+        raise typer.Exit(1)

@@ -1,0 +1,307 @@
+"""What a workbook must hold: its columns, their types and their rules, read from a TOML file.
+
+docs/contract.md describes the file. Neither the reader nor the loader knows a column by name: all they know of a
+workbook stands in its contract.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tomllib
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from functools import cache, cached_property
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from retailpipe.errors import ContractError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Bound = Decimal | datetime
+
+EXCEL_FIRST_DATE = datetime(1900, 3, 1)
+"""Excel counts a 29 February 1900 that never was, so dates before March 1900 differ from everyone else's by a day."""
+EXCEL_LAST_DATE = datetime(9999, 12, 31, 23, 59, 59, 999999)
+
+MINIMUM_REJECTS_ALLOWED = 10
+"""However few rows a workbook has, a share of them given as `max_rejects` allows this many rejects."""
+
+_POSTGRESQL_TYPES = {"string": "text", "int32": "integer", "int64": "bigint", "timestamp[us]": "timestamp", "date32": "date"}
+_DECIMAL = re.compile(r"decimal128\((\d+), ?(\d+)\)")
+_SHARE = re.compile(r"(\d+(?:\.\d+)?) ?%")
+_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+_OWN_TABLES = {"loads", "migrations", "rejected_rows"}
+_OWN_COLUMNS = {"load_id", "source_row"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the workbook and the rules for its cells.
+
+    header: as the workbook has it; compared without regard to case and blanks around.
+    name: the column of the bronze table.
+    type: string, int32, int64, decimal128(precision, scale), timestamp[us] or date32.
+    required: whether a blank cell breaks the contract.
+    minimum, maximum: inclusive bounds of a number or a date; None for no bound.
+    max_length: characters of a text; None for no bound.
+    formats: strptime formats in which a date given as text is accepted.
+    """
+
+    header: str
+    name: str
+    type: str
+    required: bool = False
+    minimum: Bound | None = None
+    maximum: Bound | None = None
+    max_length: int | None = None
+    formats: tuple[str, ...] = ()
+
+    @property
+    def is_date(self) -> bool:
+        return self.type in ("timestamp[us]", "date32")
+
+    @property
+    def postgresql_type(self) -> str:
+        return _POSTGRESQL_TYPES.get(self.type, "numeric")
+
+    @cached_property
+    def arrow_type(self) -> pa.DataType:
+        import pyarrow as pa
+
+        if decimal := _DECIMAL.fullmatch(self.type):
+            return pa.decimal128(int(decimal[1]), int(decimal[2]))
+        return {
+            "string": pa.string(),
+            "int32": pa.int32(),
+            "int64": pa.int64(),
+            "timestamp[us]": pa.timestamp("us"),
+            "date32": pa.date32(),
+        }[self.type]
+
+
+@dataclass(frozen=True)
+class Contract:
+    """The contract of one kind of workbook.
+
+    table: the table in schema bronze which the rows go to.
+    max_rejects: rows that may break the contract before the whole workbook is refused, as a number of rows or as a
+        share of the rows read (0.01 for one percent).
+    fingerprint: a hash of all that the contract says; a load is repeated when it changes.
+    """
+
+    name: str
+    table: str
+    columns: tuple[Column, ...]
+    max_rejects: int | float
+    fingerprint: str
+
+    @classmethod
+    def default(cls) -> Contract:
+        """The contract of the "Online Retail" workbook."""
+        return _default()
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Contract:
+        """Reads a contract. Raises ContractError naming the file and the line that is wrong."""
+        path = Path(path)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ContractError(f"cannot read the contract {path}: {error}", hint="Give a TOML file.") from error
+        return _Reader(str(path), text).contract()
+
+    @cached_property
+    def arrow_schema(self) -> pa.Schema:
+        import pyarrow as pa
+
+        return pa.schema([pa.field(c.name, c.arrow_type, nullable=not c.required) for c in self.columns])
+
+    @property
+    def date_column(self) -> str | None:
+        """The column whose first and last value the ledger keeps: the first that holds dates."""
+        return next((column.name for column in self.columns if column.is_date), None)
+
+    def rejects_allowed(self, rows_read: int) -> int:
+        """How many of so many rows may break the contract."""
+        if isinstance(self.max_rejects, int):
+            return self.max_rejects
+        return max(MINIMUM_REJECTS_ALLOWED, int(rows_read * self.max_rejects))
+
+
+@cache
+def _default() -> Contract:
+    file = resources.files("retailpipe") / "contracts" / "online_retail.toml"
+    return _Reader("online_retail.toml", file.read_text(encoding="utf-8")).contract()
+
+
+def _fits(bound: Decimal, type_name: str) -> bool:
+    if decimal := _DECIMAL.fullmatch(type_name):
+        precision, scale = int(decimal[1]), int(decimal[2])
+        return bound == round(bound, scale) and abs(bound) < 10 ** (precision - scale)
+    bits = 31 if type_name == "int32" else 63
+    return bound == bound.to_integral_value() and -(2**bits) <= bound < 2**bits
+
+
+class _Reader:
+    """Turns the text of a contract into a Contract, and every mistake into an error with its line."""
+
+    def __init__(self, file: str, text: str) -> None:
+        self.file = file
+        self.lines = text.splitlines()
+        try:
+            self.data = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise ContractError(f"{file} is not valid TOML: {error}", hint="Correct that line.") from error
+
+    def contract(self) -> Contract:
+        self._only_keys(self.data, {"name", "table", "max_rejects", "columns"})
+        raw_columns = self.data.get("columns")
+        if not isinstance(raw_columns, list) or not raw_columns:
+            raise self._error("columns", None, "names no columns: give each in a [[columns]] section")
+        columns = tuple(self._column(number, raw) for number, raw in enumerate(cast("list[Any]", raw_columns)))
+        for key in ("header", "name"):
+            seen: set[str] = set()
+            for number, column in enumerate(columns):
+                value = str(getattr(column, key)).casefold()
+                if value in seen:
+                    raise self._error(key, number, f"{key} {getattr(column, key)!r} is given twice")
+                seen.add(value)
+        canonical = json.dumps(self.data, sort_keys=True, default=str)
+        return Contract(
+            name=self._text(self.data, "name", None),
+            table=self._identifier(self.data, "table", None, _OWN_TABLES),
+            columns=columns,
+            max_rejects=self._max_rejects(),
+            fingerprint=hashlib.sha256(canonical.encode()).hexdigest(),
+        )
+
+    def _column(self, number: int, raw: object) -> Column:
+        if not isinstance(raw, dict):
+            raise self._error("columns", None, "columns must be [[columns]] sections")
+        table = cast("dict[str, Any]", raw)
+        allowed = {"header", "name", "type", "required", "minimum", "maximum", "max_length", "formats"}
+        self._only_keys(table, allowed, number)
+        type_name = self._type(table, number)
+        required = table.get("required", False)
+        if not isinstance(required, bool):
+            raise self._error("required", number, "required must be true or false")
+        minimum, maximum = (self._bound(table, key, number, type_name) for key in ("minimum", "maximum"))
+        if minimum is not None and maximum is not None and cast("Any", minimum) > maximum:
+            raise self._error("minimum", number, f"minimum {minimum} is above maximum {maximum}")
+        if type_name in ("timestamp[us]", "date32"):
+            minimum, maximum = minimum or EXCEL_FIRST_DATE, maximum or EXCEL_LAST_DATE
+        return Column(
+            header=self._text(table, "header", number).strip(),
+            name=self._identifier(table, "name", number, _OWN_COLUMNS),
+            type=type_name,
+            required=required,
+            minimum=minimum,
+            maximum=maximum,
+            max_length=self._max_length(table, number, type_name),
+            formats=self._formats(table, number, type_name),
+        )
+
+    def _text(self, table: dict[str, Any], key: str, number: int | None) -> str:
+        value = table.get(key)
+        if not isinstance(value, str) or not value.strip():
+            raise self._error(key, number, f"{key} must be a text that is not empty")
+        return value
+
+    def _identifier(self, table: dict[str, Any], key: str, number: int | None, taken: set[str]) -> str:
+        value = self._text(table, key, number)
+        if not _NAME.fullmatch(value):
+            raise self._error(key, number, f"{key} {value!r} must be lower-case letters, digits and _, at most 63")
+        if value in taken:
+            raise self._error(key, number, f"{key} {value!r} is used by retailpipe itself")
+        return value
+
+    def _type(self, table: dict[str, Any], number: int) -> str:
+        value = self._text(table, "type", number)
+        decimal = _DECIMAL.fullmatch(value)
+        if decimal and 1 <= int(decimal[1]) <= 38 and int(decimal[2]) <= int(decimal[1]):
+            return value
+        if value not in _POSTGRESQL_TYPES:
+            known = ", ".join([*_POSTGRESQL_TYPES, "decimal128(38, 18)"])
+            raise self._error("type", number, f"type {value!r} is not known; there are {known}")
+        return value
+
+    def _bound(self, table: dict[str, Any], key: str, number: int, type_name: str) -> Bound | None:
+        value = table.get(key)
+        if value is None:
+            return None
+        if type_name in ("timestamp[us]", "date32"):
+            if isinstance(value, datetime) and value.tzinfo is None:
+                return value
+            if isinstance(value, date) and not isinstance(value, datetime):
+                end_of_day = key == "maximum" and type_name == "timestamp[us]"
+                return datetime.combine(value, datetime.max.time() if end_of_day else datetime.min.time())
+            raise self._error(key, number, f"{key} must be a date such as 2010-12-01, without a time zone")
+        if type_name == "string":
+            raise self._error(key, number, f"{key} is for numbers and dates; a text has max_length")
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self._error(key, number, f"{key} must be a number")
+        bound = Decimal(repr(value))
+        if not bound.is_finite() or not _fits(bound, type_name):
+            raise self._error(key, number, f"{key} {value} is no number of type {type_name}")
+        return bound
+
+    def _max_length(self, table: dict[str, Any], number: int, type_name: str) -> int | None:
+        value = table.get("max_length")
+        if value is None:
+            return None
+        if type_name != "string":
+            raise self._error("max_length", number, f"max_length is for texts; this column is {type_name}")
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise self._error("max_length", number, "max_length must be a whole number, at least 1")
+        return value
+
+    def _formats(self, table: dict[str, Any], number: int, type_name: str) -> tuple[str, ...]:
+        value = table.get("formats", [])
+        if value and type_name not in ("timestamp[us]", "date32"):
+            raise self._error("formats", number, f"formats are for dates; this column is {type_name}")
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in cast("list[object]", value)):
+            raise self._error("formats", number, "formats must be a list of strptime formats")
+        formats = tuple(cast("list[str]", value))
+        sample = datetime(2011, 12, 9, 12, 50, 7)
+        for item in formats:
+            try:
+                parsed = datetime.strptime(sample.strftime(item), item)
+            except ValueError as error:
+                raise self._error("formats", number, f"format {item!r} cannot be read back: {error}") from error
+            if parsed.tzinfo or parsed.date() != sample.date():
+                raise self._error("formats", number, f"format {item!r} must give year, month and day, and no time zone")
+        return formats
+
+    def _max_rejects(self) -> int | float:
+        value = self.data.get("max_rejects", "1%")
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+            return value
+        if isinstance(value, str) and (share := _SHARE.fullmatch(value.strip())) and float(share[1]) <= 100:
+            return float(share[1]) / 100
+        raise self._error("max_rejects", None, 'max_rejects must be a number of rows, or a share such as "1%"')
+
+    def _only_keys(self, table: dict[str, Any], allowed: set[str], number: int | None = None) -> None:
+        for key in table:
+            if key not in allowed:
+                known = ", ".join(sorted(allowed))
+                raise self._error(key, number, f"{key!r} is not known; there are {known}")
+
+    def _error(self, key: str, number: int | None, message: str) -> ContractError:
+        line = self._line_of(key, number)
+        shown = f": {self.lines[line - 1].strip()}" if self.lines else ""
+        return ContractError(f"{self.file}, line {line}: {message}{shown}", hint="Correct that line of the contract.")
+
+    def _line_of(self, key: str, number: int | None) -> int:
+        """The line where a key of the top (number None) or of a column stands; else where its section begins."""
+        sections = [0, *(n for n, line in enumerate(self.lines) if line.strip().startswith("[["))]
+        section = 0 if number is None else number + 1
+        start = sections[section] if section < len(sections) else 0
+        end = sections[section + 1] if section + 1 < len(sections) else len(self.lines)
+        wanted = re.compile(rf"""\s*["']?{re.escape(key)}["']?\s*=""")
+        return next((n for n in range(start, end) if wanted.match(self.lines[n])), start) + 1

@@ -1,0 +1,61 @@
+"""An environment: a store for the workbooks and a warehouse for their rows."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from retailpipe.errors import UsageError
+from retailpipe.store import FolderStore, Store
+from retailpipe.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from retailpipe.local.server import EmbeddedServer
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where a pipeline runs.
+
+    folder: holds what belongs to this environment on this machine, dbt's files among them.
+    server: the embedded PostgreSQL; None where the warehouse is a server of somebody else's.
+    """
+
+    folder: Path
+    store: Store
+    warehouse: Warehouse
+    server: EmbeddedServer | None
+
+    @classmethod
+    def local(cls, folder: str | Path | None = None, *, database_url: str | None = None) -> Environment:
+        """An environment in a folder of this machine: workbooks under `input/`, an embedded PostgreSQL beside them.
+
+        folder: made when needed. Default: RETAILPIPE_HOME, or else a folder of the user's data directory.
+        database_url: a libpq URI of a PostgreSQL that is there already, used in place of the embedded one. Default:
+            RETAILPIPE_DATABASE_URL.
+
+        Nothing is started or made until it is needed. Raises UsageError if the folder is a file, or the URL is none.
+        """
+        folder = Path(folder or default_folder()).expanduser().absolute()
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(f"{folder} is a file, not a folder", hint="Name a folder with --local.")
+        store = FolderStore(folder)
+        database_url = database_url or os.environ.get("RETAILPIPE_DATABASE_URL")
+        if database_url:
+            return cls(folder, store, Warehouse.at(database_url), None)
+        from retailpipe.local.server import EmbeddedServer
+
+        server = EmbeddedServer(folder)
+        remedy = f"`retailpipe local start`; the server's log is {folder / 'postgres' / 'server.log'}."
+        return cls(folder, store, Warehouse(server.start, remedy=remedy), server)
+
+
+def default_folder() -> Path:
+    """RETAILPIPE_HOME, or else the folder of the user's data directory."""
+    if given := os.environ.get("RETAILPIPE_HOME"):
+        return Path(given)
+    from platformdirs import user_data_path
+
+    return user_data_path("retailpipe", appauthor=False)

@@ -1,0 +1,88 @@
+"""Every error retailpipe raises.
+
+RetailpipeError
+├── UsageError            a wrong argument or setting
+├── ContractError         the contract file is wrong
+├── StoreError            a workbook cannot be put into the store or taken from it
+│   └── SourceNotFound
+├── WorkbookError         the file is no workbook that can be read
+│   └── SheetError        no sheet, or no single sheet, fits the contract
+├── LoadError             the workbook can be read but is not loaded
+│   ├── TooManyRejects
+│   └── DuplicateContent
+├── WarehouseError        the database cannot be reached, or refused
+│   ├── SchemaError       schema bronze is newer, foreign, or shaped otherwise
+│   └── ServerError       the embedded PostgreSQL does not start
+└── TransformError        dbt could not run
+
+Each carries a `hint`: what to do next. A command in a hint stands between backquotes and can be typed as it is.
+"""
+
+from __future__ import annotations
+
+
+class RetailpipeError(Exception):
+    """The base of all errors of this library.
+
+    `str(error)` names the thing and its place; `error.hint` names what to do next, or is empty.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UsageError(RetailpipeError):
+    """An argument or a setting is wrong."""
+
+    exit_code = 2
+
+
+class ContractError(RetailpipeError):
+    """A contract file is wrong; the message names the file and the line."""
+
+
+class StoreError(RetailpipeError):
+    """A workbook cannot be put into the store, or taken from it."""
+
+
+class SourceNotFound(StoreError):
+    """Neither a file nor a key of the store has the name given."""
+
+
+class WorkbookError(RetailpipeError):
+    """A file is no xlsx workbook, is damaged, or cannot be read."""
+
+
+class SheetError(WorkbookError):
+    """No sheet of the workbook, or more than one, fits the contract."""
+
+
+class LoadError(RetailpipeError):
+    """A workbook was read, but its rows are not loaded."""
+
+
+class TooManyRejects(LoadError):
+    """More rows break the contract than it allows; nothing was loaded."""
+
+
+class DuplicateContent(LoadError):
+    """The same content is already loaded under another name."""
+
+
+class WarehouseError(RetailpipeError):
+    """The database cannot be reached, or refused a statement."""
+
+
+class SchemaError(WarehouseError):
+    """Schema bronze was made by a newer version, by another program, or for another contract."""
+
+
+class ServerError(WarehouseError):
+    """The embedded PostgreSQL cannot be made, started or stopped."""
+
+
+class TransformError(RetailpipeError):
+    """dbt could not run at all. Models or tests that fail are told in a BuildReport instead."""

@@ -1,0 +1,1 @@
+"""The embedded PostgreSQL of an environment on this machine."""

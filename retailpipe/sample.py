@@ -1,0 +1,145 @@
+"""A synthetic workbook in the shape of "Online Retail", for the demo and for tests.
+
+A year of a gift shop's wholesale trade: invoices of several lines, cancellations, free items, service codes, customers
+who stay anonymous, the same product under several descriptions, and a few rows that break the contract. The same seed
+and number of rows always give the same file.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from retailpipe.errors import UsageError
+from retailpipe.progress import NoProgress, Progress
+
+HEADERS = ("InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country")
+MAX_ROWS = 1_048_575
+"""An Excel sheet has 1,048,576 rows, and the first holds the header."""
+
+_FIRST_DAY = datetime(2024, 1, 2)
+_DAYS = 364
+_PROGRESS_ROWS = 5_000
+_MATERIALS = ("ENAMEL", "WICKER", "PORCELAIN", "WOODEN", "FELT", "GLASS", "TIN", "COTTON", "PAPER", "SILVER")
+_STYLES = ("VINTAGE", "RETROSPOT", "ROSE", "POLKADOT", "STAR", "IVORY", "BOTANICAL", "STRIPED")
+_THINGS = ("LANTERN", "TEAPOT", "CAKE STAND", "PHOTO FRAME", "LUNCH BAG", "BUNTING", "DOORMAT", "MUG", "CLOCK", "CANDLE")
+_COUNTRIES = {"United Kingdom": 82, "Germany": 5, "France": 5, "EIRE": 3, "Spain": 2, "Norway": 1, "Unspecified": 1}
+_SERVICES = {"POST": ("POSTAGE", 18.0), "DOT": ("DOTCOM POSTAGE", 120.5), "C2": ("CARRIAGE", 50.0), "M": ("Manual", 4.25)}
+_REMARKS = ("damaged", "?", "wrongly marked", "lost", "")
+_BROKEN_ROWS = 5
+
+Row = tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class _Product:
+    code: int | str
+    names: tuple[str, ...]
+    price: float
+
+
+@dataclass(frozen=True)
+class _Customer:
+    number: int | None
+    country: str
+
+
+def write_sample(path: Path, *, rows: int = 25_000, seed: int = 1, progress: Progress | None = None) -> None:
+    """Writes a workbook of so many rows below its header, streaming.
+
+    From 100 rows on, five of them break the contract. Raises UsageError if `rows` do not fit a sheet.
+    """
+    import xlsxwriter
+
+    if not 1 <= rows <= MAX_ROWS:
+        raise UsageError(f"{rows:,} rows do not fit a sheet", hint=f"Choose from 1 to {MAX_ROWS:,}.")
+    progress = progress or NoProgress()
+    workbook = xlsxwriter.Workbook(str(path), {"constant_memory": True})
+    workbook.set_properties({"created": _FIRST_DAY})  # else the time of writing, and no two files were the same
+    day_and_time = workbook.add_format({"num_format": "m/d/yyyy h:mm"})
+    sheet = workbook.add_worksheet("Online Retail")
+    sheet.write_row(0, 0, HEADERS)
+    for number, row in enumerate(sample_rows(rows, seed), start=1):
+        for column, value in enumerate(row):
+            if isinstance(value, datetime):
+                sheet.write_datetime(number, column, value, day_and_time)
+            elif value is not None:
+                sheet.write(number, column, value)
+        if number % _PROGRESS_ROWS == 0:
+            progress.advance(_PROGRESS_ROWS)
+    progress.advance(rows % _PROGRESS_ROWS)
+    workbook.close()
+
+
+def sample_rows(rows: int, seed: int = 1) -> Iterator[Row]:
+    """So many rows, by time of invoice; None for a blank cell."""
+    chance = random.Random(seed)  # noqa: S311 - made-up trade, no secret
+    products = [_product(chance, number) for number in range(max(20, min(4_000, rows // 20)))]
+    weights = [1 / (place + 5) for place in range(len(products))]
+    customers = [_customer(chance, number) for number in range(max(5, min(4_500, rows // 80)))]
+    broken = set(chance.sample(range(rows), _BROKEN_ROWS)) if rows >= 100 else set[int]()
+    invoice, written = 500_000, 0
+    while written < rows:
+        invoice += 1
+        moment = _FIRST_DAY + timedelta(days=_DAYS * written // rows, minutes=_opening(chance, written, rows))
+        customer = chance.choice(customers)
+        lines = min(1 + int(chance.expovariate(1 / 20)), rows - written)
+        for row in _invoice(chance, invoice, moment, customer, chance.choices(products, weights, k=lines)):
+            yield _broken(row, written) if written in broken else row
+            written += 1
+
+
+def _invoice(
+    chance: random.Random, invoice: int, moment: datetime, customer: _Customer, products: list[_Product]
+) -> Iterator[Row]:
+    kind = chance.random()
+    for product in products:
+        name = chance.choices(product.names, [8, *[1] * (len(product.names) - 1)])[0]
+        quantity = chance.choice((1, 1, 2, 3, 4, 6, 8, 10, 12, 24, 48))
+        number: int | str = invoice
+        price = product.price
+        if kind < 0.02:
+            number, quantity = f"C{invoice}", -quantity
+        elif kind < 0.03:
+            customer, quantity, price, name = _Customer(None, customer.country), -quantity, 0.0, chance.choice(_REMARKS)
+        elif chance.random() < 0.005:
+            price = 0.0
+        code = product.code
+        if chance.random() < 0.01:
+            code, (name, price) = chance.choice(list(_SERVICES.items()))
+            quantity = 1 if quantity > 0 else -1
+        yield (number, code, name or None, quantity, moment, price, customer.number, customer.country)
+
+
+def _product(chance: random.Random, number: int) -> _Product:
+    name = f"{chance.choice(_STYLES)} {chance.choice(_MATERIALS)} {chance.choice(_THINGS)}"
+    suffix = chance.choice(("", "", "", "A", "B", "b"))
+    code = f"{20_000 + number}{suffix}" if suffix else 20_000 + number
+    names = (name, f"{name} ") if chance.random() < 0.2 else (name,)
+    return _Product(code, names, round(chance.choice((0.42, 0.85, 1.25, 1.65, 2.1, 2.55, 3.75, 4.95, 8.5, 12.75)), 2))
+
+
+def _customer(chance: random.Random, number: int) -> _Customer:
+    country = chance.choices(list(_COUNTRIES), list(_COUNTRIES.values()))[0]
+    return _Customer(None if chance.random() < 0.2 else 12_000 + number, country)
+
+
+def _opening(chance: random.Random, written: int, rows: int) -> int:
+    """Minutes after midnight, later in the day the more of the day's rows are written."""
+    through_the_day = (_DAYS * written / rows) % 1
+    return 8 * 60 + int(through_the_day * 10 * 60) + chance.randrange(5)
+
+
+def _broken(row: Row, which: int) -> Row:
+    """The row with one cell that breaks the contract."""
+    number, code, name, quantity, moment, price, customer, country = row
+    return (
+        (number, code, name, quantity, moment, -11_062.06, customer, country),
+        (number, code, name, quantity, moment, 38_970.0, customer, country),
+        (number, code, name, 2.5, moment, price, customer, country),
+        (number, code, name, quantity, "last Tuesday", price, customer, country),
+        (number, None, name, quantity, moment, price, customer, country),
+    )[which % _BROKEN_ROWS]

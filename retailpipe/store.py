@@ -1,0 +1,191 @@
+"""Where workbooks lie: each under a key such as input/online_retail.xlsx.
+
+A store gives snapshots: a copy of one content, whose hash is known, that nobody else changes.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, Protocol
+
+from retailpipe.errors import SourceNotFound, StoreError, UsageError
+from retailpipe.reports import Report
+
+PREFIX = "input/"
+SUFFIX = ".xlsx"
+
+_BLOCK = 1 << 20
+_TRIES = 5
+
+
+@dataclass(frozen=True)
+class Stored(Report):
+    """A workbook in the store; its size in bytes, its time in UTC."""
+
+    key: str
+    size: int
+    modified: datetime
+
+    def __str__(self) -> str:
+        return f"{self.key} ({self.size:,} bytes)"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One content of a workbook, in a file that stays as it is while the snapshot is held.
+
+    content_hash: SHA-256 in hexadecimal digits.
+    """
+
+    key: str
+    path: Path
+    content_hash: str
+
+
+class Store(Protocol):
+    """Workbooks by key. Every method raises StoreError where the store cannot be used."""
+
+    @property
+    def address(self) -> str:
+        """Where the store is, for people."""
+        ...
+
+    def upload(self, path: Path) -> Stored:
+        """Puts a file under input/ and its own name, in one step: nobody ever sees a part of it.
+
+        Raises UsageError if the file is none, or its name does not end in .xlsx.
+        """
+        ...
+
+    def workbooks(self) -> list[Stored]:
+        """All workbooks, by key."""
+        ...
+
+    def snapshot(self, key: str) -> AbstractContextManager[Snapshot]:
+        """A snapshot of a workbook. Raises SourceNotFound if there is none of that key."""
+        ...
+
+
+class FolderStore:
+    """A store in a folder of this machine."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._temporary = folder / "tmp"
+
+    @property
+    def address(self) -> str:
+        return str(self._folder)
+
+    def holds(self, path: Path) -> bool:
+        """Whether a file lies in this store already."""
+        return path.resolve().is_relative_to((self._folder / PREFIX).resolve())
+
+    def upload(self, path: Path) -> Stored:
+        check_uploadable(path)
+        target = self._folder / PREFIX / path.name
+        if self.holds(path):
+            return self._stored(path.resolve())
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._copied(path, PREFIX + path.name).path.replace(target)
+        except OSError as error:
+            message = f"cannot put {path} into {self._folder}: {error.strerror}"
+            raise StoreError(message, hint=_remedy(error)) from error
+        return self._stored(target.resolve())
+
+    def workbooks(self) -> list[Stored]:
+        files = (self._folder / PREFIX).rglob("*")
+        found = [self._stored(file.resolve()) for file in files if _is_workbook(file.name) and file.is_file()]
+        return sorted(found, key=lambda stored: stored.key)
+
+    @contextmanager
+    def snapshot(self, key: str) -> Iterator[Snapshot]:
+        file = self._folder / key
+        if not key.startswith(PREFIX) or ".." in PurePosixPath(key).parts or not file.is_file():
+            hint = "See what there is with `retailpipe status`, or name a file to upload it."
+            raise SourceNotFound(f"there is no {key} in {self._folder}", hint=hint)
+        try:
+            snapshot = self._copied(file, key)
+        except OSError as error:
+            raise StoreError(f"cannot read {file}: {error.strerror}", hint=_remedy(error)) from error
+        try:
+            yield snapshot
+        finally:
+            snapshot.path.unlink(missing_ok=True)
+
+    def _stored(self, file: Path) -> Stored:
+        about = file.stat()
+        key = file.relative_to(self._folder.resolve()).as_posix()
+        return Stored(key, about.st_size, datetime.fromtimestamp(about.st_mtime, UTC))
+
+    def _copied(self, file: Path, key: str) -> Snapshot:
+        """A copy in the temporary folder, of one content: copied again if somebody wrote to the file meanwhile."""
+        self._temporary.mkdir(parents=True, exist_ok=True)
+        self._remove_orphans()
+        for attempt in range(_TRIES):
+            time.sleep(0.2 * attempt)
+            handle, name = tempfile.mkstemp(prefix=f"{os.getpid()}-", suffix=SUFFIX, dir=self._temporary)
+            copy = Path(name)
+            try:
+                with open(handle, "wb") as target, file.open("rb") as source:  # noqa: PTH123 - a handle, not a path
+                    before = os.fstat(source.fileno())
+                    content_hash = _copy(source, target)
+                    after = os.fstat(source.fileno())
+            except BaseException:
+                copy.unlink(missing_ok=True)
+                raise
+            if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
+                return Snapshot(key, copy, content_hash)
+            copy.unlink()
+        raise StoreError(f"{file} is being written to", hint="Try again when it is complete.")
+
+    def _remove_orphans(self) -> None:
+        """Removes copies of processes that were killed."""
+        import psutil
+
+        for copy in self._temporary.glob(f"*-*{SUFFIX}"):
+            owner = copy.name.partition("-")[0]
+            if owner.isdigit() and not psutil.pid_exists(int(owner)):
+                copy.unlink(missing_ok=True)
+
+
+def check_uploadable(path: Path) -> None:
+    """Raises UsageError unless `path` is a file with the name of a workbook."""
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder", hint="Name one .xlsx file.")
+    if not path.exists():
+        raise SourceNotFound(f"there is no file {path}", hint="Check the name, and the folder you are in.")
+    if not _is_workbook(path.name):
+        hint = "Open it in Excel or LibreOffice and save it as 'Excel Workbook (.xlsx)'."
+        raise UsageError(f"{path} is no .xlsx workbook by its name", hint=hint)
+
+
+def _is_workbook(name: str) -> bool:
+    # Excel's own lock file, ~$name.xlsx, is none.
+    return name.lower().endswith(SUFFIX) and not name.startswith(("~$", "."))
+
+
+def _copy(source: BinaryIO, target: BinaryIO) -> str:
+    digest = hashlib.sha256()
+    while block := source.read(_BLOCK):
+        digest.update(block)
+        target.write(block)
+    target.flush()
+    os.fsync(target.fileno())
+    return digest.hexdigest()
+
+
+def _remedy(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return "Free some disk space, then try again; the store is as it was."
+    return "Check that the file and the folder can be read and written."

@@ -1,0 +1,199 @@
+"""Bronze to silver and gold, by dbt in this process. The only module that imports dbt.
+
+dbt keeps state in its process and its environment: one build runs at a time, and what it reads from the environment is
+set for the time of the call.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from retailpipe.bronze.ledger import LOCK_FOR_BUILD
+from retailpipe.bronze.schema import ensure_schema
+from retailpipe.contract import Contract
+from retailpipe.environment import Environment
+from retailpipe.errors import RetailpipeError, TransformError, UsageError
+from retailpipe.progress import NoProgress, Progress
+from retailpipe.reports import BuildReport, Node
+
+if TYPE_CHECKING:
+    from dbt.cli.main import dbtRunnerResult
+
+_ROWS_SHOWN = 5
+_one_at_a_time = threading.Lock()
+_log = logging.getLogger(__name__)
+
+
+def transform(
+    environment: Environment,
+    *,
+    select: str | None = None,
+    full_refresh: bool = False,
+    progress: Progress | None = None,
+) -> BuildReport:
+    """Builds silver and gold from bronze with `dbt build`, and runs their tests.
+
+    select: nodes in dbt's own syntax, such as `fact_sales_daily+`; default: all.
+    full_refresh: build incremental models anew.
+
+    A model or test that fails is told in the report. Raises TransformError if dbt cannot run at all, UsageError if
+    `select` matches nothing.
+    """
+    progress = progress or NoProgress()
+    started = time.monotonic()
+    arguments = ["build", *(["--select", select] if select else []), *(["--full-refresh"] if full_refresh else [])]
+    with environment.warehouse.connect() as connection:
+        ensure_schema(connection, Contract.default())
+        connection.commit()
+        with connection.cursor() as cursor:
+            progress.step("waiting for loads to end")
+            cursor.execute(LOCK_FOR_BUILD)
+            cursor.fetchall()
+        connection.commit()
+        progress.step("starting dbt")
+        result = _invoke(environment, ["--log-level", "none", *arguments], [_Listener(progress)])
+    if result.exception:
+        raise TransformError(f"dbt could not run: {result.exception}", hint=_log_hint(environment)) from result.exception
+    results: list[Any] = list(getattr(result.result, "results", []))
+    if not results:
+        if select:
+            raise UsageError(f"--select {select!r} matches no model or test", hint="See `retailpipe dbt ls`.")
+        raise TransformError("dbt found nothing to build", hint=_log_hint(environment))
+    return _report(environment, results, time.monotonic() - started)
+
+
+def dbt(environment: Environment, arguments: Sequence[str]) -> int:
+    """Runs any dbt command on an environment, its output as dbt's own; gives dbt's exit code: 0, 1 or 2."""
+    result = _invoke(environment, list(arguments), [])
+    if result.success:
+        return 0
+    if result.exception is None:
+        return 1
+    import click
+
+    # dbt prints its own failures; what its command line refuses is only raised.
+    if isinstance(result.exception, click.UsageError):
+        raise UsageError(result.exception.format_message(), hint="See `retailpipe dbt --help`.")
+    return 2
+
+
+def project_folder() -> Path:
+    """The folder of the dbt project: in an installed library beside this module, in a checkout at its top."""
+    package = Path(__file__).parent
+    for folder in (package / "dbt_project", package.parent / "dbt_project"):
+        if (folder / "dbt_project.yml").is_file():
+            return folder
+    raise TransformError("the dbt project is not installed with this library", hint="Install retailpipe anew.")
+
+
+def _invoke(environment: Environment, arguments: list[str], callbacks: list[Any]) -> dbtRunnerResult:
+    project = str(project_folder())
+    state = environment.folder / "dbt"
+    settings = _settings(environment) | {
+        "DBT_PROJECT_DIR": project,
+        "DBT_PROFILES_DIR": project,
+        "DBT_TARGET_PATH": str(state / "target"),
+        "DBT_LOG_PATH": str(state / "logs"),
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+    }
+    with _one_at_a_time, _environment_variables(settings):
+        # Only now, since dbt reads some of its settings as it is imported.
+        from dbt.cli.main import dbtRunner
+
+        return dbtRunner(callbacks=callbacks).invoke(arguments)
+
+
+def _settings(environment: Environment) -> dict[str, str]:
+    """The environment variables from which profiles.yml takes the connection."""
+    from psycopg2 import ProgrammingError
+    from psycopg2.extensions import parse_dsn
+
+    try:
+        parts = parse_dsn(environment.warehouse.uri)
+    except ProgrammingError as error:
+        raise UsageError(f"the database URL cannot be read: {error}".strip(), hint="Check its form.") from error
+    names = {
+        "host": "AWS_RDS_HOST",
+        "port": "AWS_RDS_PORT",
+        "dbname": "AWS_RDS_DATABASE",
+        "user": "AWS_RDS_USER",
+        "password": "AWS_RDS_PASSWORD",
+        "passfile": "PGPASSFILE",
+        "sslmode": "PGSSLMODE",
+        "sslrootcert": "PGSSLROOTCERT",
+    }
+    defaults = {
+        "AWS_RDS_HOST": os.environ.get("PGHOST", "localhost"),
+        "AWS_RDS_PORT": os.environ.get("PGPORT", "5432"),
+        "AWS_RDS_DATABASE": os.environ.get("PGDATABASE", parts.get("user", "")),
+        "AWS_RDS_USER": os.environ.get("PGUSER", ""),
+        "AWS_RDS_PASSWORD": os.environ.get("PGPASSWORD", ""),
+    }
+    return defaults | {names[key]: str(value) for key, value in parts.items() if key in names}
+
+
+@contextmanager
+def _environment_variables(settings: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+class _Listener:
+    """Turns dbt's events into progress."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def __call__(self, event: Any) -> None:
+        if event.info.name == "ConcurrencyLine":
+            self._progress.step("building models", unit="models and tests", total=event.data.node_count)
+        elif event.info.name == "NodeFinished":
+            node = event.data.node_info
+            _log.debug("%s %s: %s", node.resource_type, node.node_name, node.node_status)
+            self._progress.advance()
+
+
+def _report(environment: Environment, results: list[Any], seconds: float) -> BuildReport:
+    succeeded = [r for r in results if r.status in ("success", "pass", "warn")]
+    failed = [r for r in results if r.status in ("error", "fail", "runtime error")]
+    tests = [r for r in succeeded if r.node.resource_type in ("test", "unit_test")]
+    return BuildReport(
+        ok=len(succeeded) == len(results),
+        models=len(succeeded) - len(tests),
+        tests=len(tests),
+        failures=tuple(_failure(environment, result) for result in failed),
+        skipped=len(results) - len(succeeded) - len(failed),
+        seconds=round(seconds, 3),
+    )
+
+
+def _failure(environment: Environment, result: Any) -> Node:
+    node = result.node
+    rows: tuple[dict[str, Any], ...] = ()
+    compiled = getattr(node, "compiled_code", None)
+    if result.status == "fail" and node.resource_type == "test" and compiled:
+        try:
+            found = environment.warehouse.query(f"select * from ({compiled}\n) as failing limit {_ROWS_SHOWN}")
+            rows = tuple(found.to_pylist())
+        except RetailpipeError as error:
+            _log.warning("the failing rows of %s cannot be shown: %s", node.name, error)
+    return Node(str(node.name), str(node.resource_type), str(result.status), str(result.message or "").strip(), rows)
+
+
+def _log_hint(environment: Environment) -> str:
+    return f"See {environment.folder / 'dbt' / 'logs' / 'dbt.log'}, or try `retailpipe dbt debug`."

@@ -1,0 +1,161 @@
+-- What ties the layers to each other, one row an invariant: what one layer says, and what another does.
+-- A single statement, so that all of it is seen at one moment. `retailpipe verify` runs it; so can psql.
+
+with ledger as (
+    select
+        count(*) as loads,
+        coalesce(sum(rows_read), 0) as rows_read,
+        coalesce(sum(rows_loaded), 0) as rows_loaded,
+        coalesce(sum(rows_rejected), 0) as rows_rejected
+    from bronze.loads
+    where status = 'loaded'
+),
+
+rows_per_load as (
+    select load_id, count(*) as rows_found
+    from bronze.raw_transactions
+    group by load_id
+),
+
+rejects_per_load as (
+    select load_id, count(*) as rows_found
+    from bronze.rejected_rows
+    group by load_id
+),
+
+-- Loads whose rows are not as many as their ledger row says, and rows whose load is replaced or unknown.
+disagreements as (
+    select count(*) as loads
+    from (select * from bronze.loads where status = 'loaded') as loads
+    full join rows_per_load using (load_id)
+    full join rejects_per_load using (load_id)
+    where
+        loads.load_id is null
+        or loads.rows_loaded <> coalesce(rows_per_load.rows_found, 0)
+        or loads.rows_rejected <> coalesce(rejects_per_load.rows_found, 0)
+),
+
+bronze as (
+    select
+        count(*) as rows_found,
+        coalesce(sum(quantity) filter (where quantity > 0), 0) as sold,
+        coalesce(sum(quantity * unit_price) filter (where quantity > 0), 0) as revenue,
+        coalesce(-sum(quantity) filter (where quantity < 0), 0) as returned,
+        coalesce(-sum(quantity * unit_price) filter (where quantity < 0), 0) as returns_value,
+        coalesce(sum(quantity * unit_price) filter (
+            where quantity > 0 and btrim(customer_id, E' \t\r\n\u00a0') <> ''
+        ), 0) as customers_revenue
+    from bronze.raw_transactions
+),
+
+bronze_keys as (
+    select
+        (select count(*) from (select distinct invoice_date::date from bronze.raw_transactions) as d) as dates,
+        (select count(*) from (
+            select distinct btrim(stock_code, E' \t\r\n\u00a0') from bronze.raw_transactions
+        ) as p) as products,
+        (select count(*) from (
+            select distinct nullif(btrim(customer_id, E' \t\r\n\u00a0'), '') as c from bronze.raw_transactions
+        ) as k where c is not null) as customers
+),
+
+sales as (
+    select coalesce(sum(quantity), 0) as quantity, coalesce(sum(revenue), 0) as revenue
+    from public_silver.fact_sales_daily
+),
+
+returns as (
+    select coalesce(sum(quantity), 0) as quantity, coalesce(sum(revenue), 0) as revenue
+    from public_silver.fact_returns_daily
+),
+
+facts as (
+    select date_id, stock_code from public_silver.fact_sales_daily
+    union all
+    select date_id, stock_code from public_silver.fact_returns_daily
+),
+
+orphans as (
+    select
+        count(*) filter (where dim_date.date_id is null) as without_date,
+        count(*) filter (where dim_product.stock_code is null) as without_product
+    from facts
+    left join public_silver.dim_date using (date_id)
+    left join public_silver.dim_product using (stock_code)
+),
+
+months as (
+    select
+        count(*) as months,
+        coalesce(sum(quantity), 0) as quantity,
+        coalesce(sum(revenue), 0) as revenue
+    from public_gold.monthly_sales_summary
+),
+
+products as (
+    select coalesce(sum(quantity), 0) as quantity, coalesce(sum(revenue), 0) as revenue
+    from public_gold.top_products
+),
+
+countries as (
+    select coalesce(sum(quantity), 0) as quantity, coalesce(sum(revenue), 0) as revenue
+    from public_gold.country_performance
+),
+
+customers as (
+    select coalesce(sum(revenue), 0) as revenue
+    from public_gold.customer_lifetime_value
+),
+
+invariants (place, name, expected, actual) as (
+    select 1, 'rows read = rows loaded + rows rejected', rows_read, rows_loaded + rows_rejected from ledger
+    union all
+    select 2, 'ledger''s rows loaded = rows in bronze', rows_loaded, bronze.rows_found from ledger, bronze
+    union all
+    select 3, 'loads whose rows or rejects differ from the ledger', 0, loads from disagreements
+    union all
+    select 4, 'loads in silver = loads in the ledger', ledger.loads, (
+        select count(*)
+        from public_silver.built_loads
+        inner join bronze.loads using (load_id)
+        where loads.status = 'loaded'
+    ) from ledger
+    union all
+    select 5, 'dates of bronze = dim_date', dates, (select count(*) from public_silver.dim_date) from bronze_keys
+    union all
+    select 6, 'stock codes of bronze = dim_product', products, (select count(*) from public_silver.dim_product)
+    from bronze_keys
+    union all
+    select 7, 'customers of bronze = dim_customer', customers, (select count(*) from public_silver.dim_customer)
+    from bronze_keys
+    union all
+    select 8, 'facts without their date', 0, without_date from orphans
+    union all
+    select 9, 'facts without their product', 0, without_product from orphans
+    union all
+    select 10, 'quantity sold: bronze = silver', bronze.sold, sales.quantity from bronze, sales
+    union all
+    select 11, 'revenue: bronze = silver', bronze.revenue, sales.revenue from bronze, sales
+    union all
+    select 12, 'quantity returned: bronze = silver', bronze.returned, returns.quantity from bronze, returns
+    union all
+    select 13, 'value returned: bronze = silver', bronze.returns_value, returns.revenue from bronze, returns
+    union all
+    select 14, 'quantity sold: silver = gold by month', sales.quantity, months.quantity from sales, months
+    union all
+    select 15, 'revenue: silver = gold by month', sales.revenue, months.revenue from sales, months
+    union all
+    select 16, 'revenue: silver = gold by product', sales.revenue, products.revenue from sales, products
+    union all
+    select 17, 'revenue: silver = gold by country', sales.revenue, countries.revenue from sales, countries
+    union all
+    select 18, 'customers'' revenue: bronze = gold', bronze.customers_revenue, customers.revenue from bronze, customers
+)
+
+select
+    name,
+    trim_scale(expected::numeric)::text as expected,
+    trim_scale(actual::numeric)::text as actual,
+    expected = actual as ok
+from invariants
+order by place

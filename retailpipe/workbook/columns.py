@@ -1,0 +1,254 @@
+"""Cells of one column to an Arrow array of the contract's type.
+
+Each distinct value is converted once and remembered, since columns repeat themselves. What cannot be converted
+becomes null in the array and is remembered as a problem, so that a column without problems costs nothing more.
+
+A float and a bool that are equal (1.0 and TRUE) are one key of a dict, so columns in which bools occur take a way
+without memory.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from datetime import date, datetime
+from decimal import Decimal, localcontext
+from typing import Any, NamedTuple, cast
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from retailpipe.contract import Column
+from retailpipe.workbook.cells import EXACT_INTEGERS, Cell, shown
+
+_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})")
+_EPOCH = datetime(1970, 1, 1)
+_REMEMBERED = 100_000
+"""Values a column remembers before it begins anew: a bound on memory where every value is another."""
+_LONG_TEXT = 60
+
+
+class Problem(NamedTuple):
+    """Why a cell breaks the contract: a code for machines, and a message and a hint for people."""
+
+    code: str
+    message: str
+    hint: str
+
+
+class _Unfit(Exception):  # noqa: N818 - a signal between two functions of this module, never an error to a caller
+    def __init__(self, code: str, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.problem = Problem(code, message, hint)
+
+
+class _Memory(dict[Any, Any]):
+    """Raw value to Arrow value, each computed when it is first asked for."""
+
+    def __init__(self, converter: ColumnConverter) -> None:
+        super().__init__()
+        self._converter = converter
+
+    def __missing__(self, cell: Cell) -> object:
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        value = self[cell] = self._converter.value_or_none(cell)
+        return value
+
+
+class ColumnConverter(ABC):
+    """Turns the cells of one column, chunk after chunk, into Arrow arrays of the column's type."""
+
+    def __init__(self, column: Column) -> None:
+        self.column = column
+        self.has_problems = False
+        self._memory = _Memory(self)
+
+    def convert(self, cells: Sequence[Cell]) -> pa.Array[Any]:
+        """An array as long as `cells`; null where a cell is blank or cannot be converted."""
+        kinds = set(map(type, cells))
+        if bool in kinds:
+            return self._array([self.value_or_none(cell) for cell in cells])
+        return self._quickly(cells, kinds) or self._array(list(map(self._memory.__getitem__, cells)))
+
+    def problem(self, cell: Cell) -> Problem | None:
+        """Why a cell whose array value is null could not be converted; None if it is blank."""
+        try:
+            self._value(cell)
+        except _Unfit as unfit:
+            return unfit.problem
+        return None
+
+    def value_or_none(self, cell: Cell) -> object:
+        try:
+            return self._value(cell)
+        except _Unfit:
+            self.has_problems = True
+            return None
+
+    def _quickly(self, cells: Sequence[Cell], kinds: set[type]) -> pa.Array[Any] | None:
+        """A vectorised way for chunks in which every cell is plain; None where it does not apply."""
+        return None
+
+    @abstractmethod
+    def _array(self, values: list[Any]) -> pa.Array[Any]:
+        """An array of the column's type from what `_value` gave."""
+
+    @abstractmethod
+    def _value(self, cell: Cell) -> object:
+        """What Arrow shall hold for a cell; None for a blank one. Raises _Unfit."""
+
+
+class _TextConverter(ColumnConverter):
+    def _quickly(self, cells: Sequence[Cell], kinds: set[type]) -> pa.Array[Any] | None:
+        if kinds != {str} or "\0" in "".join(cast("Sequence[str]", cells)):
+            return None
+        texts = pa.array(cells, pa.string())
+        return pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts)
+
+    def _array(self, values: list[Any]) -> pa.Array[Any]:
+        return pa.array(values, pa.string())
+
+    def _value(self, cell: Cell) -> str | None:
+        if isinstance(cell, float) and cell.is_integer() and abs(cell) >= EXACT_INTEGERS:
+            message = f"{cell:.0f} has more digits than a workbook keeps of a number"
+            raise _Unfit("digits_lost", message, "Format the column as text and enter the digits again.")
+        text = shown(cell)
+        if "\0" in text:
+            message = "the text holds a NUL character, which PostgreSQL cannot store"
+            raise _Unfit("nul_character", message, "Delete the character in the cell.")
+        return text or None
+
+
+class _IntegerConverter(ColumnConverter):
+    def _quickly(self, cells: Sequence[Cell], kinds: set[type]) -> pa.Array[Any] | None:
+        if kinds != {float}:
+            return None
+        try:
+            # The safe cast refuses fractions, and what the type cannot hold.
+            return pa.array(cells, pa.float64()).cast(self.column.arrow_type)
+        except pa.ArrowInvalid:
+            return None
+
+    def _array(self, values: list[Any]) -> pa.Array[Any]:
+        return pa.array(values, self.column.arrow_type)
+
+    def _value(self, cell: Cell) -> int | None:
+        number = _number(cell)
+        if number is None:
+            return None
+        if number != number.to_integral_value():
+            message = f"{_brief(cell)} is not a whole number"
+            raise _Unfit("not_an_integer", message, "Enter a whole number.")
+        if isinstance(cell, float) and abs(cell) >= EXACT_INTEGERS:
+            message = f"{cell:.0f} has more digits than a workbook keeps of a number"
+            raise _Unfit("digits_lost", message, "Format the column as text and enter the digits again.")
+        bits = 31 if self.column.type == "int32" else 63
+        if not -(2**bits) <= number < 2**bits:
+            raise _Unfit("out_of_range", f"{_brief(cell)} is beyond {self.column.type}", "Enter a smaller number.")
+        return int(number)
+
+
+class _DecimalConverter(ColumnConverter):
+    def __init__(self, column: Column) -> None:
+        super().__init__(column)
+        self._precision: int = column.arrow_type.precision
+        self._scale: int = column.arrow_type.scale
+
+    def _quickly(self, cells: Sequence[Cell], kinds: set[type]) -> pa.Array[Any] | None:
+        if kinds != {float}:
+            return None
+        floats = pa.array(cells, pa.float64())
+        # A decimal of at most 15 digits that gives the same double is the shortest that does: the one Excel shows.
+        thousandths = pc.round(pc.multiply(floats, 1000.0))
+        exact = pc.and_(pc.equal(pc.divide(thousandths, 1000.0), floats), pc.less(pc.abs(thousandths), 1e15))
+        if not pc.all(exact).as_py():
+            return None
+        unscaled = thousandths.cast(pa.int64()).cast(pa.decimal128(19, 0))
+        try:
+            return pa.Array.from_buffers(pa.decimal128(19, 3), len(cells), unscaled.buffers()).cast(self.column.arrow_type)
+        except pa.ArrowInvalid:
+            return None
+
+    def _array(self, values: list[Any]) -> pa.Array[Any]:
+        return pa.array(values, self.column.arrow_type)
+
+    def _value(self, cell: Cell) -> Decimal | None:
+        number = _number(cell)
+        if number is None:
+            return None
+        with localcontext(prec=400):
+            unscaled = number.scaleb(self._scale)
+            if unscaled != unscaled.to_integral_value():
+                message = f"{_brief(cell)} has more than {self._scale} decimals"
+                raise _Unfit("too_many_decimals", message, "Round the number.")
+            if abs(unscaled) >= 10**self._precision:
+                raise _Unfit("out_of_range", f"{_brief(cell)} is beyond {self.column.type}", "Enter a smaller number.")
+        return number
+
+
+class _DateConverter(ColumnConverter):
+    def _array(self, values: list[Any]) -> pa.Array[Any]:
+        return pa.array(values, pa.int64()).cast(pa.timestamp("us")).cast(self.column.arrow_type)
+
+    def _value(self, cell: Cell) -> int | None:
+        if isinstance(cell, str):
+            text = cell.strip()
+            if not text:
+                return None
+            moment = self._from_text(text)
+        elif isinstance(cell, datetime):
+            moment = cell
+        elif isinstance(cell, date):
+            moment = datetime(cell.year, cell.month, cell.day)
+        else:
+            message = f"{_brief(cell)} is not a date"
+            raise _Unfit("not_a_date", message, "Enter a date, or give the cell a date format.")
+        since_epoch = moment - _EPOCH
+        if self.column.type == "date32" and (since_epoch.seconds or since_epoch.microseconds):
+            raise _Unfit("not_a_date", f"{_brief(cell)} has a time of day", "Enter a date without a time.")
+        return (since_epoch.days * 86_400 + since_epoch.seconds) * 1_000_000 + since_epoch.microseconds
+
+    def _from_text(self, text: str) -> datetime:
+        for known in self.column.formats:
+            try:
+                return datetime.strptime(text, known)
+            except ValueError:
+                continue
+        message = f"{_brief(text)} is not a date in a format the contract accepts"
+        raise _Unfit("not_a_date", message, "Enter a date, or add its format to the contract's formats.")
+
+
+def column_converter(column: Column) -> ColumnConverter:
+    """The converter for the type of a column."""
+    if column.type == "string":
+        return _TextConverter(column)
+    if column.type in ("int32", "int64"):
+        return _IntegerConverter(column)
+    if column.is_date:
+        return _DateConverter(column)
+    return _DecimalConverter(column)
+
+
+def _number(cell: Cell) -> Decimal | None:
+    """The shortest decimal of a number; of a text only where it is plainly a number. None for a blank cell."""
+    if isinstance(cell, float):
+        number = Decimal(repr(cell))
+        if number.is_finite():
+            return number
+    elif isinstance(cell, str):
+        text = cell.strip()
+        if not text:
+            return None
+        if _NUMBER.fullmatch(text):
+            return Decimal(text)
+    raise _Unfit("not_a_number", f"{_brief(cell)} is not a number", "Enter a plain number, such as 1234.5.")
+
+
+def _brief(cell: Cell) -> str:
+    """A cell as a message shows it: texts in quotes, long ones cut."""
+    text = shown(cell)
+    if isinstance(cell, str):
+        return repr(text if len(text) <= _LONG_TEXT else text[: _LONG_TEXT - 3] + "...")
+    return text
