@@ -36,7 +36,9 @@ def _try(name: str, attempt: Callable[[Environment], str], environment: Environm
 def _store(environment: Environment) -> str:
     workbooks = environment.store.workbooks()
     if not workbooks:
-        raise _Failed(f"no workbook in {environment.store.address}", "Put one there: `retailpipe upload FILE`.")
+        raise _Failed(
+            f"no workbook in {environment.store.address}", "Put one there: `retailpipe upload FILE`."
+        )
     return f"{len(workbooks)} workbooks in {environment.store.address}"
 
 
@@ -48,7 +50,9 @@ def _database(environment: Environment) -> str:
 
 
 def _connection(environment: Environment) -> str:
-    row = environment.warehouse.query("select current_setting('server_version') as v, current_user::text as u").to_pylist()
+    row = environment.warehouse.query(
+        "select current_setting('server_version') as v, current_user::text as u"
+    ).to_pylist()
     return f"PostgreSQL {row[0]['v']}, as {row[0]['u']}"
 
 
@@ -56,7 +60,9 @@ def _schemas(environment: Environment) -> str:
     with environment.warehouse.connect(read_only=True) as connection, connection.cursor() as cursor:
         if not schema.check_schema(cursor):
             raise _Failed("there is no schema bronze", "Make it with `retailpipe init`.")
-        cursor.execute("select to_regnamespace('public_silver') is not null and to_regnamespace('public_gold') is not null")
+        cursor.execute(
+            "select to_regnamespace('public_silver') is not null and to_regnamespace('public_gold') is not null"
+        )
         if cursor.fetchone() != (True,):
             raise _Failed("there are no schemas silver and gold", "Build them with `retailpipe transform`.")
     return f"bronze (number {len(schema.MIGRATIONS)}), public_silver and public_gold"
@@ -65,7 +71,9 @@ def _schemas(environment: Environment) -> str:
 def _ingestion(environment: Environment) -> str:
     waits = pipeline.waiting(environment)
     if waits:
-        raise _Failed(f"{len(waits)} workbooks wait: {', '.join(waits[:3])}", "Load them with `retailpipe ingest`.")
+        raise _Failed(
+            f"{len(waits)} workbooks wait: {', '.join(waits[:3])}", "Load them with `retailpipe ingest`."
+        )
     return "every workbook of the store is loaded"
 
 
@@ -76,7 +84,10 @@ def _transformation(environment: Environment) -> str:
         built = {load_id for (load_id,) in cursor.fetchall()}
     if loaded != built:
         behind = ", ".join(str(load_id) for load_id in sorted(loaded ^ built)[:5])
-        raise _Failed(f"silver and gold were built before the ledger changed (loads {behind})", "`retailpipe transform`.")
+        raise _Failed(
+            f"silver and gold were built before the ledger changed (loads {behind})",
+            "`retailpipe transform`.",
+        )
     return f"silver and gold hold all {len(loaded)} loads"
 
 
@@ -84,7 +95,9 @@ def _verification(environment: Environment) -> str:
     report = verify(environment)
     broken = [invariant for invariant in report.invariants if not invariant.ok]
     if broken:
-        raise _Failed(f"{len(broken)} invariants do not hold: {broken[0].name}", "See them all: `retailpipe verify`.")
+        raise _Failed(
+            f"{len(broken)} invariants do not hold: {broken[0].name}", "See them all: `retailpipe verify`."
+        )
     return f"all {len(report.invariants)} invariants hold"
 
 

@@ -14,7 +14,11 @@ SAMPLE_NAME = "sample_retail.xlsx"
 
 
 def demo(
-    environment: Environment, *, rows: int = 25_000, workbook: Path | None = None, progress: Progress | None = None
+    environment: Environment,
+    *,
+    rows: int = 25_000,
+    workbook: Path | None = None,
+    progress: Progress | None = None,
 ) -> RunReport:
     """Runs the whole way on a workbook, or on a synthetic one of so many rows; raises what `run` raises."""
     progress = progress or NoProgress()

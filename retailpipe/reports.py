@@ -70,7 +70,7 @@ class LoadReport(Report):
 
 @dataclass(frozen=True)
 class Node(Report):
-    """A model, seed or test of dbt that did not succeed.
+    """A model or test of dbt that did not succeed.
 
     rows: the first rows of a failing test, as the test's query gives them.
     """
@@ -94,7 +94,7 @@ class BuildReport(Report):
     seconds: float
 
     def __str__(self) -> str:
-        done = f"{self.models} models and seeds built, {self.tests} tests passed in {self.seconds:.1f} s"
+        done = f"{self.models} models built, {self.tests} tests passed in {self.seconds:.1f} s"
         if self.ok:
             return done
         return f"{done}; {len(self.failures)} failed, {self.skipped} skipped"

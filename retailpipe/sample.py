@@ -16,7 +16,16 @@ from pathlib import Path
 from retailpipe.errors import UsageError
 from retailpipe.progress import NoProgress, Progress
 
-HEADERS = ("InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country")
+HEADERS = (
+    "InvoiceNo",
+    "StockCode",
+    "Description",
+    "Quantity",
+    "InvoiceDate",
+    "UnitPrice",
+    "CustomerID",
+    "Country",
+)
 MAX_ROWS = 1_048_575
 """An Excel sheet has 1,048,576 rows, and the first holds the header."""
 
@@ -25,9 +34,33 @@ _DAYS = 364
 _PROGRESS_ROWS = 5_000
 _MATERIALS = ("ENAMEL", "WICKER", "PORCELAIN", "WOODEN", "FELT", "GLASS", "TIN", "COTTON", "PAPER", "SILVER")
 _STYLES = ("VINTAGE", "RETROSPOT", "ROSE", "POLKADOT", "STAR", "IVORY", "BOTANICAL", "STRIPED")
-_THINGS = ("LANTERN", "TEAPOT", "CAKE STAND", "PHOTO FRAME", "LUNCH BAG", "BUNTING", "DOORMAT", "MUG", "CLOCK", "CANDLE")
-_COUNTRIES = {"United Kingdom": 82, "Germany": 5, "France": 5, "EIRE": 3, "Spain": 2, "Norway": 1, "Unspecified": 1}
-_SERVICES = {"POST": ("POSTAGE", 18.0), "DOT": ("DOTCOM POSTAGE", 120.5), "C2": ("CARRIAGE", 50.0), "M": ("Manual", 4.25)}
+_THINGS = (
+    "LANTERN",
+    "TEAPOT",
+    "CAKE STAND",
+    "PHOTO FRAME",
+    "LUNCH BAG",
+    "BUNTING",
+    "DOORMAT",
+    "MUG",
+    "CLOCK",
+    "CANDLE",
+)
+_COUNTRIES = {
+    "United Kingdom": 82,
+    "Germany": 5,
+    "France": 5,
+    "EIRE": 3,
+    "Spain": 2,
+    "Norway": 1,
+    "Unspecified": 1,
+}
+_SERVICES = {
+    "POST": ("POSTAGE", 18.0),
+    "DOT": ("DOTCOM POSTAGE", 120.5),
+    "C2": ("CARRIAGE", 50.0),
+    "M": ("Manual", 4.25),
+}
 _REMARKS = ("damaged", "?", "wrongly marked", "lost", "")
 _BROKEN_ROWS = 5
 
@@ -58,7 +91,9 @@ def write_sample(path: Path, *, rows: int = 25_000, seed: int = 1, progress: Pro
         raise UsageError(f"{rows:,} rows do not fit a sheet", hint=f"Choose from 1 to {MAX_ROWS:,}.")
     progress = progress or NoProgress()
     workbook = xlsxwriter.Workbook(str(path), {"constant_memory": True})
-    workbook.set_properties({"created": _FIRST_DAY})  # else the time of writing, and no two files were the same
+    workbook.set_properties(
+        {"created": _FIRST_DAY}
+    )  # else the time of writing, and no two files were the same
     day_and_time = workbook.add_format({"num_format": "m/d/yyyy h:mm"})
     sheet = workbook.add_worksheet("Online Retail")
     sheet.write_row(0, 0, HEADERS)
@@ -104,7 +139,12 @@ def _invoice(
         if kind < 0.02:
             number, quantity = f"C{invoice}", -quantity
         elif kind < 0.03:
-            customer, quantity, price, name = _Customer(None, customer.country), -quantity, 0.0, chance.choice(_REMARKS)
+            customer, quantity, price, name = (
+                _Customer(None, customer.country),
+                -quantity,
+                0.0,
+                chance.choice(_REMARKS),
+            )
         elif chance.random() < 0.005:
             price = 0.0
         code = product.code
@@ -119,7 +159,9 @@ def _product(chance: random.Random, number: int) -> _Product:
     suffix = chance.choice(("", "", "", "A", "B", "b"))
     code = f"{20_000 + number}{suffix}" if suffix else 20_000 + number
     names = (name, f"{name} ") if chance.random() < 0.2 else (name,)
-    return _Product(code, names, round(chance.choice((0.42, 0.85, 1.25, 1.65, 2.1, 2.55, 3.75, 4.95, 8.5, 12.75)), 2))
+    return _Product(
+        code, names, round(chance.choice((0.42, 0.85, 1.25, 1.65, 2.1, 2.55, 3.75, 4.95, 8.5, 12.75)), 2)
+    )
 
 
 def _customer(chance: random.Random, number: int) -> _Customer:

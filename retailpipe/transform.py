@@ -48,7 +48,9 @@ def transform(
     """
     progress = progress or NoProgress()
     started = time.monotonic()
-    arguments = ["build", *(["--select", select] if select else []), *(["--full-refresh"] if full_refresh else [])]
+    # Unit tests are about the models, not about these data: `retailpipe dbt test` runs them too.
+    arguments = ["--log-level", "none", "build", "--exclude-resource-type", "unit_test"]
+    arguments += [*(["--select", select] if select else []), *(["--full-refresh"] if full_refresh else [])]
     with environment.warehouse.connect() as connection:
         ensure_schema(connection, Contract.default())
         connection.commit()
@@ -58,9 +60,11 @@ def transform(
             cursor.fetchall()
         connection.commit()
         progress.step("starting dbt")
-        result = _invoke(environment, ["--log-level", "none", *arguments], [_Listener(progress)])
+        result = _invoke(environment, arguments, [_Listener(progress)])
     if result.exception:
-        raise TransformError(f"dbt could not run: {result.exception}", hint=_log_hint(environment)) from result.exception
+        raise TransformError(
+            f"dbt could not run: {result.exception}", hint=_log_hint(environment)
+        ) from result.exception
     results: list[Any] = list(getattr(result.result, "results", []))
     if not results:
         if select:
@@ -90,7 +94,9 @@ def project_folder() -> Path:
     for folder in (package / "dbt_project", package.parent / "dbt_project"):
         if (folder / "dbt_project.yml").is_file():
             return folder
-    raise TransformError("the dbt project is not installed with this library", hint="Install retailpipe anew.")
+    raise TransformError(
+        "the dbt project is not installed with this library", hint="Install retailpipe anew."
+    )
 
 
 def _invoke(environment: Environment, arguments: list[str], callbacks: list[Any]) -> dbtRunnerResult:
@@ -118,7 +124,9 @@ def _settings(environment: Environment) -> dict[str, str]:
     try:
         parts = parse_dsn(environment.warehouse.uri)
     except ProgrammingError as error:
-        raise UsageError(f"the database URL cannot be read: {error}".strip(), hint="Check its form.") from error
+        raise UsageError(
+            f"the database URL cannot be read: {error}".strip(), hint="Check its form."
+        ) from error
     names = {
         "host": "AWS_RDS_HOST",
         "port": "AWS_RDS_PORT",
@@ -169,15 +177,16 @@ class _Listener:
 
 
 def _report(environment: Environment, results: list[Any], seconds: float) -> BuildReport:
-    succeeded = [r for r in results if r.status in ("success", "pass", "warn")]
-    failed = [r for r in results if r.status in ("error", "fail", "runtime error")]
-    tests = [r for r in succeeded if r.node.resource_type in ("test", "unit_test")]
+    done = [result for result in results if result.status in ("success", "pass", "warn")]
+    failed = [result for result in results if result.status in ("error", "fail", "runtime error")]
+    skipped = [result for result in results if result.status in ("skipped", "partial success")]
+    tests = [result for result in done if result.node.resource_type == "test"]
     return BuildReport(
-        ok=len(succeeded) == len(results),
-        models=len(succeeded) - len(tests),
+        ok=not failed and not skipped,
+        models=len(done) - len(tests),
         tests=len(tests),
         failures=tuple(_failure(environment, result) for result in failed),
-        skipped=len(results) - len(succeeded) - len(failed),
+        skipped=len(skipped),
         seconds=round(seconds, 3),
     )
 
@@ -188,11 +197,15 @@ def _failure(environment: Environment, result: Any) -> Node:
     compiled = getattr(node, "compiled_code", None)
     if result.status == "fail" and node.resource_type == "test" and compiled:
         try:
-            found = environment.warehouse.query(f"select * from ({compiled}\n) as failing limit {_ROWS_SHOWN}")
+            found = environment.warehouse.query(
+                f"select * from ({compiled}\n) as failing limit {_ROWS_SHOWN}"
+            )
             rows = tuple(found.to_pylist())
         except RetailpipeError as error:
             _log.warning("the failing rows of %s cannot be shown: %s", node.name, error)
-    return Node(str(node.name), str(node.resource_type), str(result.status), str(result.message or "").strip(), rows)
+    return Node(
+        str(node.name), str(node.resource_type), str(result.status), str(result.message or "").strip(), rows
+    )
 
 
 def _log_hint(environment: Environment) -> str:

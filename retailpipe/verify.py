@@ -25,7 +25,9 @@ def verify(environment: Environment) -> VerifyReport:
         cursor.execute("set transaction isolation level repeatable read")
         names = _tables(cursor)
         if not all(f"{layer}." in " ".join(names) for layer in LAYERS):
-            raise WarehouseError("silver and gold are not built", hint="Build them with `retailpipe transform`.")
+            raise WarehouseError(
+                "silver and gold are not built", hint="Build them with `retailpipe transform`."
+            )
         counts = ", ".join(f"(select count(*) from {name})" for name in names)
         cursor.execute(f"select {counts}")
         found = cursor.fetchone() or ()

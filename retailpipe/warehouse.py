@@ -71,9 +71,13 @@ class Warehouse:
     def error(self, error: Error) -> WarehouseError:
         """An error of the driver as one of ours, without the statement it repeats."""
         if error.sqlstate == _DISK_FULL:
-            return WarehouseError(f"the database has no disk space left: {_told(error)}", hint="Free some space.")
+            return WarehouseError(
+                f"the database has no disk space left: {_told(error)}", hint="Free some space."
+            )
         if error.sqlstate is None or error.sqlstate.startswith(("57", "08")) or "server closed" in str(error):
-            return WarehouseError(f"the connection to the database was lost: {_told(error)}", hint=self._remedy)
+            return WarehouseError(
+                f"the connection to the database was lost: {_told(error)}", hint=self._remedy
+            )
         return WarehouseError(_told(error))
 
 
@@ -93,7 +97,9 @@ def plain_numbers(table: pa.Table) -> pa.Table:
     for index, field in enumerate(table.schema):
         if not isinstance(field.type, pa.OpaqueType):
             continue
-        texts = pa.chunked_array([chunk.storage for chunk in table.column(index).chunks], field.type.storage_type)
+        texts = pa.chunked_array(
+            [chunk.storage for chunk in table.column(index).chunks], field.type.storage_type
+        )
         if field.type.type_name == "numeric" and pa.types.is_string(texts.type):
             table = table.set_column(index, field.name, _decimals(texts))
         else:
@@ -127,6 +133,11 @@ def _told(error: BaseException) -> str:
     text = str(error).split("\n\nQuery was:")[0]
     text = re.sub(r"\.?\s*SQLSTATE: \w*\s*$", "", text.strip())
     text = re.sub(r"^[A-Z_]+: (\[libpq\] )?", "", text)
-    text = re.sub(r"^(Failed to (?:prepare|execute) query)(?: '.*?')?: (?:could not begin COPY: )?(?:ERROR:\s*)?", "", text, flags=re.S)
+    text = re.sub(
+        r"^(Failed to (?:prepare|execute) query)(?: '.*?')?: (?:could not begin COPY: )?(?:ERROR:\s*)?",
+        "",
+        text,
+        flags=re.S,
+    )
     text = re.sub(r"LINE 1: COPY .*", "", text, flags=re.S)
     return " ".join(text.split())

@@ -34,7 +34,8 @@ class Judge:
     def __init__(self, layout: Layout, contract: Contract) -> None:
         self._layout = layout
         self._rules = [
-            _Rule(column, position) for column, position in zip(contract.columns, layout.positions, strict=True)
+            _Rule(column, position)
+            for column, position in zip(contract.columns, layout.positions, strict=True)
         ]
         self._schema = contract.arrow_schema.append(pa.field("source_row", pa.int32(), nullable=False))
         self._date = contract.arrow_schema.names.index(contract.date_column) if contract.date_column else None
@@ -135,7 +136,10 @@ class _Rule:
                 nulls = array.is_null().to_pylist()
                 masks.append(
                     pa.array(
-                        [null and self.converter.problem(cell) is not None for null, cell in zip(nulls, cells, strict=True)],
+                        [
+                            null and self.converter.problem(cell) is not None
+                            for null, cell in zip(nulls, cells, strict=True)
+                        ],
                         pa.bool_(),
                     )
                 )
@@ -160,7 +164,9 @@ class _Rule:
         column = self.column
         text = shown(cell)
         if not text.strip():
-            return Problem("missing", f"{column.header} is blank", f"Fill in {column.header}, or delete the row.")
+            return Problem(
+                "missing", f"{column.header} is blank", f"Fill in {column.header}, or delete the row."
+            )
         if column.max_length is not None and len(text) > column.max_length:
             message = f"{len(text):,} characters are more than {column.max_length}"
             return Problem("too_long", message, "Shorten the text.")

@@ -68,7 +68,9 @@ def lock(cursor: Cursor, source: str, content_hash: str, progress: Progress) -> 
 def current_load(cursor: Cursor, source: str) -> Entry | None:
     """The load of a source whose rows are in bronze."""
     row = fetch_one(
-        cursor, f"select {_ENTRY_COLUMNS} from bronze.loads where source = $1 and status = 'loaded'", (source,)
+        cursor,
+        f"select {_ENTRY_COLUMNS} from bronze.loads where source = $1 and status = 'loaded'",
+        (source,),
     )
     return Entry(*row) if row else None
 
@@ -138,7 +140,14 @@ def close_load(cursor: Cursor, load_id: int, judge: Judge) -> None:
             finished_at = clock_timestamp(), status = 'loaded'
         where load_id = $1
         """,
-        (load_id, judge.rows_read, judge.rows_accepted, len(judge.rejects), _iso(judge.first_date), _iso(judge.last_date)),
+        (
+            load_id,
+            judge.rows_read,
+            judge.rows_accepted,
+            len(judge.rejects),
+            _iso(judge.first_date),
+            _iso(judge.last_date),
+        ),
     )
 
 

@@ -73,7 +73,9 @@ def load(
             for _ in _accepted(sheet, judge, progress):
                 pass
         else:
-            load_id = ledger.open_load(cursor, snapshot.key, snapshot.content_hash, contract, sheet.layout.sheet)
+            load_id = ledger.open_load(
+                cursor, snapshot.key, snapshot.content_hash, contract, sheet.layout.sheet
+            )
             _copy(cursor, contract, _accepted(sheet, judge, progress), load_id)
         _refuse_too_many(judge, contract, snapshot.key)
         status: LoadStatus = "would load" if dry_run else "loaded"

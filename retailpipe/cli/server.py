@@ -63,7 +63,9 @@ def destroy(
     environment = open_environment(local, None)
     server = _server(environment)
     if not yes:
-        typer.confirm(f"Remove the database in {environment.folder} with all its tables?", abort=True, err=True)
+        typer.confirm(
+            f"Remove the database in {environment.folder} with all its tables?", abort=True, err=True
+        )
     server.destroy()
     print_json({"destroyed": str(environment.folder)}) if json else typer.echo(
         f"removed the database in {environment.folder}; the workbooks in {environment.folder / 'input'} are still there"
@@ -73,6 +75,7 @@ def destroy(
 def _server(environment: Environment) -> EmbeddedServer:
     if environment.server is None:
         raise UsageError(
-            "RETAILPIPE_DATABASE_URL names a server that is not the embedded one", hint="Unset it for this command."
+            "RETAILPIPE_DATABASE_URL names a server that is not the embedded one",
+            hint="Unset it for this command.",
         )
     return environment.server

@@ -9,8 +9,16 @@ import typer
 
 from retailpipe import pipeline
 from retailpipe.check import check as check_environment
-from retailpipe.cli.invocation import command, remember_environment
-from retailpipe.cli.options import AllowDuplicate, ContractFile, DatabaseUrl, Json, Local, open_contract, open_environment
+from retailpipe.cli.invocation import command, program, remember_environment
+from retailpipe.cli.options import (
+    AllowDuplicate,
+    ContractFile,
+    DatabaseUrl,
+    Json,
+    Local,
+    open_contract,
+    open_environment,
+)
 from retailpipe.cli.output import (
     print_build,
     print_check,
@@ -34,8 +42,12 @@ order by year, month
 
 
 def demo(
-    rows: Annotated[int, typer.Option(help="Rows of the workbook that is made, header not counted.")] = 25_000,
-    workbook: Annotated[Path | None, typer.Option(metavar="FILE", help="A workbook of your own instead.")] = None,
+    rows: Annotated[
+        int, typer.Option(help="Rows of the workbook that is made, header not counted.")
+    ] = 25_000,
+    workbook: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A workbook of your own instead.")
+    ] = None,
     local: Local = None,
     json: Json = False,
 ) -> None:
@@ -63,7 +75,7 @@ def demo(
             command("verify"),
             command("rejects"),
             command('query "select * from public_gold.top_products order by revenue_rank limit 10"'),
-            command("demo --workbook FILE").removesuffix(f" --local {folder}"),
+            f"{program()} demo --workbook FILE",
             command("local stop"),
         ):
             typer.echo(f"  {line}")
@@ -72,7 +84,9 @@ def demo(
 
 
 def run(
-    source: Annotated[str | None, typer.Argument(help="A file, or a key of the store. Default: all that wait.")] = None,
+    source: Annotated[
+        str | None, typer.Argument(help="A file, or a key of the store. Default: all that wait.")
+    ] = None,
     contract: ContractFile = None,
     allow_duplicate: AllowDuplicate = False,
     local: Local = None,
@@ -106,7 +120,9 @@ def init(
     Example: retailpipe init
     """
     number = pipeline.init(open_environment(local, database_url), contract=open_contract(contract))
-    print_json({"schema": "bronze", "number": number}) if json else typer.echo(f"schema bronze is there, number {number}")
+    print_json({"schema": "bronze", "number": number}) if json else typer.echo(
+        f"schema bronze is there, number {number}"
+    )
 
 
 def upload(
@@ -156,8 +172,12 @@ def ingest(
 
 
 def transform(
-    select: Annotated[str | None, typer.Option(help="Nodes in dbt's own syntax, such as fact_sales_daily+.")] = None,
-    full_refresh: Annotated[bool, typer.Option("--full-refresh", help="Build incremental models anew.")] = False,
+    select: Annotated[
+        str | None, typer.Option(help="Nodes in dbt's own syntax, such as fact_sales_daily+.")
+    ] = None,
+    full_refresh: Annotated[
+        bool, typer.Option("--full-refresh", help="Build incremental models anew.")
+    ] = False,
     local: Local = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
@@ -169,7 +189,9 @@ def transform(
     """
     environment = open_environment(local, database_url)
     with progress_shown() as progress:
-        report = transform_environment(environment, select=select, full_refresh=full_refresh, progress=progress)
+        report = transform_environment(
+            environment, select=select, full_refresh=full_refresh, progress=progress
+        )
     print_json(report.as_dict()) if json else print_build(report)
     _exit(report.ok)
 

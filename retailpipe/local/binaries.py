@@ -90,7 +90,11 @@ class Binaries:
     @cached_property
     def major_version(self) -> int:
         shown = subprocess.run(
-            [self.folder / "postgres", "--version"], capture_output=True, text=True, check=True, env=self.environment
+            [self.folder / "postgres", "--version"],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=self.environment,
         ).stdout
         found = re.search(r"(\d+)", shown)
         if not found:
@@ -121,7 +125,9 @@ def _reachable(folder: Path, account: Account) -> Path:
         return folder
     installation = folder.parent
     about = (folder / "postgres").stat()
-    name = hashlib.sha256(f"{installation.resolve()} {about.st_size} {about.st_mtime_ns}".encode()).hexdigest()[:16]
+    name = hashlib.sha256(
+        f"{installation.resolve()} {about.st_size} {about.st_mtime_ns}".encode()
+    ).hexdigest()[:16]
     copy = ROOT_HOME / f"postgresql-{name}"
     if not copy.exists():
         ROOT_HOME.mkdir(mode=0o755, parents=True, exist_ok=True)

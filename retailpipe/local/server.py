@@ -87,7 +87,9 @@ class EmbeddedServer:
                 with self._lock():
                     port = self._port_if_ready() or self._start()
             except OSError as error:
-                raise ServerError(f"the database in {self._home} cannot be made: {error}", hint=_SPACE_HINT) from error
+                raise ServerError(
+                    f"the database in {self._home} cannot be made: {error}", hint=_SPACE_HINT
+                ) from error
         return self._url(port)
 
     def stop(self) -> bool:
@@ -197,7 +199,16 @@ class EmbeddedServer:
             locale = ["--locale=C.UTF-8"]
             if binaries.major_version >= 17:
                 locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-            command = [binaries.folder / "initdb", "-D", temporary / "data", "-U", USER, "-E", "UTF8", *locale]
+            command = [
+                binaries.folder / "initdb",
+                "-D",
+                temporary / "data",
+                "-U",
+                USER,
+                "-E",
+                "UTF8",
+                *locale,
+            ]
             command += ["-A", "scram-sha-256", "--pwfile", temporary / "password", "--no-instructions"]
             log = self._home / "initdb.log"
             if not _run(command, binaries, log):
@@ -259,7 +270,10 @@ class EmbeddedServer:
     def _free_port(self) -> int:
         """The port used last if it is free, or else a free one; the same for a folder whenever it can be."""
         settings = self._data / _SETTINGS_FILE
-        wanted = [int(hashlib.sha256(str(self._folder.resolve()).encode()).hexdigest(), 16) % len(_PORTS) + _PORTS[0]]
+        wanted = [
+            int(hashlib.sha256(str(self._folder.resolve()).encode()).hexdigest(), 16) % len(_PORTS)
+            + _PORTS[0]
+        ]
         if settings.exists():
             used = [line for line in settings.read_text().splitlines() if line.startswith("port = ")]
             wanted = [*(int(line.removeprefix("port = ")) for line in used), *wanted]
@@ -281,7 +295,9 @@ class EmbeddedServer:
             return "(it is not there)"
 
 
-_SPACE_HINT = "Check that the folder can be written and its disk has some 100 MB free, or name another with --local."
+_SPACE_HINT = (
+    "Check that the folder can be written and its disk has some 100 MB free, or name another with --local."
+)
 
 
 def _is_postmaster(pid: int, started: int) -> bool:

@@ -146,7 +146,9 @@ class _IntegerConverter(ColumnConverter):
             raise _Unfit("digits_lost", message, "Format the column as text and enter the digits again.")
         bits = 31 if self.column.type == "int32" else 63
         if not -(2**bits) <= number < 2**bits:
-            raise _Unfit("out_of_range", f"{_brief(cell)} is beyond {self.column.type}", "Enter a smaller number.")
+            raise _Unfit(
+                "out_of_range", f"{_brief(cell)} is beyond {self.column.type}", "Enter a smaller number."
+            )
         return int(number)
 
 
@@ -167,7 +169,9 @@ class _DecimalConverter(ColumnConverter):
             return None
         unscaled = thousandths.cast(pa.int64()).cast(pa.decimal128(19, 0))
         try:
-            return pa.Array.from_buffers(pa.decimal128(19, 3), len(cells), unscaled.buffers()).cast(self.column.arrow_type)
+            return pa.Array.from_buffers(pa.decimal128(19, 3), len(cells), unscaled.buffers()).cast(
+                self.column.arrow_type
+            )
         except pa.ArrowInvalid:
             return None
 
@@ -184,7 +188,9 @@ class _DecimalConverter(ColumnConverter):
                 message = f"{_brief(cell)} has more than {self._scale} decimals"
                 raise _Unfit("too_many_decimals", message, "Round the number.")
             if abs(unscaled) >= 10**self._precision:
-                raise _Unfit("out_of_range", f"{_brief(cell)} is beyond {self.column.type}", "Enter a smaller number.")
+                raise _Unfit(
+                    "out_of_range", f"{_brief(cell)} is beyond {self.column.type}", "Enter a smaller number."
+                )
         return number
 
 

@@ -115,7 +115,9 @@ def _fitting_sheet(path: Path, contract: Contract, name: str) -> SheetReader:
 def _reader(workbook: CalamineWorkbook, sheet_name: str, contract: Contract, file: str) -> SheetReader:
     sheet = workbook.get_sheet_by_name(sheet_name)
     if sheet.start is None:
-        raise SheetError(f"{file}, sheet {sheet_name!r} is empty", hint="Give a workbook whose sheet holds rows.")
+        raise SheetError(
+            f"{file}, sheet {sheet_name!r} is empty", hint="Give a workbook whose sheet holds rows."
+        )
     header_row, first_column = sheet.start[0] + 1, sheet.start[1]
     header = next(islice(sheet.iter_rows(), sheet.start[0], None))
     return SheetReader(sheet, find_layout(file, sheet_name, header_row, first_column, header, contract))

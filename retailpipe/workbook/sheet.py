@@ -34,7 +34,9 @@ class Layout:
         return column_letters(self.first_column + position)
 
 
-def find_layout(file: str, sheet: str, header_row: int, first_column: int, cells: Sequence[Cell], contract: Contract) -> Layout:
+def find_layout(
+    file: str, sheet: str, header_row: int, first_column: int, cells: Sequence[Cell], contract: Contract
+) -> Layout:
     """Finds each column of the contract in a header row. Raises SheetError naming all that is missing or doubled."""
     headers = tuple(shown(cell).strip() for cell in cells)
     places: dict[str, list[int]] = {}
@@ -50,7 +52,9 @@ def find_layout(file: str, sheet: str, header_row: int, first_column: int, cells
         if len(found) == 1:
             positions.append(found[0])
         elif found:
-            cells_named = " and ".join(cell_address(header_row, first_column + position) for position in found)
+            cells_named = " and ".join(
+                cell_address(header_row, first_column + position) for position in found
+            )
             problems.append(f"column {column.header!r} stands twice, in {cells_named}")
         else:
             problems.append(f"column {column.header!r} is missing{_nearest(column.header, unknown)}")

@@ -1,5 +1,3 @@
-{{ config(pre_hook="{{ require_seed(ref('service_codes')) }}") }}
-
 with transactions as (
 
     select

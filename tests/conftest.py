@@ -1,0 +1,135 @@
+"""What the tests share: real servers, real workbooks, and the program as a user calls it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pytest
+from adbc_driver_postgresql import dbapi
+
+from retailpipe import Environment
+from retailpipe.local.server import EmbeddedServer
+
+HEADERS = (
+    "InvoiceNo",
+    "StockCode",
+    "Description",
+    "Quantity",
+    "InvoiceDate",
+    "UnitPrice",
+    "CustomerID",
+    "Country",
+)
+ROW = (
+    536365,
+    "85123A",
+    "WHITE HANGING HEART",
+    6,
+    datetime(2010, 12, 1, 8, 26),
+    2.55,
+    17850,
+    "United Kingdom",
+)
+
+Workbook = Callable[..., Path]
+Program = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(autouse=True)
+def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test sees the settings, or touches the data directory, of the person who runs it."""
+    for name in list(os.environ):
+        if name.startswith(("RETAILPIPE_", "PG", "DBT_", "AWS_")) and name != "RETAILPIPE_DATASET":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data home"))
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    """An embedded PostgreSQL that runs as long as the tests do."""
+    server = EmbeddedServer(tmp_path_factory.mktemp("server"))
+    server.start()
+    yield server
+    server.destroy()
+
+
+@pytest.fixture
+def database_url(server: EmbeddedServer, request: pytest.FixtureRequest) -> Iterator[str]:
+    """An empty database of the test's own."""
+    name = f"test_{abs(hash(request.node.nodeid))}"
+    url = server.start()
+    with dbapi.connect(url, autocommit=True) as connection, connection.cursor() as cursor:
+        cursor.execute(f"create database {name}")
+    yield url.replace("/retailpipe?", f"/{name}?")
+    with dbapi.connect(url, autocommit=True) as connection, connection.cursor() as cursor:
+        cursor.execute(f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def environment(tmp_path: Path, database_url: str) -> Environment:
+    """An empty environment of the test's own, on a server that runs already."""
+    return Environment.local(tmp_path / "environment", database_url=database_url)
+
+
+@pytest.fixture
+def make_workbook(tmp_path: Path) -> Workbook:
+    """Writes a workbook with openpyxl: rows below the header, each as many cells as the header has."""
+
+    def make(
+        rows: Sequence[Sequence[Any]] = (ROW,),
+        *,
+        name: str = "book.xlsx",
+        headers: Sequence[Any] = HEADERS,
+        sheet: str = "Online Retail",
+    ) -> Path:
+        book = openpyxl.Workbook()
+        page = book.active
+        assert page is not None
+        page.title = sheet
+        for row in (headers, *rows):
+            page.append(list(row))
+        path = tmp_path / name
+        book.save(path)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Program:
+    """Runs the command line in a process of its own, as a user would; its folder is the test's."""
+
+    def call(
+        *arguments: str | Path, env: dict[str, str] | None = None, **options: Any
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "retailpipe", *map(str, arguments)],
+            cwd=tmp_path,
+            env={**os.environ, **(env or {})},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+            **options,
+        )
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def dataset() -> Path:
+    """The real workbook: RETAILPIPE_DATASET, or ../shared/data/online_retail.xlsx beside the checkout."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data" / "online_retail.xlsx"
+    path = Path(os.environ.get("RETAILPIPE_DATASET", beside))
+    if path.is_file():
+        return path
+    if os.environ.get("CI"):
+        pytest.fail(f"the real workbook is not at {path}")
+    pytest.skip("the real workbook is not here: set RETAILPIPE_DATASET to it")
