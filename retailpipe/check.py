@@ -12,7 +12,7 @@ from retailpipe.reports import CheckPoint, CheckReport
 from retailpipe.verify import verify
 
 
-class _Failed(Exception):  # noqa: N818 - tells one function of this module what another found
+class _Failed(Exception):
     def __init__(self, detail: str, hint: str) -> None:
         super().__init__(detail)
         self.hint = hint
@@ -36,9 +36,7 @@ def _try(name: str, attempt: Callable[[Environment], str], environment: Environm
 def _store(environment: Environment) -> str:
     workbooks = environment.store.workbooks()
     if not workbooks:
-        raise _Failed(
-            f"no workbook in {environment.store.address}", "Put one there: `retailpipe upload FILE`."
-        )
+        raise _Failed(f"no workbook in {environment.store.address}", "Put one there: `retailpipe upload FILE`.")
     return f"{len(workbooks)} workbooks in {environment.store.address}"
 
 
@@ -71,9 +69,7 @@ def _schemas(environment: Environment) -> str:
 def _ingestion(environment: Environment) -> str:
     waits = pipeline.waiting(environment)
     if waits:
-        raise _Failed(
-            f"{len(waits)} workbooks wait: {', '.join(waits[:3])}", "Load them with `retailpipe ingest`."
-        )
+        raise _Failed(f"{len(waits)} workbooks wait: {', '.join(waits[:3])}", "Load them with `retailpipe ingest`.")
     return "every workbook of the store is loaded"
 
 
@@ -95,9 +91,7 @@ def _verification(environment: Environment) -> str:
     report = verify(environment)
     broken = [invariant for invariant in report.invariants if not invariant.ok]
     if broken:
-        raise _Failed(
-            f"{len(broken)} invariants do not hold: {broken[0].name}", "See them all: `retailpipe verify`."
-        )
+        raise _Failed(f"{len(broken)} invariants do not hold: {broken[0].name}", "See them all: `retailpipe verify`.")
     return f"all {len(report.invariants)} invariants hold"
 
 

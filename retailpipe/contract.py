@@ -119,9 +119,7 @@ class Contract:
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise ContractError(
-                f"cannot read the contract {path}: {error}", hint="Give a TOML file."
-            ) from error
+            raise ContractError(f"cannot read the contract {path}: {error}", hint="Give a TOML file.") from error
         return _Reader(str(path), text).contract()
 
     @cached_property
@@ -172,9 +170,7 @@ class _Reader:
         raw_columns = self.data.get("columns")
         if not isinstance(raw_columns, list) or not raw_columns:
             raise self._error("columns", None, "names no columns: give each in a [[columns]] section")
-        columns = tuple(
-            self._column(number, raw) for number, raw in enumerate(cast("list[Any]", raw_columns))
-        )
+        columns = tuple(self._column(number, raw) for number, raw in enumerate(cast("list[Any]", raw_columns)))
         for key in ("header", "name"):
             seen: set[str] = set()
             for number, column in enumerate(columns):
@@ -226,9 +222,7 @@ class _Reader:
     def _identifier(self, table: dict[str, Any], key: str, number: int | None, taken: set[str]) -> str:
         value = self._text(table, key, number)
         if not _NAME.fullmatch(value):
-            raise self._error(
-                key, number, f"{key} {value!r} must be lower-case letters, digits and _, at most 63"
-            )
+            raise self._error(key, number, f"{key} {value!r} must be lower-case letters, digits and _, at most 63")
         if value in taken:
             raise self._error(key, number, f"{key} {value!r} is used by retailpipe itself")
         return value
@@ -277,9 +271,7 @@ class _Reader:
         value = table.get("formats", [])
         if value and type_name not in ("timestamp[us]", "date32"):
             raise self._error("formats", number, f"formats are for dates; this column is {type_name}")
-        if not isinstance(value, list) or not all(
-            isinstance(item, str) for item in cast("list[object]", value)
-        ):
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in cast("list[object]", value)):
             raise self._error("formats", number, "formats must be a list of strptime formats")
         formats = tuple(cast("list[str]", value))
         sample = datetime(2011, 12, 9, 12, 50, 7)
@@ -287,13 +279,9 @@ class _Reader:
             try:
                 parsed = datetime.strptime(sample.strftime(item), item)
             except ValueError as error:
-                raise self._error(
-                    "formats", number, f"format {item!r} cannot be read back: {error}"
-                ) from error
+                raise self._error("formats", number, f"format {item!r} cannot be read back: {error}") from error
             if parsed.tzinfo or parsed.date() != sample.date():
-                raise self._error(
-                    "formats", number, f"format {item!r} must give year, month and day, and no time zone"
-                )
+                raise self._error("formats", number, f"format {item!r} must give year, month and day, and no time zone")
         return formats
 
     def _max_rejects(self) -> int | float:
@@ -302,9 +290,7 @@ class _Reader:
             return value
         if isinstance(value, str) and (share := _SHARE.fullmatch(value.strip())) and float(share[1]) <= 100:
             return float(share[1]) / 100
-        raise self._error(
-            "max_rejects", None, 'max_rejects must be a number of rows, or a share such as "1%"'
-        )
+        raise self._error("max_rejects", None, 'max_rejects must be a number of rows, or a share such as "1%"')
 
     def _only_keys(self, table: dict[str, Any], allowed: set[str], number: int | None = None) -> None:
         for key in table:
@@ -315,9 +301,7 @@ class _Reader:
     def _error(self, key: str, number: int | None, message: str) -> ContractError:
         line = self._line_of(key, number)
         shown = f": {self.lines[line - 1].strip()}" if self.lines else ""
-        return ContractError(
-            f"{self.file}, line {line}: {message}{shown}", hint="Correct that line of the contract."
-        )
+        return ContractError(f"{self.file}, line {line}: {message}{shown}", hint="Correct that line of the contract.")
 
     def _line_of(self, key: str, number: int | None) -> int:
         """The line where a key of the top (number None) or of a column stands; else where its section begins."""

@@ -95,9 +95,7 @@ def run(
     """
     progress = progress or NoProgress()
     sources = [] if source is None else [source]
-    loads = ingest(
-        environment, *sources, contract=contract, allow_duplicate=allow_duplicate, progress=progress
-    )
+    loads = ingest(environment, *sources, contract=contract, allow_duplicate=allow_duplicate, progress=progress)
     build = transform(environment, progress=progress)
     verification = None
     if build.ok:

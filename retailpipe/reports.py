@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 LoadStatus = Literal["loaded", "replaced", "unchanged", "would load", "would replace"]
 
@@ -64,7 +64,7 @@ class LoadReport(Report):
         if self.status == "unchanged":
             return f"{self.source}: unchanged, load {self.load_id} holds this content ({counts})"
         if self.load_id is None:
-            return f"{self.source}: {self.status} {self.rows_loaded:,} of {self.rows_read:,} rows, {self.rows_rejected:,} rejected"
+            return f"{self.source}: {self.status} ({counts.replace(' loaded', ' kept')})"
         return f"{self.source}: {self.status} as load {self.load_id} in {self.seconds:.1f} s ({counts})"
 
 
@@ -160,9 +160,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Report):
         return value.as_dict()
     if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
+        return [_plain(item) for item in cast("list[Any]", value)]
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _plain(item) for key, item in cast("dict[str, Any]", value).items()}
     if isinstance(value, datetime | date):
         return value.isoformat()
     if isinstance(value, Decimal):

@@ -91,9 +91,7 @@ def write_sample(path: Path, *, rows: int = 25_000, seed: int = 1, progress: Pro
         raise UsageError(f"{rows:,} rows do not fit a sheet", hint=f"Choose from 1 to {MAX_ROWS:,}.")
     progress = progress or NoProgress()
     workbook = xlsxwriter.Workbook(str(path), {"constant_memory": True})
-    workbook.set_properties(
-        {"created": _FIRST_DAY}
-    )  # else the time of writing, and no two files were the same
+    workbook.set_properties({"created": _FIRST_DAY})  # else the time of writing, and no two files were the same
     day_and_time = workbook.add_format({"num_format": "m/d/yyyy h:mm"})
     sheet = workbook.add_worksheet("Online Retail")
     sheet.write_row(0, 0, HEADERS)
@@ -159,9 +157,7 @@ def _product(chance: random.Random, number: int) -> _Product:
     suffix = chance.choice(("", "", "", "A", "B", "b"))
     code = f"{20_000 + number}{suffix}" if suffix else 20_000 + number
     names = (name, f"{name} ") if chance.random() < 0.2 else (name,)
-    return _Product(
-        code, names, round(chance.choice((0.42, 0.85, 1.25, 1.65, 2.1, 2.55, 3.75, 4.95, 8.5, 12.75)), 2)
-    )
+    return _Product(code, names, round(chance.choice((0.42, 0.85, 1.25, 1.65, 2.1, 2.55, 3.75, 4.95, 8.5, 12.75)), 2))
 
 
 def _customer(chance: random.Random, number: int) -> _Customer:

@@ -10,7 +10,7 @@ import hashlib
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -109,7 +109,7 @@ class FolderStore:
         return sorted(found, key=lambda stored: stored.key)
 
     @contextmanager
-    def snapshot(self, key: str) -> Iterator[Snapshot]:
+    def snapshot(self, key: str) -> Generator[Snapshot]:
         file = self._folder / key
         if not key.startswith(PREFIX) or ".." in PurePosixPath(key).parts or not file.is_file():
             hint = "See what there is with `retailpipe status`, or name a file to upload it."

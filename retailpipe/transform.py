@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,9 +94,7 @@ def project_folder() -> Path:
     for folder in (package / "dbt_project", package.parent / "dbt_project"):
         if (folder / "dbt_project.yml").is_file():
             return folder
-    raise TransformError(
-        "the dbt project is not installed with this library", hint="Install retailpipe anew."
-    )
+    raise TransformError("the dbt project is not installed with this library", hint="Install retailpipe anew.")
 
 
 def _invoke(environment: Environment, arguments: list[str], callbacks: list[Any]) -> dbtRunnerResult:
@@ -113,7 +111,8 @@ def _invoke(environment: Environment, arguments: list[str], callbacks: list[Any]
         # Only now, since dbt reads some of its settings as it is imported.
         from dbt.cli.main import dbtRunner
 
-        return dbtRunner(callbacks=callbacks).invoke(arguments)
+        runner: Any = dbtRunner(callbacks=callbacks)
+        return runner.invoke(arguments)
 
 
 def _settings(environment: Environment) -> dict[str, str]:
@@ -124,9 +123,7 @@ def _settings(environment: Environment) -> dict[str, str]:
     try:
         parts = parse_dsn(environment.warehouse.uri)
     except ProgrammingError as error:
-        raise UsageError(
-            f"the database URL cannot be read: {error}".strip(), hint="Check its form."
-        ) from error
+        raise UsageError(f"the database URL cannot be read: {error}".strip(), hint="Check its form.") from error
     names = {
         "host": "AWS_RDS_HOST",
         "port": "AWS_RDS_PORT",
@@ -140,7 +137,7 @@ def _settings(environment: Environment) -> dict[str, str]:
     defaults = {
         "AWS_RDS_HOST": os.environ.get("PGHOST", "localhost"),
         "AWS_RDS_PORT": os.environ.get("PGPORT", "5432"),
-        "AWS_RDS_DATABASE": os.environ.get("PGDATABASE", parts.get("user", "")),
+        "AWS_RDS_DATABASE": os.environ.get("PGDATABASE", parts.get("user") or ""),
         "AWS_RDS_USER": os.environ.get("PGUSER", ""),
         "AWS_RDS_PASSWORD": os.environ.get("PGPASSWORD", ""),
     }
@@ -148,7 +145,7 @@ def _settings(environment: Environment) -> dict[str, str]:
 
 
 @contextmanager
-def _environment_variables(settings: dict[str, str]) -> Iterator[None]:
+def _environment_variables(settings: dict[str, str]) -> Generator[None]:
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)
     try:
@@ -197,15 +194,11 @@ def _failure(environment: Environment, result: Any) -> Node:
     compiled = getattr(node, "compiled_code", None)
     if result.status == "fail" and node.resource_type == "test" and compiled:
         try:
-            found = environment.warehouse.query(
-                f"select * from ({compiled}\n) as failing limit {_ROWS_SHOWN}"
-            )
+            found = environment.warehouse.query(f"select * from ({compiled}\n) as failing limit {_ROWS_SHOWN}")
             rows = tuple(found.to_pylist())
         except RetailpipeError as error:
             _log.warning("the failing rows of %s cannot be shown: %s", node.name, error)
-    return Node(
-        str(node.name), str(node.resource_type), str(result.status), str(result.message or "").strip(), rows
-    )
+    return Node(str(node.name), str(node.resource_type), str(result.status), str(result.message or "").strip(), rows)
 
 
 def _log_hint(environment: Environment) -> str:

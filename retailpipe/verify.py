@@ -25,16 +25,12 @@ def verify(environment: Environment) -> VerifyReport:
         cursor.execute("set transaction isolation level repeatable read")
         names = _tables(cursor)
         if not all(f"{layer}." in " ".join(names) for layer in LAYERS):
-            raise WarehouseError(
-                "silver and gold are not built", hint="Build them with `retailpipe transform`."
-            )
+            raise WarehouseError("silver and gold are not built", hint="Build them with `retailpipe transform`.")
         counts = ", ".join(f"(select count(*) from {name})" for name in names)
         cursor.execute(f"select {counts}")
         found = cursor.fetchone() or ()
         cursor.execute((resources.files("retailpipe") / "verify.sql").read_text(encoding="utf-8"))
-        invariants = tuple(
-            Invariant(name, ok, expected, actual) for name, expected, actual, ok in cursor.fetchall()
-        )
+        invariants = tuple(Invariant(name, ok, expected, actual) for name, expected, actual, ok in cursor.fetchall())
     tables = dict(zip(names, (int(count) for count in found), strict=True))
     return VerifyReport(all(invariant.ok for invariant in invariants), tables, invariants)
 

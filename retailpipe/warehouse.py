@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
@@ -44,7 +44,7 @@ class Warehouse:
         return self._uri()
 
     @contextmanager
-    def connect(self, *, read_only: bool = False) -> Iterator[Connection]:
+    def connect(self, *, read_only: bool = False) -> Generator[Connection]:
         """A connection whose transaction is rolled back at the end unless it was committed.
 
         Raises WarehouseError if the server cannot be reached, or refuses a statement within.
@@ -71,13 +71,9 @@ class Warehouse:
     def error(self, error: Error) -> WarehouseError:
         """An error of the driver as one of ours, without the statement it repeats."""
         if error.sqlstate == _DISK_FULL:
-            return WarehouseError(
-                f"the database has no disk space left: {_told(error)}", hint="Free some space."
-            )
+            return WarehouseError(f"the database has no disk space left: {_told(error)}", hint="Free some space.")
         if error.sqlstate is None or error.sqlstate.startswith(("57", "08")) or "server closed" in str(error):
-            return WarehouseError(
-                f"the connection to the database was lost: {_told(error)}", hint=self._remedy
-            )
+            return WarehouseError(f"the connection to the database was lost: {_told(error)}", hint=self._remedy)
         return WarehouseError(_told(error))
 
 
@@ -97,9 +93,7 @@ def plain_numbers(table: pa.Table) -> pa.Table:
     for index, field in enumerate(table.schema):
         if not isinstance(field.type, pa.OpaqueType):
             continue
-        texts = pa.chunked_array(
-            [chunk.storage for chunk in table.column(index).chunks], field.type.storage_type
-        )
+        texts = pa.chunked_array([chunk.storage for chunk in table.column(index).chunks], field.type.storage_type)
         if field.type.type_name == "numeric" and pa.types.is_string(texts.type):
             table = table.set_column(index, field.name, _decimals(texts))
         else:
@@ -107,7 +101,7 @@ def plain_numbers(table: pa.Table) -> pa.Table:
     return table
 
 
-def _decimals(texts: pa.ChunkedArray[Any]) -> pa.ChunkedArray[Any]:
+def _decimals(texts: pa.ChunkedArray) -> pa.ChunkedArray:
     import pyarrow as pa
 
     values = [text for text in texts.to_pylist() if text is not None]

@@ -34,8 +34,7 @@ class Judge:
     def __init__(self, layout: Layout, contract: Contract) -> None:
         self._layout = layout
         self._rules = [
-            _Rule(column, position)
-            for column, position in zip(contract.columns, layout.positions, strict=True)
+            _Rule(column, position) for column, position in zip(contract.columns, layout.positions, strict=True)
         ]
         self._schema = contract.arrow_schema.append(pa.field("source_row", pa.int32(), nullable=False))
         self._date = contract.arrow_schema.names.index(contract.date_column) if contract.date_column else None
@@ -56,9 +55,7 @@ class Judge:
         cells = list(zip(*piece.rows, strict=True))
         arrays = [rule.converter.convert(cells[rule.position]) for rule in self._rules]
         self.rows_read += len(piece.rows)
-        broken = [
-            rule.broken(array, cells[rule.position]) for rule, array in zip(self._rules, arrays, strict=True)
-        ]
+        broken = [rule.broken(array, cells[rule.position]) for rule, array in zip(self._rules, arrays, strict=True)]
         arrays.append(pa.array(piece.numbers, pa.int32()))
         masks = [mask for mask in broken if mask is not None]
         if masks:
@@ -126,7 +123,7 @@ class _Rule:
         self._minimum = _scalar(column, column.minimum)
         self._maximum = _scalar(column, column.maximum)
 
-    def broken(self, array: pa.Array[Any], cells: tuple[Any, ...]) -> pa.BooleanArray | None:
+    def broken(self, array: pa.Array, cells: tuple[Any, ...]) -> pa.BooleanArray | None:
         """A mask, without nulls, of the values that break a rule; None where none does."""
         masks: list[Any] = []
         if array.null_count:
@@ -164,9 +161,7 @@ class _Rule:
         column = self.column
         text = shown(cell)
         if not text.strip():
-            return Problem(
-                "missing", f"{column.header} is blank", f"Fill in {column.header}, or delete the row."
-            )
+            return Problem("missing", f"{column.header} is blank", f"Fill in {column.header}, or delete the row.")
         if column.max_length is not None and len(text) > column.max_length:
             message = f"{len(text):,} characters are more than {column.max_length}"
             return Problem("too_long", message, "Shorten the text.")
@@ -182,7 +177,7 @@ class _Rule:
         return f"Correct the cell, or change the bounds of {column.header} in the contract, now{low}{high}."
 
 
-def _scalar(column: Column, bound: Bound | None) -> pa.Scalar[Any] | None:
+def _scalar(column: Column, bound: Bound | None) -> pa.Scalar | None:
     if bound is None:
         return None
     if isinstance(bound, datetime):

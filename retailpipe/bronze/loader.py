@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -73,9 +73,7 @@ def load(
             for _ in _accepted(sheet, judge, progress):
                 pass
         else:
-            load_id = ledger.open_load(
-                cursor, snapshot.key, snapshot.content_hash, contract, sheet.layout.sheet
-            )
+            load_id = ledger.open_load(cursor, snapshot.key, snapshot.content_hash, contract, sheet.layout.sheet)
             _copy(cursor, contract, _accepted(sheet, judge, progress), load_id)
         _refuse_too_many(judge, contract, snapshot.key)
         status: LoadStatus = "would load" if dry_run else "loaded"
@@ -177,7 +175,7 @@ def _unchanged(old: ledger.Entry, seconds: float) -> LoadReport:
 
 
 @contextmanager
-def _no_garbage_collection() -> Iterator[None]:
+def _no_garbage_collection() -> Generator[None]:
     """The reader makes millions of objects, none of them in cycles: collecting among them is a tenth of its time."""
     enabled = gc.isenabled()
     gc.freeze()

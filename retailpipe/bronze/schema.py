@@ -100,7 +100,7 @@ def _version(cursor: Cursor) -> int | None:
         select
             to_regnamespace('bronze') is not null,
             to_regclass('bronze.migrations') is not null,
-            exists (select from pg_class where relnamespace = to_regnamespace('bronze') and relkind in ('r', 'v', 'm'))
+            exists (select from pg_tables where schemaname = 'bronze')
         """,
     )
     exists, ours, has_tables = row or (False, False, False)
@@ -147,9 +147,7 @@ def _has_table(cursor: Cursor, contract: Contract) -> bool:
     found = {name: kind.removesuffix(" without time zone") for name, kind in cursor.fetchall()}
     wanted = _table_columns(contract)
     if found and found != wanted:
-        different = sorted(
-            name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name)
-        )
+        different = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
         raise SchemaError(
             f"table bronze.{contract.table} differs from contract {contract.name!r} in {', '.join(different)}",
             hint="Give the contract another table, or drop that one if its rows are not needed.",
@@ -160,8 +158,7 @@ def _has_table(cursor: Cursor, contract: Contract) -> bool:
 def _create_table(cursor: Cursor, contract: Contract) -> None:
     nullable = {column.name for column in contract.columns if not column.required}
     columns = ", ".join(
-        f'"{name}" {kind}{"" if name in nullable else " not null"}'
-        for name, kind in _table_columns(contract).items()
+        f'"{name}" {kind}{"" if name in nullable else " not null"}' for name, kind in _table_columns(contract).items()
     )
     cursor.execute(f"create table bronze.{contract.table} ({columns})")
 

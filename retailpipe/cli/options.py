@@ -31,9 +31,7 @@ DatabaseUrl = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 ContractFile = Annotated[
     Path | None,
-    typer.Option(
-        "--contract", metavar="FILE", help="A contract of your own. Default: the one for Online Retail."
-    ),
+    typer.Option("--contract", metavar="FILE", help="A contract of your own. Default: the one for Online Retail."),
 ]
 AllowDuplicate = Annotated[
     bool,
@@ -45,9 +43,7 @@ def open_environment(local: Path | None, database_url: str | None) -> Environmen
     """The environment that the options choose."""
     chosen = ["--local", str(local)] if local else []
     if database_url and "@" in database_url and ":" in database_url.split("@")[0].split("//")[-1]:
-        typer.echo(
-            "warning: a password on the command line can be seen by other users of this machine", err=True
-        )
+        typer.echo("warning: a password on the command line can be seen by other users of this machine", err=True)
     elif database_url:
         chosen += ["--database-url", database_url]
     remember_environment(chosen)

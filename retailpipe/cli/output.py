@@ -39,16 +39,10 @@ def print_loads(reports: Sequence[LoadReport]) -> None:
     for report in reports:
         typer.echo(str(report))
         if report.ignored_columns:
-            typer.echo(
-                f"  left out, since the contract does not name them: {', '.join(report.ignored_columns)}"
-            )
+            typer.echo(f"  left out, since the contract does not name them: {', '.join(report.ignored_columns)}")
         for reject in report.rejects[:_REJECTS_SHOWN]:
             typer.echo(f"  rejected {reject.cell}: {reject.message}")
-        if (
-            report.load_id is not None
-            and report.rows_rejected > _REJECTS_SHOWN
-            and report.status != "unchanged"
-        ):
+        if report.load_id is not None and report.rows_rejected > _REJECTS_SHOWN and report.status != "unchanged":
             typer.echo(as_typed("  all of them: `retailpipe rejects`"))
 
 
@@ -57,9 +51,7 @@ def print_build(report: BuildReport) -> None:
     for failure in report.failures:
         typer.echo(f"  {failure.status}: {failure.kind} {failure.name}: {failure.message}")
         if failure.rows:
-            typer.echo(
-                indented(table_text(list(failure.rows[0]), [list(row.values()) for row in failure.rows]))
-            )
+            typer.echo(indented(table_text(list(failure.rows[0]), [list(row.values()) for row in failure.rows])))
 
 
 def print_verification(report: VerifyReport) -> None:
@@ -128,9 +120,7 @@ def print_table(table: pa.Table, form: str) -> None:
         writer.writerows([_csv_value(row[name]) for name in table.column_names] for row in rows)
         typer.echo(buffer.getvalue(), nl=False)
     else:
-        typer.echo(
-            table_text(table.column_names, [[row[name] for name in table.column_names] for row in rows])
-        )
+        typer.echo(table_text(table.column_names, [[row[name] for name in table.column_names] for row in rows]))
         typer.echo(f"({len(rows):,} {'row' if len(rows) == 1 else 'rows'})")
 
 
@@ -138,9 +128,7 @@ def table_text(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """Rows under their column names, numbers to the right."""
     cells = [[_shown(value) for value in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
-    right = [
-        all(isinstance(row[i], int | float | Decimal | None) for row in rows) for i in range(len(columns))
-    ]
+    right = [all(isinstance(row[i], int | float | Decimal | None) for row in rows) for i in range(len(columns))]
 
     def line(values: Sequence[str]) -> str:
         aligned = [v.rjust(w) if r else v.ljust(w) for v, w, r in zip(values, widths, right, strict=True)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ _SECONDS_BETWEEN_LINES = 2.0
 
 
 @contextmanager
-def progress_shown() -> Iterator[Progress]:
+def progress_shown() -> Generator[Progress]:
     """Shows the progress of what is done within."""
     progress = _Bars() if sys.stderr.isatty() else _Lines()
     try:

@@ -48,9 +48,7 @@ def rejects(
     if json:
         print_table(found, "json")
     else:
-        print_table(
-            found.select(["source", "sheet", "cell", "column_name", "raw_value", "code", "message"]), "table"
-        )
+        print_table(found.select(["source", "sheet", "cell", "column_name", "raw_value", "code", "message"]), "table")
 
 
 def query(

@@ -63,9 +63,7 @@ def destroy(
     environment = open_environment(local, None)
     server = _server(environment)
     if not yes:
-        typer.confirm(
-            f"Remove the database in {environment.folder} with all its tables?", abort=True, err=True
-        )
+        typer.confirm(f"Remove the database in {environment.folder} with all its tables?", abort=True, err=True)
     server.destroy()
     print_json({"destroyed": str(environment.folder)}) if json else typer.echo(
         f"removed the database in {environment.folder}; the workbooks in {environment.folder / 'input'} are still there"

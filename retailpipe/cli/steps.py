@@ -42,12 +42,8 @@ order by year, month
 
 
 def demo(
-    rows: Annotated[
-        int, typer.Option(help="Rows of the workbook that is made, header not counted.")
-    ] = 25_000,
-    workbook: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A workbook of your own instead.")
-    ] = None,
+    rows: Annotated[int, typer.Option(help="Rows of the workbook that is made, header not counted.")] = 25_000,
+    workbook: Annotated[Path | None, typer.Option(metavar="FILE", help="A workbook of your own instead.")] = None,
     local: Local = None,
     json: Json = False,
 ) -> None:
@@ -84,9 +80,7 @@ def demo(
 
 
 def run(
-    source: Annotated[
-        str | None, typer.Argument(help="A file, or a key of the store. Default: all that wait.")
-    ] = None,
+    source: Annotated[str | None, typer.Argument(help="A file, or a key of the store. Default: all that wait.")] = None,
     contract: ContractFile = None,
     allow_duplicate: AllowDuplicate = False,
     local: Local = None,
@@ -172,12 +166,8 @@ def ingest(
 
 
 def transform(
-    select: Annotated[
-        str | None, typer.Option(help="Nodes in dbt's own syntax, such as fact_sales_daily+.")
-    ] = None,
-    full_refresh: Annotated[
-        bool, typer.Option("--full-refresh", help="Build incremental models anew.")
-    ] = False,
+    select: Annotated[str | None, typer.Option(help="Nodes in dbt's own syntax, such as fact_sales_daily+.")] = None,
+    full_refresh: Annotated[bool, typer.Option("--full-refresh", help="Build incremental models anew.")] = False,
     local: Local = None,
     database_url: DatabaseUrl = None,
     json: Json = False,
@@ -189,9 +179,7 @@ def transform(
     """
     environment = open_environment(local, database_url)
     with progress_shown() as progress:
-        report = transform_environment(
-            environment, select=select, full_refresh=full_refresh, progress=progress
-        )
+        report = transform_environment(environment, select=select, full_refresh=full_refresh, progress=progress)
     print_json(report.as_dict()) if json else print_build(report)
     _exit(report.ok)
 

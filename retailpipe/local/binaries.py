@@ -13,7 +13,6 @@ import tempfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from retailpipe.errors import ServerError
 
@@ -41,10 +40,9 @@ class Account:
         return cls(nobody.pw_uid, nobody.pw_gid)
 
     @property
-    def subprocess_options(self) -> dict[str, Any]:
-        if self.user_id is None:
-            return {}
-        return {"user": self.user_id, "group": self.group_id, "extra_groups": []}
+    def groups(self) -> list[int] | None:
+        """Further groups for its processes: none of root's; None to leave them as they are."""
+        return None if self.user_id is None else []
 
     def own(self, path: Path) -> None:
         """Makes the account the owner of a file or folder."""
@@ -125,9 +123,7 @@ def _reachable(folder: Path, account: Account) -> Path:
         return folder
     installation = folder.parent
     about = (folder / "postgres").stat()
-    name = hashlib.sha256(
-        f"{installation.resolve()} {about.st_size} {about.st_mtime_ns}".encode()
-    ).hexdigest()[:16]
+    name = hashlib.sha256(f"{installation.resolve()} {about.st_size} {about.st_mtime_ns}".encode()).hexdigest()[:16]
     copy = ROOT_HOME / f"postgresql-{name}"
     if not copy.exists():
         ROOT_HOME.mkdir(mode=0o755, parents=True, exist_ok=True)

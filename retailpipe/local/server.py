@@ -87,9 +87,7 @@ class EmbeddedServer:
                 with self._lock():
                     port = self._port_if_ready() or self._start()
             except OSError as error:
-                raise ServerError(
-                    f"the database in {self._home} cannot be made: {error}", hint=_SPACE_HINT
-                ) from error
+                raise ServerError(f"the database in {self._home} cannot be made: {error}", hint=_SPACE_HINT) from error
         return self._url(port)
 
     def stop(self) -> bool:
@@ -270,10 +268,7 @@ class EmbeddedServer:
     def _free_port(self) -> int:
         """The port used last if it is free, or else a free one; the same for a folder whenever it can be."""
         settings = self._data / _SETTINGS_FILE
-        wanted = [
-            int(hashlib.sha256(str(self._folder.resolve()).encode()).hexdigest(), 16) % len(_PORTS)
-            + _PORTS[0]
-        ]
+        wanted = [int(hashlib.sha256(str(self._folder.resolve()).encode()).hexdigest(), 16) % len(_PORTS) + _PORTS[0]]
         if settings.exists():
             used = [line for line in settings.read_text().splitlines() if line.startswith("port = ")]
             wanted = [*(int(line.removeprefix("port = ")) for line in used), *wanted]
@@ -295,9 +290,7 @@ class EmbeddedServer:
             return "(it is not there)"
 
 
-_SPACE_HINT = (
-    "Check that the folder can be written and its disk has some 100 MB free, or name another with --local."
-)
+_SPACE_HINT = "Check that the folder can be written and its disk has some 100 MB free, or name another with --local."
 
 
 def _is_postmaster(pid: int, started: int) -> bool:
@@ -318,6 +311,7 @@ def _write_secret(file: Path, content: str) -> None:
 
 def _run(command: list[str | Path], binaries: Binaries, log: Path) -> bool:
     """Runs a program of PostgreSQL's as its account, with what it says in a file: with pipes, pg_ctl can hang."""
+    account = binaries.account
     with log.open("wb") as output:
         done = subprocess.run(
             command,
@@ -328,6 +322,8 @@ def _run(command: list[str | Path], binaries: Binaries, log: Path) -> bool:
             stderr=subprocess.STDOUT,
             start_new_session=True,
             check=False,
-            **binaries.account.subprocess_options,
+            user=account.user_id,
+            group=account.group_id,
+            extra_groups=account.groups,
         )
     return done.returncode == 0

@@ -36,6 +36,8 @@ def shown(cell: Cell) -> str:
         return cell
     if isinstance(cell, bool):
         return "TRUE" if cell else "FALSE"
+    if isinstance(cell, int):
+        return str(cell)
     if isinstance(cell, float):
         if cell.is_integer() and abs(cell) < EXACT_INTEGERS:
             return str(int(cell))

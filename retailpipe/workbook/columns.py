@@ -37,7 +37,7 @@ class Problem(NamedTuple):
     hint: str
 
 
-class _Unfit(Exception):  # noqa: N818 - a signal between two functions of this module, never an error to a caller
+class _Unfit(Exception):
     def __init__(self, code: str, message: str, hint: str) -> None:
         super().__init__(message)
         self.problem = Problem(code, message, hint)
@@ -65,7 +65,7 @@ class ColumnConverter(ABC):
         self.has_problems = False
         self._memory = _Memory(self)
 
-    def convert(self, cells: Sequence[Cell]) -> pa.Array[Any]:
+    def convert(self, cells: Sequence[Cell]) -> pa.Array:
         """An array as long as `cells`; null where a cell is blank or cannot be converted."""
         kinds = set(map(type, cells))
         if bool in kinds:
@@ -87,12 +87,12 @@ class ColumnConverter(ABC):
             self.has_problems = True
             return None
 
-    def _quickly(self, cells: Sequence[Cell], kinds: set[type]) -> pa.Array[Any] | None:
+    def _quickly(self, cells: Sequence[Cell], kinds: set[type]) -> pa.Array | None:
         """A vectorised way for chunks in which every cell is plain; None where it does not apply."""
         return None
 
     @abstractmethod
-    def _array(self, values: list[Any]) -> pa.Array[Any]:
+    def _array(self, values: list[Any]) -> pa.Array:
         """An array of the column's type from what `_value` gave."""
 
     @abstractmethod
@@ -101,13 +101,13 @@ class ColumnConverter(ABC):
 
 
 class _TextConverter(ColumnConverter):
-    def _quickly(self, cells: Sequence[Cell], kinds: set[type]) -> pa.Array[Any] | None:
+    def _quickly(self, cells: Sequence[Cell], kinds: set[type]) -> pa.Array | None:
         if kinds != {str} or "\0" in "".join(cast("Sequence[str]", cells)):
             return None
         texts = pa.array(cells, pa.string())
         return pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts)
 
-    def _array(self, values: list[Any]) -> pa.Array[Any]:
+    def _array(self, values: list[Any]) -> pa.Array:
         return pa.array(values, pa.string())
 
     def _value(self, cell: Cell) -> str | None:
@@ -122,7 +122,7 @@ class _TextConverter(ColumnConverter):
 
 
 class _IntegerConverter(ColumnConverter):
-    def _quickly(self, cells: Sequence[Cell], kinds: set[type]) -> pa.Array[Any] | None:
+    def _quickly(self, cells: Sequence[Cell], kinds: set[type]) -> pa.Array | None:
         if kinds != {float}:
             return None
         try:
@@ -131,7 +131,7 @@ class _IntegerConverter(ColumnConverter):
         except pa.ArrowInvalid:
             return None
 
-    def _array(self, values: list[Any]) -> pa.Array[Any]:
+    def _array(self, values: list[Any]) -> pa.Array:
         return pa.array(values, self.column.arrow_type)
 
     def _value(self, cell: Cell) -> int | None:
@@ -146,9 +146,7 @@ class _IntegerConverter(ColumnConverter):
             raise _Unfit("digits_lost", message, "Format the column as text and enter the digits again.")
         bits = 31 if self.column.type == "int32" else 63
         if not -(2**bits) <= number < 2**bits:
-            raise _Unfit(
-                "out_of_range", f"{_brief(cell)} is beyond {self.column.type}", "Enter a smaller number."
-            )
+            raise _Unfit("out_of_range", f"{_brief(cell)} is beyond {self.column.type}", "Enter a smaller number.")
         return int(number)
 
 
@@ -158,7 +156,7 @@ class _DecimalConverter(ColumnConverter):
         self._precision: int = column.arrow_type.precision
         self._scale: int = column.arrow_type.scale
 
-    def _quickly(self, cells: Sequence[Cell], kinds: set[type]) -> pa.Array[Any] | None:
+    def _quickly(self, cells: Sequence[Cell], kinds: set[type]) -> pa.Array | None:
         if kinds != {float}:
             return None
         floats = pa.array(cells, pa.float64())
@@ -175,7 +173,7 @@ class _DecimalConverter(ColumnConverter):
         except pa.ArrowInvalid:
             return None
 
-    def _array(self, values: list[Any]) -> pa.Array[Any]:
+    def _array(self, values: list[Any]) -> pa.Array:
         return pa.array(values, self.column.arrow_type)
 
     def _value(self, cell: Cell) -> Decimal | None:
@@ -188,14 +186,12 @@ class _DecimalConverter(ColumnConverter):
                 message = f"{_brief(cell)} has more than {self._scale} decimals"
                 raise _Unfit("too_many_decimals", message, "Round the number.")
             if abs(unscaled) >= 10**self._precision:
-                raise _Unfit(
-                    "out_of_range", f"{_brief(cell)} is beyond {self.column.type}", "Enter a smaller number."
-                )
+                raise _Unfit("out_of_range", f"{_brief(cell)} is beyond {self.column.type}", "Enter a smaller number.")
         return number
 
 
 class _DateConverter(ColumnConverter):
-    def _array(self, values: list[Any]) -> pa.Array[Any]:
+    def _array(self, values: list[Any]) -> pa.Array:
         return pa.array(values, pa.int64()).cast(pa.timestamp("us")).cast(self.column.arrow_type)
 
     def _value(self, cell: Cell) -> int | None:

@@ -89,7 +89,7 @@ def open_sheet(path: Path, contract: Contract, name: str | None = None) -> Sheet
 
 
 def _fitting_sheet(path: Path, contract: Contract, name: str) -> SheetReader:
-    workbook = CalamineWorkbook.from_path(path)
+    workbook = CalamineWorkbook.from_path(path)  # pyright: ignore[reportUnknownMemberType] - an incomplete stub
     sheets = [sheet for sheet in workbook.sheets_metadata if sheet.typ == SheetTypeEnum.WorkSheet]
     if not sheets:
         raise SheetError(f"{name} has no worksheet", hint="Save the rows in a worksheet of it.")
@@ -115,9 +115,7 @@ def _fitting_sheet(path: Path, contract: Contract, name: str) -> SheetReader:
 def _reader(workbook: CalamineWorkbook, sheet_name: str, contract: Contract, file: str) -> SheetReader:
     sheet = workbook.get_sheet_by_name(sheet_name)
     if sheet.start is None:
-        raise SheetError(
-            f"{file}, sheet {sheet_name!r} is empty", hint="Give a workbook whose sheet holds rows."
-        )
+        raise SheetError(f"{file}, sheet {sheet_name!r} is empty", hint="Give a workbook whose sheet holds rows.")
     header_row, first_column = sheet.start[0] + 1, sheet.start[1]
     header = next(islice(sheet.iter_rows(), sheet.start[0], None))
     return SheetReader(sheet, find_layout(file, sheet_name, header_row, first_column, header, contract))

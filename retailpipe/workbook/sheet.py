@@ -52,9 +52,7 @@ def find_layout(
         if len(found) == 1:
             positions.append(found[0])
         elif found:
-            cells_named = " and ".join(
-                cell_address(header_row, first_column + position) for position in found
-            )
+            cells_named = " and ".join(cell_address(header_row, first_column + position) for position in found)
             problems.append(f"column {column.header!r} stands twice, in {cells_named}")
         else:
             problems.append(f"column {column.header!r} is missing{_nearest(column.header, unknown)}")
