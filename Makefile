@@ -5,7 +5,7 @@ PYTHON ?= python3
 UV := $(shell command -v uv || echo .tools/bin/uv)
 TOOLS := $(filter .tools/bin/uv,$(UV))
 
-.PHONY: help demo test nightly lint types format build clean
+.PHONY: help demo test nightly lint types format docs build clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ types: $(TOOLS)  ## Check the types
 format: $(TOOLS)  ## Put the code into its style
 	$(UV) run ruff check --fix
 	$(UV) run ruff format
+
+docs: $(TOOLS)  ## Make docs/cli.md from the program's help
+	$(UV) run python docs/reference.py
 
 build: $(TOOLS)  ## Make the wheel and the source distribution in dist/
 	$(UV) build

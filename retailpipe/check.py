@@ -75,6 +75,9 @@ def _ingestion(environment: Environment) -> str:
 
 def _transformation(environment: Environment) -> str:
     with environment.warehouse.connect(read_only=True) as connection, connection.cursor() as cursor:
+        cursor.execute("select to_regclass('bronze.loads') is null or to_regclass('public_silver.built_loads') is null")
+        if cursor.fetchone() == (True,):
+            raise _Failed("silver and gold are not built", "Build them with `retailpipe transform`.")
         loaded = {entry.load_id for entry in ledger.current_loads(cursor).values()}
         cursor.execute("select load_id from public_silver.built_loads")
         built = {load_id for (load_id,) in cursor.fetchall()}

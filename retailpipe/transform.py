@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from retailpipe.bronze.ledger import LOCK_FOR_BUILD
+from retailpipe.bronze.ledger import lock_for_build
 from retailpipe.bronze.schema import ensure_schema
 from retailpipe.contract import Contract
 from retailpipe.environment import Environment
@@ -55,9 +55,7 @@ def transform(
         ensure_schema(connection, Contract.default())
         connection.commit()
         with connection.cursor() as cursor:
-            progress.step("waiting for loads to end")
-            cursor.execute(LOCK_FOR_BUILD)
-            cursor.fetchall()
+            lock_for_build(cursor, progress)
         connection.commit()
         progress.step("starting dbt")
         result = _invoke(environment, arguments, [_Listener(progress)])
@@ -80,11 +78,11 @@ def dbt(environment: Environment, arguments: Sequence[str]) -> int:
         return 0
     if result.exception is None:
         return 1
-    import click
+    from dbt.cli.exceptions import DbtUsageException
 
-    # dbt prints its own failures; what its command line refuses is only raised.
-    if isinstance(result.exception, click.UsageError):
-        raise UsageError(result.exception.format_message(), hint="See `retailpipe dbt --help`.")
+    # dbt prints its own failures; what its command line refuses it only raises.
+    if isinstance(result.exception, DbtUsageException):
+        raise UsageError(f"dbt: {result.exception}", hint="List dbt's commands with `retailpipe dbt -- --help`.")
     return 2
 
 
@@ -112,7 +110,10 @@ def _invoke(environment: Environment, arguments: list[str], callbacks: list[Any]
         from dbt.cli.main import dbtRunner
 
         runner: Any = dbtRunner(callbacks=callbacks)
-        return runner.invoke(arguments)
+        result = runner.invoke(arguments)
+    if isinstance(result.exception, KeyboardInterrupt):
+        raise result.exception
+    return result
 
 
 def _settings(environment: Environment) -> dict[str, str]:

@@ -123,15 +123,8 @@ def _with_options(uri: str, *, read_only: bool) -> str:
 
 
 def _told(error: BaseException) -> str:
-    """What PostgreSQL said, without what the driver puts around it."""
-    text = str(error).split("\n\nQuery was:")[0]
+    """What PostgreSQL said, without what the driver puts around it: a code, the statement, a COPY of its own."""
+    text = str(error).split("\n\nQuery was:")[0].split("\nLINE 1:")[0]
     text = re.sub(r"\.?\s*SQLSTATE: \w*\s*$", "", text.strip())
     text = re.sub(r"^[A-Z_]+: (\[libpq\] )?", "", text)
-    text = re.sub(
-        r"^(Failed to (?:prepare|execute) query)(?: '.*?')?: (?:could not begin COPY: )?(?:ERROR:\s*)?",
-        "",
-        text,
-        flags=re.S,
-    )
-    text = re.sub(r"LINE 1: COPY .*", "", text, flags=re.S)
-    return " ".join(text.split())
+    return " ".join(re.sub(r"^.*?\bERROR: +", "", text, count=1, flags=re.DOTALL).split())

@@ -25,9 +25,6 @@ _LOCK_CLASS_BRONZE = LOCK_CLASS_SCHEMA + 1
 _LOCK_CLASS_SOURCE = LOCK_CLASS_SCHEMA + 2
 _LOCK_CLASS_CONTENT = LOCK_CLASS_SCHEMA + 3
 
-LOCK_FOR_BUILD = f"select pg_advisory_lock({_LOCK_CLASS_BRONZE}, hashtext(''))"
-"""Held by the session of a build, so that bronze stands still under it: loads hold the same lock shared."""
-
 
 @dataclass(frozen=True)
 class Entry:
@@ -63,6 +60,14 @@ def lock(cursor: Cursor, source: str, content_hash: str, progress: Progress) -> 
         if fetch_one(cursor, f"select pg_try_advisory_xact_lock{arguments}", (name,)) != (True,):
             progress.step("waiting for another load or build")
             fetch_one(cursor, f"select pg_advisory_xact_lock{arguments}", (name,))
+
+
+def lock_for_build(cursor: Cursor, progress: Progress) -> None:
+    """Waits until no load and no other build is under way, and keeps them waiting until the session ends."""
+    arguments = f"({_LOCK_CLASS_BRONZE}, hashtext(''))"
+    if fetch_one(cursor, f"select pg_try_advisory_lock{arguments}") != (True,):
+        progress.step("waiting for another load or build")
+        fetch_one(cursor, f"select pg_advisory_lock{arguments}")
 
 
 def current_load(cursor: Cursor, source: str) -> Entry | None:

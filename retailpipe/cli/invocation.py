@@ -26,7 +26,11 @@ def program() -> str:
 
 def command(arguments: str) -> str:
     """A command of this program on the environment of this call."""
-    return " ".join([program(), arguments, *map(shlex.quote, _environment)])
+    name, _, rest = arguments.partition(" ")
+    if name == "local":
+        second, _, rest = rest.partition(" ")
+        name = f"local {second}"
+    return " ".join([program(), name, *map(shlex.quote, _environment), *([rest] if rest else [])])
 
 
 def as_typed(hint: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -62,6 +63,8 @@ def destroy(
     """
     environment = open_environment(local, None)
     server = _server(environment)
+    if not yes and not sys.stdin.isatty():
+        raise UsageError("there is nobody to ask whether to remove the database", hint="Add --yes if you are sure.")
     if not yes:
         typer.confirm(f"Remove the database in {environment.folder} with all its tables?", abort=True, err=True)
     server.destroy()

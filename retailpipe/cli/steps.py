@@ -70,7 +70,7 @@ def demo(
         for line in (
             command("verify"),
             command("rejects"),
-            command('query "select * from public_gold.top_products order by revenue_rank limit 10"'),
+            command('query "select * from public_gold.top_products order by rank limit 10"'),
             f"{program()} demo --workbook FILE",
             command("local stop"),
         ):

@@ -1,0 +1,86 @@
+"""The wheel and the source distribution: whole, and at work in an environment that holds nothing else of ours."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+from hatchling import build
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def distributions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The wheel and the sdist of this checkout."""
+    folder = tmp_path_factory.mktemp("dist")
+    before = Path.cwd()
+    os.chdir(ROOT)  # the builder's interface takes the folder from the process
+    try:
+        return folder / build.build_wheel(str(folder)), folder / build.build_sdist(str(folder))
+    finally:
+        os.chdir(before)
+
+
+def test_the_wheel_carries_types_contracts_and_models(distributions: tuple[Path, Path]) -> None:
+    with zipfile.ZipFile(distributions[0]) as archive:
+        names = archive.namelist()
+
+    assert "retailpipe/py.typed" in names
+    assert "retailpipe/contracts/online_retail.toml" in names
+    assert "retailpipe/verify.sql" in names
+    assert "retailpipe/dbt_project/dbt_project.yml" in names
+    assert "retailpipe/dbt_project/models/gold/monthly_sales_summary.sql" in names
+    assert [name for name in names if "/target/" in name or "/logs/" in name or name.startswith("tests")] == []
+
+
+def test_the_sdist_carries_what_builds_and_tests_it(distributions: tuple[Path, Path]) -> None:
+    with tarfile.open(distributions[1]) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+
+    assert {
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        "Makefile",
+        "tests/conftest.py",
+        "dbt_project/profiles.yml",
+    } <= names
+
+
+def test_an_installed_wheel_runs_the_demo_from_any_folder(distributions: tuple[Path, Path], tmp_path: Path) -> None:
+    """The libraries it depends on come from this environment; retailpipe itself from the wheel alone."""
+    place = tmp_path / "an empty environment"
+    venv.create(place, with_pip=False)
+    packages = Path(sysconfig.get_path("purelib", vars={"base": str(place), "platbase": str(place)}))
+    with zipfile.ZipFile(distributions[0]) as archive:
+        archive.extractall(packages)
+    ours = Path(sysconfig.get_path("purelib"))
+    (packages / "libraries.pth").write_text(f"{ours}\n")
+    elsewhere = tmp_path / "some folder"
+    elsewhere.mkdir()
+    python = place / "bin" / "python"
+    where = subprocess.run(
+        [python, "-c", "import retailpipe; print(retailpipe.__file__)"], cwd=elsewhere, capture_output=True, text=True
+    )
+    assert str(packages) in where.stdout
+
+    demo = [python, "-m", "retailpipe", "demo", "--rows", "500", "--json", "--local", "demo"]
+    done = subprocess.run(demo, cwd=elsewhere, capture_output=True, text=True, check=False, env={**os.environ})
+    subprocess.run(
+        [python, "-m", "retailpipe", "local", "destroy", "--yes", "--local", "demo"], cwd=elsewhere, check=True
+    )
+
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["ok"]
+    assert report["loads"][0]["rows_read"] == 500
+    assert sys.executable != str(python)
