@@ -12,7 +12,7 @@ import re
 import tomllib
 from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from functools import cache, cached_property
 from importlib import resources
 from pathlib import Path
@@ -43,7 +43,9 @@ _DECIMAL = re.compile(r"decimal128\((\d+), ?(\d+)\)")
 _SHARE = re.compile(r"(\d+(?:\.\d+)?) ?%")
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _OWN_TABLES = {"loads", "migrations", "rejected_rows"}
-_OWN_COLUMNS = {"load_id", "source_row"}
+_OWN_COLUMNS = {"load_id", "source_row", "cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"}
+_COLUMN_SECTION = re.compile(r"\s*\[\[\s*[\"']?columns[\"']?\s*\]\]")
+_CORRECT = "Correct that line of the contract."
 
 
 @dataclass(frozen=True)
@@ -97,14 +99,14 @@ class Contract:
 
     table: the table in schema bronze which the rows go to.
     max_rejects: rows that may break the contract before the whole workbook is refused, as a number of rows or as a
-        share of the rows read (0.01 for one percent).
+        share of the rows read (Decimal("0.01") for one percent).
     fingerprint: a hash of all that the contract says; a load is repeated when it changes.
     """
 
     name: str
     table: str
     columns: tuple[Column, ...]
-    max_rejects: int | float
+    max_rejects: int | Decimal
     fingerprint: str
 
     @classmethod
@@ -117,9 +119,16 @@ class Contract:
         """Reads a contract. Raises ContractError naming the file and the line that is wrong."""
         path = Path(path)
         try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ContractError(f"cannot read the contract {path}: {error}", hint="Give a TOML file.") from error
+            content = path.read_bytes()
+            # Some editors of Windows begin a file with a byte order mark.
+            text = content.decode("utf-8-sig")
+        except OSError as error:
+            raise ContractError(
+                f"cannot read the contract {path}: {error.strerror}", hint="Give a TOML file."
+            ) from error
+        except UnicodeDecodeError as error:
+            line = error.object[: error.start].count(b"\n") + 1
+            raise ContractError(f"{path}, line {line} is not UTF-8: {error.reason}", hint=_CORRECT) from error
         return _Reader(str(path), text).contract()
 
     @cached_property
@@ -147,9 +156,12 @@ def _default() -> Contract:
 
 
 def _fits(bound: Decimal, type_name: str) -> bool:
+    """Whether a type holds a bound exactly."""
     if decimal := _DECIMAL.fullmatch(type_name):
         precision, scale = int(decimal[1]), int(decimal[2])
-        return bound == round(bound, scale) and abs(bound) < 10 ** (precision - scale)
+        with localcontext(prec=400):
+            unscaled = bound.scaleb(scale)
+            return unscaled == unscaled.to_integral_value() and abs(unscaled) < 10**precision
     bits = 31 if type_name == "int32" else 63
     return bound == bound.to_integral_value() and -(2**bits) <= bound < 2**bits
 
@@ -159,17 +171,20 @@ class _Reader:
 
     def __init__(self, file: str, text: str) -> None:
         self.file = file
-        self.lines = text.splitlines()
+        self.lines = text.split("\n")
         try:
             self.data = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise ContractError(f"{file} is not valid TOML: {error}", hint="Correct that line.") from error
+        except (ValueError, RecursionError) as error:
+            reason = str(error).replace("end of document", f"line {len(self.lines)}, the end")
+            raise ContractError(f"{file} is not valid TOML: {reason}", hint=_CORRECT) from error
 
     def contract(self) -> Contract:
         self._only_keys(self.data, {"name", "table", "max_rejects", "columns"})
         raw_columns = self.data.get("columns")
         if not isinstance(raw_columns, list) or not raw_columns:
             raise self._error("columns", None, "names no columns: give each in a [[columns]] section")
+        if sum(bool(_COLUMN_SECTION.match(line)) for line in self.lines) != len(cast("list[Any]", raw_columns)):
+            raise self._error("columns", None, "give each column in a [[columns]] section of its own")
         columns = tuple(self._column(number, raw) for number, raw in enumerate(cast("list[Any]", raw_columns)))
         for key in ("header", "name"):
             seen: set[str] = set()
@@ -198,10 +213,11 @@ class _Reader:
         if not isinstance(required, bool):
             raise self._error("required", number, "required must be true or false")
         minimum, maximum = (self._bound(table, key, number, type_name) for key in ("minimum", "maximum"))
-        if minimum is not None and maximum is not None and cast("Any", minimum) > maximum:
-            raise self._error("minimum", number, f"minimum {minimum} is above maximum {maximum}")
         if type_name in ("timestamp[us]", "date32"):
             minimum, maximum = minimum or EXCEL_FIRST_DATE, maximum or EXCEL_LAST_DATE
+        if minimum is not None and maximum is not None and cast("Any", minimum) > maximum:
+            key = "minimum" if "minimum" in table else "maximum"
+            raise self._error(key, number, f"minimum {minimum} is above maximum {maximum}")
         return Column(
             header=self._text(table, "header", number).strip(),
             name=self._identifier(table, "name", number, _OWN_COLUMNS),
@@ -215,6 +231,8 @@ class _Reader:
 
     def _text(self, table: dict[str, Any], key: str, number: int | None) -> str:
         value = table.get(key)
+        if value is None:
+            raise self._error(key, number, f"{key} is missing")
         if not isinstance(value, str) or not value.strip():
             raise self._error(key, number, f"{key} must be a text that is not empty")
         return value
@@ -224,7 +242,7 @@ class _Reader:
         if not _NAME.fullmatch(value):
             raise self._error(key, number, f"{key} {value!r} must be lower-case letters, digits and _, at most 63")
         if value in taken:
-            raise self._error(key, number, f"{key} {value!r} is used by retailpipe itself")
+            raise self._error(key, number, f"{key} {value!r} is taken by retailpipe or PostgreSQL")
         return value
 
     def _type(self, table: dict[str, Any], number: int) -> str:
@@ -242,11 +260,13 @@ class _Reader:
         if value is None:
             return None
         if type_name in ("timestamp[us]", "date32"):
-            if isinstance(value, datetime) and value.tzinfo is None:
-                return value
             if isinstance(value, date) and not isinstance(value, datetime):
                 end_of_day = key == "maximum" and type_name == "timestamp[us]"
-                return datetime.combine(value, datetime.max.time() if end_of_day else datetime.min.time())
+                value = datetime.combine(value, datetime.max.time() if end_of_day else datetime.min.time())
+            if isinstance(value, datetime) and value.tzinfo is None:
+                if value < EXCEL_FIRST_DATE:
+                    raise self._error(key, number, "Excel and PostgreSQL agree on dates from 1900-03-01 on only")
+                return value
             raise self._error(key, number, f"{key} must be a date such as 2010-12-01, without a time zone")
         if type_name == "string":
             raise self._error(key, number, f"{key} is for numbers and dates; a text has max_length")
@@ -274,22 +294,24 @@ class _Reader:
         if not isinstance(value, list) or not all(isinstance(item, str) for item in cast("list[object]", value)):
             raise self._error("formats", number, "formats must be a list of strptime formats")
         formats = tuple(cast("list[str]", value))
-        sample = datetime(2011, 12, 9, 12, 50, 7)
+        sample = datetime(2011, 12, 9, 22, 50)
+        readings = {sample, sample.replace(minute=0), sample.replace(hour=0, minute=0)}
         for item in formats:
             try:
                 parsed = datetime.strptime(sample.strftime(item), item)
             except ValueError as error:
                 raise self._error("formats", number, f"format {item!r} cannot be read back: {error}") from error
-            if parsed.tzinfo or parsed.date() != sample.date():
-                raise self._error("formats", number, f"format {item!r} must give year, month and day, and no time zone")
+            if parsed not in readings:
+                message = f"format {item!r} must tell day, month, year and the whole of the time, without a time zone"
+                raise self._error("formats", number, message)
         return formats
 
-    def _max_rejects(self) -> int | float:
+    def _max_rejects(self) -> int | Decimal:
         value = self.data.get("max_rejects", "1%")
         if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
             return value
-        if isinstance(value, str) and (share := _SHARE.fullmatch(value.strip())) and float(share[1]) <= 100:
-            return float(share[1]) / 100
+        if isinstance(value, str) and (share := _SHARE.fullmatch(value.strip())) and Decimal(share[1]) <= 100:
+            return Decimal(share[1]) / 100
         raise self._error("max_rejects", None, 'max_rejects must be a number of rows, or a share such as "1%"')
 
     def _only_keys(self, table: dict[str, Any], allowed: set[str], number: int | None = None) -> None:
@@ -301,13 +323,14 @@ class _Reader:
     def _error(self, key: str, number: int | None, message: str) -> ContractError:
         line = self._line_of(key, number)
         shown = f": {self.lines[line - 1].strip()}" if self.lines else ""
-        return ContractError(f"{self.file}, line {line}: {message}{shown}", hint="Correct that line of the contract.")
+        return ContractError(f"{self.file}, line {line}: {message}{shown}", hint=_CORRECT)
 
     def _line_of(self, key: str, number: int | None) -> int:
         """The line where a key of the top (number None) or of a column stands; else where its section begins."""
-        sections = [0, *(n for n, line in enumerate(self.lines) if line.strip().startswith("[["))]
+        sections = [0, *(n for n, line in enumerate(self.lines) if _COLUMN_SECTION.match(line))]
         section = 0 if number is None else number + 1
         start = sections[section] if section < len(sections) else 0
         end = sections[section + 1] if section + 1 < len(sections) else len(self.lines)
-        wanted = re.compile(rf"""\s*["']?{re.escape(key)}["']?\s*=""")
+        name = rf"""["']?{re.escape(key)}["']?"""
+        wanted = re.compile(rf"\s*(?:{name}\s*[=.]|\[\[?\s*(?:[\w.]+\.)?{name}\s*[\].])")
         return next((n for n in range(start, end) if wanted.match(self.lines[n])), start) + 1

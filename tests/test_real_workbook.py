@@ -46,17 +46,13 @@ def test_every_table_has_the_published_number_of_rows(warehouse: Environment) ->
 
 
 def test_totals_are_exact(warehouse: Environment) -> None:
-    totals = rows(
-        warehouse, "select sum(quantity) as q, sum(revenue) as r from public_silver.fact_sales_daily"
-    )
+    totals = rows(warehouse, "select sum(quantity) as q, sum(revenue) as r from public_silver.fact_sales_daily")
 
     assert totals == [{"q": Decimal(5_660_977), "r": Decimal("10642081.154")}]
 
 
 def test_products_without_any_description_are_unknown(warehouse: Environment) -> None:
-    unknown = rows(
-        warehouse, "select count(*) as n from public_silver.dim_product where description = 'Unknown'"
-    )
+    unknown = rows(warehouse, "select count(*) as n from public_silver.dim_product where description = 'Unknown'")
 
     assert unknown == [{"n": 112}]
 

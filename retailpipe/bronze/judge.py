@@ -5,20 +5,21 @@ Every rule is an expression over an Arrow column; a single row is looked at only
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from functools import reduce
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from retailpipe.contract import Bound, Column, Contract
 from retailpipe.reports import Reject
-from retailpipe.workbook.cells import cell_address, shown
-from retailpipe.workbook.columns import ColumnConverter, Problem, column_converter
+from retailpipe.workbook.cells import Cell, cell_address, column_letters, shown
+from retailpipe.workbook.columns import Problem, column_converter
 
 if TYPE_CHECKING:
-    from retailpipe.workbook.reader import Piece
+    from retailpipe.workbook.pieces import Piece
     from retailpipe.workbook.sheet import Layout
 
 SHEET_ROWS = 1_048_576
@@ -33,9 +34,7 @@ class Judge:
 
     def __init__(self, layout: Layout, contract: Contract) -> None:
         self._layout = layout
-        self._rules = [
-            _Rule(column, position) for column, position in zip(contract.columns, layout.positions, strict=True)
-        ]
+        self._rules = [_Rule(column, index) for column, index in zip(contract.columns, layout.columns, strict=True)]
         self._schema = contract.arrow_schema.append(pa.field("source_row", pa.int32(), nullable=False))
         self._date = contract.arrow_schema.names.index(contract.date_column) if contract.date_column else None
         self._most_rejects = contract.rejects_allowed(SHEET_ROWS)
@@ -52,18 +51,22 @@ class Judge:
 
     def accepted(self, piece: Piece) -> pa.RecordBatch:
         """The rows of a piece that keep the contract: its columns, then `source_row`."""
-        cells = list(zip(*piece.rows, strict=True))
-        arrays = [rule.converter.convert(cells[rule.position]) for rule in self._rules]
-        self.rows_read += len(piece.rows)
-        broken = [rule.broken(array, cells[rule.position]) for rule, array in zip(self._rules, arrays, strict=True)]
+        self.rows_read += len(piece.numbers)
+        judged: list[tuple[pa.Array, pa.BooleanArray | None]] = []
+        for rule in self._rules:
+            values, mask = rule.judge(piece)
+            if rule.lost_digits:
+                piece = piece.with_digits(rule.index)
+                values, mask = rule.judge(piece)
+            judged.append((values, mask))
+        arrays = [array for array, _ in judged]
         arrays.append(pa.array(piece.numbers, pa.int32()))
+        broken = [mask for _, mask in judged]
         masks = [mask for mask in broken if mask is not None]
         if masks:
-            rejected = masks[0]
-            for mask in masks[1:]:
-                rejected = pc.or_(rejected, mask)
-            for index in pc.indices_nonzero(rejected).to_pylist():
-                self.rejects.append(self._reject(piece, index, broken))
+            rejected = reduce(pc.or_, masks)
+            for place in pc.indices_nonzero(rejected).to_pylist():
+                self.rejects.append(self._reject(piece, place, broken))
             kept = pc.invert(rejected)
             arrays = [array.filter(kept) for array in arrays]
         batch = pa.RecordBatch.from_arrays(arrays, schema=self._schema)
@@ -80,92 +83,95 @@ class Judge:
             self.first_date = min(first, self.first_date or first)
             self.last_date = max(last, self.last_date or last)
 
-    def _reject(self, piece: Piece, index: int, broken: list[pa.BooleanArray | None]) -> Reject:
-        row, number = piece.rows[index], piece.numbers[index]
-        faults = list(self._faults(row, index, broken))
+    def _reject(self, piece: Piece, place: int, broken: list[pa.BooleanArray | None]) -> Reject:
+        row, number = piece.row(place), piece.numbers[place]
+        faults = [
+            (rule, rule.problem(row.get(rule.index, "")))
+            for rule, mask in zip(self._rules, broken, strict=True)
+            if mask is not None and mask[place].as_py()
+        ]
         rule, problem = faults[0]
         message = problem.message
         for other, further in faults[1:]:
-            message += f"; also {self._address(number, other)}: {further.message}"
+            message += f"; also {cell_address(number, other.index)}: {further.message}"
         return Reject(
             sheet=self._layout.sheet,
             source_row=number,
-            cell=self._address(number, rule),
+            cell=cell_address(number, rule.index),
             column_name=rule.column.name,
-            raw_value=shown(row[rule.position]),
+            raw_value=shown(row.get(rule.index, "")),
             code=problem.code,
             message=message,
             hint=problem.hint,
-            raw_row={
-                header or self._layout.letters(position): shown(cell)
-                for position, (header, cell) in enumerate(zip(self._layout.headers, row, strict=True))
-            },
+            raw_row=self._raw_row(row),
         )
 
-    def _faults(
-        self, row: list[Any], index: int, broken: list[pa.BooleanArray | None]
-    ) -> Iterator[tuple[_Rule, Problem]]:
-        for rule, mask in zip(self._rules, broken, strict=True):
-            if mask is not None and mask[index].as_py():
-                yield rule, rule.problem(row[rule.position])
-
-    def _address(self, number: int, rule: _Rule) -> str:
-        return cell_address(number, self._layout.first_column + rule.position)
+    def _raw_row(self, row: Mapping[int, Cell]) -> dict[str, str]:
+        """All cells of a row by their headers; by the letters of their column where there is none, or it is taken."""
+        texts: dict[str, str] = {}
+        for index in sorted(row.keys() | self._layout.headers.keys()):
+            header = self._layout.headers.get(index)
+            text = shown(row.get(index, ""))
+            if header is not None or text:
+                texts[header if header and header not in texts else column_letters(index)] = text
+        return texts
 
 
 class _Rule:
     """All that the contract says of one column."""
 
-    def __init__(self, column: Column, position: int) -> None:
+    def __init__(self, column: Column, index: int) -> None:
         self.column = column
-        self.position = position
-        self.converter: ColumnConverter = column_converter(column)
+        self.index = index
+        self._converter = column_converter(column)
         self._minimum = _scalar(column, column.minimum)
         self._maximum = _scalar(column, column.maximum)
 
-    def broken(self, array: pa.Array, cells: tuple[Any, ...]) -> pa.BooleanArray | None:
-        """A mask, without nulls, of the values that break a rule; None where none does."""
-        masks: list[Any] = []
-        if array.null_count:
-            if self.column.required:
-                masks.append(array.is_null())
-            elif self.converter.has_problems:
-                nulls = array.is_null().to_pylist()
-                masks.append(
-                    pa.array(
-                        [
-                            null and self.converter.problem(cell) is not None
-                            for null, cell in zip(nulls, cells, strict=True)
-                        ],
-                        pa.bool_(),
-                    )
-                )
-        if self._minimum is not None:
-            masks.append(pc.less(array, self._minimum))
-        if self._maximum is not None:
-            masks.append(pc.greater(array, self._maximum))
-        if self.column.max_length is not None:
-            masks.append(pc.greater(pc.utf8_length(array), self.column.max_length))
-        masks = [pc.fill_null(mask, False) for mask in masks if pc.any(mask).as_py()]
-        if not masks:
-            return None
-        union = masks[0]
-        for mask in masks[1:]:
-            union = pc.or_(union, mask)
-        return union
+    @property
+    def lost_digits(self) -> bool:
+        """Whether the last column judged held numbers whose digits a float does not hold."""
+        return self._converter.lost_digits
 
-    def problem(self, cell: Any) -> Problem:
+    def judge(self, piece: Piece) -> tuple[pa.Array, pa.BooleanArray | None]:
+        """The column's values, and a mask without nulls of those that break a rule; None where none does."""
+        cells = piece.column(self.index)
+        self._converter.lost_digits = False
+        values = self._converter.convert(cells)
+        masks: list[pa.BooleanArray] = []
+        if values.null_count:
+            if self.column.required:
+                masks.append(values.is_null())
+            elif self._converter.has_problems:
+                masks.append(self._unfit(values, cells))
+        if self.column.required and self.column.type == "string":
+            masks.append(pc.equal(pc.utf8_trim_whitespace(values), ""))
+        if self._minimum is not None:
+            masks.append(pc.less(values, self._minimum))
+        if self._maximum is not None:
+            masks.append(pc.greater(values, self._maximum))
+        if self.column.max_length is not None:
+            masks.append(pc.greater(pc.utf8_length(values), self.column.max_length))
+        masks = [pc.fill_null(mask, False) for mask in masks if pc.any(mask).as_py()]
+        return values, reduce(pc.or_, masks) if masks else None
+
+    def _unfit(self, values: pa.Array, cells: Sequence[Cell]) -> pa.BooleanArray:
+        """Which nulls are no blank cells, but cells that could not be converted."""
+        nulls = values.is_null().to_pylist()
+        unfit = [null and self._converter.problem(cell) is not None for null, cell in zip(nulls, cells, strict=True)]
+        return pa.array(unfit, pa.bool_())
+
+    def problem(self, cell: Cell) -> Problem:
         """Why a cell breaks the rules, given that it does."""
-        if problem := self.converter.problem(cell):
+        if problem := self._converter.problem(cell):
             return problem
         column = self.column
         text = shown(cell)
-        if not text.strip():
+        if column.required and not text.strip():
             return Problem("missing", f"{column.header} is blank", f"Fill in {column.header}, or delete the row.")
         if column.max_length is not None and len(text) > column.max_length:
             message = f"{len(text):,} characters are more than {column.max_length}"
             return Problem("too_long", message, "Shorten the text.")
-        value = self.converter.convert([cell])
+        value = self._converter.convert([cell])
         if self._minimum is not None and pc.less(value, self._minimum)[0].as_py():
             return Problem("below_minimum", f"{text} is below {column.minimum}", self._bound_hint())
         return Problem("above_maximum", f"{text} is above {column.maximum}", self._bound_hint())

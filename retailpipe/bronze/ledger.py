@@ -116,7 +116,7 @@ def open_load(cursor: Cursor, source: str, content_hash: str, contract: Contract
 
 def replace_load(cursor: Cursor, old: Entry, new_load_id: int) -> None:
     """Takes the rows of an old load out of bronze and its quarantine; its row in the ledger stays, as replaced."""
-    cursor.execute(f"delete from bronze.{old.table_name} where load_id = {old.load_id}")
+    cursor.execute(f'delete from bronze."{old.table_name}" where load_id = {old.load_id}')
     cursor.execute(f"delete from bronze.rejected_rows where load_id = {old.load_id}")
     cursor.execute(
         f"update bronze.loads set status = 'replaced', replaced_by = {new_load_id} where load_id = {old.load_id}"

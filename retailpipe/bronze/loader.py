@@ -16,7 +16,7 @@ from retailpipe.bronze import ledger
 from retailpipe.bronze.judge import Judge
 from retailpipe.bronze.schema import ensure_schema
 from retailpipe.contract import Contract
-from retailpipe.errors import DuplicateContent, TooManyRejects
+from retailpipe.errors import DuplicateContent, SheetError, TooManyRejects
 from retailpipe.progress import NoProgress, Progress
 from retailpipe.reports import LoadReport, LoadStatus, Reject
 from retailpipe.warehouse import Warehouse
@@ -67,7 +67,7 @@ def load(
         progress.step("reading the workbook")
         sheet = open_sheet(snapshot.path, contract, snapshot.key)
         judge = Judge(sheet.layout, contract)
-        progress.step("loading rows", unit="rows", total=sheet.height - sheet.layout.header_row)
+        progress.step("loading rows", unit="rows", total=sheet.rows_claimed)
         load_id = None
         if dry_run:
             for _ in _accepted(sheet, judge, progress):
@@ -75,6 +75,10 @@ def load(
         else:
             load_id = ledger.open_load(cursor, snapshot.key, snapshot.content_hash, contract, sheet.layout.sheet)
             _copy(cursor, contract, _accepted(sheet, judge, progress), load_id)
+        if not judge.rows_read:
+            place = f"{snapshot.key}, sheet {sheet.layout.sheet!r}"
+            reason = f"{place}: there are no rows below the header in row {sheet.layout.header_row}"
+            raise SheetError(reason, hint="Give a workbook that holds rows.")
         _refuse_too_many(judge, contract, snapshot.key)
         status: LoadStatus = "would load" if dry_run else "loaded"
         if old:
@@ -83,7 +87,7 @@ def load(
             if old:
                 ledger.replace_load(cursor, old, load_id)
             ledger.close_load(cursor, load_id, judge)
-            cursor.execute(f"analyze bronze.{contract.table}")
+            cursor.execute(f'analyze bronze."{contract.table}"')
             connection.commit()
     return LoadReport(
         source=snapshot.key,
@@ -106,7 +110,7 @@ def _accepted(sheet: SheetReader, judge: Judge, progress: Progress) -> Iterator[
     with _no_garbage_collection():
         for piece in sheet.pieces():
             batch = judge.accepted(piece)
-            progress.advance(len(piece.rows))
+            progress.advance(len(piece.numbers))
             if judge.hopeless:
                 return
             yield batch

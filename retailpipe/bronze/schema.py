@@ -142,7 +142,7 @@ def _has_table(cursor: Cursor, contract: Contract) -> bool:
         select attname, format_type(atttypid, atttypmod) from pg_attribute
         where attrelid = to_regclass($1) and attnum > 0 and not attisdropped
         """,
-        (f"bronze.{contract.table}",),
+        (f'bronze."{contract.table}"',),
     )
     found = {name: kind.removesuffix(" without time zone") for name, kind in cursor.fetchall()}
     wanted = _table_columns(contract)
@@ -160,7 +160,7 @@ def _create_table(cursor: Cursor, contract: Contract) -> None:
     columns = ", ".join(
         f'"{name}" {kind}{"" if name in nullable else " not null"}' for name, kind in _table_columns(contract).items()
     )
-    cursor.execute(f"create table bronze.{contract.table} ({columns})")
+    cursor.execute(f'create table bronze."{contract.table}" ({columns})')
 
 
 def _table_columns(contract: Contract) -> dict[str, str]:

@@ -77,12 +77,11 @@ def print_run(report: RunReport) -> None:
     if broken:
         print_verification(report.verification)
     else:
-        counted = ", ".join(
-            f"{name.partition('.')[2]} {rows:,}"
-            for name, rows in report.verification.tables.items()
-            if "public" in name
-        )
-        typer.echo(f"verified: all {len(report.verification.invariants)} invariants hold ({counted})")
+        typer.echo(f"verified: all {len(report.verification.invariants)} invariants hold")
+        for layer in ("silver", "gold"):
+            prefix = f"public_{layer}."
+            counts = {n.removeprefix(prefix): r for n, r in report.verification.tables.items() if n.startswith(prefix)}
+            typer.echo(f"  {layer}: {', '.join(f'{name} {rows:,}' for name, rows in counts.items())}")
 
 
 def print_status(report: StatusReport) -> None:

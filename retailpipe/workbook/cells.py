@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 
-Cell = str | float | bool | datetime | date | time | timedelta
-"""What python-calamine gives for a cell. A blank cell is the empty text; every number is a float."""
+
+@dataclass(frozen=True)
+class ErrorCell:
+    """A cell whose formula failed; its code is what Excel shows, such as #N/A."""
+
+    code: str
+
+
+NOT_CALCULATED = ErrorCell("")
+"""A formula whose value nobody ever calculated."""
+
+Cell = str | float | bool | datetime | date | time | timedelta | ErrorCell
+"""A cell as the readers give it. A blank cell is the empty text; every number is a float, or, where a float would not
+hold its digits, a text."""
 
 EXACT_INTEGERS = 2**53
 """From here on a float no longer tells each integer from the next."""
@@ -22,6 +35,14 @@ def column_letters(index: int) -> str:
     return letters
 
 
+def column_index(letters: str) -> int:
+    """The opposite of `column_letters`."""
+    index = 0
+    for letter in letters:
+        index = index * 26 + ord(letter) - ord("A") + 1
+    return index - 1
+
+
 def cell_address(row: int, column: int) -> str:
     """The address, such as F222683, of a row number as Excel counts (from 1) and a column index (from 0)."""
     return f"{column_letters(column)}{row}"
@@ -34,6 +55,8 @@ def shown(cell: Cell) -> str:
     """
     if isinstance(cell, str):
         return cell
+    if isinstance(cell, ErrorCell):
+        return cell.code
     if isinstance(cell, bool):
         return "TRUE" if cell else "FALSE"
     if isinstance(cell, int):
@@ -45,5 +68,6 @@ def shown(cell: Cell) -> str:
     if isinstance(cell, datetime):
         return cell.isoformat(sep=" ")
     if isinstance(cell, timedelta):
-        return str(cell)
+        minutes, seconds = divmod(round(cell.total_seconds()), 60)
+        return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
     return cell.isoformat()

@@ -20,13 +20,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from retailpipe.contract import Column
-from retailpipe.workbook.cells import EXACT_INTEGERS, Cell, shown
+from retailpipe.workbook.cells import EXACT_INTEGERS, NOT_CALCULATED, Cell, ErrorCell, shown
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})")
 _EPOCH = datetime(1970, 1, 1)
 _REMEMBERED = 100_000
 """Values a column remembers before it begins anew: a bound on memory where every value is another."""
 _LONG_TEXT = 60
+_DIGITS_LOST = "digits_lost"
 
 
 class Problem(NamedTuple):
@@ -63,6 +64,7 @@ class ColumnConverter(ABC):
     def __init__(self, column: Column) -> None:
         self.column = column
         self.has_problems = False
+        self.lost_digits = False
         self._memory = _Memory(self)
 
     def convert(self, cells: Sequence[Cell]) -> pa.Array:
@@ -75,17 +77,29 @@ class ColumnConverter(ABC):
     def problem(self, cell: Cell) -> Problem | None:
         """Why a cell whose array value is null could not be converted; None if it is blank."""
         try:
-            self._value(cell)
+            self._checked(cell)
         except _Unfit as unfit:
             return unfit.problem
         return None
 
     def value_or_none(self, cell: Cell) -> object:
         try:
-            return self._value(cell)
-        except _Unfit:
+            return self._checked(cell)
+        except _Unfit as unfit:
             self.has_problems = True
+            self.lost_digits |= unfit.problem.code == _DIGITS_LOST
             return None
+
+    def _checked(self, cell: Cell) -> object:
+        if isinstance(cell, ErrorCell):
+            if cell == NOT_CALCULATED:
+                message, hint = "the formula was never calculated", "Open the workbook in Excel and save it."
+                raise _Unfit("not_calculated", message, hint)
+            raise _Unfit("error_cell", f"{cell.code} is what the formula came to", "Correct the formula.")
+        if isinstance(cell, float) and cell.is_integer() and abs(cell) >= EXACT_INTEGERS:
+            message = f"{cell:.17g} has more digits than a workbook keeps of a number"
+            raise _Unfit(_DIGITS_LOST, message, "Format the column as text and enter the digits again.")
+        return self._value(cell)
 
     def _quickly(self, cells: Sequence[Cell], kinds: set[type]) -> pa.Array | None:
         """A vectorised way for chunks in which every cell is plain; None where it does not apply."""
@@ -111,9 +125,6 @@ class _TextConverter(ColumnConverter):
         return pa.array(values, pa.string())
 
     def _value(self, cell: Cell) -> str | None:
-        if isinstance(cell, float) and cell.is_integer() and abs(cell) >= EXACT_INTEGERS:
-            message = f"{cell:.0f} has more digits than a workbook keeps of a number"
-            raise _Unfit("digits_lost", message, "Format the column as text and enter the digits again.")
         text = shown(cell)
         if "\0" in text:
             message = "the text holds a NUL character, which PostgreSQL cannot store"
@@ -125,9 +136,12 @@ class _IntegerConverter(ColumnConverter):
     def _quickly(self, cells: Sequence[Cell], kinds: set[type]) -> pa.Array | None:
         if kinds != {float}:
             return None
+        floats = pa.array(cells, pa.float64())
+        if not pc.all(pc.less(pc.abs(floats), float(EXACT_INTEGERS))).as_py():
+            return None
         try:
             # The safe cast refuses fractions, and what the type cannot hold.
-            return pa.array(cells, pa.float64()).cast(self.column.arrow_type)
+            return floats.cast(self.column.arrow_type)
         except pa.ArrowInvalid:
             return None
 
@@ -141,9 +155,6 @@ class _IntegerConverter(ColumnConverter):
         if number != number.to_integral_value():
             message = f"{_brief(cell)} is not a whole number"
             raise _Unfit("not_an_integer", message, "Enter a whole number.")
-        if isinstance(cell, float) and abs(cell) >= EXACT_INTEGERS:
-            message = f"{cell:.0f} has more digits than a workbook keeps of a number"
-            raise _Unfit("digits_lost", message, "Format the column as text and enter the digits again.")
         bits = 31 if self.column.type == "int32" else 63
         if not -(2**bits) <= number < 2**bits:
             raise _Unfit("out_of_range", f"{_brief(cell)} is beyond {self.column.type}", "Enter a smaller number.")
@@ -187,7 +198,8 @@ class _DecimalConverter(ColumnConverter):
                 raise _Unfit("too_many_decimals", message, "Round the number.")
             if abs(unscaled) >= 10**self._precision:
                 raise _Unfit("out_of_range", f"{_brief(cell)} is beyond {self.column.type}", "Enter a smaller number.")
-        return number
+            # Arrow wants no zeros beyond the scale either.
+            return number.quantize(Decimal(1).scaleb(-self._scale))
 
 
 class _DateConverter(ColumnConverter):
@@ -251,6 +263,6 @@ def _number(cell: Cell) -> Decimal | None:
 def _brief(cell: Cell) -> str:
     """A cell as a message shows it: texts in quotes, long ones cut."""
     text = shown(cell)
-    if isinstance(cell, str):
-        return repr(text if len(text) <= _LONG_TEXT else text[: _LONG_TEXT - 3] + "...")
-    return text
+    if len(text) > _LONG_TEXT:
+        text = text[: _LONG_TEXT - 3] + "..."
+    return repr(text) if isinstance(cell, str) else text

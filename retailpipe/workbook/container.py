@@ -1,17 +1,21 @@
 """An xlsx file as a container: is it one, is it whole, and is it of a size that can be read?
 
-python-calamine stops reading a sheet at `</sheetData>`: it sees neither a checksum nor a missing end. Both are
-checked here.
+python-calamine stops reading a sheet at `</sheetData>`, and sees neither a checksum nor a missing end: both are checked
+here.
 """
 
 from __future__ import annotations
 
+import re
 import zipfile
 import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from retailpipe.errors import WorkbookError
+from retailpipe.workbook.cells import column_index
 
 MAX_PART_SIZE = 1 << 30
 """Bytes of XML in one part. A sheet of Excel's 1,048,576 rows by 8 columns has about 310 MB."""
@@ -19,10 +23,21 @@ MAX_RATIO = 250
 """Bytes of XML a compressed byte may stand for. Sheets have 5 to 40; deflate cannot go beyond 1,032."""
 _RATIO_COUNTS_FROM = 1 << 26
 
+MAX_AREA = 32_000_000
+"""Cells of the rectangle that holds all of a sheet's, or a block's: each takes some 32 bytes, used or not."""
+MAX_ROWS = 1_048_576
+MAX_COLUMNS = 16_384
+
+_FAR_COLUMN = re.compile(rb'r="([A-Z]{2,3})[0-9]')
+_ROW_NUMBER = re.compile(rb'row r="([0-9]{1,9})"')
+_SHEET_CLOSED = re.compile(rb"</(?:\w+:)?sheetData\s*>|<(?:\w+:)?sheetData\s*/>")
+_STRINGS_CLAIMED = re.compile(rb'ount="([0-9]{1,18})"')
+_LONGEST_TAG = 1024
 _OLE2 = bytes.fromhex("d0cf11e0a1b11ae1")
 _ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 _BLOCK = 1 << 20
 _SAVE_AS = "Open it in Excel or LibreOffice and save it as 'Excel Workbook (.xlsx)'."
+_SAVE_ANEW = "Open it in Excel or LibreOffice and save it anew as 'Excel Workbook (.xlsx)'."
 _SAVE_AGAIN = "Fetch the file again, or open it in Excel and save it anew."
 
 
@@ -39,41 +54,101 @@ def check_container(path: Path, name: str) -> None:
         with zipfile.ZipFile(path) as archive:
             _check_names(name, set(archive.namelist()))
             for part in archive.infolist():
-                _check_size(name, part)
+                _check_entry(name, part)
     except OSError as error:
         raise WorkbookError(f"cannot read {name}: {error.strerror}", hint="Check the file's name.") from error
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, NotImplementedError) as error:
         raise WorkbookError(f"{name} is damaged or cut short: {error}", hint=_SAVE_AGAIN) from error
 
 
-def check_parts(path: Path, name: str) -> None:
-    """Reads each sheet and the shared strings to their end. Raises WorkbookError where bytes are missing or wrong."""
-    with zipfile.ZipFile(path) as archive:
-        for part in archive.infolist():
-            is_sheet = part.filename.startswith("xl/worksheets/") and part.filename.endswith(".xml")
-            if not is_sheet and part.filename != "xl/sharedStrings.xml":
-                continue
-            try:
-                with archive.open(part) as stream:
-                    ends = _read_to_end(stream)
-            except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError) as error:
-                reason = f"{name} is damaged: {part.filename} cannot be read to its end ({error})"
-                raise WorkbookError(reason, hint=_SAVE_AGAIN) from error
-            if is_sheet and not ends:
-                reason = f"{name} is damaged: {part.filename} breaks off before the end of its rows"
-                raise WorkbookError(reason, hint=_SAVE_AGAIN)
+@dataclass(frozen=True)
+class Seen:
+    """What was seen of a sheet in reading it to its end.
+
+    marked: the bytes occur that failed cells have: the `#` of an error value, or the tag of a formula.
+    last_row, far_columns: how far its cells reach.
+    """
+
+    marked: bool
+    last_row: int
+    far_columns: set[bytes]
 
 
-def _read_to_end(stream: IO[bytes]) -> bool:
-    """Whether the rows of a sheet are closed somewhere in its XML. zipfile compares the checksum at the end."""
+def check_sheet(archive: zipfile.ZipFile, part: zipfile.ZipInfo, file: str) -> Seen:
+    """Reads a sheet to its end. Raises WorkbookError where bytes are missing or wrong."""
+    closed, marked, last_row, far = False, False, 0, set[bytes]()
+    tail = b""
+    for block in _read_to_end(archive, part, file):
+        seen = tail + block
+        closed = closed or bool(_SHEET_CLOSED.search(seen))
+        marked = marked or any(mark in seen for mark in (b"#", b"<f", b":f"))
+        last_row = max((int(number) for number in _ROW_NUMBER.findall(seen)), default=last_row)
+        far |= far_columns(seen)
+        tail = block[-_LONGEST_TAG:]
+    if not closed:
+        raise damaged(file, part.filename, "it breaks off before the end of its rows")
+    return Seen(marked, last_row, far)
+
+
+def check_shared_strings(archive: zipfile.ZipFile, part: zipfile.ZipInfo, file: str) -> None:
+    """Reads the shared strings to their end. Raises WorkbookError where they are damaged, or claim the impossible."""
     closed, tail = False, b""
-    while block := stream.read(_BLOCK):
-        if not closed:
-            seen = tail + block
-            closed = b"sheetData>" in seen and (b"/sheetData>" in seen or b":sheetData>" in seen)
-            closed = closed or b"sheetData/>" in seen
-            tail = block[-32:]
-    return closed
+    for block in _read_to_end(archive, part, file):
+        if not tail:
+            # calamine makes room for as many as are claimed, which can end the process.
+            claimed = max((int(number) for number in _STRINGS_CLAIMED.findall(block[:_LONGEST_TAG])), default=0)
+            if claimed > MAX_AREA:
+                raise damaged(file, part.filename, f"it claims {claimed:,} strings")
+        closed = closed or b"sst>" in tail + block or b"/>" in block[-8:]
+        tail = block[-8:]
+    if not closed:
+        raise damaged(file, part.filename, "it breaks off before its end")
+
+
+def check_small_part(archive: zipfile.ZipFile, part: zipfile.ZipInfo, file: str) -> None:
+    """Reads a part to its end, and with it its checksum. Raises WorkbookError where bytes are missing or wrong."""
+    for _ in _read_to_end(archive, part, file):
+        pass
+
+
+def _read_to_end(archive: zipfile.ZipFile, part: zipfile.ZipInfo, file: str) -> Iterator[bytes]:
+    try:
+        with archive.open(part) as stream:
+            while block := stream.read(_BLOCK):
+                yield block
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+        raise damaged(file, part.filename, error) from error
+
+
+def _protected(name: str) -> WorkbookError:
+    hint = "Open it in Excel and take the password off: File, Info, Protect Workbook."
+    return WorkbookError(f"{name} is protected by a password", hint=hint)
+
+
+def far_columns(xml: bytes) -> set[bytes]:
+    """The columns from AA on in which some XML of rows has cells, by their letters."""
+    return set(_FAR_COLUMN.findall(xml))
+
+
+def check_area(file: str, sheet: str, first_row: int, last_row: int, far: set[bytes]) -> None:
+    """Raises WorkbookError if these rows span more cells than can be held: calamine makes one for each place.
+
+    A single cell far to the right is enough for that, and its allocation would end the process.
+    """
+    rightmost = max((letters.decode() for letters in far), key=lambda letters: (len(letters), letters), default="Z")
+    rows, columns = last_row - first_row + 1, column_index(rightmost) + 1
+    if rows * columns > MAX_AREA or last_row > MAX_ROWS or columns > MAX_COLUMNS:
+        reason = f"{file}, sheet {sheet!r}: its cells reach from row {first_row} to column {rightmost}, row {last_row}"
+        hint = f"Delete what stands far from the rows, such as in column {rightmost}, and save the workbook."
+        raise WorkbookError(reason, hint=hint)
+
+
+def unreadable(file: str, place: str, error: Exception) -> WorkbookError:
+    return WorkbookError(f"{file}: {place} cannot be read: {error}", hint=_SAVE_ANEW)
+
+
+def damaged(file: str, part: str, reason: object) -> WorkbookError:
+    return WorkbookError(f"{file} is damaged, in {part}: {reason}", hint=_SAVE_AGAIN)
 
 
 def _check_magic(name: str, file: IO[bytes]) -> None:
@@ -82,9 +157,8 @@ def _check_magic(name: str, file: IO[bytes]) -> None:
         raise WorkbookError(f"{name} is empty: it has no bytes at all", hint=_SAVE_AGAIN)
     if start == _OLE2:
         if _ENCRYPTED in file.read():
-            hint = "Open it in Excel and take the password off: File, Info, Protect Workbook."
-            raise WorkbookError(f"{name} is protected by a password", hint=hint)
-        raise WorkbookError(f"{name} is a workbook of the old binary format (.xls)", hint=_SAVE_AS)
+            raise _protected(name)
+        raise WorkbookError(f"{name} is a file of an old binary format, such as .xls", hint=_SAVE_AS)
     if not start.startswith(b"PK"):
         raise WorkbookError(f"{name} is not an xlsx workbook: it does not begin like one", hint=_SAVE_AS)
 
@@ -98,7 +172,11 @@ def _check_names(name: str, parts: set[str]) -> None:
         raise WorkbookError(f"{name} is a zip file, but holds no xlsx workbook", hint=_SAVE_AS)
 
 
-def _check_size(name: str, part: zipfile.ZipInfo) -> None:
+def _check_entry(name: str, part: zipfile.ZipInfo) -> None:
+    if part.flag_bits & 1:
+        raise _protected(name)
+    if part.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise WorkbookError(f"{name}: {part.filename} is compressed in a way xlsx does not know", hint=_SAVE_ANEW)
     ratio = part.file_size / max(part.compress_size, 1)
     if part.file_size > MAX_PART_SIZE or (part.file_size > _RATIO_COUNTS_FROM and ratio > MAX_RATIO):
         size = f"{part.file_size:,} bytes, {ratio:,.0f} times its compressed size"

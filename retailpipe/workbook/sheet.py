@@ -3,64 +3,56 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from retailpipe.contract import Contract
 from retailpipe.errors import SheetError
-from retailpipe.workbook.cells import Cell, cell_address, column_letters, shown
+from retailpipe.workbook.cells import Cell, cell_address, shown
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a sheet holds what its contract names.
+    """Where a sheet holds what a contract names. Columns are told by their index; 0 is column A.
 
     header_row: the number of the header's row, as Excel counts.
-    first_column: the index of the sheet's leftmost column that is used; 0 is column A.
-    headers: the texts of the header row from there on.
-    positions: for each column of the contract, in its order, the index into a row as it is read.
-    ignored: headers that the contract does not name.
+    columns: for each column of the contract, in its order, the column of the sheet.
+    headers: the text above each column of the sheet that has one.
+    ignored: headers which the contract does not name.
     """
 
     sheet: str
     header_row: int
-    first_column: int
-    headers: tuple[str, ...]
-    positions: tuple[int, ...]
+    columns: tuple[int, ...]
+    headers: dict[int, str]
     ignored: tuple[str, ...]
 
-    def letters(self, position: int) -> str:
-        """The letters of the column at an index into a row."""
-        return column_letters(self.first_column + position)
 
-
-def find_layout(
-    file: str, sheet: str, header_row: int, first_column: int, cells: Sequence[Cell], contract: Contract
-) -> Layout:
+def find_layout(file: str, sheet: str, header_row: int, cells: Mapping[int, Cell], contract: Contract) -> Layout:
     """Finds each column of the contract in a header row. Raises SheetError naming all that is missing or doubled."""
-    headers = tuple(shown(cell).strip() for cell in cells)
+    headers = {index: text for index, cell in cells.items() if (text := shown(cell).strip())}
     places: dict[str, list[int]] = {}
-    for position, header in enumerate(headers):
-        places.setdefault(header.casefold(), []).append(position)
+    for index, header in headers.items():
+        places.setdefault(header.casefold(), []).append(index)
     wanted = {column.header.casefold() for column in contract.columns}
-    unknown = [header for header in headers if header and header.casefold() not in wanted]
+    unknown = [header for header in headers.values() if header.casefold() not in wanted]
 
     problems: list[str] = []
-    positions: list[int] = []
+    columns: list[int] = []
     for column in contract.columns:
         found = places.get(column.header.casefold(), [])
         if len(found) == 1:
-            positions.append(found[0])
+            columns.append(found[0])
         elif found:
-            cells_named = " and ".join(cell_address(header_row, first_column + position) for position in found)
-            problems.append(f"column {column.header!r} stands twice, in {cells_named}")
+            addresses = ", ".join(cell_address(header_row, index) for index in found)
+            problems.append(f"column {column.header!r} stands {len(found)} times: {addresses}")
         else:
             problems.append(f"column {column.header!r} is missing{_nearest(column.header, unknown)}")
     if problems:
         place = f"{file}, sheet {sheet!r}, row {header_row}"
         hint = "Correct the header row, or give another contract with --contract."
         raise SheetError(f"{place}: {'; '.join(problems)}", hint=hint)
-    return Layout(sheet, header_row, first_column, headers, tuple(positions), tuple(unknown))
+    return Layout(sheet, header_row, tuple(columns), headers, tuple(unknown))
 
 
 def no_single_sheet(file: str, fitting: Sequence[str], misfits: Iterable[SheetError]) -> SheetError:

@@ -1,0 +1,88 @@
+"""The parts of an xlsx package: which sheets there are, where each is stored, and what their cells refer to."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+from retailpipe.errors import WorkbookError
+from retailpipe.workbook.container import check_shared_strings, check_small_part
+
+_SHARED = ("styles", "sharedStrings")
+_DIMENSION = re.compile(rb'<dimension ref="[A-Z]+[0-9]+:[A-Z]+([0-9]+)"')
+_HEAD_SIZE = 4096
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A worksheet: its name, whether Excel shows it, and the part of the package that holds its cells."""
+
+    name: str
+    visible: bool
+    part: zipfile.ZipInfo
+
+
+class Package:
+    """An xlsx package. Raises WorkbookError if its list of sheets cannot be read.
+
+    file: what messages call it.
+    date1904: whether its dates count from 1904.
+    """
+
+    def __init__(self, path: Path, file: str) -> None:
+        self.path = path
+        self.file = file
+        with zipfile.ZipFile(path) as archive:
+            try:
+                workbook = ElementTree.fromstring(archive.read("xl/workbook.xml"))  # noqa: S314 - expat stops bombs
+                related = _relations(archive)
+                self.sheets = [
+                    Sheet(sheet.attrib["name"], sheet.get("state", "visible") == "visible", archive.getinfo(name))
+                    for sheet in _all(workbook, "sheet")
+                    for kind, name in [related[_reference(sheet)]]
+                    if kind == "worksheet"
+                ]
+                parts = {kind: archive.getinfo(name) for kind, name in related.values() if kind in _SHARED}
+                self.styles = parts.get("styles")
+                self.shared_strings = parts.get("sharedStrings")
+            except (KeyError, StopIteration, ElementTree.ParseError, zipfile.BadZipFile, zlib.error) as error:
+                hint = "Open it in Excel or LibreOffice and save it anew as 'Excel Workbook (.xlsx)'."
+                raise WorkbookError(f"{file}: its list of sheets cannot be read ({error})", hint=hint) from error
+            if self.styles:
+                check_small_part(archive, self.styles, file)
+            if self.shared_strings:
+                check_shared_strings(archive, self.shared_strings, file)
+        self.date1904 = any(settings.get("date1904") in ("1", "true") for settings in _all(workbook, "workbookPr"))
+
+    def last_row_claimed(self, sheet: Sheet) -> int | None:
+        """The number of the last row by what the sheet says of itself, which need not be true."""
+        with zipfile.ZipFile(self.path) as archive, archive.open(sheet.part) as stream:
+            found = _DIMENSION.search(stream.read(_HEAD_SIZE))
+        return int(found[1]) if found else None
+
+
+def _relations(archive: zipfile.ZipFile) -> dict[str, tuple[str, str]]:
+    """What the workbook refers to: id -> kind and the name of the part."""
+    relations = ElementTree.fromstring(archive.read("xl/_rels/workbook.xml.rels"))  # noqa: S314 - expat stops bombs
+    return {
+        relation.attrib["Id"]: (
+            posixpath.basename(relation.attrib["Type"]),
+            posixpath.normpath(posixpath.join("/xl", relation.attrib["Target"])).lstrip("/"),
+        )
+        for relation in relations
+        if relation.get("TargetMode") != "External"
+    }
+
+
+def _all(root: ElementTree.Element, name: str) -> list[ElementTree.Element]:
+    return [element for element in root.iter() if element.tag.rpartition("}")[2] == name]
+
+
+def _reference(sheet: ElementTree.Element) -> str:
+    """The attribute r:id, in the namespace of the Transitional format or of the Strict one."""
+    return next(value for key, value in sheet.attrib.items() if key.endswith("}id"))

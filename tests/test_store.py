@@ -1,0 +1,271 @@
+"""The folder store: uploads in one step, snapshots of one content, keys that stay inside."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from retailpipe.errors import SourceNotFound, StoreError, UsageError
+from retailpipe.store import FolderStore
+
+UPLOAD = """
+import sys
+from pathlib import Path
+from retailpipe.store import FolderStore
+FolderStore(Path(sys.argv[1])).upload(Path(sys.argv[2]))
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "an environment"
+
+
+@pytest.fixture
+def store(folder: Path) -> FolderStore:
+    return FolderStore(folder)
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Path:
+    """A file with the name of a workbook: a store does not look inside."""
+    book = tmp_path / "book.xlsx"
+    book.write_bytes(b"first content")
+    return book
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def test_an_upload_puts_the_file_under_input_and_its_own_name(store: FolderStore, book: Path) -> None:
+    stored = store.upload(book)
+
+    assert (stored.key, stored.size) == ("input/book.xlsx", 13)
+    assert store.workbooks() == [stored]
+    assert book.read_bytes() == b"first content"
+
+
+def test_an_upload_leaves_no_other_file_behind(folder: Path, store: FolderStore, book: Path) -> None:
+    store.upload(book)
+    store.upload(book)
+
+    assert files(folder) == ["input/book.xlsx"]
+
+
+def test_an_upload_replaces_the_content_of_the_same_name(store: FolderStore, book: Path) -> None:
+    store.upload(book)
+    book.write_bytes(b"second")
+    store.upload(book)
+
+    with store.snapshot("input/book.xlsx") as snapshot:
+        assert snapshot.path.read_bytes() == b"second"
+    assert [stored.size for stored in store.workbooks()] == [6]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["two words.xlsx", "LOUD.XLSX", "Mixed.XlSx", "año ☃ 数据.xlsx", "100% & more+#?.xlsx", "it's.xlsx", "-x.xlsx"],
+)
+def test_a_workbook_may_have_any_name_that_ends_in_xlsx(store: FolderStore, book: Path, name: str) -> None:
+    stored = store.upload(book.rename(book.with_name(name)))
+
+    assert stored.key == f"input/{name}"
+    assert store.workbooks() == [stored]
+    with store.snapshot(stored.key) as snapshot:
+        assert snapshot.path.read_bytes() == b"first content"
+
+
+@pytest.mark.parametrize("name", ["book.xls", "book.csv", "book.xlsx.part", "book", "~$book.xlsx", "xlsx"])
+def test_a_file_that_is_no_workbook_by_its_name_is_refused(
+    folder: Path, store: FolderStore, book: Path, name: str
+) -> None:
+    other = book.rename(book.with_name(name))
+
+    with pytest.raises(UsageError, match="xlsx") as caught:
+        store.upload(other)
+
+    assert str(other) in str(caught.value)
+    assert caught.value.hint
+    assert not folder.exists()
+
+
+def test_a_folder_is_refused(store: FolderStore, tmp_path: Path) -> None:
+    (tmp_path / "folder.xlsx").mkdir()
+
+    with pytest.raises(UsageError, match="is a folder"):
+        store.upload(tmp_path / "folder.xlsx")
+
+
+def test_a_file_that_is_not_there_is_an_error(store: FolderStore, tmp_path: Path) -> None:
+    with pytest.raises(SourceNotFound, match=r"none\.xlsx") as caught:
+        store.upload(tmp_path / "none.xlsx")
+
+    assert caught.value.hint
+
+
+def test_a_pipe_is_refused_and_not_waited_for(folder: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.xlsx")
+
+    done = subprocess.run(
+        [sys.executable, "-c", UPLOAD, folder, tmp_path / "pipe.xlsx"],
+        capture_output=True,
+        text=True,
+        timeout=10,
+        check=False,
+    )
+
+    assert "UsageError" in done.stderr
+
+
+def test_a_file_of_the_store_is_uploaded_by_leaving_it(store: FolderStore, book: Path, folder: Path) -> None:
+    stored = store.upload(book)
+
+    assert store.upload(folder / "input" / "book.xlsx") == stored
+    assert store.upload(folder / "input" / ".." / "input" / "book.xlsx") == stored
+    assert files(folder) == ["input/book.xlsx"]
+
+
+def test_workbooks_are_listed_by_key_and_nothing_else_is(store: FolderStore, folder: Path) -> None:
+    assert store.workbooks() == []
+    for name in ("b.xlsx", "a.XLSX", "~$a.xlsx", ".hidden.xlsx", "notes.txt", "2010/c.xlsx"):
+        file = folder / "input" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"x")
+    (folder / "input" / "folder.xlsx").mkdir()
+    (folder / "outside.xlsx").write_bytes(b"x")
+
+    assert [stored.key for stored in store.workbooks()] == ["input/2010/c.xlsx", "input/a.XLSX", "input/b.xlsx"]
+
+
+def test_a_link_to_a_workbook_is_a_workbook_of_its_own_name(store: FolderStore, folder: Path, book: Path) -> None:
+    (folder / "input").mkdir(parents=True)
+    (folder / "input" / "link.xlsx").symlink_to(book)
+
+    assert [(stored.key, stored.size) for stored in store.workbooks()] == [("input/link.xlsx", 13)]
+
+
+def test_a_link_to_nothing_is_not_listed(store: FolderStore, folder: Path, book: Path) -> None:
+    store.upload(book)
+    (folder / "input" / "link.xlsx").symlink_to("nowhere.xlsx")
+
+    assert [stored.key for stored in store.workbooks()] == ["input/book.xlsx"]
+
+
+def test_the_bucket_may_be_a_link_to_a_folder_elsewhere(
+    store: FolderStore, folder: Path, book: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    folder.mkdir()
+    (folder / "input").symlink_to(tmp_path / "elsewhere")
+
+    assert store.upload(book).key == "input/book.xlsx"
+    assert [stored.key for stored in store.workbooks()] == ["input/book.xlsx"]
+
+
+def test_the_store_may_be_reached_through_a_link(folder: Path, book: Path, tmp_path: Path) -> None:
+    folder.mkdir()
+    (tmp_path / "link").symlink_to(folder)
+
+    assert FolderStore(tmp_path / "link").upload(book).key == "input/book.xlsx"
+    assert [stored.key for stored in FolderStore(tmp_path / "link").workbooks()] == ["input/book.xlsx"]
+
+
+def test_a_snapshot_knows_its_content_by_sha256(store: FolderStore, book: Path) -> None:
+    store.upload(book)
+
+    with store.snapshot("input/book.xlsx") as snapshot:
+        assert snapshot.content_hash == hashlib.sha256(b"first content").hexdigest()
+        assert snapshot.key == "input/book.xlsx"
+
+
+@pytest.mark.parametrize("replace", ["upload", "write", "delete"])
+def test_a_snapshot_stays_as_it_is_whatever_happens_to_its_workbook(
+    store: FolderStore, folder: Path, book: Path, replace: str
+) -> None:
+    store.upload(book)
+    with store.snapshot("input/book.xlsx") as snapshot:
+        if replace == "upload":
+            book.write_bytes(b"second")
+            store.upload(book)
+        elif replace == "write":
+            (folder / "input" / "book.xlsx").write_bytes(b"second")
+        else:
+            (folder / "input" / "book.xlsx").unlink()
+
+        assert hashlib.sha256(snapshot.path.read_bytes()).hexdigest() == snapshot.content_hash
+        assert snapshot.path.read_bytes() == b"first content"
+
+
+def test_a_snapshot_is_gone_when_it_is_let_go_also_after_an_error(store: FolderStore, folder: Path, book: Path) -> None:
+    store.upload(book)
+
+    with pytest.raises(ZeroDivisionError), store.snapshot("input/book.xlsx"):
+        raise ZeroDivisionError
+
+    assert files(folder) == ["input/book.xlsx"]
+
+
+def test_two_snapshots_of_one_workbook_do_not_disturb_each_other(store: FolderStore, book: Path) -> None:
+    store.upload(book)
+
+    with store.snapshot("input/book.xlsx") as first:
+        with store.snapshot("input/book.xlsx") as second:
+            assert first.path != second.path
+        assert first.path.read_bytes() == b"first content"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "input/../secret.xlsx",
+        "input/x/../../secret.xlsx",
+        "../secret.xlsx",
+        "secret.xlsx",
+        "/etc/passwd",
+        "input//etc/passwd",
+        "input/",
+        "input",
+        "",
+        "input/none.xlsx",
+        "input/nul\0.xlsx",
+        "input/" + "long" * 200 + ".xlsx",
+    ],
+)
+def test_a_key_that_names_no_workbook_of_the_store_is_not_found(
+    store: FolderStore, folder: Path, book: Path, key: str
+) -> None:
+    store.upload(book)
+    (folder / "secret.xlsx").write_bytes(b"secret")
+
+    with pytest.raises(SourceNotFound) as caught, store.snapshot(key):
+        pass
+
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("key", ["input/./book.xlsx", "input//book.xlsx"])
+def test_a_workbook_has_one_key(store: FolderStore, book: Path, key: str) -> None:
+    """Under two keys it would count twice."""
+    store.upload(book)
+
+    try:
+        with store.snapshot(key) as snapshot:
+            assert snapshot.key == "input/book.xlsx"
+    except SourceNotFound:
+        pass
+
+
+def test_a_store_whose_folder_is_a_file_is_an_error(tmp_path: Path, book: Path) -> None:
+    (tmp_path / "other.xlsx").write_bytes(b"x")
+
+    with pytest.raises(StoreError) as caught:
+        FolderStore(book).upload(tmp_path / "other.xlsx")
+
+    assert str(book) in str(caught.value)
+    assert caught.value.hint

@@ -1,0 +1,153 @@
+"""The folder store under way: readers and writers at once, killed uploads, a full disk."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from retailpipe.errors import StoreError
+from retailpipe.store import FolderStore
+
+BIG = 64 << 20
+"""Bytes enough for a copy to take a while."""
+
+UPLOAD = """
+import sys
+from pathlib import Path
+from retailpipe.store import FolderStore
+FolderStore(Path(sys.argv[1])).upload(Path(sys.argv[2]))
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "an environment"
+
+
+@pytest.fixture
+def store(folder: Path) -> FolderStore:
+    return FolderStore(folder)
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Path:
+    """A file with the name of a workbook: a store does not look inside."""
+    book = tmp_path / "book.xlsx"
+    book.write_bytes(b"first content")
+    return book
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_reader_never_sees_a_part_of_an_upload(folder: Path, book: Path) -> None:
+    contents = {b"a" * BIG, b"b" * (BIG // 2)}
+    target = folder / "input" / "book.xlsx"
+    seen: set[int] = set()
+
+    for content in sorted(contents):
+        book.write_bytes(content)
+        with subprocess.Popen([sys.executable, "-c", UPLOAD, folder, book]) as upload:
+            while upload.poll() is None:
+                if target.exists():
+                    seen.add(target.stat().st_size)
+        assert upload.returncode == 0
+        seen.add(target.stat().st_size)
+
+    assert seen == {len(content) for content in contents}
+
+
+def test_an_upload_that_was_killed_leaves_the_old_content_and_its_remains_go_at_the_next(
+    store: FolderStore, folder: Path, book: Path
+) -> None:
+    store.upload(book)
+    book.write_bytes(b"x" * (BIG * 2))
+    upload = subprocess.Popen([sys.executable, "-c", UPLOAD, folder, book])
+    wait_for(lambda: len(files(folder)) > 1)
+
+    upload.send_signal(signal.SIGSTOP)
+    upload.kill()
+    upload.wait()
+
+    with store.snapshot("input/book.xlsx") as snapshot:
+        assert snapshot.path.read_bytes() == b"first content"
+    assert files(folder) == ["input/book.xlsx"]
+
+
+def test_the_copies_of_another_process_that_is_at_work_are_left_alone(
+    store: FolderStore, folder: Path, book: Path
+) -> None:
+    code = (
+        "import sys; from pathlib import Path; from retailpipe.store import FolderStore\n"
+        "with FolderStore(Path(sys.argv[1])).snapshot('input/book.xlsx') as snapshot:\n"
+        "    print('ready', flush=True); sys.stdin.readline(); print(snapshot.path.read_text())\n"
+    )
+    store.upload(book)
+    with subprocess.Popen(
+        [sys.executable, "-c", code, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "ready\n"
+
+        store.upload(book)
+
+        assert other.communicate("go on\n")[0] == "first content\n"
+
+
+def test_a_workbook_that_is_written_to_while_it_is_copied_is_never_half_old_and_half_new(
+    store: FolderStore, folder: Path
+) -> None:
+    """A program writes all of the file again and again, in place: only the pauses between give one content."""
+    target = folder / "input" / "book.xlsx"
+    target.parent.mkdir(parents=True)
+    size = 8 << 20
+    target.write_bytes(b"0" * size)
+    done = threading.Event()
+
+    def write_on() -> None:
+        with target.open("r+b") as file:
+            for digit in b"123456789":
+                file.seek(0)
+                for _ in range(size >> 16):
+                    file.write(bytes([digit]) * (1 << 16))
+                    file.flush()
+                if done.wait(0.1):
+                    return
+
+    writer = threading.Thread(target=write_on)
+    writer.start()
+    try:
+        for _ in range(3):
+            with suppress(StoreError), store.snapshot("input/book.xlsx") as snapshot:
+                assert len(set(snapshot.path.read_bytes())) == 1
+    finally:
+        done.set()
+        writer.join()
+
+
+def test_a_full_disk_leaves_the_store_as_it_was(store: FolderStore, folder: Path, book: Path) -> None:
+    store.upload(book)
+    book.write_bytes(b"x" * 200_000)
+    code = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n{UPLOAD}"
+
+    done = subprocess.run([sys.executable, "-c", code, folder, book], capture_output=True, text=True, check=False)
+
+    assert "retailpipe.errors.StoreError" in done.stderr
+    assert str(folder) in done.stderr
+    assert files(folder) == ["input/book.xlsx"]
+    assert (folder / "input" / "book.xlsx").read_bytes() == b"first content"
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    for _ in range(1_000_000):
+        if condition():
+            return
+    pytest.fail("it does not happen")

@@ -1,0 +1,245 @@
+"""Connections to the warehouse: every URL that libpq takes, and errors that help without telling a secret."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import pytest
+
+from retailpipe.errors import UsageError, WarehouseError
+from retailpipe.warehouse import Warehouse
+from tests.servers import ask
+
+SECRET = "hunter2secret"
+
+
+@pytest.fixture
+def warehouse(database_url: str) -> Warehouse:
+    return Warehouse.at(database_url)
+
+
+@pytest.fixture
+def role(database_url: str) -> Iterator[str]:
+    """A role of the test's own, which has no password yet."""
+    name = "role_of_" + urlsplit(database_url).path.strip("/")
+    ask(database_url, f"create role {name} login")
+    yield name
+    ask(database_url, f"drop role {name}")
+
+
+def replaced(database_url: str, **parts: Any) -> str:
+    """The URL with another user, password, host, port or database."""
+    old = urlsplit(database_url)
+    user = parts.get("user", old.username) + (f":{parts['password']}" if "password" in parts else "")
+    place = f"{parts.get('host', old.hostname)}:{parts.get('port', old.port)}"
+    return f"postgresql://{user}@{place}/{parts.get('database', old.path.strip('/'))}?{old.query}"
+
+
+def one(warehouse: Warehouse, sql: str) -> Any:
+    (row,) = warehouse.query(sql).to_pylist()
+    (value,) = row.values()
+    return value
+
+
+def test_what_is_not_committed_is_rolled_back(warehouse: Warehouse, database_url: str) -> None:
+    with warehouse.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("create table gone (n int)")
+    with warehouse.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("create table kept (n int)")
+        connection.commit()
+
+    assert ask(database_url, "select to_regclass('gone')") is None
+    assert ask(database_url, "select to_regclass('kept')::text") == "kept"
+
+
+def test_an_error_of_the_callers_rolls_back_and_stays_what_it_is(warehouse: Warehouse, database_url: str) -> None:
+    def interrupted() -> None:
+        with warehouse.connect() as connection, connection.cursor() as cursor:
+            cursor.execute("create table gone (n int)")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        interrupted()
+
+    assert ask(database_url, "select to_regclass('gone')") is None
+
+
+def test_no_connection_stays_open(warehouse: Warehouse, database_url: str) -> None:
+    warehouse.query("select 1")
+    with pytest.raises(WarehouseError):
+        warehouse.query("select * from no_such_table")
+    with pytest.raises(ZeroDivisionError), warehouse.connect():
+        raise ZeroDivisionError
+
+    others = "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+    deadline = time.monotonic() + 10
+    while ask(database_url, others) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert ask(database_url, others) == 0
+
+
+def test_the_server_sees_who_is_connected(warehouse: Warehouse, database_url: str) -> None:
+    assert one(warehouse, "select current_setting('application_name')") == "retailpipe"
+    named = Warehouse.at(f"{database_url}&application_name=my%20report")
+    assert one(named, "select current_setting('application_name')") == "my report"
+
+
+def test_options_of_the_url_are_kept(database_url: str) -> None:
+    tuned = Warehouse.at(f"{database_url}&options=-c%20work_mem%3D7MB%20-c%20search_path%3Dshop")
+
+    assert one(tuned, "select current_setting('work_mem') || current_setting('search_path')") == "7MBshop"
+    with pytest.raises(WarehouseError, match="read-only"):
+        tuned.query("create table public.t (n int)")
+
+
+def test_options_of_the_url_do_not_make_a_question_write(database_url: str) -> None:
+    writable = Warehouse.at(f"{database_url}&options=-c%20default_transaction_read_only%3Doff")
+
+    with pytest.raises(WarehouseError, match="read-only"):
+        writable.query("create table t (n int)")
+
+
+def test_a_plus_in_the_url_is_a_plus_as_libpq_takes_it(database_url: str) -> None:
+    named = f"{database_url}&application_name=a+b"
+
+    assert ask(named, "select current_setting('application_name')") == "a+b"
+    assert one(Warehouse.at(named), "select current_setting('application_name')") == "a+b"
+
+
+def test_a_url_without_a_host_before_the_database_is_taken_as_libpq_takes_it(database_url: str) -> None:
+    parts = urlsplit(database_url)
+    short = f"postgresql://{parts.path}?host=127.0.0.1&port={parts.port}&user={parts.username}&{parts.query}"
+
+    assert ask(short, "select 1") == 1
+    assert one(Warehouse.at(short), "select 1 as n") == 1
+
+
+def test_a_url_of_several_hosts_is_taken_as_libpq_takes_it(database_url: str) -> None:
+    parts = urlsplit(database_url)
+    several = f"postgresql://{parts.username}@127.0.0.1:1,127.0.0.1:{parts.port}{parts.path}?{parts.query}"
+
+    assert ask(several, "select 1") == 1
+    assert one(Warehouse.at(several), "select 1 as n") == 1
+
+
+@pytest.mark.parametrize("quoted", [True, False])
+@pytest.mark.parametrize("password", ["plain", "a#b", "a?b", "a[b]", "a+b&c=d", "a~!*(),;"])
+def test_a_password_in_the_url_is_taken_as_libpq_takes_it(
+    database_url: str, role: str, password: str, quoted: bool
+) -> None:
+    ask(database_url, f"alter role {role} password '{password}'")
+    url = replaced(database_url, user=role, password=quote(password, safe="") if quoted else password)
+
+    assert ask(url, "select current_user") == role
+    assert one(Warehouse.at(url), "select current_user::text as u") == role
+
+
+def test_a_password_with_every_mark_is_taken_where_it_is_quoted(database_url: str, role: str) -> None:
+    ask(database_url, f"alter role {role} password 'p@ss/w:o#r%d? [é]'")
+    url = replaced(database_url, user=role, password=quote("p@ss/w:o#r%d? [é]", safe=""))
+
+    assert one(Warehouse.at(url), "select current_user::text as u") == role
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"password": SECRET}, "password authentication failed"),
+        ({"password": SECRET, "user": "nobody_known"}, "password authentication failed"),
+        ({"database": "no_such_database"}, "no_such_database"),
+        ({"host": "db.example.invalid", "password": SECRET}, "db.example.invalid"),
+        ({"port": "no_port"}, "no_port"),
+    ],
+    ids=["password", "user", "database", "host", "port"],
+)
+def test_a_database_that_cannot_be_reached_is_named_and_its_password_is_not(
+    database_url: str, wrong: dict[str, str], told: str
+) -> None:
+    with pytest.raises(WarehouseError) as caught:
+        Warehouse.at(replaced(database_url, **wrong)).query("select 1")
+
+    assert told in str(caught.value)
+    assert SECRET not in str(caught.value) + caught.value.hint
+    assert "\n" not in str(caught.value)
+    assert caught.value.hint
+
+
+def test_a_server_that_does_not_run_is_named(database_url: str) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        address = silent.getsockname()[1]
+
+        with pytest.raises(WarehouseError, match=str(address)) as caught:
+            Warehouse.at(replaced(database_url, port=address)).query("select 1")
+
+    assert "refused" in str(caught.value)
+    assert "server runs" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"postgresql://u:100%{SECRET}@127.0.0.1:1/db",
+        f"postgresql://u:{SECRET} x@127.0.0.1:1/db",
+        f"postgresql://u:{SECRET}/x@127.0.0.1:1/db",
+        f"postgresql://u:{SECRET}?x@127.0.0.1:1/db",
+        f"postgresql://u:{SECRET}#x@127.0.0.1:1/db",
+        f"postgresql://u:{SECRET}[x@127.0.0.1:1/db",
+        f"postgresql://u:x@{SECRET}@127.0.0.1:1/db",
+        f"postgresql://u@127.0.0.1:1/db?password=100%{SECRET}",
+        f"postgresql://u@127.0.0.1:1/db?password={SECRET}",
+        f"mysql://u:{SECRET}@127.0.0.1:1/db",
+    ],
+)
+def test_a_wrong_url_is_an_error_of_ours_that_does_not_tell_the_password(url: str) -> None:
+    with pytest.raises((UsageError, WarehouseError)) as caught:
+        Warehouse.at(url).query("select 1")
+
+    assert SECRET not in str(caught.value) + caught.value.hint
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("url", ["postgresql://u@[::1/db", "postgresql://u@h:99999999/db", "postgresql://"])
+def test_a_malformed_url_is_an_error_of_ours(url: str) -> None:
+    with pytest.raises((UsageError, WarehouseError)):
+        Warehouse.at(url).query("select no_such_column")
+
+
+def test_a_connection_that_is_lost_is_told_and_the_next_one_works(warehouse: Warehouse) -> None:
+    with pytest.raises(WarehouseError, match="connection to the database was lost") as caught:
+        warehouse.query("select pg_terminate_backend(pg_backend_pid())")
+
+    assert caught.value.hint
+    assert one(warehouse, "select 1 as n") == 1
+
+
+def test_a_connection_that_is_lost_while_rows_arrive_is_told(warehouse: Warehouse, database_url: str) -> None:
+    def terminate() -> None:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            if ask(
+                database_url,
+                "select count(pg_terminate_backend(pid)) from pg_stat_activity"
+                " where datname = current_database() and pid <> pg_backend_pid() and query like '%slowly%'",
+            ):
+                return
+
+    assassin = threading.Thread(target=terminate)
+    assassin.start()
+    with pytest.raises(WarehouseError, match="connection to the database was lost"):
+        warehouse.query("select g as slowly, pg_sleep(0.001)::text from generate_series(1, 20000) as g")
+    assassin.join()
+
+
+def test_the_remedy_of_the_embedded_server_is_told() -> None:
+    gone = Warehouse(lambda: "postgresql://u@127.0.0.1:1/db", remedy="Call the night watch.")
+
+    with pytest.raises(WarehouseError) as caught:
+        gone.query("select 1")
+
+    assert caught.value.hint == "Call the night watch."

@@ -1,0 +1,157 @@
+"""Builders of workbooks that no spreadsheet program would write, and the short way to read one."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape
+
+import pytest
+
+from retailpipe.bronze.judge import Judge
+from retailpipe.contract import Contract
+from retailpipe.errors import WorkbookError
+from retailpipe.reports import Reject
+from retailpipe.workbook.reader import open_sheet
+from retailpipe.workbook.sheet import Layout
+
+MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+PACKAGE = "http://schemas.openxmlformats.org/package/2006"
+OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+DATE_STYLE = 1
+"""The cell style of `raw_workbook` that shows a number as a date and time."""
+
+CONTENT_TYPES = f"""<?xml version="1.0" encoding="UTF-8" standalone="yes"?>
+<Types xmlns="{PACKAGE}/content-types">
+<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>
+<Default Extension="xml" ContentType="application/xml"/>
+</Types>"""
+TOP = f"""<Relationships xmlns="{PACKAGE}/relationships">
+<Relationship Id="rId1" Type="{OFFICE}/officeDocument" Target="xl/workbook.xml"/></Relationships>"""
+STYLES = f"""<styleSheet xmlns="{MAIN}">
+<cellXfs count="2"><xf numFmtId="0"/><xf numFmtId="22"/></cellXfs></styleSheet>"""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What became of a workbook: its rows in bronze, and its quarantine."""
+
+    layout: Layout
+    rows: list[dict[str, Any]]
+    rejects: list[Reject]
+    rows_read: int
+
+    def column(self, name: str) -> list[Any]:
+        return [row[name] for row in self.rows]
+
+    @property
+    def codes(self) -> list[tuple[str, str]]:
+        """The cell and the code of every reject."""
+        return [(reject.cell, reject.code) for reject in self.rejects]
+
+
+def read(path: Path, contract: Contract) -> Reading:
+    sheet = open_sheet(path, contract)
+    judge = Judge(sheet.layout, contract)
+    rows = [row for piece in sheet.pieces() for row in judge.accepted(piece).to_pylist()]
+    assert judge.rows_accepted == len(rows)
+    return Reading(sheet.layout, rows, judge.rejects, judge.rows_read)
+
+
+def refusal(path: Path, contract: Contract) -> WorkbookError:
+    """The error that opening a workbook raises; it names the file and has a hint."""
+    with pytest.raises(WorkbookError) as caught:
+        open_sheet(path, contract)
+    assert path.name in str(caught.value)
+    assert caught.value.hint
+    return caught.value
+
+
+def contract_of(folder: Path, *columns: Mapping[str, object], max_rejects: int | str = 1_000_000) -> Contract:
+    """The contract of a file with these columns; a column's name is its header in lower case unless given."""
+    lines = ['name = "shop"', 'table = "shop_rows"', f"max_rejects = {_toml(max_rejects)}"]
+    for column in columns:
+        named = {"name": str(column["header"]).lower(), **column}
+        lines += ["", "[[columns]]", *(f"{key} = {_toml(value)}" for key, value in named.items())]
+    path = folder / "shop.toml"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return Contract.from_file(path)
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def text(address: str, value: str) -> str:
+    """A cell that holds a text."""
+    return f'<c r="{address}" t="inlineStr"><is><t xml:space="preserve">{escape(value)}</t></is></c>'
+
+
+def shared(address: str, index: int) -> str:
+    """A cell that refers to a shared string."""
+    return f'<c r="{address}" t="s"><v>{index}</v></c>'
+
+
+def number(address: str, value: float | str, *, style: int = 0) -> str:
+    """A cell that holds a number; with DATE_STYLE, one that Excel shows as a date."""
+    return f'<c r="{address}" s="{style}"><v>{value}</v></c>'
+
+
+def row(index: int, *cells: str) -> str:
+    return f'<row r="{index}">{"".join(cells)}</row>'
+
+
+def sheet_xml(rows: Iterable[str]) -> str:
+    return f'<worksheet xmlns="{MAIN}"><sheetData>{"".join(rows)}</sheetData></worksheet>'
+
+
+def shared_strings(*strings: str, count: int | None = None) -> str:
+    count = len(strings) if count is None else count
+    items = "".join(f"<si><t>{escape(string)}</t></si>" for string in strings)
+    return f'<sst xmlns="{MAIN}" count="{count}" uniqueCount="{count}">{items}</sst>'
+
+
+def raw_workbook(
+    path: Path,
+    *rows: str,
+    sheet: str | bytes | None = None,
+    sheet_part: str = "worksheets/sheet1.xml",
+    properties: str = "",
+    strings: str | None = None,
+    stored: bool = False,
+) -> Path:
+    """Writes a workbook of one sheet named "Sales" from XML as it is given.
+
+    sheet: the whole XML of the sheet, in place of `rows`.
+    properties: XML of the workbook before its sheets.
+    stored: without compression, so that every byte stands in the file as it is.
+    """
+    parts: dict[str, str | bytes] = {
+        "[Content_Types].xml": CONTENT_TYPES,
+        "_rels/.rels": TOP,
+        "xl/workbook.xml": f'<workbook xmlns="{MAIN}" xmlns:r="{OFFICE}">{properties}'
+        '<sheets><sheet name="Sales" sheetId="1" r:id="rId1"/></sheets></workbook>',
+        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{PACKAGE}/relationships">'
+        f'<Relationship Id="rId1" Type="{OFFICE}/worksheet" Target="{sheet_part}"/>'
+        f'<Relationship Id="rId2" Type="{OFFICE}/styles" Target="styles.xml"/>'
+        f'<Relationship Id="rId3" Type="{OFFICE}/sharedStrings" Target="sharedStrings.xml"/></Relationships>',
+        "xl/styles.xml": STYLES,
+        f"xl/{sheet_part}": sheet_xml(rows) if sheet is None else sheet,
+    }
+    if strings is not None:
+        parts["xl/sharedStrings.xml"] = strings
+    return zipped(path, parts, stored=stored)
+
+
+def zipped(path: Path, parts: Mapping[str, str | bytes], *, stored: bool = False) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED) as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    return path
