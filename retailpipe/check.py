@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from retailpipe import pipeline
 from retailpipe.bronze import ledger, schema
+from retailpipe.contract import Contract
 from retailpipe.environment import Environment
 from retailpipe.errors import RetailpipeError
 from retailpipe.reports import CheckPoint, CheckReport
@@ -31,6 +32,8 @@ def _try(name: str, attempt: Callable[[Environment], str], environment: Environm
         return CheckPoint(name, ok=False, detail=str(failed), hint=failed.hint)
     except RetailpipeError as error:
         return CheckPoint(name, ok=False, detail=str(error), hint=error.hint)
+    except OSError as error:
+        return CheckPoint(name, ok=False, detail=str(error), hint="Check that the folder can be read.")
 
 
 def _store(environment: Environment) -> str:
@@ -55,13 +58,11 @@ def _connection(environment: Environment) -> str:
 
 
 def _schemas(environment: Environment) -> str:
-    with environment.warehouse.connect(read_only=True) as connection, connection.cursor() as cursor:
-        if not schema.check_schema(cursor):
+    with environment.warehouse.connect(read_only=True) as connection:
+        if not schema.has_schema(connection):
             raise _Failed("there is no schema bronze", "Make it with `retailpipe init`.")
-        cursor.execute(
-            "select to_regnamespace('public_silver') is not null and to_regnamespace('public_gold') is not null"
-        )
-        if cursor.fetchone() != (True,):
+        built = "select to_regnamespace('public_silver') is not null and to_regnamespace('public_gold') is not null"
+        if connection.row(built) != (True,):
             raise _Failed("there are no schemas silver and gold", "Build them with `retailpipe transform`.")
     return f"bronze (number {len(schema.MIGRATIONS)}), public_silver and public_gold"
 
@@ -74,13 +75,15 @@ def _ingestion(environment: Environment) -> str:
 
 
 def _transformation(environment: Environment) -> str:
-    with environment.warehouse.connect(read_only=True) as connection, connection.cursor() as cursor:
-        cursor.execute("select to_regclass('bronze.loads') is null or to_regclass('public_silver.built_loads') is null")
-        if cursor.fetchone() == (True,):
+    with environment.warehouse.connect(read_only=True) as connection:
+        built = connection.row(
+            "select to_regclass('bronze.loads') is null, to_regclass('public_silver.built_loads') is null"
+        )
+        if built != (False, False):
             raise _Failed("silver and gold are not built", "Build them with `retailpipe transform`.")
-        loaded = {entry.load_id for entry in ledger.current_loads(cursor).values()}
-        cursor.execute("select load_id from public_silver.built_loads")
-        built = {load_id for (load_id,) in cursor.fetchall()}
+        entries = ledger.current_loads(connection).values()
+        loaded = {entry.load_id for entry in entries if entry.table_name == Contract.default().table}
+        built = {load_id for (load_id,) in connection.rows("select load_id from public_silver.built_loads")}
     if loaded != built:
         behind = ", ".join(str(load_id) for load_id in sorted(loaded ^ built)[:5])
         raise _Failed(

@@ -302,7 +302,7 @@ class _Reader:
             except ValueError as error:
                 raise self._error("formats", number, f"format {item!r} cannot be read back: {error}") from error
             if parsed not in readings:
-                message = f"format {item!r} must tell day, month, year and the whole of the time, without a time zone"
+                message = f"format {item!r} must tell year, month and day and all of the time, without a time zone"
                 raise self._error("formats", number, message)
         return formats
 
@@ -326,11 +326,14 @@ class _Reader:
         return ContractError(f"{self.file}, line {line}: {message}{shown}", hint=_CORRECT)
 
     def _line_of(self, key: str, number: int | None) -> int:
-        """The line where a key of the top (number None) or of a column stands; else where its section begins."""
-        sections = [0, *(n for n, line in enumerate(self.lines) if _COLUMN_SECTION.match(line))]
-        section = 0 if number is None else number + 1
-        start = sections[section] if section < len(sections) else 0
-        end = sections[section + 1] if section + 1 < len(sections) else len(self.lines)
+        """The line of a key, at the top (number None) or in a column; else of its section; else of the column's."""
+        sections = [0, *(n for n, line in enumerate(self.lines) if _COLUMN_SECTION.match(line)), len(self.lines)]
+        section = 0 if number is None else min(number + 1, len(sections) - 2)
+        within = range(sections[section], sections[section + 1])
         name = rf"""["']?{re.escape(key)}["']?"""
-        wanted = re.compile(rf"\s*(?:{name}\s*[=.]|\[\[?\s*(?:[\w.]+\.)?{name}\s*[\].])")
-        return next((n for n in range(start, end) if wanted.match(self.lines[n])), start) + 1
+        assignment = re.compile(rf"\s*{name}\s*[=.]")
+        heading = re.compile(rf"\s*\[\[?\s*(?:[\w.]+\.)?{name}\s*[\].]")
+        places = [n for n in within if assignment.match(self.lines[n]) or heading.match(self.lines[n])]
+        if number is None:
+            places += [n for n, line in enumerate(self.lines) if heading.match(line)]
+        return (places[0] if places else within.start) + 1

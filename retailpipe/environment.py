@@ -39,8 +39,13 @@ class Environment:
         Nothing is started or made until it is needed. Raises UsageError if the folder is a file, or the URL is none.
         """
         folder = Path(folder or default_folder()).expanduser().absolute()
-        if folder.exists() and not folder.is_dir():
-            raise UsageError(f"{folder} is a file, not a folder", hint="Name a folder with --local.")
+        try:
+            if folder.exists() and not folder.is_dir():
+                raise UsageError(f"{folder} is a file, not a folder", hint="Name a folder with --local.")
+        except OSError as error:
+            raise UsageError(
+                f"{folder} cannot be used: {error.strerror}", hint="Name a folder with --local."
+            ) from error
         store = FolderStore(folder)
         database_url = database_url or os.environ.get("RETAILPIPE_DATABASE_URL")
         if database_url:
@@ -49,7 +54,7 @@ class Environment:
 
         server = EmbeddedServer(folder)
         remedy = f"`retailpipe local start`; the server's log is {folder / 'postgres' / 'server.log'}."
-        return cls(folder, store, Warehouse(server.start, remedy=remedy), server)
+        return cls(folder, store, Warehouse(server.start, remedy=remedy, isolated=True), server)
 
 
 def default_folder() -> Path:

@@ -9,7 +9,8 @@ RetailpipeError
 │   └── SheetError        no sheet, or no single sheet, fits the contract
 ├── LoadError             the workbook can be read but is not loaded
 │   ├── TooManyRejects
-│   └── DuplicateContent
+│   ├── DuplicateContent
+│   └── SomeNotLoaded
 ├── WarehouseError        the database cannot be reached, or refused
 │   ├── SchemaError       schema bronze is newer, foreign, or shaped otherwise
 │   └── ServerError       the embedded PostgreSQL does not start
@@ -19,6 +20,12 @@ Each carries a `hint`: what to do next. A command in a hint stands between backq
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from retailpipe.reports import LoadReport
 
 
 class RetailpipeError(Exception):
@@ -70,6 +77,23 @@ class TooManyRejects(LoadError):
 
 class DuplicateContent(LoadError):
     """The same content is already loaded under another name."""
+
+
+class SomeNotLoaded(LoadError):
+    """Of several workbooks some were not loaded.
+
+    reports: the LoadReports of those that were.
+    failures: the error of each that was not.
+    """
+
+    def __init__(self, reports: Sequence[LoadReport], failures: Sequence[RetailpipeError]) -> None:
+        told = "".join(f"\n- {failure}" for failure in failures)
+        hint = " ".join(dict.fromkeys(failure.hint for failure in failures if failure.hint))
+        super().__init__(
+            f"{len(failures)} of {len(reports) + len(failures)} workbooks were not loaded:{told}", hint=hint
+        )
+        self.reports = tuple(reports)
+        self.failures = tuple(failures)
 
 
 class WarehouseError(RetailpipeError):

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from retailpipe.bronze import ledger, schema
 from retailpipe.contract import Contract
 from retailpipe.environment import Environment
-from retailpipe.errors import RetailpipeError, SourceNotFound, WarehouseError
+from retailpipe.errors import RetailpipeError, SomeNotLoaded, SourceNotFound, WarehouseError
 from retailpipe.progress import NoProgress, Progress
 from retailpipe.reports import LoadReport, RunReport, StatusReport
-from retailpipe.store import PREFIX, Stored
+from retailpipe.store import PREFIX, Snapshot, Stored, file_snapshot
 from retailpipe.transform import transform
 from retailpipe.verify import verify
 
@@ -43,40 +43,44 @@ def ingest(
 ) -> list[LoadReport]:
     """Loads workbooks into bronze, each in a transaction of its own.
 
-    sources: keys of the store, such as input/2011.xlsx, or files, which are uploaded first; none for every workbook
-        of the store whose content is not loaded yet.
+    sources: keys of the store, such as input/2011.xlsx, or files, which are uploaded first; none for all that wait:
+        whose content is not loaded yet, or not by the contract where one is given.
     allow_duplicate: load a content that is loaded under another name already.
-    dry_run: say what would be loaded and what refused, and change nothing.
+    dry_run: say what would be loaded and what refused, and change nothing, in the store neither.
 
-    Where some of several workbooks fail, the others are loaded all the same, and the error names each that failed.
+    Where some of several workbooks fail, the others are loaded all the same, and SomeNotLoaded tells both.
     Raises SourceNotFound, WorkbookError, TooManyRejects, DuplicateContent, SchemaError, WarehouseError.
     """
     from retailpipe.bronze.loader import load
 
+    wanted = sources or waiting(environment, contract=contract)
     contract = contract or Contract.default()
-    keys = [_key(environment, source) for source in sources] or waiting(environment, contract=contract)
     reports: list[LoadReport] = []
     failures: list[RetailpipeError] = []
-    for key in keys:
+    foreseen: dict[str, str] = {}
+    for source in wanted:
         try:
-            with environment.store.snapshot(key) as snapshot:
+            with _snapshot(environment, source, upload_first=not dry_run) as snapshot:
                 report = load(
                     environment.warehouse,
                     snapshot,
                     contract,
                     allow_duplicate=allow_duplicate,
                     dry_run=dry_run,
+                    foreseen=foreseen,
                     progress=progress,
                 )
             reports.append(report)
+            if dry_run:
+                foreseen[report.content_hash] = report.source
         except RetailpipeError as error:
             failures.append(error)
             if isinstance(error, WarehouseError):
                 break
-    if len(failures) == 1:
+    if failures and len(wanted) == 1:
         raise failures[0]
     if failures:
-        raise _all_of(failures)
+        raise SomeNotLoaded(reports, failures)
     return reports
 
 
@@ -107,37 +111,32 @@ def run(
 def status(environment: Environment, *, contract: Contract | None = None) -> StatusReport:
     """The ledger, newest load first, and the workbooks of the store that wait to be loaded."""
     loads: list[dict[str, Any]] = []
-    with environment.warehouse.connect(read_only=True) as connection, connection.cursor() as cursor:
-        if schema.check_schema(cursor):
-            cursor.execute("select * from bronze.loads order by load_id desc")
-            loads = cursor.fetch_arrow_table().to_pylist()
+    with environment.warehouse.connect(read_only=True) as connection:
+        if schema.has_schema(connection):
+            loads = connection.table("select * from bronze.loads order by load_id desc").to_pylist()
     waits = tuple(waiting(environment, contract=contract))
     return StatusReport(environment.store.address, tuple(loads), waits)
 
 
 def waiting(environment: Environment, *, contract: Contract | None = None) -> list[str]:
-    """The keys of the store whose content, under this contract, is not loaded."""
-    contract = contract or Contract.default()
-    with environment.warehouse.connect(read_only=True) as connection, connection.cursor() as cursor:
-        loads = ledger.current_loads(cursor) if schema.check_schema(cursor) else {}
+    """The keys of the store whose content is not loaded; where a contract is given, whose content is not by it."""
+    with environment.warehouse.connect(read_only=True) as connection:
+        loads = ledger.current_loads(connection) if schema.has_schema(connection) else {}
     keys: list[str] = []
     for stored in environment.store.workbooks():
         load = loads.get(stored.key)
-        if load is None or load.contract_hash != contract.fingerprint:
-            keys.append(stored.key)
-            continue
         with environment.store.snapshot(stored.key) as snapshot:
-            if snapshot.content_hash != load.content_hash:
+            if load is None or not load.holds(snapshot.content_hash, contract):
                 keys.append(stored.key)
     return keys
 
 
 def rejects(environment: Environment, *, source: str | None = None, limit: int | None = None) -> pa.Table:
     """The quarantine: rows of current loads that break the contract, by load and row; of one source, where named."""
-    with environment.warehouse.connect(read_only=True) as connection, connection.cursor() as cursor:
-        if not schema.check_schema(cursor):
+    with environment.warehouse.connect(read_only=True) as connection:
+        if not schema.has_schema(connection):
             raise WarehouseError("nothing is loaded yet", hint="Load a workbook with `retailpipe run FILE`.")
-        cursor.execute(
+        return connection.table(
             """
             select source, rejected_rows.*
             from bronze.rejected_rows inner join bronze.loads using (load_id)
@@ -145,9 +144,9 @@ def rejects(environment: Environment, *, source: str | None = None, limit: int |
             order by load_id, source_row
             limit $2
             """,
-            (source or "", limit if limit is not None else 2**31 - 1),
+            source or "",
+            limit if limit is not None else 2**31 - 1,
         )
-        return cursor.fetch_arrow_table()
 
 
 def query(environment: Environment, sql: str) -> pa.Table:
@@ -155,22 +154,18 @@ def query(environment: Environment, sql: str) -> pa.Table:
     return environment.warehouse.query(sql)
 
 
-def _key(environment: Environment, source: str | Path) -> str:
-    """The key of a source: a file that exists is put into the store, anything else must be there already."""
+def _snapshot(environment: Environment, source: str | Path, *, upload_first: bool) -> AbstractContextManager[Snapshot]:
+    """A snapshot of a source: a file that exists is put into the store, anything else must be there already."""
     path = Path(source).expanduser()
     if path.exists():
-        return upload(environment, path).key
+        if not upload_first:
+            return file_snapshot(path)
+        return environment.store.snapshot(upload(environment, path).key)
     keys = [stored.key for stored in environment.store.workbooks()]
     for key in (str(source), f"{PREFIX}{source}"):
         if key in keys:
-            return key
+            return environment.store.snapshot(key)
     raise SourceNotFound(
         f"there is neither a file {source} nor a workbook of that name in {environment.store.address}",
         hint="See what there is with `retailpipe status`.",
     )
-
-
-def _all_of(failures: Sequence[RetailpipeError]) -> RetailpipeError:
-    told = "".join(f"\n- {failure}" for failure in failures)
-    hints = " ".join(dict.fromkeys(failure.hint for failure in failures if failure.hint))
-    return RetailpipeError(f"{len(failures)} workbooks were not loaded:{told}", hint=hints)

@@ -94,24 +94,29 @@ class FolderStore:
         check_uploadable(path)
         target = self._folder / PREFIX / path.name
         if self.holds(path):
-            return self._stored(path.resolve())
+            return self._stored(self._folder / path.resolve().relative_to(self._folder.resolve()))
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             self._copied(path, PREFIX + path.name).path.replace(target)
         except OSError as error:
             message = f"cannot put {path} into {self._folder}: {error.strerror}"
             raise StoreError(message, hint=_remedy(error)) from error
-        return self._stored(target.resolve())
+        return self._stored(target)
 
     def workbooks(self) -> list[Stored]:
-        files = (self._folder / PREFIX).rglob("*")
-        found = [self._stored(file.resolve()) for file in files if _is_workbook(file.name) and file.is_file()]
+        found: list[Stored] = []
+        for folder, _, names in os.walk(self._folder / PREFIX, onerror=_unreadable, followlinks=True):
+            files = [Path(folder) / name for name in names if _is_workbook(name)]
+            found += [self._stored(file) for file in files if file.is_file()]
         return sorted(found, key=lambda stored: stored.key)
 
     @contextmanager
     def snapshot(self, key: str) -> Generator[Snapshot]:
         file = self._folder / key
-        if not key.startswith(PREFIX) or ".." in PurePosixPath(key).parts or not file.is_file():
+        is_key = (
+            key.startswith(PREFIX) and ".." not in PurePosixPath(key).parts and PurePosixPath(key).as_posix() == key
+        )
+        if not is_key or not os.path.isfile(file):  # noqa: PTH113 - Path.is_file raises for a name that is too long
             hint = "See what there is with `retailpipe status`, or name a file to upload it."
             raise SourceNotFound(f"there is no {key} in {self._folder}", hint=hint)
         try:
@@ -125,29 +130,13 @@ class FolderStore:
 
     def _stored(self, file: Path) -> Stored:
         about = file.stat()
-        key = file.relative_to(self._folder.resolve()).as_posix()
+        key = file.relative_to(self._folder).as_posix()
         return Stored(key, about.st_size, datetime.fromtimestamp(about.st_mtime, UTC))
 
     def _copied(self, file: Path, key: str) -> Snapshot:
-        """A copy in the temporary folder, of one content: copied again if somebody wrote to the file meanwhile."""
         self._temporary.mkdir(parents=True, exist_ok=True)
         self._remove_orphans()
-        for attempt in range(_TRIES):
-            time.sleep(0.2 * attempt)
-            handle, name = tempfile.mkstemp(prefix=f"{os.getpid()}-", suffix=SUFFIX, dir=self._temporary)
-            copy = Path(name)
-            try:
-                with open(handle, "wb") as target, file.open("rb") as source:  # noqa: PTH123 - a handle, not a path
-                    before = os.fstat(source.fileno())
-                    content_hash = _copy(source, target)
-                    after = os.fstat(source.fileno())
-            except BaseException:
-                copy.unlink(missing_ok=True)
-                raise
-            if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
-                return Snapshot(key, copy, content_hash)
-            copy.unlink()
-        raise StoreError(f"{file} is being written to", hint="Try again when it is complete.")
+        return _copied(file, key, self._temporary)
 
     def _remove_orphans(self) -> None:
         """Removes copies of processes that were killed."""
@@ -159,15 +148,49 @@ class FolderStore:
                 copy.unlink(missing_ok=True)
 
 
+@contextmanager
+def file_snapshot(path: Path) -> Generator[Snapshot]:
+    """A snapshot of a file under the key it would have in a store, without putting it there."""
+    check_uploadable(path)
+    with tempfile.TemporaryDirectory(prefix="retailpipe-") as folder:
+        try:
+            snapshot = _copied(path, PREFIX + path.name, Path(folder))
+        except OSError as error:
+            raise StoreError(f"cannot read {path}: {error.strerror}", hint=_remedy(error)) from error
+        yield snapshot
+
+
 def check_uploadable(path: Path) -> None:
     """Raises UsageError unless `path` is a file with the name of a workbook."""
     if path.is_dir():
         raise UsageError(f"{path} is a folder", hint="Name one .xlsx file.")
     if not path.exists():
         raise SourceNotFound(f"there is no file {path}", hint="Check the name, and the folder you are in.")
+    if not path.is_file():
+        raise UsageError(f"{path} is no ordinary file", hint="Name one .xlsx file.")
     if not _is_workbook(path.name):
         hint = "Open it in Excel or LibreOffice and save it as 'Excel Workbook (.xlsx)'."
         raise UsageError(f"{path} is no .xlsx workbook by its name", hint=hint)
+
+
+def _copied(file: Path, key: str, folder: Path) -> Snapshot:
+    """A copy in a folder, of one content: copied again if somebody wrote to the file meanwhile."""
+    for attempt in range(_TRIES):
+        time.sleep(0.2 * attempt)
+        handle, name = tempfile.mkstemp(prefix=f"{os.getpid()}-", suffix=SUFFIX, dir=folder)
+        copy = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as target, file.open("rb") as source:
+                before = os.fstat(source.fileno())
+                content_hash = _copy(source, target)
+                after = os.fstat(source.fileno())
+        except BaseException:
+            copy.unlink(missing_ok=True)
+            raise
+        if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
+            return Snapshot(key, copy, content_hash)
+        copy.unlink()
+    raise StoreError(f"{file} is being written to", hint="Try again when it is complete.")
 
 
 def _is_workbook(name: str) -> bool:
@@ -183,6 +206,11 @@ def _copy(source: BinaryIO, target: BinaryIO) -> str:
     target.flush()
     os.fsync(target.fileno())
     return digest.hexdigest()
+
+
+def _unreadable(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):  # a store without workbooks has no such folder yet
+        raise StoreError(f"cannot read {error.filename}: {error.strerror}", hint=_remedy(error)) from error
 
 
 def _remedy(error: OSError) -> str:

@@ -10,8 +10,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from retailpipe.environment import Environment
 from retailpipe.errors import RetailpipeError, TransformError, UsageError
 from retailpipe.progress import NoProgress, Progress
 from retailpipe.reports import BuildReport, Node
+from retailpipe.variables import environment_variables, no_libpq_variables
 
 if TYPE_CHECKING:
     from dbt.cli.main import dbtRunnerResult
@@ -49,13 +49,12 @@ def transform(
     progress = progress or NoProgress()
     started = time.monotonic()
     # Unit tests are about the models, not about these data: `retailpipe dbt test` runs them too.
-    arguments = ["--log-level", "none", "build", "--exclude-resource-type", "unit_test"]
+    arguments = ["--log-level", "none", "--log-level-file", "info", "build", "--exclude-resource-type", "unit_test"]
     arguments += [*(["--select", select] if select else []), *(["--full-refresh"] if full_refresh else [])]
     with environment.warehouse.connect() as connection:
         ensure_schema(connection, Contract.default())
         connection.commit()
-        with connection.cursor() as cursor:
-            lock_for_build(cursor, progress)
+        lock_for_build(connection, progress)
         connection.commit()
         progress.step("starting dbt")
         result = _invoke(environment, arguments, [_Listener(progress)])
@@ -99,32 +98,40 @@ def _invoke(environment: Environment, arguments: list[str], callbacks: list[Any]
     project = str(project_folder())
     state = environment.folder / "dbt"
     settings = _settings(environment) | {
+        "DBT_TARGET": "local",
         "DBT_PROJECT_DIR": project,
         "DBT_PROFILES_DIR": project,
         "DBT_TARGET_PATH": str(state / "target"),
         "DBT_LOG_PATH": str(state / "logs"),
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     }
-    with _one_at_a_time, _environment_variables(settings):
+    with _one_at_a_time, environment_variables(settings):
         # Only now, since dbt reads some of its settings as it is imported.
         from dbt.cli.main import dbtRunner
 
         runner: Any = dbtRunner(callbacks=callbacks)
-        result = runner.invoke(arguments)
+        try:
+            result = runner.invoke(arguments)
+        finally:
+            _close_log()
     if isinstance(result.exception, KeyboardInterrupt):
         raise result.exception
     return result
 
 
-def _settings(environment: Environment) -> dict[str, str]:
+def _close_log() -> None:
+    """dbt leaves its log file open."""
+    log = logging.getLogger("file_log")
+    for handler in [*log.handlers]:
+        log.removeHandler(handler)
+        handler.close()
+
+
+def _settings(environment: Environment) -> dict[str, str | None]:
     """The environment variables from which profiles.yml takes the connection."""
-    from psycopg2 import ProgrammingError
     from psycopg2.extensions import parse_dsn
 
-    try:
-        parts = parse_dsn(environment.warehouse.uri)
-    except ProgrammingError as error:
-        raise UsageError(f"the database URL cannot be read: {error}".strip(), hint="Check its form.") from error
+    parts = parse_dsn(environment.warehouse.uri)
     names = {
         "host": "AWS_RDS_HOST",
         "port": "AWS_RDS_PORT",
@@ -135,28 +142,16 @@ def _settings(environment: Environment) -> dict[str, str]:
         "sslmode": "PGSSLMODE",
         "sslrootcert": "PGSSLROOTCERT",
     }
-    defaults = {
+    defaults: dict[str, str | None] = {
         "AWS_RDS_HOST": os.environ.get("PGHOST", "localhost"),
         "AWS_RDS_PORT": os.environ.get("PGPORT", "5432"),
         "AWS_RDS_DATABASE": os.environ.get("PGDATABASE", parts.get("user") or ""),
         "AWS_RDS_USER": os.environ.get("PGUSER", ""),
         "AWS_RDS_PASSWORD": os.environ.get("PGPASSWORD", ""),
     }
+    if environment.warehouse.isolated:
+        defaults = no_libpq_variables() | {"AWS_RDS_PASSWORD": ""}
     return defaults | {names[key]: str(value) for key, value in parts.items() if key in names}
-
-
-@contextmanager
-def _environment_variables(settings: dict[str, str]) -> Generator[None]:
-    before = {name: os.environ.get(name) for name in settings}
-    os.environ.update(settings)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 class _Listener:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import resources
 from typing import TYPE_CHECKING
 
@@ -10,9 +11,10 @@ from retailpipe.errors import WarehouseError
 from retailpipe.reports import Invariant, VerifyReport
 
 if TYPE_CHECKING:
-    from adbc_driver_postgresql.dbapi import Cursor
+    from retailpipe.connection import Connection
 
 LAYERS = ("bronze", "public_silver", "public_gold")
+_TABLE = re.compile(r"\b(?:bronze|public_silver|public_gold)\.\w+")
 
 
 def verify(environment: Environment) -> VerifyReport:
@@ -20,28 +22,32 @@ def verify(environment: Environment) -> VerifyReport:
 
     Raises WarehouseError if silver or gold were never built.
     """
-    with environment.warehouse.connect(read_only=True) as connection, connection.cursor() as cursor:
-        # One view of the database for both questions.
-        cursor.execute("set transaction isolation level repeatable read")
-        names = _tables(cursor)
-        if not all(f"{layer}." in " ".join(names) for layer in LAYERS):
-            raise WarehouseError("silver and gold are not built", hint="Build them with `retailpipe transform`.")
+    statement = (resources.files("retailpipe") / "verify.sql").read_text(encoding="utf-8")
+    with environment.warehouse.connect(read_only=True) as connection:
+        # One view of the database for all questions.
+        connection.execute("set transaction isolation level repeatable read")
+        names = _tables(connection)
+        missing = sorted(set(_TABLE.findall(statement)) - set(names))
+        if missing:
+            raise WarehouseError(
+                f"silver and gold are not built: there is no {', '.join(missing)}",
+                hint="Build them with `retailpipe transform`.",
+            )
         counts = ", ".join(f"(select count(*) from {name})" for name in names)
-        cursor.execute(f"select {counts}")
-        found = cursor.fetchone() or ()
-        cursor.execute((resources.files("retailpipe") / "verify.sql").read_text(encoding="utf-8"))
-        invariants = tuple(Invariant(name, ok, expected, actual) for name, expected, actual, ok in cursor.fetchall())
+        found = connection.row(f"select {counts}") or ()
+        rows = connection.rows(statement)
     tables = dict(zip(names, (int(count) for count in found), strict=True))
+    invariants = tuple(Invariant(name, ok, expected, actual) for name, expected, actual, ok in rows)
     return VerifyReport(all(invariant.ok for invariant in invariants), tables, invariants)
 
 
-def _tables(cursor: Cursor) -> list[str]:
+def _tables(connection: Connection) -> list[str]:
     places = ", ".join(f"('{layer}', {place})" for place, layer in enumerate(LAYERS))
-    cursor.execute(
+    rows = connection.rows(
         f"""
         select format('%I.%I', schemaname, tablename)
         from pg_tables inner join (values {places}) as layers (schemaname, place) using (schemaname)
         order by place, tablename
         """
     )
-    return [name for (name,) in cursor.fetchall()]
+    return [name for (name,) in rows]

@@ -8,7 +8,7 @@ with ledger as (
         coalesce(sum(rows_loaded), 0) as rows_loaded,
         coalesce(sum(rows_rejected), 0) as rows_rejected
     from bronze.loads
-    where status = 'loaded'
+    where status = 'loaded' and table_name = 'raw_transactions'
 ),
 
 rows_per_load as (
@@ -20,13 +20,15 @@ rows_per_load as (
 rejects_per_load as (
     select load_id, count(*) as rows_found
     from bronze.rejected_rows
+    left join bronze.loads using (load_id)
+    where coalesce(table_name, 'raw_transactions') = 'raw_transactions'
     group by load_id
 ),
 
 -- Loads whose rows are not as many as their ledger row says, and rows whose load is replaced or unknown.
 disagreements as (
     select count(*) as loads
-    from (select * from bronze.loads where status = 'loaded') as loads
+    from (select * from bronze.loads where status = 'loaded' and table_name = 'raw_transactions') as loads
     full join rows_per_load using (load_id)
     full join rejects_per_load using (load_id)
     where
@@ -35,17 +37,33 @@ disagreements as (
         or loads.rows_rejected <> coalesce(rejects_per_load.rows_found, 0)
 ),
 
-bronze as (
+raw as (
     select
         count(*) as rows_found,
         coalesce(sum(quantity) filter (where quantity > 0), 0) as sold,
         coalesce(sum(quantity * unit_price) filter (where quantity > 0), 0) as revenue,
         coalesce(-sum(quantity) filter (where quantity < 0), 0) as returned,
         coalesce(-sum(quantity * unit_price) filter (where quantity < 0), 0) as returns_value,
-        coalesce(sum(quantity * unit_price) filter (
-            where quantity > 0 and btrim(customer_id, E' \t\r\n\u00a0') <> ''
-        ), 0) as customers_revenue
+        coalesce(sum(quantity) filter (where quantity > 0 and known), 0) as customers_sold,
+        coalesce(sum(quantity * unit_price) filter (where quantity > 0 and known), 0) as customers_revenue,
+        coalesce(-sum(quantity) filter (where quantity < 0 and known), 0) as customers_returned,
+        coalesce(-sum(quantity * unit_price) filter (where quantity < 0 and known), 0) as customers_returns_value
     from bronze.raw_transactions
+    cross join lateral (select btrim(customer_id, E' \t\r\n\u00a0') <> '' as known) as customer
+),
+
+-- What came back of products that were also sold: gold ranks those.
+returns_of_sold as (
+    select coalesce(sum(quantity), 0) as quantity, coalesce(sum(revenue), 0) as revenue
+    from public_silver.fact_returns_daily
+    where stock_code in (select stock_code from public_silver.fact_sales_daily)
+),
+
+-- What came back in months that also had sales.
+returns_of_months as (
+    select coalesce(sum(quantity), 0) as quantity, coalesce(sum(revenue), 0) as revenue
+    from public_silver.fact_returns_daily
+    where date_id / 100 in (select date_id / 100 from public_silver.fact_sales_daily)
 ),
 
 bronze_keys as (
@@ -86,70 +104,105 @@ orphans as (
 
 months as (
     select
-        count(*) as months,
         coalesce(sum(quantity), 0) as quantity,
-        coalesce(sum(revenue), 0) as revenue
+        coalesce(sum(revenue), 0) as revenue,
+        coalesce(sum(returns_quantity), 0) as returns_quantity,
+        coalesce(sum(returns_value), 0) as returns_value
     from public_gold.monthly_sales_summary
 ),
 
 products as (
-    select coalesce(sum(quantity), 0) as quantity, coalesce(sum(revenue), 0) as revenue
+    select
+        coalesce(sum(quantity), 0) as quantity,
+        coalesce(sum(revenue), 0) as revenue,
+        coalesce(sum(returns_quantity), 0) as returns_quantity,
+        coalesce(sum(returns_value), 0) as returns_value
     from public_gold.top_products
 ),
 
 countries as (
-    select coalesce(sum(quantity), 0) as quantity, coalesce(sum(revenue), 0) as revenue
+    select
+        coalesce(sum(quantity), 0) as quantity,
+        coalesce(sum(revenue), 0) as revenue,
+        coalesce(sum(returns_quantity), 0) as returns_quantity,
+        coalesce(sum(returns_value), 0) as returns_value
     from public_gold.country_performance
 ),
 
 customers as (
-    select coalesce(sum(revenue), 0) as revenue
+    select
+        coalesce(sum(quantity), 0) as quantity,
+        coalesce(sum(revenue), 0) as revenue,
+        coalesce(sum(returns_quantity), 0) as returns_quantity,
+        coalesce(sum(returns_value), 0) as returns_value
     from public_gold.customer_lifetime_value
+),
+
+built as (
+    select count(*) as loads
+    from public_silver.built_loads
+    inner join bronze.loads using (load_id)
+    where loads.status = 'loaded' and loads.table_name = 'raw_transactions'
 ),
 
 invariants (place, name, expected, actual) as (
     select 1, 'rows read = rows loaded + rows rejected', rows_read, rows_loaded + rows_rejected from ledger
     union all
-    select 2, 'ledger''s rows loaded = rows in bronze', rows_loaded, bronze.rows_found from ledger, bronze
+    select 2, 'ledger''s rows loaded = rows in bronze', rows_loaded, raw.rows_found from ledger, raw
     union all
     select 3, 'loads whose rows or rejects differ from the ledger', 0, loads from disagreements
     union all
-    select 4, 'loads in silver = loads in the ledger', ledger.loads, (
-        select count(*)
-        from public_silver.built_loads
-        inner join bronze.loads using (load_id)
-        where loads.status = 'loaded'
-    ) from ledger
+    select 4, 'loads in silver = loads in the ledger', ledger.loads, built.loads from ledger, built
     union all
     select 5, 'dates of bronze = dim_date', dates, (select count(*) from public_silver.dim_date) from bronze_keys
     union all
-    select 6, 'stock codes of bronze = dim_product', products, (select count(*) from public_silver.dim_product)
-    from bronze_keys
+    select 6, 'stock codes of bronze = dim_product', products, (select count(*) from public_silver.dim_product) from bronze_keys
     union all
-    select 7, 'customers of bronze = dim_customer', customers, (select count(*) from public_silver.dim_customer)
-    from bronze_keys
+    select 7, 'customers of bronze = dim_customer', customers, (select count(*) from public_silver.dim_customer) from bronze_keys
     union all
     select 8, 'facts without their date', 0, without_date from orphans
     union all
     select 9, 'facts without their product', 0, without_product from orphans
     union all
-    select 10, 'quantity sold: bronze = silver', bronze.sold, sales.quantity from bronze, sales
+    select 10, 'quantity sold: bronze = silver', raw.sold, sales.quantity from raw, sales
     union all
-    select 11, 'revenue: bronze = silver', bronze.revenue, sales.revenue from bronze, sales
+    select 11, 'revenue: bronze = silver', raw.revenue, sales.revenue from raw, sales
     union all
-    select 12, 'quantity returned: bronze = silver', bronze.returned, returns.quantity from bronze, returns
+    select 12, 'quantity returned: bronze = silver', raw.returned, returns.quantity from raw, returns
     union all
-    select 13, 'value returned: bronze = silver', bronze.returns_value, returns.revenue from bronze, returns
+    select 13, 'value returned: bronze = silver', raw.returns_value, returns.revenue from raw, returns
     union all
     select 14, 'quantity sold: silver = gold by month', sales.quantity, months.quantity from sales, months
     union all
     select 15, 'revenue: silver = gold by month', sales.revenue, months.revenue from sales, months
     union all
-    select 16, 'revenue: silver = gold by product', sales.revenue, products.revenue from sales, products
+    select 16, 'quantity returned: silver = gold by month', returns_of_months.quantity, months.returns_quantity from returns_of_months, months
     union all
-    select 17, 'revenue: silver = gold by country', sales.revenue, countries.revenue from sales, countries
+    select 17, 'value returned: silver = gold by month', returns_of_months.revenue, months.returns_value from returns_of_months, months
     union all
-    select 18, 'customers'' revenue: bronze = gold', bronze.customers_revenue, customers.revenue from bronze, customers
+    select 18, 'quantity sold: silver = gold by product', sales.quantity, products.quantity from sales, products
+    union all
+    select 19, 'revenue: silver = gold by product', sales.revenue, products.revenue from sales, products
+    union all
+    select 20, 'quantity returned: silver = gold by product', returns_of_sold.quantity, products.returns_quantity from returns_of_sold, products
+    union all
+    select 21, 'value returned: silver = gold by product', returns_of_sold.revenue, products.returns_value from returns_of_sold, products
+    union all
+    select 22, 'quantity sold: silver = gold by country', sales.quantity, countries.quantity from sales, countries
+    union all
+    select 23, 'revenue: silver = gold by country', sales.revenue, countries.revenue from sales, countries
+    union all
+    select 24, 'quantity returned: silver = gold by country', returns.quantity, countries.returns_quantity from returns, countries
+    union all
+    select 25, 'value returned: silver = gold by country', returns.revenue, countries.returns_value from returns, countries
+    union all
+    select 26, 'quantity sold to customers: bronze = gold', raw.customers_sold, customers.quantity from raw, customers
+    union all
+    select 27, 'customers'' revenue: bronze = gold', raw.customers_revenue, customers.revenue from raw, customers
+    union all
+    select 28, 'quantity customers returned: bronze = gold', raw.customers_returned, customers.returns_quantity from raw, customers
+    union all
+    select 29, 'value customers returned: bronze = gold', raw.customers_returns_value, customers.returns_value from raw, customers
 )
 
 select

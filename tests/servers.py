@@ -26,11 +26,11 @@ if os.geteuid() == 0:
     # Python itself may lie where only root can go: all of it that is needed is imported before.
     import encodings.idna, locale, pwd, shutil, subprocess, tempfile, uuid
     import filelock, platformdirs.unix, psutil, psycopg2, pyarrow.dataset
-    import retailpipe.local.server, retailpipe.pipeline
-    from adbc_driver_postgresql import dbapi
+    import concurrent.futures.thread
+    import retailpipe.local.server
     try:
-        dbapi.connect("postgresql://127.0.0.1:1/none")
-    except dbapi.Error:
+        retailpipe.Environment.local("none", database_url="postgresql://127.0.0.1:1/none").warehouse.query("select 1")
+    except retailpipe.RetailpipeError:
         pass
     nobody = pwd.getpwnam("nobody")
     os.setgroups([])

@@ -19,9 +19,9 @@ from tests.conftest import Workbook
 
 def execute(environment: Environment, *statements: str) -> None:
     """What somebody with psql might do to the warehouse."""
-    with environment.warehouse.connect() as connection, connection.cursor() as cursor:
+    with environment.warehouse.connect() as connection:
         for statement in statements:
-            cursor.execute(statement)
+            connection.execute(statement)
         connection.commit()
 
 

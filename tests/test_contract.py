@@ -232,7 +232,7 @@ def test_an_error_names_the_line_of_a_section_within_a_column(tmp_path: Path) ->
     assert named_line(error) == 30
 
 
-def test_an_error_names_the_line_of_a_column_that_is_given_inline(tmp_path: Path) -> None:
+def test_columns_given_inline_are_refused(tmp_path: Path) -> None:
     text = """\
 name = "shop"
 table = "shop_rows"
@@ -244,8 +244,8 @@ columns = [
 
     error = refusal(tmp_path, text)
 
-    assert "'Not a name'" in str(error)
-    assert named_line(error) == 5
+    assert "[[columns]]" in str(error)
+    assert named_line(error) == 3
 
 
 @pytest.mark.parametrize(("line", "key"), [(2, "name"), (3, "table")])

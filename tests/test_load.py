@@ -23,6 +23,7 @@ from retailpipe.errors import (
     RetailpipeError,
     SchemaError,
     SheetError,
+    SomeNotLoaded,
     SourceNotFound,
     TooManyRejects,
     WorkbookError,
@@ -574,8 +575,10 @@ def test_a_dry_run_refuses_the_second_of_two_workbooks_with_the_same_content(
     environment.store.upload(book)
     environment.store.upload(book.rename(book.with_name("twin.xlsx")))
 
-    with pytest.raises(DuplicateContent, match=r"input/twin\.xlsx.*input/book\.xlsx"):
+    with pytest.raises(SomeNotLoaded, match=r"input/twin\.xlsx.*input/book\.xlsx") as caught:
         retailpipe.ingest(environment, dry_run=True)
+
+    assert isinstance(caught.value.failures[0], DuplicateContent)
 
 
 # Several sources
@@ -615,9 +618,11 @@ def test_a_bad_workbook_does_not_keep_the_others_out(environment: Environment, m
     good, late = make_workbook([line(quantity=1)], name="a.xlsx"), make_workbook([line(quantity=2)], name="z.xlsx")
     bad = make_workbook([line()], name="bad.xlsx", headers=("Something", *HEADERS[1:]))
 
-    with pytest.raises(SheetError, match=r"input/bad\.xlsx"):
+    with pytest.raises(SomeNotLoaded, match=r"input/bad\.xlsx") as caught:
         retailpipe.ingest(environment, good, bad, late)
 
+    assert isinstance(caught.value.failures[0], SheetError)
+    assert [report.source for report in caught.value.reports] == ["input/a.xlsx", "input/z.xlsx"]
     assert quantities(environment) == [1, 2]
 
 
@@ -627,7 +632,7 @@ def test_every_bad_workbook_is_named(environment: Environment, make_workbook: Wo
     text = good.with_name("text.xlsx")
     text.write_text("no workbook")
 
-    with pytest.raises(RetailpipeError, match=r"(?s)2 workbooks.*input/misfit\.xlsx.*input/text\.xlsx") as caught:
+    with pytest.raises(RetailpipeError, match=r"(?s)2 of 3 workbooks.*input/misfit\.xlsx.*input/text\.xlsx") as caught:
         retailpipe.ingest(environment, misfit, text, good)
 
     assert caught.value.hint
@@ -637,9 +642,10 @@ def test_every_bad_workbook_is_named(environment: Environment, make_workbook: Wo
 def test_a_missing_file_does_not_keep_the_others_out(environment: Environment, make_workbook: Workbook) -> None:
     good = make_workbook([line(quantity=1)], name="good.xlsx")
 
-    with pytest.raises(SourceNotFound, match=r"missing\.xlsx"):
+    with pytest.raises(SomeNotLoaded, match=r"missing\.xlsx") as caught:
         retailpipe.ingest(environment, good, "missing.xlsx")
 
+    assert isinstance(caught.value.failures[0], SourceNotFound)
     assert quantities(environment) == [1]
 
 
@@ -784,8 +790,8 @@ def test_a_load_waits_for_a_build(environment: Environment, make_workbook: Workb
     environment.store.upload(make_workbook([line(quantity=2)]))
     heard = Heard("waiting for another load or build")
 
-    with environment.warehouse.connect() as build, build.cursor() as cursor:
-        lock_for_build(cursor, NoProgress())
+    with environment.warehouse.connect() as build:
+        lock_for_build(build, NoProgress())
         build.commit()
         load = Loading(environment, "input/book.xlsx", heard)
         assert heard.begun.wait(60)

@@ -261,8 +261,8 @@ def test_ctrl_c_ends_a_load_that_waits_for_a_build(own: Environment, books: tupl
     retailpipe.ingest(own, books[0])
     own.store.upload(books[1])
 
-    with own.warehouse.connect() as build, build.cursor() as cursor:
-        lock_for_build(cursor, NoProgress())
+    with own.warehouse.connect() as build:
+        lock_for_build(build, NoProgress())
         build.commit()
         load = Retailpipe(own, "ingest", KEY)
         load.wait_until_it_says("waiting for another load or build")
@@ -278,8 +278,8 @@ def test_ctrl_c_ends_a_load_that_waits_for_its_table(own: Environment, books: tu
     retailpipe.ingest(own, books[0])
     own.store.upload(books[1])
 
-    with own.warehouse.connect() as other, other.cursor() as cursor:
-        cursor.execute("lock table bronze.raw_transactions")
+    with own.warehouse.connect() as other:
+        other.execute("lock table bronze.raw_transactions")
         load = Retailpipe(own, "ingest", KEY)
         load.wait_until_it_says("loading rows")
         wait_until(own, WAITING, 1)

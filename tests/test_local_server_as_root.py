@@ -94,3 +94,9 @@ def test_a_home_that_was_made_but_not_yet_given_to_the_servers_account_is_used(p
     (folder / "postgres").mkdir(mode=0o700)
 
     assert ask(EmbeddedServer(folder).start(), "select 1") == 1
+
+
+def test_a_folder_that_is_closed_to_others_may_have_any_name(closed: Path) -> None:
+    folder = closed / 'it\'s 100% "año" $HOME'
+
+    assert ask(EmbeddedServer(folder).start(), "select 1") == 1

@@ -74,12 +74,6 @@ def test_a_folder_may_have_any_name(place: Path, name: str) -> None:
     assert server.stop() is True
 
 
-def test_a_folder_of_root_that_is_closed_to_others_may_have_any_name(closed: Path) -> None:
-    folder = closed / 'it\'s 100% "año" $HOME'
-
-    assert ask(EmbeddedServer(folder).start(), "select 1") == 1
-
-
 def test_a_folder_and_a_link_to_it_have_one_server(closed: Path) -> None:
     folder, link = closed / "folder", closed / "link"
     folder.mkdir()

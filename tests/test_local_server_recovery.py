@@ -180,10 +180,11 @@ def test_a_server_is_not_given_out_before_its_database_is_there(folder: Path) ->
     """A second program finds the server running a moment before the first has made the database in it."""
     starter = launch(START, folder)
     server = EmbeddedServer(folder)
-    wait_for(server.url, pause=0)
-
-    assert ask(server.start(), "select current_database()") == "retailpipe"
-    outcome(starter)
+    try:
+        wait_for(server.url, pause=0)
+        assert ask(server.start(), "select current_database()") == "retailpipe"
+    finally:
+        outcome(starter)
 
 
 STAGES: dict[str, Callable[[Path], object]] = {

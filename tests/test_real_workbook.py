@@ -61,8 +61,20 @@ def test_each_reject_names_the_cell_as_excel_shows_it(warehouse: Environment) ->
     found = rows(warehouse, "select cell, code, raw_value from bronze.rejected_rows order by source_row")
 
     assert [reject["cell"] for reject in found] == (
-        ["F15018", "F15019", "F16234", "F16358", "F43704", "F43705"]
-        + ["F222683", "F299984", "F299985", "F299986", "F524603", "F524604"]
+        [
+            "F15018",
+            "F15019",
+            "F16234",
+            "F16358",
+            "F43704",
+            "F43705",
+            "F222683",
+            "F299984",
+            "F299985",
+            "F299986",
+            "F524603",
+            "F524604",
+        ]
     )
     assert {"cell": "F299985", "code": "below_minimum", "raw_value": "-11062.06"} in found
 

@@ -47,10 +47,10 @@ def one(warehouse: Warehouse, sql: str) -> Any:
 
 
 def test_what_is_not_committed_is_rolled_back(warehouse: Warehouse, database_url: str) -> None:
-    with warehouse.connect() as connection, connection.cursor() as cursor:
-        cursor.execute("create table gone (n int)")
-    with warehouse.connect() as connection, connection.cursor() as cursor:
-        cursor.execute("create table kept (n int)")
+    with warehouse.connect() as connection:
+        connection.execute("create table gone (n int)")
+    with warehouse.connect() as connection:
+        connection.execute("create table kept (n int)")
         connection.commit()
 
     assert ask(database_url, "select to_regclass('gone')") is None
@@ -59,8 +59,8 @@ def test_what_is_not_committed_is_rolled_back(warehouse: Warehouse, database_url
 
 def test_an_error_of_the_callers_rolls_back_and_stays_what_it_is(warehouse: Warehouse, database_url: str) -> None:
     def interrupted() -> None:
-        with warehouse.connect() as connection, connection.cursor() as cursor:
-            cursor.execute("create table gone (n int)")
+        with warehouse.connect() as connection:
+            connection.execute("create table gone (n int)")
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -153,9 +153,8 @@ def test_a_password_with_every_mark_is_taken_where_it_is_quoted(database_url: st
         ({"password": SECRET, "user": "nobody_known"}, "password authentication failed"),
         ({"database": "no_such_database"}, "no_such_database"),
         ({"host": "db.example.invalid", "password": SECRET}, "db.example.invalid"),
-        ({"port": "no_port"}, "no_port"),
     ],
-    ids=["password", "user", "database", "host", "port"],
+    ids=["password", "user", "database", "host"],
 )
 def test_a_database_that_cannot_be_reached_is_named_and_its_password_is_not(
     database_url: str, wrong: dict[str, str], told: str
@@ -204,7 +203,9 @@ def test_a_wrong_url_is_an_error_of_ours_that_does_not_tell_the_password(url: st
     assert caught.value.hint
 
 
-@pytest.mark.parametrize("url", ["postgresql://u@[::1/db", "postgresql://u@h:99999999/db", "postgresql://"])
+@pytest.mark.parametrize(
+    "url", ["postgresql://u@[::1/db", "postgresql://u@h:99999999/db", "postgresql://u@h:no_port/db", "postgresql://"]
+)
 def test_a_malformed_url_is_an_error_of_ours(url: str) -> None:
     with pytest.raises((UsageError, WarehouseError)):
         Warehouse.at(url).query("select no_such_column")

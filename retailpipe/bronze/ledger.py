@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from retailpipe.bronze.schema import LOCK_CLASS_SCHEMA
-from retailpipe.warehouse import fetch_one
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from adbc_driver_postgresql.dbapi import Cursor
-
     from retailpipe.bronze.judge import Judge
+    from retailpipe.connection import Connection
     from retailpipe.contract import Contract
     from retailpipe.progress import Progress
 
@@ -42,11 +40,16 @@ class Entry:
     first_date: datetime | None
     last_date: datetime | None
 
+    def holds(self, content_hash: str, contract: Contract | None = None) -> bool:
+        """Whether this load is of a content, and by a contract as it reads now; None for whichever contract."""
+        by_it = contract is None or self.contract_hash == contract.fingerprint
+        return by_it and self.content_hash == content_hash
+
 
 _ENTRY_COLUMNS = ", ".join(Entry.__dataclass_fields__)
 
 
-def lock(cursor: Cursor, source: str, content_hash: str, progress: Progress) -> None:
+def lock(connection: Connection, source: str, content_hash: str, progress: Progress) -> None:
     """Waits until no build, no other load of this source and none of this content is under way.
 
     The locks are released with the transaction.
@@ -57,49 +60,47 @@ def lock(cursor: Cursor, source: str, content_hash: str, progress: Progress) -> 
         ("", _LOCK_CLASS_CONTENT, content_hash),
     ):
         arguments = f"{kind}({lock_class}, hashtext($1))"
-        if fetch_one(cursor, f"select pg_try_advisory_xact_lock{arguments}", (name,)) != (True,):
+        if connection.row(f"select pg_try_advisory_xact_lock{arguments}", name) != (True,):
             progress.step("waiting for another load or build")
-            fetch_one(cursor, f"select pg_advisory_xact_lock{arguments}", (name,))
+            connection.row(f"select pg_advisory_xact_lock{arguments}", name)
 
 
-def lock_for_build(cursor: Cursor, progress: Progress) -> None:
+def lock_for_build(connection: Connection, progress: Progress) -> None:
     """Waits until no load and no other build is under way, and keeps them waiting until the session ends."""
     arguments = f"({_LOCK_CLASS_BRONZE}, hashtext(''))"
-    if fetch_one(cursor, f"select pg_try_advisory_lock{arguments}") != (True,):
+    if connection.row(f"select pg_try_advisory_lock{arguments}") != (True,):
         progress.step("waiting for another load or build")
-        fetch_one(cursor, f"select pg_advisory_lock{arguments}")
+        connection.row(f"select pg_advisory_lock{arguments}")
 
 
-def current_load(cursor: Cursor, source: str) -> Entry | None:
+def current_load(connection: Connection, source: str) -> Entry | None:
     """The load of a source whose rows are in bronze."""
-    row = fetch_one(
-        cursor,
+    row = connection.row(
         f"select {_ENTRY_COLUMNS} from bronze.loads where source = $1 and status = 'loaded'",
-        (source,),
+        source,
     )
     return Entry(*row) if row else None
 
 
-def current_loads(cursor: Cursor) -> dict[str, Entry]:
+def current_loads(connection: Connection) -> dict[str, Entry]:
     """The current load of every source."""
-    cursor.execute(f"select {_ENTRY_COLUMNS} from bronze.loads where status = 'loaded'")
-    return {entry.source: entry for entry in (Entry(*row) for row in cursor.fetchall())}
+    rows = connection.rows(f"select {_ENTRY_COLUMNS} from bronze.loads where status = 'loaded'")
+    return {entry.source: entry for entry in (Entry(*row) for row in rows)}
 
 
-def other_source_of(cursor: Cursor, content_hash: str, source: str) -> str | None:
+def other_source_of(connection: Connection, content_hash: str, source: str) -> str | None:
     """Another source with the same content whose rows are in bronze."""
-    row = fetch_one(
-        cursor,
+    row = connection.row(
         "select source from bronze.loads where content_hash = $1 and source <> $2 and status = 'loaded' limit 1",
-        (content_hash, source),
+        content_hash,
+        source,
     )
     return row[0] if row else None
 
 
-def open_load(cursor: Cursor, source: str, content_hash: str, contract: Contract, sheet: str) -> int:
+def open_load(connection: Connection, source: str, content_hash: str, contract: Contract, sheet: str) -> int:
     """Writes the row of a load that begins, and gives its load_id. Until the commit nobody else sees it."""
-    row = fetch_one(
-        cursor,
+    row = connection.row(
         """
         insert into bronze.loads (
             source, content_hash, contract, contract_hash, table_name, sheet,
@@ -108,25 +109,30 @@ def open_load(cursor: Cursor, source: str, content_hash: str, contract: Contract
         values ($1, $2, $3, $4, $5, $6, 0, 0, 0, clock_timestamp(), clock_timestamp(), 'replaced')
         returning load_id
         """,
-        (source, content_hash, contract.name, contract.fingerprint, contract.table, sheet),
+        source,
+        content_hash,
+        contract.name,
+        contract.fingerprint,
+        contract.table,
+        sheet,
     )
     assert row is not None  # noqa: S101 - an insert that returns always gives a row
     return int(row[0])
 
 
-def replace_load(cursor: Cursor, old: Entry, new_load_id: int) -> None:
+def replace_load(connection: Connection, old: Entry, new_load_id: int) -> None:
     """Takes the rows of an old load out of bronze and its quarantine; its row in the ledger stays, as replaced."""
-    cursor.execute(f'delete from bronze."{old.table_name}" where load_id = {old.load_id}')
-    cursor.execute(f"delete from bronze.rejected_rows where load_id = {old.load_id}")
-    cursor.execute(
+    connection.execute(f'delete from bronze."{old.table_name}" where load_id = {old.load_id}')
+    connection.execute(f"delete from bronze.rejected_rows where load_id = {old.load_id}")
+    connection.execute(
         f"update bronze.loads set status = 'replaced', replaced_by = {new_load_id} where load_id = {old.load_id}"
     )
 
 
-def close_load(cursor: Cursor, load_id: int, judge: Judge) -> None:
+def close_load(connection: Connection, load_id: int, judge: Judge) -> None:
     """Completes the row of a load with its counts, and writes its quarantine."""
     # As one JSON document, so that the number of rejects costs no round trips.
-    cursor.execute(
+    connection.execute(
         """
         insert into bronze.rejected_rows
         select $1::bigint, sheet, source_row, cell, column_name, raw_value, code, message, hint, raw_row
@@ -135,9 +141,10 @@ def close_load(cursor: Cursor, load_id: int, judge: Judge) -> None:
             code text, message text, hint text, raw_row jsonb
         )
         """,
-        (load_id, json.dumps([_storable(reject.as_dict()) for reject in judge.rejects])),
+        load_id,
+        json.dumps([_storable(reject.as_dict()) for reject in judge.rejects]),
     )
-    cursor.execute(
+    connection.execute(
         """
         update bronze.loads set
             rows_read = $2, rows_loaded = $3, rows_rejected = $4,
@@ -145,14 +152,12 @@ def close_load(cursor: Cursor, load_id: int, judge: Judge) -> None:
             finished_at = clock_timestamp(), status = 'loaded'
         where load_id = $1
         """,
-        (
-            load_id,
-            judge.rows_read,
-            judge.rows_accepted,
-            len(judge.rejects),
-            _iso(judge.first_date),
-            _iso(judge.last_date),
-        ),
+        load_id,
+        judge.rows_read,
+        judge.rows_accepted,
+        len(judge.rejects),
+        _iso(judge.first_date),
+        _iso(judge.last_date),
     )
 
 
@@ -163,5 +168,6 @@ def _iso(moment: datetime | None) -> str:
 def _storable(value: Any) -> Any:
     """Text that PostgreSQL can store: a NUL, for which a row may have been rejected, shows as the symbol for it."""
     if isinstance(value, dict):
-        return {_storable(key): _storable(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
+        items = cast("dict[str, Any]", value).items()
+        return {_storable(key): _storable(item) for key, item in items}
     return value.replace("\0", "\u2400") if isinstance(value, str) else value

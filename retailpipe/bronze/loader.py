@@ -5,12 +5,11 @@ from __future__ import annotations
 import gc
 import time
 from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-from adbc_driver_postgresql import dbapi
 
 from retailpipe.bronze import ledger
 from retailpipe.bronze.judge import Judge
@@ -23,8 +22,7 @@ from retailpipe.warehouse import Warehouse
 from retailpipe.workbook.reader import SheetReader, open_sheet
 
 if TYPE_CHECKING:
-    from adbc_driver_postgresql.dbapi import Cursor
-
+    from retailpipe.connection import Connection
     from retailpipe.store import Snapshot
 
 REJECTS_REPORTED = 20
@@ -38,26 +36,29 @@ def load(
     *,
     allow_duplicate: bool = False,
     dry_run: bool = False,
+    foreseen: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> LoadReport:
     """Loads the snapshot of a workbook into bronze, whole or not at all.
 
     A source whose content and contract are in the ledger already is left as it is; one whose content changed is
-    replaced. A dry run reads and judges the whole workbook, and writes nothing.
+    replaced. A dry run reads and judges the whole workbook, and writes nothing; `foreseen` are the contents, and their
+    keys, that it has foreseen to be loaded before this one.
 
     Raises WorkbookError, SheetError, TooManyRejects, DuplicateContent, SchemaError, WarehouseError.
     """
     progress = progress or NoProgress()
     started = time.monotonic()
-    with warehouse.connect() as connection, connection.cursor() as cursor:
+    with warehouse.connect() as connection:
         ensure_schema(connection, contract)
         if not dry_run:
             connection.commit()
-        ledger.lock(cursor, snapshot.key, snapshot.content_hash, progress)
-        old = ledger.current_load(cursor, snapshot.key)
-        if old and old.content_hash == snapshot.content_hash and old.contract_hash == contract.fingerprint:
+        ledger.lock(connection, snapshot.key, snapshot.content_hash, progress)
+        old = ledger.current_load(connection, snapshot.key)
+        if old and old.holds(snapshot.content_hash, contract):
             return _unchanged(old, time.monotonic() - started)
-        other = ledger.other_source_of(cursor, snapshot.content_hash, snapshot.key)
+        other = ledger.other_source_of(connection, snapshot.content_hash, snapshot.key)
+        other = other or (foreseen or {}).get(snapshot.content_hash)
         if other and not allow_duplicate:
             raise DuplicateContent(
                 f"{snapshot.key} has the same content as {other}, which is loaded: its sales would count twice",
@@ -73,8 +74,8 @@ def load(
             for _ in _accepted(sheet, judge, progress):
                 pass
         else:
-            load_id = ledger.open_load(cursor, snapshot.key, snapshot.content_hash, contract, sheet.layout.sheet)
-            _copy(cursor, contract, _accepted(sheet, judge, progress), load_id)
+            load_id = ledger.open_load(connection, snapshot.key, snapshot.content_hash, contract, sheet.layout.sheet)
+            _copy(connection, contract, _accepted(sheet, judge, progress), load_id)
         if not judge.rows_read:
             place = f"{snapshot.key}, sheet {sheet.layout.sheet!r}"
             reason = f"{place}: there are no rows below the header in row {sheet.layout.header_row}"
@@ -85,9 +86,9 @@ def load(
             status = "would replace" if dry_run else "replaced"
         if load_id is not None:
             if old:
-                ledger.replace_load(cursor, old, load_id)
-            ledger.close_load(cursor, load_id, judge)
-            cursor.execute(f'analyze bronze."{contract.table}"')
+                ledger.replace_load(connection, old, load_id)
+            ledger.close_load(connection, load_id, judge)
+            connection.execute(f'analyze bronze."{contract.table}"')
             connection.commit()
     return LoadReport(
         source=snapshot.key,
@@ -116,28 +117,13 @@ def _accepted(sheet: SheetReader, judge: Judge, progress: Progress) -> Iterator[
             yield batch
 
 
-def _copy(cursor: Cursor, contract: Contract, batches: Iterator[pa.RecordBatch], load_id: int) -> None:
-    """Streams the rows through one COPY. An error of the reader's comes out as it is, not as the driver's."""
-    failures: list[BaseException] = []
+def _copy(connection: Connection, contract: Contract, batches: Iterator[pa.RecordBatch], load_id: int) -> None:
+    """Streams the rows into the contract's table, each with its load."""
     number = pa.scalar(load_id, pa.int64())
     field = pa.field("load_id", pa.int64(), nullable=False)
-
-    def numbered() -> Iterator[pa.RecordBatch]:
-        try:
-            for batch in batches:
-                yield batch.append_column(field, pa.repeat(number, batch.num_rows))
-        except BaseException as error:
-            failures.append(error)
-            raise
-
     schema = contract.arrow_schema.append(pa.field("source_row", pa.int32(), nullable=False)).append(field)
-    reader = pa.RecordBatchReader.from_batches(schema, numbered())
-    try:
-        cursor.adbc_ingest(contract.table, reader, mode="append", db_schema_name="bronze")
-    except dbapi.Error:
-        if failures:
-            raise failures[0] from None
-        raise
+    numbered = (batch.append_column(field, pa.repeat(number, batch.num_rows)) for batch in batches)
+    connection.ingest("bronze", contract.table, schema, numbered)
 
 
 def _refuse_too_many(judge: Judge, contract: Contract, source: str) -> None:

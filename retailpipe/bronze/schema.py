@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from retailpipe.contract import Contract
 from retailpipe.errors import SchemaError
-from retailpipe.warehouse import Warehouse, fetch_one
+from retailpipe.warehouse import Warehouse
 
 if TYPE_CHECKING:
-    from adbc_driver_postgresql.dbapi import Connection, Cursor
+    from retailpipe.connection import Connection
 
 LOCK_CLASS_SCHEMA = 0x7265_0001
 """First key of PostgreSQL's two-key advisory locks; each purpose of ours has its own (see also ledger.py)."""
@@ -77,75 +77,82 @@ def init(warehouse: Warehouse, contract: Contract) -> int:
 
 def ensure_schema(connection: Connection, contract: Contract) -> None:
     """The work of `init`, in the transaction of a connection; nothing but a look where all is there already."""
-    with connection.cursor() as cursor:
-        if _version(cursor) == len(MIGRATIONS) and _has_table(cursor, contract):
-            return
-        cursor.execute(f"select pg_advisory_xact_lock({LOCK_CLASS_SCHEMA}, 0)")
-        cursor.fetchall()
-        _migrate(cursor, _version(cursor))
-        if not _has_table(cursor, contract):
-            _create_table(cursor, contract)
+    if _version(connection) == len(MIGRATIONS) and _has_table(connection, contract):
+        return
+    connection.execute(f"select pg_advisory_xact_lock({LOCK_CLASS_SCHEMA}, 0)")
+    _migrate(connection, _version(connection))
+    if not _has_table(connection, contract):
+        columns = ", ".join(f'"{name}" {kind}' for name, kind in _table_columns(contract).items())
+        connection.execute(f'create table bronze."{contract.table}" ({columns})')
 
 
-def check_schema(cursor: Cursor) -> bool:
+def has_schema(connection: Connection) -> bool:
     """Whether schema bronze is there. Raises SchemaError if it is newer than this library, or not ours."""
-    return _version(cursor) is not None
+    return bool(_version(connection))
 
 
-def _version(cursor: Cursor) -> int | None:
+def _version(connection: Connection) -> int | None:
     """The schema's number, 0 for an empty schema, None where there is none."""
-    row = fetch_one(
-        cursor,
+    row = connection.row(
         """
         select
             to_regnamespace('bronze') is not null,
-            to_regclass('bronze.migrations') is not null,
-            exists (select from pg_tables where schemaname = 'bronze')
-        """,
+            (
+                select count(*) from pg_attribute
+                where
+                    (attrelid = to_regclass('bronze.migrations') and attname in ('version', 'applied_at'))
+                    or (attrelid = to_regclass('bronze.loads') and attname in ('load_id', 'content_hash'))
+            ) = 4,
+            exists (
+                select from pg_class
+                where relnamespace = to_regnamespace('bronze') and relkind in ('r', 'p', 'v', 'm', 'f')
+            )
+        """
     )
-    exists, ours, has_tables = row or (False, False, False)
+    exists, ours, in_use = row or (False, False, False)
     if not exists:
         return None
     if not ours:
-        if has_tables:
+        if in_use:
             raise SchemaError(
                 "schema bronze holds tables that retailpipe did not make",
                 hint="Use another database, or rename that schema: alter schema bronze rename to ...",
             )
         return 0
-    version = (fetch_one(cursor, "select coalesce(max(version), 0) from bronze.migrations") or (0,))[0]
+    version = (connection.row("select coalesce(max(version), 0) from bronze.migrations") or (0,))[0]
     if version > len(MIGRATIONS):
         raise SchemaError(
             f"schema bronze has number {version}, this retailpipe knows up to {len(MIGRATIONS)}",
             hint="A newer retailpipe made it: install that version, or use another database.",
         )
-    return version
+    return int(version)
 
 
-def _migrate(cursor: Cursor, version: int | None) -> None:
+def _migrate(connection: Connection, version: int | None) -> None:
     if version is None:
-        cursor.execute("create schema bronze")
+        connection.execute("create schema bronze")
     if not version:
-        cursor.execute(
-            "create table bronze.migrations (version integer primary key, applied_at timestamptz not null default now())"
+        connection.execute(
+            "create table bronze.migrations "
+            "(version integer primary key, applied_at timestamptz not null default now())"
         )
     for number, statements in enumerate(MIGRATIONS[version or 0 :], start=(version or 0) + 1):
         for statement in statements:
-            cursor.execute(statement)
-        cursor.execute(f"insert into bronze.migrations (version) values ({number})")
+            connection.execute(statement)
+        connection.execute(f"insert into bronze.migrations (version) values ({number})")
 
 
-def _has_table(cursor: Cursor, contract: Contract) -> bool:
+def _has_table(connection: Connection, contract: Contract) -> bool:
     """Whether the contract's table is there. Raises SchemaError if it has another shape."""
-    cursor.execute(
+    rows = connection.rows(
         """
         select attname, format_type(atttypid, atttypmod) from pg_attribute
         where attrelid = to_regclass($1) and attnum > 0 and not attisdropped
         """,
-        (f'bronze."{contract.table}"',),
+        f'bronze."{contract.table}"',
     )
-    found = {name: kind.removesuffix(" without time zone") for name, kind in cursor.fetchall()}
-    wanted = _table_columns(contract)
+    found = {name: kind.removesuffix(" without time zone") for name, kind in rows}
+    wanted = {name: kind.removesuffix(" not null") for name, kind in _table_columns(contract).items()}
     if found and found != wanted:
         different = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
         raise SchemaError(
@@ -155,14 +162,7 @@ def _has_table(cursor: Cursor, contract: Contract) -> bool:
     return bool(found)
 
 
-def _create_table(cursor: Cursor, contract: Contract) -> None:
-    nullable = {column.name for column in contract.columns if not column.required}
-    columns = ", ".join(
-        f'"{name}" {kind}{"" if name in nullable else " not null"}' for name, kind in _table_columns(contract).items()
-    )
-    cursor.execute(f'create table bronze."{contract.table}" ({columns})')
-
-
 def _table_columns(contract: Contract) -> dict[str, str]:
+    """The columns of a contract's table. What is required changes with the contract, so the judge sees to it."""
     columns = {column.name: column.postgresql_type for column in contract.columns}
-    return columns | {"load_id": "bigint", "source_row": "integer"}
+    return columns | {"load_id": "bigint not null", "source_row": "integer not null"}

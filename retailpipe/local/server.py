@@ -3,26 +3,34 @@
 It listens on 127.0.0.1 alone, and takes only the password in the environment's passfile, which its owner alone can
 read. As root the server runs as `nobody`; where that account cannot reach the environment's folder, the data lie under
 /var/lib/retailpipe and `postgres` in the environment's folder is a link to them.
+
+Names of folders may hold any sign: none of them is ever given to a shell.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import psutil
 from filelock import FileLock, Timeout
 
 from retailpipe.errors import ServerError
-from retailpipe.local.binaries import ROOT_HOME, Account, Binaries
+from retailpipe.local.binaries import Account, Binaries, root_home
 
 USER = "retailpipe"
 DATABASE = "retailpipe"
@@ -34,6 +42,9 @@ _LOCK_SECONDS = 120
 _START_SECONDS = 60
 _RETRY_SECONDS = 20
 _MAX_LOG_SIZE = 10_000_000
+_PID_FILE = "postmaster.pid"
+_PASSES_BY_ITSELF = re.compile(r"lock file .* already exists|shared memory block|still in use")
+"""What a server says that starts before all of a killed one has ended."""
 _SETTINGS_FILE = "retailpipe.conf"
 _SETTINGS = """\
 # Written by retailpipe at every start of the server.
@@ -48,7 +59,6 @@ log_line_prefix = '%m [%p] '
 # One machine, one person: what is built here can be built again, so speed comes before a standby's needs.
 wal_level = 'minimal'
 max_wal_senders = 0
-synchronous_commit = off
 max_wal_size = '2GB'
 checkpoint_timeout = '15min'
 shared_buffers = '128MB'
@@ -59,7 +69,7 @@ jit = off
 
 
 class EmbeddedServer:
-    """The PostgreSQL server of the environment in a folder."""
+    """The PostgreSQL server of the environment in a folder. Every method raises ServerError."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -73,35 +83,31 @@ class EmbeddedServer:
 
     @property
     def is_running(self) -> bool:
-        return self._port_if_ready() is not None
+        return self._running() is not None
 
     def start(self) -> str:
         """Starts the server unless it runs, making it first where there is none; gives `url()`.
 
-        Safe to call from several processes at once. Raises ServerError with the end of the server's log.
+        Safe to call from several processes at once.
         """
-        port = self._port_if_ready()
+        port = self._running()
         if port is None:
-            try:
-                self._folder.mkdir(parents=True, exist_ok=True)
-                with self._lock():
-                    port = self._port_if_ready() or self._start()
-            except OSError as error:
-                raise ServerError(f"the database in {self._home} cannot be made: {error}", hint=_SPACE_HINT) from error
+            with self._alone():
+                port = self._running() or self._start()
         return self._url(port)
 
     def stop(self) -> bool:
-        """Stops the server after open transactions were rolled back. False if it did not run."""
-        if not self._folder.exists():
+        """Stops the server; open transactions are rolled back. False if it did not run."""
+        if not self._home.exists():
             return False
-        with self._lock():
+        with self._alone():
             return self._stop()
 
     def destroy(self) -> None:
         """Stops the server and removes its data, its log and its password."""
         if not self._folder.exists():
             return
-        with self._lock():
+        with self._alone():
             self._stop()
             if self._home.is_symlink():
                 shutil.rmtree(self._home.resolve(), ignore_errors=True)
@@ -116,7 +122,7 @@ class EmbeddedServer:
 
         The password is not in it, but the name of the passfile is.
         """
-        port = self._port_if_ready()
+        port = self._running()
         return None if port is None else self._url(port)
 
     @property
@@ -127,34 +133,45 @@ class EmbeddedServer:
     def _lock_file(self) -> Path:
         return self._folder / ".postgres.lock"
 
-    def _lock(self) -> FileLock:
-        lock = FileLock(self._lock_file, timeout=_LOCK_SECONDS)
+    @contextmanager
+    def _alone(self) -> Generator[None]:
+        """Keeps other processes from starting or stopping the server meanwhile."""
         try:
-            lock.acquire()
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(self._lock_file, timeout=_LOCK_SECONDS):
+                yield
         except Timeout as error:
-            raise ServerError(
-                f"another process has held {self._lock_file} for {_LOCK_SECONDS} s",
-                hint="Wait for it, or end it.",
-            ) from error
-        return lock
+            message = f"another process has held {self._lock_file} for {_LOCK_SECONDS} s"
+            raise ServerError(message, hint="Wait for it, or end it.") from error
+        except OSError as error:
+            raise ServerError(f"the database in {self._home} cannot be managed: {error}", hint=_SPACE_HINT) from error
 
     def _url(self, port: int) -> str:
         passfile = quote(str(self._passfile.absolute()), safe="/")
         return f"postgresql://{USER}@{_HOST}:{port}/{DATABASE}?passfile={passfile}"
 
-    def _port_if_ready(self) -> int | None:
-        """The port of the running server, from the pid file that PostgreSQL keeps beside its data."""
+    def _running(self) -> int | None:
+        """The port of the server, if it runs and takes connections."""
+        state = self._state()
+        return state.port if state and state.is_ready else None
+
+    def _state(self) -> _State | None:
+        """What the pid file beside the data says, if the server that wrote it is alive."""
         try:
             # pid, data folder, start time, port, socket folder, address, shared memory, status
-            lines = (self._data / "postmaster.pid").read_text().splitlines()
-            pid, started, port, status = int(lines[0]), int(lines[2]), int(lines[3]), lines[7]
-        except (OSError, IndexError, ValueError):
+            lines = (self._data / _PID_FILE).read_text().splitlines()
+            process = psutil.Process(int(lines[0]))
+            # Another program may have the pid by now, or have had it in a container this folder was copied from.
+            if process.status() == psutil.STATUS_ZOMBIE or Path(process.cwd()) != self._data:
+                return None
+            if len(lines) < 8:
+                return _State(process, 0, is_ready=False)
+            return _State(process, int(lines[3]), is_ready=lines[7].strip() == "ready")
+        except (OSError, IndexError, ValueError, psutil.Error):
             return None
-        return port if status.strip() == "ready" and _is_postmaster(pid, started) else None
 
     def _start(self) -> int:
-        account = Account.current()
-        binaries = Binaries.find(account)
+        binaries = Binaries.find(Account.current())
         if not (self._data / "PG_VERSION").exists():
             self._initialise(binaries)
         found = int((self._data / "PG_VERSION").read_text().split(".")[0])
@@ -164,106 +181,103 @@ class EmbeddedServer:
                 f"{binaries.major_version}",
                 hint=f"Set RETAILPIPE_PG_BIN to programs of PostgreSQL {found}, or `retailpipe local destroy`.",
             )
-        self._remove_stale_pid_file()
         if self.log.exists() and self.log.stat().st_size > _MAX_LOG_SIZE:
             self.log.replace(self.log.with_suffix(".log.1"))
         deadline = time.monotonic() + _RETRY_SECONDS
         while True:
-            port = self._free_port()
-            settings = self._data / _SETTINGS_FILE
-            settings.write_text(_SETTINGS.format(port=port))
-            settings.chmod(0o600)
-            account.own(settings)
-            start = [binaries.folder / "pg_ctl", "start", "-w", "-t", str(_START_SECONDS), "-D", self._data]
-            if _run([*start, "-l", self.log], binaries, self._home / "pg_ctl.log"):
-                break
+            begins = self.log.stat().st_size if self.log.exists() else 0
+            port = self._start_once(binaries)
+            if port is not None:
+                return port
+            said = self._log_after(begins)
             # After a kill of the postmaster its children hold the shared memory for some seconds.
-            if time.monotonic() > deadline:
-                raise ServerError(f"PostgreSQL does not start; its log {self.log} ends:\n{self._log_end()}")
+            if time.monotonic() > deadline or not _PASSES_BY_ITSELF.search(said):
+                told = "\n".join(said.splitlines()[-8:])
+                hint = f"See the whole of {self.log}; if nothing else helps, `retailpipe local destroy` and load again."
+                raise ServerError(f"PostgreSQL does not start; its log {self.log} ends:\n{told}", hint=hint)
             time.sleep(0.5)
-        self._create_database(port)
-        return port
+
+    def _start_once(self, binaries: Binaries) -> int | None:
+        """The port once the server takes connections; None if it ended. A start already under way is waited for."""
+        process = None
+        if self._state() is None:
+            (self._data / _PID_FILE).unlink(missing_ok=True)
+            settings = self._data / _SETTINGS_FILE
+            settings.write_text(_SETTINGS.format(port=self._free_port()))
+            settings.chmod(0o600)
+            binaries.account.own(settings)
+            process = _spawn([binaries.folder / "postgres", "-D", self._data], binaries, self.log)
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline:
+            if (port := self._running()) is not None:
+                if process:
+                    process.returncode = 0  # it outlives this process, which shall not complain of that
+                return port
+            ended = process.poll() is not None if process else self._state() is None
+            if ended:
+                return None
+            time.sleep(0.02)
+        return None
 
     def _initialise(self, binaries: Binaries) -> None:
         account = binaries.account
-        if not self._home.exists():
-            self._make_home(account)
+        self._make_home(account)
+        home = self._home.resolve()
+        for remains in home.glob("tmp*"):  # of one who was killed here
+            shutil.rmtree(remains, ignore_errors=True)
         password = secrets.token_urlsafe(24)
-        with tempfile.TemporaryDirectory(dir=self._home.resolve()) as name:
+        with tempfile.TemporaryDirectory(dir=home, prefix="tmp", ignore_cleanup_errors=True) as name:
             temporary = Path(name)
             account.own(temporary)
             _write_secret(temporary / "password", password)
             account.own(temporary / "password")
+            data = temporary / "data"
             locale = ["--locale=C.UTF-8"]
             if binaries.major_version >= 17:
                 locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-            command = [
-                binaries.folder / "initdb",
-                "-D",
-                temporary / "data",
-                "-U",
-                USER,
-                "-E",
-                "UTF8",
-                *locale,
-            ]
+            command = [binaries.folder / "initdb", "-D", data, "-U", USER, "-E", "UTF8", *locale]
             command += ["-A", "scram-sha-256", "--pwfile", temporary / "password", "--no-instructions"]
-            log = self._home / "initdb.log"
-            if not _run(command, binaries, log):
-                raise ServerError(
-                    f"the database in {self._home} cannot be made: {log.read_text(errors='replace')[-2000:].strip()}",
-                    hint=_SPACE_HINT,
-                )
-            with (temporary / "data" / "postgresql.conf").open("a") as settings:
+            self._run(command, binaries)
+            # Here rather than over a connection: once the server is seen, its database is there.
+            single = [binaries.folder / "postgres", "--single", "-D", data, "postgres"]
+            self._run(single, binaries, said=f"create database {DATABASE}\n")
+            with (data / "postgresql.conf").open("a") as settings:
                 settings.write(f"\ninclude '{_SETTINGS_FILE}'\n")
             _write_secret(self._passfile, f"{_HOST}:*:*:{USER}:{password}\n")
-            (temporary / "data").rename(self._data)
+            data.rename(self._data)
 
     def _make_home(self, account: Account) -> None:
-        if account.reaches(self._folder):
-            self._home.mkdir(mode=0o700)
-        else:
-            name = hashlib.sha256(str(self._folder.resolve()).encode()).hexdigest()[:16]
-            elsewhere = ROOT_HOME / name
-            ROOT_HOME.mkdir(mode=0o755, parents=True, exist_ok=True)
-            elsewhere.mkdir(mode=0o700, exist_ok=True)
-            self._home.symlink_to(elsewhere)
+        if not self._home.exists():
+            self._home.unlink(missing_ok=True)  # a link whose folder is gone
+            if account.reaches(self._folder):
+                self._home.mkdir(mode=0o700)
+            else:
+                self._home.symlink_to(tempfile.mkdtemp(dir=root_home(), prefix="postgres-"))
         account.own(self._home.resolve())
 
-    def _create_database(self, port: int) -> None:
-        from adbc_driver_postgresql import dbapi
-
-        url = self._url(port).replace(f"/{DATABASE}?", "/postgres?")
-        with dbapi.connect(url, autocommit=True) as connection, connection.cursor() as cursor:
-            cursor.execute("select from pg_database where datname = $1", (DATABASE,))
-            if not cursor.fetchall():
-                cursor.execute(f"create database {DATABASE}")
+    def _run(self, command: list[str | Path], binaries: Binaries, said: str = "") -> None:
+        """Runs a program to its end. Raises ServerError with what it wrote if it fails."""
+        with tempfile.TemporaryFile() as output:
+            process = subprocess.run(
+                command, input=said.encode(), stdout=output, stderr=subprocess.STDOUT, check=False, **binaries.options
+            )
+            output.seek(0)
+            told = output.read().decode(errors="replace").strip()
+        if process.returncode or "ERROR:" in told or "FATAL:" in told:
+            raise ServerError(f"the database in {self._home} cannot be made: {told[-2000:]}", hint=_SPACE_HINT)
 
     def _stop(self) -> bool:
-        if self._port_if_ready() is None:
+        state = self._state()
+        if state is None:
             return False
-        binaries = Binaries.find(Account.current())
-        command = [binaries.folder / "pg_ctl", "stop", "-w", "-m", "fast", "-D", self._data]
-        if not _run(command, binaries, self._home / "pg_ctl.log"):
-            raise ServerError(f"PostgreSQL does not stop; its log {self.log} ends:\n{self._log_end()}")
-        return True
-
-    def _remove_stale_pid_file(self) -> None:
-        """Removes the pid file of a server that is gone, whose pid another program has now.
-
-        PostgreSQL itself would take that program for the server, and refuse to start.
-        """
-        file = self._data / "postmaster.pid"
         try:
-            lines = file.read_text().splitlines()
-            pid, started = int(lines[0]), int(lines[2])
-        except FileNotFoundError:
-            return
-        except (IndexError, ValueError):
-            file.unlink()
-            return
-        if not _is_postmaster(pid, started):
-            file.unlink()
+            state.process.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown
+            state.process.wait(_START_SECONDS)
+        except psutil.TimeoutExpired as error:
+            raise ServerError(f"PostgreSQL does not stop; see its log {self.log}", hint="Try again.") from error
+        except psutil.NoSuchProcess:
+            pass
+        return True
 
     def _free_port(self) -> int:
         """The port used last if it is free, or else a free one; the same for a folder whenever it can be."""
@@ -283,23 +297,23 @@ class EmbeddedServer:
                 return port
         raise ServerError(f"no free port on {_HOST} was found", hint="End some programs that listen there.")
 
-    def _log_end(self) -> str:
+    def _log_after(self, begins: int) -> str:
         try:
-            return "\n".join(self.log.read_text(errors="replace").splitlines()[-8:])
+            return self.log.read_bytes()[begins:].decode(errors="replace")
         except OSError:
             return "(it is not there)"
 
 
+@dataclass(frozen=True)
+class _State:
+    """A server that is alive: its process, its port, and whether it takes connections yet."""
+
+    process: psutil.Process
+    port: int
+    is_ready: bool
+
+
 _SPACE_HINT = "Check that the folder can be written and its disk has some 100 MB free, or name another with --local."
-
-
-def _is_postmaster(pid: int, started: int) -> bool:
-    """Whether the process of a pid file is the one that wrote it, and no later one with the same pid."""
-    try:
-        process = psutil.Process(pid)
-        return process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= started + 2
-    except psutil.Error:
-        return False
 
 
 def _write_secret(file: Path, content: str) -> None:
@@ -309,21 +323,14 @@ def _write_secret(file: Path, content: str) -> None:
         target.write(content)
 
 
-def _run(command: list[str | Path], binaries: Binaries, log: Path) -> bool:
-    """Runs a program of PostgreSQL's as its account, with what it says in a file: with pipes, pg_ctl can hang."""
-    account = binaries.account
-    with log.open("wb") as output:
-        done = subprocess.run(
-            command,
-            cwd="/",
-            env=binaries.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            check=False,
-            user=account.user_id,
-            group=account.group_id,
-            extra_groups=account.groups,
+def _spawn(command: list[str | Path], binaries: Binaries, log: Path) -> subprocess.Popen[Any]:
+    """Starts the server as its account, in a session of its own: Ctrl-C in this terminal is not for it.
+
+    Not by pg_ctl, which hands names of folders to a shell.
+    """
+    log.touch(mode=0o600)
+    binaries.account.own(log)
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, **binaries.options
         )
-    return done.returncode == 0

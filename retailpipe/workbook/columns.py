@@ -59,7 +59,13 @@ class _Memory(dict[Any, Any]):
 
 
 class ColumnConverter(ABC):
-    """Turns the cells of one column, chunk after chunk, into Arrow arrays of the column's type."""
+    """Turns the cells of one column, chunk after chunk, into Arrow arrays of the column's type.
+
+    has_problems: whether a cell was ever met that cannot be converted.
+    lost_digits: set where a number was met with more digits than a float holds.
+    """
+
+    _must_be_exact = True
 
     def __init__(self, column: Column) -> None:
         self.column = column
@@ -96,7 +102,7 @@ class ColumnConverter(ABC):
                 message, hint = "the formula was never calculated", "Open the workbook in Excel and save it."
                 raise _Unfit("not_calculated", message, hint)
             raise _Unfit("error_cell", f"{cell.code} is what the formula came to", "Correct the formula.")
-        if isinstance(cell, float) and cell.is_integer() and abs(cell) >= EXACT_INTEGERS:
+        if isinstance(cell, float) and cell.is_integer() and abs(cell) >= EXACT_INTEGERS and self._must_be_exact:
             message = f"{cell:.17g} has more digits than a workbook keeps of a number"
             raise _Unfit(_DIGITS_LOST, message, "Format the column as text and enter the digits again.")
         return self._value(cell)
@@ -162,6 +168,9 @@ class _IntegerConverter(ColumnConverter):
 
 
 class _DecimalConverter(ColumnConverter):
+    # A number is the shortest decimal that gives the same float; long ones, too, where the workbook stores no more.
+    _must_be_exact = False
+
     def __init__(self, column: Column) -> None:
         super().__init__(column)
         self._precision: int = column.arrow_type.precision
@@ -191,6 +200,7 @@ class _DecimalConverter(ColumnConverter):
         number = _number(cell)
         if number is None:
             return None
+        self.lost_digits |= isinstance(cell, float) and abs(cell) >= EXACT_INTEGERS
         with localcontext(prec=400):
             unscaled = number.scaleb(self._scale)
             if unscaled != unscaled.to_integral_value():
@@ -203,6 +213,8 @@ class _DecimalConverter(ColumnConverter):
 
 
 class _DateConverter(ColumnConverter):
+    _must_be_exact = False  # no number is a date
+
     def _array(self, values: list[Any]) -> pa.Array:
         return pa.array(values, pa.int64()).cast(pa.timestamp("us")).cast(self.column.arrow_type)
 

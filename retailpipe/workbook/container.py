@@ -28,7 +28,7 @@ MAX_AREA = 32_000_000
 MAX_ROWS = 1_048_576
 MAX_COLUMNS = 16_384
 
-_FAR_COLUMN = re.compile(rb'r="([A-Z]{2,3})[0-9]')
+_FAR_CELL = re.compile(rb'r="([A-Z]{2,}|[A-Z][0-9]{8})')
 _ROW_NUMBER = re.compile(rb'row r="([0-9]{1,9})"')
 _SHEET_CLOSED = re.compile(rb"</(?:\w+:)?sheetData\s*>|<(?:\w+:)?sheetData\s*/>")
 _STRINGS_CLAIMED = re.compile(rb'ount="([0-9]{1,18})"')
@@ -66,24 +66,24 @@ class Seen:
     """What was seen of a sheet in reading it to its end.
 
     marked: the bytes occur that failed cells have: the `#` of an error value, or the tag of a formula.
-    last_row, far_columns: how far its cells reach.
+    last_row, far_cells: how far its cells reach.
     """
 
     marked: bool
     last_row: int
-    far_columns: set[bytes]
+    far_cells: set[bytes]
 
 
 def check_sheet(archive: zipfile.ZipFile, part: zipfile.ZipInfo, file: str) -> Seen:
     """Reads a sheet to its end. Raises WorkbookError where bytes are missing or wrong."""
     closed, marked, last_row, far = False, False, 0, set[bytes]()
     tail = b""
-    for block in _read_to_end(archive, part, file):
+    for block in read_part(archive, part, file):
         seen = tail + block
         closed = closed or bool(_SHEET_CLOSED.search(seen))
         marked = marked or any(mark in seen for mark in (b"#", b"<f", b":f"))
         last_row = max((int(number) for number in _ROW_NUMBER.findall(seen)), default=last_row)
-        far |= far_columns(seen)
+        far |= far_cells(seen)
         tail = block[-_LONGEST_TAG:]
     if not closed:
         raise damaged(file, part.filename, "it breaks off before the end of its rows")
@@ -93,7 +93,7 @@ def check_sheet(archive: zipfile.ZipFile, part: zipfile.ZipInfo, file: str) -> S
 def check_shared_strings(archive: zipfile.ZipFile, part: zipfile.ZipInfo, file: str) -> None:
     """Reads the shared strings to their end. Raises WorkbookError where they are damaged, or claim the impossible."""
     closed, tail = False, b""
-    for block in _read_to_end(archive, part, file):
+    for block in read_part(archive, part, file):
         if not tail:
             # calamine makes room for as many as are claimed, which can end the process.
             claimed = max((int(number) for number in _STRINGS_CLAIMED.findall(block[:_LONGEST_TAG])), default=0)
@@ -107,11 +107,12 @@ def check_shared_strings(archive: zipfile.ZipFile, part: zipfile.ZipInfo, file: 
 
 def check_small_part(archive: zipfile.ZipFile, part: zipfile.ZipInfo, file: str) -> None:
     """Reads a part to its end, and with it its checksum. Raises WorkbookError where bytes are missing or wrong."""
-    for _ in _read_to_end(archive, part, file):
+    for _ in read_part(archive, part, file):
         pass
 
 
-def _read_to_end(archive: zipfile.ZipFile, part: zipfile.ZipInfo, file: str) -> Iterator[bytes]:
+def read_part(archive: zipfile.ZipFile, part: zipfile.ZipInfo, file: str) -> Iterator[bytes]:
+    """The bytes of a part, in blocks. Raises WorkbookError where they are damaged, be it at its end."""
     try:
         with archive.open(part) as stream:
             while block := stream.read(_BLOCK):
@@ -125,9 +126,9 @@ def _protected(name: str) -> WorkbookError:
     return WorkbookError(f"{name} is protected by a password", hint=hint)
 
 
-def far_columns(xml: bytes) -> set[bytes]:
-    """The columns from AA on in which some XML of rows has cells, by their letters."""
-    return set(_FAR_COLUMN.findall(xml))
+def far_cells(xml: bytes) -> set[bytes]:
+    """What stands far out in some XML of rows: the letters of columns from AA on, and rows of eight digits."""
+    return set(_FAR_CELL.findall(xml))
 
 
 def check_area(file: str, sheet: str, first_row: int, last_row: int, far: set[bytes]) -> None:
@@ -135,11 +136,12 @@ def check_area(file: str, sheet: str, first_row: int, last_row: int, far: set[by
 
     A single cell far to the right is enough for that, and its allocation would end the process.
     """
-    rightmost = max((letters.decode() for letters in far), key=lambda letters: (len(letters), letters), default="Z")
-    rows, columns = last_row - first_row + 1, column_index(rightmost) + 1
+    farthest = max((cell.decode() for cell in far), key=lambda cell: (len(cell), cell), default="Z")
+    rows = last_row - first_row + 1
+    columns = column_index(farthest) + 1 if farthest.isalpha() else MAX_COLUMNS + 1
     if rows * columns > MAX_AREA or last_row > MAX_ROWS or columns > MAX_COLUMNS:
-        reason = f"{file}, sheet {sheet!r}: its cells reach from row {first_row} to column {rightmost}, row {last_row}"
-        hint = f"Delete what stands far from the rows, such as in column {rightmost}, and save the workbook."
+        reason = f"{file}, sheet {sheet!r}: its cells reach from row {first_row} to row {last_row} and to {farthest}"
+        hint = f"Delete what stands far from the rows, such as in {farthest}, and save the workbook."
         raise WorkbookError(reason, hint=hint)
 
 

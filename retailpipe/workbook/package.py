@@ -8,10 +8,10 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 from retailpipe.errors import WorkbookError
-from retailpipe.workbook.container import check_shared_strings, check_small_part
+from retailpipe.workbook.container import check_shared_strings, check_small_part, read_part
 
 _SHARED = ("styles", "sharedStrings")
 _DIMENSION = re.compile(rb'<dimension ref="[A-Z]+[0-9]+:[A-Z]+([0-9]+)"')
@@ -39,7 +39,7 @@ class Package:
         self.file = file
         with zipfile.ZipFile(path) as archive:
             try:
-                workbook = ElementTree.fromstring(archive.read("xl/workbook.xml"))  # noqa: S314 - expat stops bombs
+                workbook = ET.fromstring(archive.read("xl/workbook.xml"))  # noqa: S314 - expat stops bombs
                 related = _relations(archive)
                 self.sheets = [
                     Sheet(sheet.attrib["name"], sheet.get("state", "visible") == "visible", archive.getinfo(name))
@@ -47,10 +47,13 @@ class Package:
                     for kind, name in [related[_reference(sheet)]]
                     if kind == "worksheet"
                 ]
-                parts = {kind: archive.getinfo(name) for kind, name in related.values() if kind in _SHARED}
+                names = set(archive.namelist())
+                parts = {
+                    kind: archive.getinfo(name) for kind, name in related.values() if kind in _SHARED and name in names
+                }
                 self.styles = parts.get("styles")
                 self.shared_strings = parts.get("sharedStrings")
-            except (KeyError, StopIteration, ElementTree.ParseError, zipfile.BadZipFile, zlib.error) as error:
+            except (KeyError, StopIteration, ET.ParseError, zipfile.BadZipFile, zlib.error) as error:
                 hint = "Open it in Excel or LibreOffice and save it anew as 'Excel Workbook (.xlsx)'."
                 raise WorkbookError(f"{file}: its list of sheets cannot be read ({error})", hint=hint) from error
             if self.styles:
@@ -61,14 +64,15 @@ class Package:
 
     def last_row_claimed(self, sheet: Sheet) -> int | None:
         """The number of the last row by what the sheet says of itself, which need not be true."""
-        with zipfile.ZipFile(self.path) as archive, archive.open(sheet.part) as stream:
-            found = _DIMENSION.search(stream.read(_HEAD_SIZE))
+        with zipfile.ZipFile(self.path) as archive:
+            head = next(read_part(archive, sheet.part, self.file), b"")[:_HEAD_SIZE]
+        found = _DIMENSION.search(head)
         return int(found[1]) if found else None
 
 
 def _relations(archive: zipfile.ZipFile) -> dict[str, tuple[str, str]]:
     """What the workbook refers to: id -> kind and the name of the part."""
-    relations = ElementTree.fromstring(archive.read("xl/_rels/workbook.xml.rels"))  # noqa: S314 - expat stops bombs
+    relations = ET.fromstring(archive.read("xl/_rels/workbook.xml.rels"))  # noqa: S314 - expat stops bombs
     return {
         relation.attrib["Id"]: (
             posixpath.basename(relation.attrib["Type"]),
@@ -79,10 +83,10 @@ def _relations(archive: zipfile.ZipFile) -> dict[str, tuple[str, str]]:
     }
 
 
-def _all(root: ElementTree.Element, name: str) -> list[ElementTree.Element]:
+def _all(root: ET.Element, name: str) -> list[ET.Element]:
     return [element for element in root.iter() if element.tag.rpartition("}")[2] == name]
 
 
-def _reference(sheet: ElementTree.Element) -> str:
+def _reference(sheet: ET.Element) -> str:
     """The attribute r:id, in the namespace of the Transitional format or of the Strict one."""
     return next(value for key, value in sheet.attrib.items() if key.endswith("}id"))

@@ -27,7 +27,7 @@ def read_whole(package: Package, sheet: Sheet) -> Iterator[Piece]:
     """The used rows of a sheet in order, its header among them. Raises WorkbookError where the sheet is damaged."""
     with zipfile.ZipFile(package.path) as archive:
         seen = check_sheet(archive, sheet.part, package.file)
-    check_area(package.file, sheet.name, 1, seen.last_row, seen.far_columns)
+    check_area(package.file, sheet.name, 1, seen.last_row, seen.far_cells)
     whole = _parsed(package, sheet)
     told = _Told(package, sheet)
     failed = deque(sorted(told.cells.items(), key=_place)) if seen.marked else deque[tuple[Place, Cell]]()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from retailpipe.contract import Contract
 from retailpipe.errors import SheetError
+from retailpipe.workbook.cells import shown
 from retailpipe.workbook.container import check_container
 from retailpipe.workbook.package import Package, Sheet
 from retailpipe.workbook.pieces import Piece
@@ -20,7 +21,7 @@ from retailpipe.workbook.sheet import find_layout, no_single_sheet
 
 
 class SheetReader:
-    """The rows of one sheet below its header, which is the first row that is not blank.
+    """The rows of one sheet below its header, which is the first row that shows a text.
 
     Raises SheetError if the header does not fit the contract.
 
@@ -30,23 +31,24 @@ class SheetReader:
 
     def __init__(self, package: Package, sheet: Sheet, contract: Contract) -> None:
         self._pieces = _used_rows(package, sheet)
-        first = next(self._pieces, None)
-        if first is None:
-            reason = f"{package.file}, sheet {sheet.name!r} is empty"
-            raise SheetError(reason, hint="Give a workbook whose sheet holds rows.")
-        self._first = first
         try:
-            self.layout = find_layout(package.file, sheet.name, first.numbers[0], first.row(0), contract)
-        except SheetError:
+            self._first, header = _first_text(self._pieces)
+            if self._first is None:
+                reason = f"{package.file}, sheet {sheet.name!r} is empty"
+                raise SheetError(reason, hint="Give a workbook whose sheet holds rows.")
+            number = self._first.numbers[header]
+            self.layout = find_layout(package.file, sheet.name, number, self._first.row(header), contract)
+        except BaseException:
             self._pieces.close()
             raise
+        self._below = range(header + 1, len(self._first.numbers))
         claimed = package.last_row_claimed(sheet)
         self.rows_claimed = claimed - self.layout.header_row if claimed else None
 
     def pieces(self) -> Iterator[Piece]:
         """The rows in order, in pieces of bounded size, without the blank ones."""
-        if len(self._first.numbers) > 1:
-            yield self._first.select(range(1, len(self._first.numbers)))
+        if self._first and self._below:
+            yield self._first.select(self._below)
         yield from self._pieces
 
     def close(self) -> None:
@@ -82,6 +84,15 @@ def open_sheet(path: Path, contract: Contract, file: str | None = None) -> Sheet
     if len(misfits) == 1:
         raise misfits[0]
     raise no_single_sheet(file, [], misfits)
+
+
+def _first_text(pieces: Iterator[Piece]) -> tuple[Piece | None, int]:
+    """The first piece with a row that shows a text, and the place of that row in it."""
+    for piece in pieces:
+        for place in range(len(piece.numbers)):
+            if any(shown(cell).strip() for cell in piece.row(place).values()):
+                return piece, place
+    return None, 0
 
 
 def _used_rows(package: Package, sheet: Sheet) -> Generator[Piece]:

@@ -19,14 +19,14 @@ import tempfile
 import threading
 import zipfile
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
 from isal import isal_zlib
 from python_calamine import CalamineError, CalamineWorkbook
 
-from retailpipe.workbook.container import check_area, damaged, far_columns, unreadable
+from retailpipe.workbook.container import check_area, damaged, far_cells, read_part, unreadable
 from retailpipe.workbook.faults import digits_in_block, faults_in_block
 from retailpipe.workbook.package import Package, Sheet
 from retailpipe.workbook.pieces import Grid, Piece
@@ -39,8 +39,9 @@ _ROOM = 4 * BLOCK_SIZE
 _AHEAD = 2
 """Blocks that are parsed, or wait to be, while one is being loaded."""
 _COMPRESSED_BLOCK = 1 << 17
-_ROWS_BEGIN = b"<sheetData>"
-_ROWS_END = b"</sheetData>"
+_ROWS_BEGIN = re.compile(rb"<sheetData\s*(/?)>")
+_BLANK_ROWS = re.compile(rb"\s*(?:<row [^<>]*/>\s*)*")
+_ROWS_END = re.compile(rb"</sheetData\s*>")
 _ROW = b"<row "
 _ROW_END = b"</row>"
 # calamine looks for merged cells in a scan of the sheet of its own, which this element ends at once.
@@ -63,7 +64,7 @@ class NotCut(Exception):
     """This sheet cannot be cut into blocks safely."""
 
 
-def read_in_blocks(package: Package, sheet: Sheet) -> Iterator[Piece]:
+def read_in_blocks(package: Package, sheet: Sheet, block_size: int = BLOCK_SIZE) -> Generator[Piece]:
     """The used rows of a sheet in order, its header among them.
 
     Raises WorkbookError where the sheet is damaged, and NotCut, be it after some pieces, where it cannot be cut.
@@ -72,7 +73,7 @@ def read_in_blocks(package: Package, sheet: Sheet) -> Iterator[Piece]:
     pool = ThreadPoolExecutor(max(1, _cores() - 1), thread_name_prefix="parse")
     parsing: deque[Future[Piece | None]] = deque()
     try:
-        for block in _blocks(package, sheet):
+        for block in _blocks(package, sheet, block_size):
             parsing.append(pool.submit(slots.parse, block))
             if len(parsing) > _AHEAD and (piece := parsing.popleft().result()):
                 yield piece
@@ -84,35 +85,40 @@ def read_in_blocks(package: Package, sheet: Sheet) -> Iterator[Piece]:
         slots.close()
 
 
-def _blocks(package: Package, sheet: Sheet) -> Iterator[bytes]:
+def _blocks(package: Package, sheet: Sheet, size: int) -> Iterator[bytes]:
     """The rows of a sheet, cut into blocks from a `<row` to a `</row>`."""
-    inflated = _inflated(package, sheet.part)
-    head = b""
-    while _ROWS_BEGIN not in head:
+    inflated = _inflated(package, sheet.part, size)
+    rest, begin = b"", None
+    while begin is None:
         block = next(inflated, b"")
-        if not block or len(head) > _ROOM:
+        if not block or len(rest) > _ROOM // 2:
             raise NotCut
-        head += block
-    head, _, rest = head.partition(_ROWS_BEGIN)
+        rest += block
+        begin = _ROWS_BEGIN.search(rest)
+    head, rest = rest[: begin.start()], rest[begin.end() :]
     encoding = _ENCODING.search(head)
     if b"<!" in head or (encoding and encoding[1].upper() != b"UTF-8"):
         raise NotCut
-    last_number = 0
-    while True:
-        while len(rest) < BLOCK_SIZE and (more := next(inflated, b"")):
+    last_number, wanted, ended = 0, size, bool(begin[1])
+    while not ended:
+        while len(rest) < wanted and (more := next(inflated, b"")):
             rest += more
-        is_all = len(rest) < BLOCK_SIZE
+        is_all = len(rest) < wanted
+        wanted = size
         cut = rest.rfind(_ROW_END) + len(_ROW_END)
-        has_rows = cut >= len(_ROW_END)
-        if has_rows:
+        if cut >= len(_ROW_END):
             block, rest = rest[:cut], rest[cut:]
             last_number = _checked(package.file, sheet, block, last_number)
             yield block
-        if _ROWS_END in rest:
-            break
-        if is_all:
+        else:  # a row longer than a block
+            wanted = len(rest) + size
+        end = _ROWS_END.search(rest)
+        if end and not _BLANK_ROWS.fullmatch(rest, 0, end.start()):
+            raise NotCut
+        ended = end is not None
+        if is_all and not ended:
             raise damaged(package.file, sheet.part.filename, "it breaks off before the end of its rows")
-        if not has_rows:  # a row longer than a block
+        if wanted > _ROOM // 2 and not ended:
             raise NotCut
     for _ in inflated:  # to the end, where the checksum is
         pass
@@ -124,15 +130,17 @@ def _checked(file: str, sheet: Sheet, block: bytes, after: int) -> int:
     last = _number(_FIRST_ROW.match(block, block.rfind(_ROW)))
     if first <= after or (b"!" in block and b"<!" in block) or (b"'" in block and b"='" in block):
         raise NotCut
-    check_area(file, sheet.name, first, last, far_columns(block))
+    check_area(file, sheet.name, first, last, far_cells(block))
     return last
 
 
-def _inflated(package: Package, part: zipfile.ZipInfo) -> Iterator[bytes]:
+def _inflated(package: Package, part: zipfile.ZipInfo, block_size: int) -> Iterator[bytes]:
     """The bytes of a part, in blocks. Raises WorkbookError at its end if its size or checksum is wrong."""
     if part.compress_type != zipfile.ZIP_DEFLATED:
         raise NotCut
     size = checksum = 0
+    with zipfile.ZipFile(package.path) as archive:
+        next(read_part(archive, part, package.file), None)  # sees to the part's own header
     with package.path.open("rb") as file:
         file.seek(part.header_offset)
         name_and_extra = struct.unpack("<26xHH", file.read(30))
@@ -140,18 +148,16 @@ def _inflated(package: Package, part: zipfile.ZipInfo) -> Iterator[bytes]:
         left = part.compress_size
         inflater = isal_zlib.decompressobj(wbits=-15)
         try:
-            while left or inflater.unconsumed_tail:
-                compressed = inflater.unconsumed_tail
-                if not compressed:
-                    compressed = file.read(min(left, _COMPRESSED_BLOCK))
+            while not inflater.eof:
+                compressed = inflater.unconsumed_tail or file.read(min(left, _COMPRESSED_BLOCK))
+                if not inflater.unconsumed_tail:
                     left -= len(compressed)
-                    if not compressed:
-                        break
-                block = inflater.decompress(compressed, BLOCK_SIZE)
+                block = inflater.decompress(compressed, block_size)
+                if not block and not compressed:
+                    break
                 size += len(block)
                 checksum = isal_zlib.crc32(block, checksum)
-                if block:
-                    yield block
+                yield block
         except isal_zlib.error as error:
             raise damaged(package.file, part.filename, error) from error
     if not inflater.eof or size != part.file_size or checksum != part.CRC:

@@ -44,8 +44,9 @@ def find_layout(file: str, sheet: str, header_row: int, cells: Mapping[int, Cell
         if len(found) == 1:
             columns.append(found[0])
         elif found:
-            addresses = ", ".join(cell_address(header_row, index) for index in found)
-            problems.append(f"column {column.header!r} stands {len(found)} times: {addresses}")
+            *others, last = (cell_address(header_row, index) for index in found)
+            times = "twice" if len(found) == 2 else f"{len(found)} times"
+            problems.append(f"column {column.header!r} stands {times}, in {', '.join(others)} and {last}")
         else:
             problems.append(f"column {column.header!r} is missing{_nearest(column.header, unknown)}")
     if problems:

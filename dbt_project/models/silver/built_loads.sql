@@ -4,4 +4,4 @@ select
     content_hash
 
 from {{ source('bronze', 'loads') }}
-where status = 'loaded'
+where status = 'loaded' and table_name = 'raw_transactions'

@@ -1,0 +1,181 @@
+"""A sheet read block by block, and the same sheet read whole: the same rows, whatever the sheet and the blocks."""
+
+from __future__ import annotations
+
+import itertools
+import zipfile
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pytest
+import xlsxwriter
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from retailpipe.workbook.package import Package
+from retailpipe.workbook.pieces import Piece
+from retailpipe.workbook.plain import read_whole
+from retailpipe.workbook.shards import NotCut, read_in_blocks
+from tests.workbooks import number, raw_workbook, row, text
+
+Rows = list[tuple[int, dict[int, Any]]]
+SMALL = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+cells = st.one_of(
+    st.none(),
+    st.text(st.characters(min_codepoint=32, max_codepoint=0x2FFF, exclude_categories=["Cs"]), max_size=12),
+    st.integers(-(10**14), 10**14),
+    st.floats(allow_nan=False, allow_infinity=False, width=32),
+    st.datetimes(datetime(1900, 3, 1), datetime(2199, 12, 31)).map(lambda moment: moment.replace(microsecond=0)),
+    st.booleans(),
+)
+tables = st.lists(st.lists(cells, max_size=6), max_size=40)
+block_sizes = st.sampled_from([200, 1_000, 5_000, 1 << 20])
+
+
+def rows_of(pieces: Iterator[Piece]) -> Rows:
+    """Row by row, the cells that are not blank."""
+    found: Rows = []
+    for piece in pieces:
+        for place, number_ in enumerate(piece.numbers):
+            found.append((number_, {index: cell for index, cell in piece.row(place).items() if cell != ""}))
+    return found
+
+
+def in_blocks(path: Path, block_size: int) -> Rows:
+    package = Package(path, path.name)
+    return rows_of(read_in_blocks(package, package.sheets[0], block_size))
+
+
+def whole(path: Path) -> Rows:
+    package = Package(path, path.name)
+    return rows_of(read_whole(package, package.sheets[0]))
+
+
+def write_with_openpyxl(path: Path, table: list[list[Any]]) -> None:
+    book = openpyxl.Workbook()
+    page = book.active
+    assert page is not None
+    for number_, values in enumerate(table, start=1):
+        for column, value in enumerate(values, start=1):
+            page.cell(number_, column, without_control_characters(value))
+    book.save(path)
+
+
+def write_streaming_with_openpyxl(path: Path, table: list[list[Any]]) -> None:
+    """Inline strings, no dimension."""
+    book = openpyxl.Workbook(write_only=True)
+    page = book.create_sheet()
+    for values in table:
+        page.append([without_control_characters(value) for value in values])
+    book.save(path)
+
+
+def write_with_xlsxwriter(path: Path, table: list[list[Any]]) -> None:
+    options = {"strings_to_formulas": False, "strings_to_urls": False, "default_date_format": "yyyy-mm-dd hh:mm"}
+    with xlsxwriter.Workbook(str(path), options) as book:
+        page = book.add_worksheet("Rows")
+        for number_, values in enumerate(table):
+            for column, value in enumerate(values):
+                if value is not None:
+                    page.write(number_, column, value)
+
+
+def without_control_characters(value: Any) -> Any:
+    # openpyxl refuses them, and takes a leading = for a formula.
+    return "".join(c for c in value if c.isprintable()).lstrip("=") if isinstance(value, str) else value
+
+
+@pytest.mark.parametrize("write", [write_with_openpyxl, write_streaming_with_openpyxl, write_with_xlsxwriter])
+@given(table=tables, block_size=block_sizes)
+@SMALL
+def test_any_table_of_any_writer(tmp_path: Path, write: Any, table: list[list[Any]], block_size: int) -> None:
+    path = tmp_path / "book.xlsx"
+    write(path, table)
+
+    assert in_blocks(path, block_size) == whole(path)
+
+
+addresses = st.tuples(st.integers(1, 60), st.integers(0, 5))
+kinds = st.sampled_from(
+    [
+        '<c r="{}"><v>17</v></c>',
+        '<c r="{}" s="1"><v>40513.5</v></c>',
+        '<c r="{}" t="b"><v>1</v></c>',
+        '<c r="{}" t="e"><v>#N/A</v></c>',
+        '<c r="{}" t="e"><f>NA()</f><v>#N/A</v></c>',
+        '<c r="{}"><f>1+1</f></c>',
+        '<c r="{}"><f>1+1</f><v>2</v></c>',
+        '<c r="{}"><f t="shared" si="0"/><v>2</v></c>',
+        '<c r="{}" t="str"><f>A1</f><v></v></c>',
+        '<c r="{}" t="inlineStr"><is><t>a &lt;row r="9"&gt; in a text</t></is></c>',
+        '<c r="{}" t="inlineStr"><is><r><t>rich</t></r><r><t xml:space="preserve"> text</t></r></is></c>',
+        '<c r="{}" s="0"/>',
+        '<c r="{}"><v>12345678901234567890</v></c>',
+    ]
+)
+
+
+@given(sheet=st.dictionaries(addresses, kinds, max_size=80), block_size=block_sizes, gap=st.booleans())
+@SMALL
+def test_any_cells_anywhere(tmp_path: Path, sheet: dict[tuple[int, int], str], block_size: int, gap: bool) -> None:
+    """Columns empty at a block's edge, blank rows, failed cells, formulas, texts that look like tags."""
+    rows: list[str] = []
+    for number_, group in itertools.groupby(sorted(sheet.items()), key=lambda item: item[0][0]):
+        rows.append(row(number_, *(kind.format(f"{'ABCDEF'[column]}{number_}") for (_, column), kind in group)))
+        if gap:
+            rows.append("\n  ")
+    path = raw_workbook(tmp_path / "book.xlsx", *rows)
+
+    assert in_blocks(path, block_size) == whole(path)
+
+
+UNUSUAL = {
+    "comment": lambda rows: rows.replace("<row", "<!-- a <row --><row"),
+    "character data": lambda rows: rows.replace("<v>1</v>", "<v><![CDATA[1]]></v>"),
+    "no number of the row": lambda rows: rows.replace('<row r="2"', "<row"),
+    "single quotes": lambda rows: rows.replace('r="A2"', "r='A2'"),
+    "a row that is not closed": lambda rows: rows.replace("</row>", "</row >"),
+    "rows out of order": lambda rows: rows + row(1, number("C1", 9)),
+}
+
+
+@pytest.mark.parametrize("change", UNUSUAL.values(), ids=UNUSUAL.keys())
+def test_a_sheet_that_is_not_sure_to_be_cut_right_is_not_cut(tmp_path: Path, change: Any) -> None:
+    rows = "".join(row(n, number(f"A{n}", 1), text(f"B{n}", "x" * 50)) for n in range(2, 6))
+    path = raw_workbook(tmp_path / "book.xlsx", change(rows))
+
+    with pytest.raises(NotCut):
+        in_blocks(path, 150)
+
+    assert len(whole(path)) >= 4
+
+
+def test_a_sheet_of_another_name_and_place_is_cut(tmp_path: Path) -> None:
+    plain = raw_workbook(tmp_path / "book.xlsx", row(1, text("A1", "a")), row(2, text("A2", "b")))
+    moved = tmp_path / "moved.xlsx"
+    with zipfile.ZipFile(plain) as source, zipfile.ZipFile(moved, "w", zipfile.ZIP_DEFLATED) as target:
+        for name in source.namelist():
+            content = source.read(name).replace(b"worksheets/sheet1.xml", b"worksheets/Other Sheet.xml")
+            target.writestr(name.replace("sheet1.xml", "Other Sheet.xml"), content)
+
+    assert in_blocks(moved, 50) == [(1, {0: "a"}), (2, {0: "b"})]
+
+
+def test_the_dates_of_a_macintosh_are_the_same_both_ways(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    book.epoch = openpyxl.utils.datetime.CALENDAR_MAC_1904
+    page = book.active
+    assert page is not None
+    for day in range(1, 29):
+        page.append([datetime(2011, 2, day, 13, 45), "x" * 40])
+    path = tmp_path / "book.xlsx"
+    book.save(path)
+
+    rows = in_blocks(path, 300)
+
+    assert rows == whole(path)
+    assert rows[0] == (1, {0: datetime(2011, 2, 1, 13, 45), 1: "x" * 40})
