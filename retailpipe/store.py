@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import stat
 import tempfile
 import time
 from collections.abc import Generator
@@ -113,15 +114,20 @@ class FolderStore:
     @contextmanager
     def snapshot(self, key: str) -> Generator[Snapshot]:
         file = self._folder / key
-        is_key = (
-            key.startswith(PREFIX) and ".." not in PurePosixPath(key).parts and PurePosixPath(key).as_posix() == key
+        nothing = SourceNotFound(
+            f"there is no {key} in {self._folder}",
+            hint="See what there is with `retailpipe status`, or name a file to upload it.",
         )
-        if not is_key or not os.path.isfile(file):  # noqa: PTH113 - Path.is_file raises for a name that is too long
-            hint = "See what there is with `retailpipe status`, or name a file to upload it."
-            raise SourceNotFound(f"there is no {key} in {self._folder}", hint=hint)
+        parts = PurePosixPath(key)
+        if not key.startswith(PREFIX) or ".." in parts.parts or parts.as_posix() != key:
+            raise nothing
         try:
+            if not stat.S_ISREG(file.stat().st_mode):
+                raise nothing
             snapshot = self._copied(file, key)
         except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
+                raise nothing from None
             raise StoreError(f"cannot read {file}: {error.strerror}", hint=_remedy(error)) from error
         try:
             yield snapshot

@@ -117,7 +117,7 @@ def test_a_dry_run_says_what_would_happen(program: Program, make_workbook: Workb
     done = program("ingest", book, "--dry-run", "--database-url", database_url)
 
     assert "would load (2 rows read, 1 kept, 1 rejected)" in done.stdout
-    assert "waiting: input/book.xlsx" in program("status", "--database-url", database_url).stdout
+    assert "nothing is loaded yet\nnothing waits" in program("status", "--database-url", database_url).stdout
 
 
 def test_status_lists_loads_and_what_waits(program: Program, make_workbook: Workbook, database_url: str) -> None:

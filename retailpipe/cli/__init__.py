@@ -10,7 +10,7 @@ def main() -> None:
     """The program `retailpipe`. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
     from retailpipe.cli.app import app
     from retailpipe.cli.invocation import as_typed
-    from retailpipe.errors import RetailpipeError
+    from retailpipe.errors import RetailpipeError, SomeNotLoaded
 
     try:
         app(prog_name="retailpipe")
@@ -20,7 +20,9 @@ def main() -> None:
         if hint:
             print(f"hint: {hint}", file=sys.stderr)
         if "--json" in sys.argv:
-            told = {"type": type(error).__name__, "message": str(error), "hint": hint}
+            told: dict[str, object] = {"type": type(error).__name__, "message": str(error), "hint": hint}
+            if isinstance(error, SomeNotLoaded):
+                told["loads"] = [report.as_dict() for report in error.reports]
             print(json.dumps({"ok": False, "error": told}, ensure_ascii=False))
         sys.exit(error.exit_code)
     except OSError as error:

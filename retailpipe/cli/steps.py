@@ -30,6 +30,7 @@ from retailpipe.cli.output import (
 )
 from retailpipe.cli.progress import progress_shown
 from retailpipe.environment import Environment
+from retailpipe.errors import SomeNotLoaded
 from retailpipe.transform import dbt as run_dbt
 from retailpipe.transform import transform as transform_environment
 from retailpipe.verify import verify as verify_environment
@@ -154,14 +155,19 @@ def ingest(
     """
     environment = open_environment(local, database_url)
     with progress_shown() as progress:
-        reports = pipeline.ingest(
-            environment,
-            *(sources or []),
-            contract=open_contract(contract),
-            allow_duplicate=allow_duplicate,
-            dry_run=dry_run,
-            progress=progress,
-        )
+        try:
+            reports = pipeline.ingest(
+                environment,
+                *(sources or []),
+                contract=open_contract(contract),
+                allow_duplicate=allow_duplicate,
+                dry_run=dry_run,
+                progress=progress,
+            )
+        except SomeNotLoaded as error:
+            if not json:
+                print_loads(error.reports)
+            raise
     print_json([report.as_dict() for report in reports]) if json else print_loads(reports)
 
 
