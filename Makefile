@@ -14,7 +14,7 @@ demo: $(TOOLS)  ## Run the whole pipeline on this machine, on a workbook made fo
 	@$(UV) run --no-dev retailpipe demo
 
 test: $(TOOLS)  ## Run the tests
-	$(UV) run pytest -n 2
+	$(UV) run pytest -n 2 --dist loadscope
 
 nightly: $(TOOLS)  ## Run the tests that are too slow for every change
 	$(UV) run pytest -m nightly

@@ -119,7 +119,7 @@ class FolderStore:
             hint="See what there is with `retailpipe status`, or name a file to upload it.",
         )
         parts = PurePosixPath(key)
-        if not key.startswith(PREFIX) or ".." in parts.parts or parts.as_posix() != key:
+        if not key.startswith(PREFIX) or ".." in parts.parts or parts.as_posix() != key or "\0" in key:
             raise nothing
         try:
             if not stat.S_ISREG(file.stat().st_mode):
