@@ -1,8 +1,8 @@
 """A connection to PostgreSQL, over ADBC.
 
-The driver waits in C, with a handler of its own for Ctrl-C that cancels the statement, and then goes on as if nothing
-had been. So each call runs in a thread, where the driver leaves signals alone, while the caller's thread waits for it
-and hears Ctrl-C as Python does everywhere.
+ADBC's own interface is used, not its DB-API on top: that one is slower to import, and takes Ctrl-C to itself,
+cancelling a statement and then going on as if nothing had been. Here each call waits in a thread of its own, while the
+caller's thread waits for it and hears Ctrl-C as Python does everywhere.
 """
 
 from __future__ import annotations
@@ -10,17 +10,21 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from typing import Any, TypeVar
 
+import adbc_driver_postgresql
 import pyarrow as pa
-from adbc_driver_postgresql import dbapi
+from adbc_driver_manager import AdbcConnection, AdbcStatement, Error
 
 from retailpipe.errors import WarehouseError
 
 _T = TypeVar("_T")
 _DISK_FULL = "53100"
 _CANCELLED = "57014"
-_LOST = re.compile("server closed|no connection|connection not open|could not (?:send|receive)|[Bb]roken pipe")
+_LOST = re.compile(
+    "server closed|terminating connection|no connection|connection not open|could not (?:send|receive)|[Bb]roken pipe"
+)
 _MOST_DIGITS = 38
 
 
@@ -36,19 +40,25 @@ class Connection:
         self._remedy = remedy
         self._stopped = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="postgresql")
+        self._driver: AdbcConnection | None = None
         try:
-            self._driver = self._run(lambda: dbapi.connect(uri))
-        except WarehouseError as error:
+            self._database = self._run(lambda: adbc_driver_postgresql.connect(uri))
+            self._driver = self._run(lambda: AdbcConnection(self._database))
+            self._driver.set_autocommit(False)
+        except BaseException as error:
             self._thread.shutdown()
-            raise WarehouseError(str(error), hint=remedy) from error
+            if isinstance(error, WarehouseError):
+                raise WarehouseError(str(error), hint=remedy) from error
+            raise
 
     def execute(self, sql: str, *parameters: object) -> None:
         """Runs a statement that gives no rows, or whose rows do not matter."""
-        self.rows(sql, *parameters)
+        self._table(sql, parameters)
 
     def rows(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
         """All rows of a statement."""
-        return self._query(sql, parameters, lambda cursor: cursor.fetchall())
+        table = self._table(sql, parameters)
+        return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
     def row(self, sql: str, *parameters: object) -> tuple[Any, ...] | None:
         """The first row of a statement; None if there is none."""
@@ -56,7 +66,7 @@ class Connection:
 
     def table(self, sql: str, *parameters: object) -> pa.Table:
         """The rows of a query in Arrow; numerics as decimal128 where 38 digits hold them, else as text."""
-        return _plain_numbers(self._query(sql, parameters, lambda cursor: cursor.fetch_arrow_table()))
+        return _plain_numbers(self._table(sql, parameters))
 
     def ingest(self, schema: str, table: str, arrow: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
         """Appends batches to a table by one COPY. What the iterator raises comes out as it is."""
@@ -68,47 +78,58 @@ class Connection:
                     if self._stopped:
                         return
                     yield batch
+            except GeneratorExit:  # the driver has given up
+                raise
             except BaseException as error:
                 failures.append(error)
                 raise
 
-        def copy(cursor: dbapi.Cursor) -> None:
-            reader = pa.RecordBatchReader.from_batches(arrow, watched())
-            cursor.adbc_ingest(table, reader, mode="append", db_schema_name=schema)
+        def copy(statement: AdbcStatement) -> None:
+            options = {"target_table": table, "target_db_schema": schema, "mode": "adbc.ingest.mode.append"}
+            statement.set_options(**{f"adbc.ingest.{name}": value for name, value in options.items()})
+            statement.bind_stream(pa.RecordBatchReader.from_batches(arrow, watched()))
+            statement.execute_update()
 
         try:
-            self._with_cursor(copy)
+            self._with_statement(copy)
         except WarehouseError:
             if failures:
                 raise failures[0] from None
             raise
 
     def commit(self) -> None:
-        self._run(self._driver.commit)
-
-    def rollback(self) -> None:
-        self._run(self._driver.rollback)
+        self._run(self._connected.commit)
 
     def close(self) -> None:
         """Rolls back what is not committed, and closes. Raises nothing: there may be no server any more."""
-        try:
-            self._driver.close()
-        except dbapi.Error:
-            pass
-        finally:
-            self._thread.shutdown()
+        for close in (self._connected.rollback, self._connected.close, self._database.close):
+            with suppress(Error):
+                close()
+        self._thread.shutdown()
 
-    def _query(self, sql: str, parameters: tuple[object, ...], fetch: Callable[[dbapi.Cursor], _T]) -> _T:
-        def run(cursor: dbapi.Cursor) -> _T:
-            cursor.execute(sql, parameters or None)
-            return fetch(cursor)
+    @property
+    def _connected(self) -> AdbcConnection:
+        if self._driver is None:
+            raise WarehouseError("the connection was never made", hint=self._remedy)
+        return self._driver
 
-        return self._with_cursor(run)
+    def _table(self, sql: str, parameters: tuple[object, ...]) -> pa.Table:
+        def query(statement: AdbcStatement) -> pa.Table:
+            statement.set_sql_query(sql)
+            if parameters:
+                statement.bind(pa.record_batch({f"${place}": [value] for place, value in enumerate(parameters, 1)}))
+            stream, _ = statement.execute_query()
+            return pa.RecordBatchReader.from_stream(stream).read_all()
 
-    def _with_cursor(self, work: Callable[[dbapi.Cursor], _T]) -> _T:
+        return self._with_statement(query)
+
+    def _with_statement(self, work: Callable[[AdbcStatement], _T]) -> _T:
         def run() -> _T:
-            with self._driver.cursor() as cursor:
-                return work(cursor)
+            statement = AdbcStatement(self._connected)
+            try:
+                return work(statement)
+            finally:
+                statement.close()
 
         return self._run(run)
 
@@ -118,29 +139,29 @@ class Connection:
             return future.result()
         except KeyboardInterrupt:
             self._stopped = True
-            if hasattr(self, "_driver"):
-                self._driver.adbc_cancel()
+            if self._driver:
+                self._driver.cancel()
             wait([future])
             raise
-        except dbapi.Error as error:
+        except (Error, pa.ArrowException, OSError) as error:  # the last two where it is met among the rows
             raise self._told(error) from error
 
-    def _told(self, error: dbapi.Error) -> WarehouseError:
+    def _told(self, error: Exception) -> WarehouseError:
         """An error of the driver as one of ours."""
-        message = _message(error)
-        if error.sqlstate == _DISK_FULL:
+        message, sqlstate = _message(error), getattr(error, "sqlstate", None) or ""
+        if sqlstate == _DISK_FULL:
             hint = (
                 "Free some disk space where the database lies, then try again; what was loaded before is still there."
             )
             return WarehouseError(f"the database has no disk space left: {message}", hint=hint)
-        if error.sqlstate == _CANCELLED:
+        if sqlstate == _CANCELLED:
             return WarehouseError(f"the database stopped a statement: {message}", hint="Try again.")
-        if (error.sqlstate or "").startswith(("08", "57P")) or (not error.sqlstate and _LOST.search(message)):
+        if sqlstate.startswith(("08", "57P")) or (not sqlstate and _LOST.search(message)):
             return WarehouseError(f"the connection to the database was lost: {message}", hint=self._remedy)
         return WarehouseError(message)
 
 
-def _message(error: dbapi.Error) -> str:
+def _message(error: Exception) -> str:
     """What PostgreSQL said, without what the driver puts around it, the statement, and the row it was at."""
     text = re.split(r"\n\nQuery was:|\nLINE \d+:|\nDETAIL: ", str(error))[0]
     text = re.sub(r"\.?\s*SQLSTATE: \w*\s*$", "", text.strip())

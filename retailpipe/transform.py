@@ -55,6 +55,8 @@ def transform(
         ensure_schema(connection, Contract.default())
         connection.commit()
         lock_for_build(connection, progress)
+        # For the plans of what follows; a load that is as quick as it can be leaves it to whoever needs it.
+        connection.execute("analyze bronze.raw_transactions")
         connection.commit()
         progress.step("starting dbt")
         result = _invoke(environment, arguments, [_Listener(progress)])

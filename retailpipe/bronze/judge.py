@@ -136,7 +136,7 @@ class _Rule:
         """The column's values, and a mask without nulls of those that break a rule; None where none does."""
         cells = piece.column(self.index)
         self._converter.lost_digits = False
-        values = self._converter.convert(cells)
+        values = self._converter.convert(cells, booleans=piece.booleans)
         masks: list[pa.BooleanArray] = []
         if values.null_count:
             if self.column.required:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +11,9 @@ from retailpipe.cli.options import Json, Local, open_environment
 from retailpipe.cli.output import print_json
 from retailpipe.environment import Environment
 from retailpipe.errors import UsageError
-from retailpipe.local.server import EmbeddedServer
+
+if TYPE_CHECKING:
+    from retailpipe.local.server import EmbeddedServer
 
 app = typer.Typer(help="The embedded PostgreSQL.", no_args_is_help=True, rich_markup_mode=None)
 

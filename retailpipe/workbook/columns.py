@@ -73,12 +73,14 @@ class ColumnConverter(ABC):
         self.lost_digits = False
         self._memory = _Memory(self)
 
-    def convert(self, cells: Sequence[Cell]) -> pa.Array:
-        """An array as long as `cells`; null where a cell is blank or cannot be converted."""
-        kinds = set(map(type, cells))
-        if bool in kinds:
+    def convert(self, cells: Sequence[Cell], *, booleans: bool = True) -> pa.Array:
+        """An array as long as `cells`; null where a cell is blank or cannot be converted.
+
+        booleans: whether there may be some among the cells.
+        """
+        if booleans and bool in set(map(type, cells)):
             return self._array([self.value_or_none(cell) for cell in cells])
-        return self._quickly(cells, kinds) or self._array(list(map(self._memory.__getitem__, cells)))
+        return self._quickly(cells) or self._array(list(map(self._memory.__getitem__, cells)))
 
     def problem(self, cell: Cell) -> Problem | None:
         """Why a cell whose array value is null could not be converted; None if it is blank."""
@@ -107,8 +109,8 @@ class ColumnConverter(ABC):
             raise _Unfit(_DIGITS_LOST, message, "Format the column as text and enter the digits again.")
         return self._value(cell)
 
-    def _quickly(self, cells: Sequence[Cell], kinds: set[type]) -> pa.Array | None:
-        """A vectorised way for chunks in which every cell is plain; None where it does not apply."""
+    def _quickly(self, cells: Sequence[Cell]) -> pa.Array | None:
+        """A vectorised way for chunks whose cells are all plain, none of them a bool; None where it does not apply."""
         return None
 
     @abstractmethod
@@ -121,10 +123,10 @@ class ColumnConverter(ABC):
 
 
 class _TextConverter(ColumnConverter):
-    def _quickly(self, cells: Sequence[Cell], kinds: set[type]) -> pa.Array | None:
-        if kinds != {str} or "\0" in "".join(cast("Sequence[str]", cells)):
+    def _quickly(self, cells: Sequence[Cell]) -> pa.Array | None:
+        texts = _array_or_none(cells, pa.string())
+        if texts is None or "\0" in "".join(cast("Sequence[str]", cells)):
             return None
-        texts = pa.array(cells, pa.string())
         return pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts)
 
     def _array(self, values: list[Any]) -> pa.Array:
@@ -139,11 +141,9 @@ class _TextConverter(ColumnConverter):
 
 
 class _IntegerConverter(ColumnConverter):
-    def _quickly(self, cells: Sequence[Cell], kinds: set[type]) -> pa.Array | None:
-        if kinds != {float}:
-            return None
-        floats = pa.array(cells, pa.float64())
-        if not pc.all(pc.less(pc.abs(floats), float(EXACT_INTEGERS))).as_py():
+    def _quickly(self, cells: Sequence[Cell]) -> pa.Array | None:
+        floats = _array_or_none(cells, pa.float64())
+        if floats is None or not pc.all(pc.less(pc.abs(floats), float(EXACT_INTEGERS))).as_py():
             return None
         try:
             # The safe cast refuses fractions, and what the type cannot hold.
@@ -176,10 +176,10 @@ class _DecimalConverter(ColumnConverter):
         self._precision: int = column.arrow_type.precision
         self._scale: int = column.arrow_type.scale
 
-    def _quickly(self, cells: Sequence[Cell], kinds: set[type]) -> pa.Array | None:
-        if kinds != {float}:
+    def _quickly(self, cells: Sequence[Cell]) -> pa.Array | None:
+        floats = _array_or_none(cells, pa.float64())
+        if floats is None:
             return None
-        floats = pa.array(cells, pa.float64())
         # A decimal of at most 15 digits that gives the same double is the shortest that does: the one Excel shows.
         thousandths = pc.round(pc.multiply(floats, 1000.0))
         exact = pc.and_(pc.equal(pc.divide(thousandths, 1000.0), floats), pc.less(pc.abs(thousandths), 1e15))
@@ -244,6 +244,14 @@ class _DateConverter(ColumnConverter):
                 continue
         message = f"{_brief(text)} is not a date in a format the contract accepts"
         raise _Unfit("not_a_date", message, "Enter a date, or add its format to the contract's formats.")
+
+
+def _array_or_none(cells: Sequence[Cell], kind: pa.DataType) -> pa.Array | None:
+    """An array of the cells if all of them are of a kind."""
+    try:
+        return pa.array(cells, kind)
+    except pa.ArrowException:
+        return None
 
 
 def column_converter(column: Column) -> ColumnConverter:

@@ -53,25 +53,27 @@ class Piece:
 
     columns: the cells of each column from `first_column` on (0 is column A), all of one length.
     numbers: the row number of each row, as Excel shows it.
+    booleans: whether some of the cells may be TRUE or FALSE.
     digits: the digits of a number that is too long for a float, as the workbook stores them.
     """
 
     columns: Sequence[Sequence[Cell]]
     numbers: Sequence[int]
     first_column: int
+    booleans: bool = True
     digits: Callable[[Place], str | None] = no_digits
 
     @classmethod
-    def of(cls, grid: Grid, digits: Callable[[Place], str | None] = no_digits) -> Self | None:
+    def of(cls, grid: Grid, *, booleans: bool = True, digits: Callable[[Place], str | None] = no_digits) -> Self | None:
         """The rows of a grid that are not blank; None if there is none."""
-        rows = grid.rows
-        numbers: Sequence[int] = range(grid.first_number, grid.first_number + len(rows))
-        if any(row[0] == "" for row in rows):
-            used = [any(cell != "" for cell in row) for row in rows]
-            if not all(used):
-                numbers = [number for number, keep in zip(numbers, used, strict=True) if keep]
-                rows = [row for row, keep in zip(rows, used, strict=True) if keep]
-        return cls(list(zip(*rows, strict=True)), numbers, grid.first_column, digits) if rows else None
+        columns = list(zip(*grid.rows, strict=True))
+        numbers = range(grid.first_number, grid.first_number + len(grid.rows))
+        piece = cls(columns, numbers, grid.first_column, booleans, digits)
+        if columns and "" in columns[0]:
+            used = [place for place, row in enumerate(grid.rows) if any(cell != "" for cell in row)]
+            if len(used) < len(grid.rows):
+                piece = piece.select(used)
+        return piece if piece.numbers else None
 
     def column(self, index: int) -> Sequence[Cell]:
         """The cells of a column of the sheet, blank where these rows do not reach it."""

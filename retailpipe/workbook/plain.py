@@ -38,13 +38,13 @@ def read_whole(package: Package, sheet: Sheet) -> Iterator[Piece]:
         grid = Grid(taken, number, first_column)
         number += len(taken)
         grid.put(_up_to(number, failed))
-        if piece := Piece.of(grid, told.digits):
+        if piece := Piece.of(grid, digits=told.digits):
             yield piece
     # Below the last row that calamine saw there may be formulas without a value.
     while failed:
         grid = Grid([], 0, 0)
         grid.put(_up_to(failed[0][0][0] + 1, failed))
-        if piece := Piece.of(grid, told.digits):
+        if piece := Piece.of(grid, digits=told.digits):
             yield piece
 
 

@@ -69,7 +69,7 @@ def read_in_blocks(package: Package, sheet: Sheet, block_size: int = BLOCK_SIZE)
 
     Raises WorkbookError where the sheet is damaged, and NotCut, be it after some pieces, where it cannot be cut.
     """
-    slots = _Slots(package)
+    slots = _Slots(package, sheet)
     pool = ThreadPoolExecutor(max(1, _cores() - 1), thread_name_prefix="parse")
     parsing: deque[Future[Piece | None]] = deque()
     try:
@@ -108,7 +108,7 @@ def _blocks(package: Package, sheet: Sheet, size: int) -> Iterator[bytes]:
         cut = rest.rfind(_ROW_END) + len(_ROW_END)
         if cut >= len(_ROW_END):
             block, rest = rest[:cut], rest[cut:]
-            last_number = _checked(package.file, sheet, block, last_number)
+            last_number = _checked(block, last_number)
             yield block
         else:  # a row longer than a block
             wanted = len(rest) + size
@@ -124,13 +124,12 @@ def _blocks(package: Package, sheet: Sheet, size: int) -> Iterator[bytes]:
         pass
 
 
-def _checked(file: str, sheet: Sheet, block: bytes, after: int) -> int:
+def _checked(block: bytes, after: int) -> int:
     """The number of the last row of a block; NotCut unless its rows are sure to be what they look like."""
     first = _number(_FIRST_ROW.match(block))
     last = _number(_FIRST_ROW.match(block, block.rfind(_ROW)))
     if first <= after or (b"!" in block and b"<!" in block) or (b"'" in block and b"='" in block):
         raise NotCut
-    check_area(file, sheet.name, first, last, far_cells(block))
     return last
 
 
@@ -167,15 +166,16 @@ def _inflated(package: Package, part: zipfile.ZipInfo, block_size: int) -> Itera
 class _Slots:
     """A slot for each thread that parses."""
 
-    def __init__(self, package: Package) -> None:
+    def __init__(self, package: Package, sheet: Sheet) -> None:
         self._package = package
+        self._sheet = sheet
         self._all: list[_Slot] = []
         self._own = threading.local()
 
     def parse(self, block: bytes) -> Piece | None:
         """The rows of a block; None if all are blank. Raises WorkbookError naming them if they cannot be read."""
         if not hasattr(self._own, "slot"):
-            self._own.slot = _Slot(self._package)
+            self._own.slot = _Slot(self._package, self._sheet)
             self._all.append(self._own.slot)
         return self._own.slot.parse(block)
 
@@ -187,8 +187,9 @@ class _Slots:
 class _Slot:
     """A workbook whose only sheet is overwritten with one block of rows after the other."""
 
-    def __init__(self, package: Package) -> None:
+    def __init__(self, package: Package, sheet: Sheet) -> None:
         self._package = package
+        self._sheet = sheet
         with tempfile.NamedTemporaryFile(prefix="retailpipe-", suffix=".xlsx") as file:
             with zipfile.ZipFile(file, "w") as slot, zipfile.ZipFile(package.path) as archive:
                 for part, name in ((package.styles, "xl/styles.xml"), (package.shared_strings, "xl/sharedStrings.xml")):
@@ -212,17 +213,17 @@ class _Slot:
 
     def parse(self, block: bytes) -> Piece | None:
         os.pwrite(self._file, block + _TAIL, self._place)
-        first = _number(_FIRST_ROW.match(block))
+        first, last = _number(_FIRST_ROW.match(block)), _number(_FIRST_ROW.match(block, block.rfind(_ROW)))
+        check_area(self._package.file, self._sheet.name, first, last, far_cells(block))
         try:
             sheet = self._workbook.get_sheet_by_index(0)
         except CalamineError as error:
-            last = _number(_FIRST_ROW.match(block, block.rfind(_ROW)))
             raise unreadable(self._package.file, f"rows {first} to {last}", error) from error
         grid = Grid([], first, 0)
         if sheet.start:
             grid = Grid(sheet.to_python(), sheet.start[0] + 1, sheet.start[1])
         grid.put(faults_in_block(block))
-        return Piece.of(grid, partial(digits_in_block, block))
+        return Piece.of(grid, booleans=b"b" in block, digits=partial(digits_in_block, block))
 
     def close(self) -> None:
         self._workbook.close()
