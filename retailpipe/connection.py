@@ -158,7 +158,8 @@ class Connection:
             return WarehouseError(f"the database stopped a statement: {message}", hint="Try again.")
         if sqlstate.startswith(("08", "57P")) or (not sqlstate and _LOST.search(message)):
             return WarehouseError(f"the connection to the database was lost: {message}", hint=self._remedy)
-        return WarehouseError(message)
+        hint = "A question is one SELECT." if sqlstate.startswith("42") else ""
+        return WarehouseError(message, hint=hint)
 
 
 def _message(error: Exception) -> str:

@@ -46,15 +46,20 @@ class Environment:
             raise UsageError(
                 f"{folder} cannot be used: {error.strerror}", hint="Name a folder with --local."
             ) from error
-        store = FolderStore(folder)
         database_url = database_url or os.environ.get("RETAILPIPE_DATABASE_URL")
         if database_url:
-            return cls(folder, store, Warehouse.at(database_url), None)
+            return cls(folder, FolderStore(folder), Warehouse.at(database_url), None)
+        return cls.embedded(folder)
+
+    @classmethod
+    def embedded(cls, folder: Path) -> Environment:
+        """The environment in a folder with its embedded PostgreSQL, whatever RETAILPIPE_DATABASE_URL says."""
         from retailpipe.local.server import EmbeddedServer
 
-        server = EmbeddedServer(folder)
-        remedy = f"`retailpipe local start`; the server's log is {folder / 'postgres' / 'server.log'}."
-        return cls(folder, store, Warehouse(server.start, remedy=remedy, isolated=True), server)
+        server = EmbeddedServer(folder.absolute())
+        remedy = f"`retailpipe local start`; the server's log is {server.log}."
+        warehouse = Warehouse(server.start, remedy=remedy, isolated=True)
+        return cls(folder.absolute(), FolderStore(folder.absolute()), warehouse, server)
 
 
 def default_folder() -> Path:

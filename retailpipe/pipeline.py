@@ -77,7 +77,7 @@ def ingest(
             failures.append(error)
             if isinstance(error, WarehouseError):
                 break
-    if failures and len(wanted) == 1:
+    if failures and len(sources) == 1:
         raise failures[0]
     if failures:
         raise SomeNotLoaded(reports, failures)
@@ -94,18 +94,26 @@ def run(
 ) -> RunReport:
     """The whole way: upload and ingest `source` (or all that wait), then transform and verify.
 
-    Raises what `ingest` and `transform` raise. A test that fails or an invariant that does not hold is told in the
-    report, whose `ok` is then false.
+    Raises what `ingest` and `transform` raise. A workbook that is not loaded while others wait, a test that fails, an
+    invariant that does not hold: all that is told in the report, whose `ok` is then false.
     """
     progress = progress or NoProgress()
     sources = [] if source is None else [source]
-    loads = ingest(environment, *sources, contract=contract, allow_duplicate=allow_duplicate, progress=progress)
+    failures: list[str] = []
+    try:
+        loads = ingest(environment, *sources, contract=contract, allow_duplicate=allow_duplicate, progress=progress)
+    except SomeNotLoaded as error:
+        if any(isinstance(failure, WarehouseError) for failure in error.failures):
+            raise
+        loads = list(error.reports)
+        failures = [f"{failure}. {failure.hint}" for failure in error.failures]
     build = transform(environment, progress=progress)
     verification = None
     if build.ok:
         progress.step("verifying")
         verification = verify(environment)
-    return RunReport(build.ok and bool(verification and verification.ok), tuple(loads), build, verification)
+    ok = build.ok and bool(verification and verification.ok) and not failures
+    return RunReport(ok, tuple(loads), tuple(failures), build, verification)
 
 
 def status(environment: Environment, *, contract: Contract | None = None) -> StatusReport:
@@ -132,10 +140,19 @@ def waiting(environment: Environment, *, contract: Contract | None = None) -> li
 
 
 def rejects(environment: Environment, *, source: str | None = None, limit: int | None = None) -> pa.Table:
-    """The quarantine: rows of current loads that break the contract, by load and row; of one source, where named."""
+    """The quarantine: rows of current loads that break the contract, by load and row; of one source, where named.
+
+    Raises SourceNotFound if nothing is loaded of that source.
+    """
     with environment.warehouse.connect(read_only=True) as connection:
         if not schema.has_schema(connection):
             raise WarehouseError("nothing is loaded yet", hint="Load a workbook with `retailpipe run FILE`.")
+        if source:
+            loads = ledger.current_loads(connection)
+            if source not in loads and f"{PREFIX}{source}" in loads:
+                source = f"{PREFIX}{source}"
+            if source not in loads:
+                raise SourceNotFound(f"nothing is loaded of {source}", hint="See the loads with `retailpipe status`.")
         return connection.table(
             """
             select source, rejected_rows.*

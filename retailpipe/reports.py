@@ -139,10 +139,14 @@ class CheckReport(Report):
 
 @dataclass(frozen=True)
 class RunReport(Report):
-    """The whole way: what was loaded, built and verified."""
+    """The whole way: what was loaded, built and verified.
+
+    failures: why each workbook was not loaded that was not, with the next thing to try.
+    """
 
     ok: bool
     loads: tuple[LoadReport, ...]
+    failures: tuple[str, ...]
     build: BuildReport
     verification: VerifyReport | None
 

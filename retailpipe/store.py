@@ -106,7 +106,7 @@ class FolderStore:
 
     def workbooks(self) -> list[Stored]:
         found: list[Stored] = []
-        for folder, _, names in os.walk(self._folder / PREFIX, onerror=_unreadable, followlinks=True):
+        for folder, _, names in os.walk(self._folder / PREFIX, onerror=_unreadable):
             files = [Path(folder) / name for name in names if _is_workbook(name)]
             found += [self._stored(file) for file in files if file.is_file()]
         return sorted(found, key=lambda stored: stored.key)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from dbt.cli.main import dbtRunnerResult
 
 _ROWS_SHOWN = 5
+_BUILDING = {"build", "run", "test", "seed", "snapshot", "retry", "clone"}
 _one_at_a_time = threading.Lock()
 _log = logging.getLogger(__name__)
 
@@ -51,13 +54,7 @@ def transform(
     # Unit tests are about the models, not about these data: `retailpipe dbt test` runs them too.
     arguments = ["--log-level", "none", "--log-level-file", "info", "build", "--exclude-resource-type", "unit_test"]
     arguments += [*(["--select", select] if select else []), *(["--full-refresh"] if full_refresh else [])]
-    with environment.warehouse.connect() as connection:
-        ensure_schema(connection, Contract.default())
-        connection.commit()
-        lock_for_build(connection, progress)
-        # For the plans of what follows; a load that is as quick as it can be leaves it to whoever needs it.
-        connection.execute("analyze bronze.raw_transactions")
-        connection.commit()
+    with _bronze_stands_still(environment, progress):
         progress.step("starting dbt")
         result = _invoke(environment, arguments, [_Listener(progress)])
     if result.exception:
@@ -73,8 +70,15 @@ def transform(
 
 
 def dbt(environment: Environment, arguments: Sequence[str]) -> int:
-    """Runs any dbt command on an environment, its output as dbt's own; gives dbt's exit code: 0, 1 or 2."""
-    result = _invoke(environment, list(arguments), [])
+    """Runs any dbt command on an environment, its output as dbt's own; gives dbt's exit code: 0, 1 or 2.
+
+    One that builds or tests keeps loads and other builds waiting, as `transform` does.
+    """
+    if _BUILDING & set(arguments):
+        with _bronze_stands_still(environment, NoProgress()):
+            result = _invoke(environment, list(arguments), [])
+    else:
+        result = _invoke(environment, list(arguments), [])
     if result.success:
         return 0
     if result.exception is None:
@@ -112,13 +116,29 @@ def _invoke(environment: Environment, arguments: list[str], callbacks: list[Any]
         from dbt.cli.main import dbtRunner
 
         runner: Any = dbtRunner(callbacks=callbacks)
+        # dbt writes the command line of its process into its files; ours may hold a URL with a password.
+        called, sys.argv = sys.argv, ["dbt", *arguments]
         try:
             result = runner.invoke(arguments)
         finally:
+            sys.argv = called
             _close_log()
     if isinstance(result.exception, KeyboardInterrupt):
         raise result.exception
     return result
+
+
+@contextmanager
+def _bronze_stands_still(environment: Environment, progress: Progress) -> Generator[None]:
+    """Makes schema bronze where there is none, and keeps loads and other builds waiting meanwhile."""
+    with environment.warehouse.connect() as connection:
+        ensure_schema(connection, Contract.default())
+        connection.commit()
+        lock_for_build(connection, progress)
+        # For the plans of what follows; a load, which is to be quick, leaves it to whoever needs it.
+        connection.execute("analyze bronze.raw_transactions")
+        connection.commit()
+        yield
 
 
 def _close_log() -> None:
@@ -141,8 +161,17 @@ def _settings(environment: Environment) -> dict[str, str | None]:
         "user": "AWS_RDS_USER",
         "password": "AWS_RDS_PASSWORD",
         "passfile": "PGPASSFILE",
+        "hostaddr": "PGHOSTADDR",
+        "service": "PGSERVICE",
+        "options": "PGOPTIONS",
         "sslmode": "PGSSLMODE",
         "sslrootcert": "PGSSLROOTCERT",
+        "sslcert": "PGSSLCERT",
+        "sslkey": "PGSSLKEY",
+        "sslcrl": "PGSSLCRL",
+        "gssencmode": "PGGSSENCMODE",
+        "channel_binding": "PGCHANNELBINDING",
+        "target_session_attrs": "PGTARGETSESSIONATTRS",
     }
     defaults: dict[str, str | None] = {
         "AWS_RDS_HOST": os.environ.get("PGHOST", "localhost"),

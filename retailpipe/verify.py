@@ -6,6 +6,7 @@ import re
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from retailpipe.bronze import ledger
 from retailpipe.environment import Environment
 from retailpipe.errors import WarehouseError
 from retailpipe.reports import Invariant, VerifyReport
@@ -14,6 +15,21 @@ if TYPE_CHECKING:
     from retailpipe.connection import Connection
 
 LAYERS = ("bronze", "public_silver", "public_gold")
+_BUILT_FROM = "raw_transactions"
+_ROWS_OF_TABLE = """
+select
+    'ledger''s rows loaded = rows in bronze.{table}', expected::text, actual::text, expected = actual
+from
+    (
+        select sum(rows_loaded) as expected from bronze.loads
+        where status = 'loaded' and table_name = '{table}'
+    ) as ledger,
+    (
+        select count(*) as actual from bronze."{table}"
+        inner join bronze.loads using (load_id)
+        where status = 'loaded'
+    ) as bronze
+"""
 _TABLE = re.compile(r"\b(?:bronze|public_silver|public_gold)\.\w+")
 
 
@@ -36,6 +52,8 @@ def verify(environment: Environment) -> VerifyReport:
         counts = ", ".join(f"(select count(*) from {name})" for name in names)
         found = connection.row(f"select {counts}") or ()
         rows = connection.rows(statement)
+        for table in sorted({load.table_name for load in ledger.current_loads(connection).values()} - {_BUILT_FROM}):
+            rows += connection.rows(_ROWS_OF_TABLE.format(table=table))
     tables = dict(zip(names, (int(count) for count in found), strict=True))
     invariants = tuple(Invariant(name, ok, expected, actual) for name, expected, actual, ok in rows)
     return VerifyReport(all(invariant.ok for invariant in invariants), tables, invariants)

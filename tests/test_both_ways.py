@@ -15,6 +15,7 @@ import xlsxwriter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from retailpipe.errors import WorkbookError
 from retailpipe.workbook.package import Package
 from retailpipe.workbook.pieces import Piece
 from retailpipe.workbook.plain import read_whole
@@ -115,6 +116,12 @@ kinds = st.sampled_from(
         '<c r="{}" t="inlineStr"><is><r><t>rich</t></r><r><t xml:space="preserve"> text</t></r></is></c>',
         '<c r="{}" s="0"/>',
         '<c r="{}"><v>12345678901234567890</v></c>',
+        '<c s="0" r="{}"><v>12345678901234567891</v></c>',
+        '<c t="e" r="{}"><v>#DIV/0!</v></c>',
+        '<c r="{}"\n t="e"><v xml:space="preserve">#REF!</v></c>',
+        '<c r="{}"> <f>1+1</f> <v></v> </c>',
+        '<c s="0" r="{}" cm="1"><f t="array" ref="A1:A2">1+1</f></c>',
+        '<c r="{}"><f>IF(A1&gt;1,"#","f")</f><v xml:space="preserve">3</v></c>',
     ]
 )
 
@@ -139,7 +146,6 @@ UNUSUAL = {
     "no number of the row": lambda rows: rows.replace('<row r="2"', "<row"),
     "single quotes": lambda rows: rows.replace('r="A2"', "r='A2'"),
     "a row that is not closed": lambda rows: rows.replace("</row>", "</row >"),
-    "rows out of order": lambda rows: rows + row(1, number("C1", 9)),
 }
 
 
@@ -152,6 +158,18 @@ def test_a_sheet_that_is_not_sure_to_be_cut_right_is_not_cut(tmp_path: Path, cha
         in_blocks(path, 150)
 
     assert len(whole(path)) >= 4
+
+
+@pytest.mark.parametrize("again", [1, 3, 5])
+def test_rows_out_of_order_are_refused_both_ways(tmp_path: Path, again: int) -> None:
+    """Excel would not open such a sheet, and nobody can say which of two rows with one number is meant."""
+    rows = [row(n, number(f"A{n}", n)) for n in range(2, 6)]
+    path = raw_workbook(tmp_path / "book.xlsx", *rows, row(again, number(f"A{again}", 9)))
+
+    with pytest.raises(NotCut):
+        in_blocks(path, 50)
+    with pytest.raises(WorkbookError, match=f"row {again} stands after row 5"):
+        whole(path)
 
 
 def test_a_sheet_of_another_name_and_place_is_cut(tmp_path: Path) -> None:

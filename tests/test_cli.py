@@ -184,7 +184,7 @@ def test_a_password_on_the_command_line_is_warned_of_and_not_repeated(program: P
     done = program("status", "--database-url", "postgresql://me:topsecret@127.0.0.1:1/x")
 
     assert done.returncode == 1
-    assert "can be seen by other users" in done.stderr
+    assert "can see a password" in done.stderr
     assert "topsecret" not in done.stderr + done.stdout
 
 

@@ -226,7 +226,8 @@ def test_destroy_takes_the_server_its_data_and_its_password_and_nothing_else(fol
 
     assert ended(process)
     assert not home.exists()
-    assert [path.name for path in folder.iterdir()] == ["input"]
+    # The lock stays: another process may wait for it.
+    assert sorted(path.name for path in folder.iterdir()) == [".postgres.lock", "input"]
     assert (folder / "input" / "book.xlsx").read_bytes() == b"a workbook"
 
 

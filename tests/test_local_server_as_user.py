@@ -66,7 +66,7 @@ print([path.name for path in folder.iterdir()])
     )
 
     data = place / "año 1" / "postgres" / "data"
-    assert told == f"{{'e': 'é', 'd': '{data}'}} True {oct(stat.S_IFREG | 0o600)} True\n[]"
+    assert told == f"{{'e': 'é', 'd': '{data}'}} True {oct(stat.S_IFREG | 0o600)} True\n['.postgres.lock']"
 
 
 def test_a_folder_that_cannot_be_written_is_named(locked: Path) -> None:

@@ -7,7 +7,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -68,16 +68,18 @@ def load(
             )
 
         progress.step("reading the workbook")
-        sheet = open_sheet(snapshot.path, contract, snapshot.key)
-        judge = Judge(sheet.layout, contract)
-        progress.step("loading rows", unit="rows", total=sheet.rows_claimed)
         load_id = None
-        if dry_run:
-            for _ in _accepted(sheet, judge, progress):
-                pass
-        else:
-            load_id = ledger.open_load(connection, snapshot.key, snapshot.content_hash, contract, sheet.layout.sheet)
-            _copy(connection, contract, _accepted(sheet, judge, progress), load_id)
+        with closing(open_sheet(snapshot.path, contract, snapshot.key)) as sheet:
+            judge = Judge(sheet.layout, contract)
+            progress.step("loading rows", unit="rows", total=sheet.rows_claimed)
+            batches = _accepted(sheet, judge, progress)
+            if dry_run:
+                for _ in batches:
+                    pass
+            else:
+                name = sheet.layout.sheet
+                load_id = ledger.open_load(connection, snapshot.key, snapshot.content_hash, contract, name)
+                _copy(connection, contract, batches, load_id)
         if not judge.rows_read:
             place = f"{snapshot.key}, sheet {sheet.layout.sheet!r}"
             reason = f"{place}: there are no rows below the header in row {sheet.layout.header_row}"
@@ -171,13 +173,11 @@ def _undisturbed() -> Generator[None]:
     Collecting garbage among them is a tenth of the time; and a thread that comes back from C gets its turn sooner.
     """
     collecting, interval = gc.isenabled(), sys.getswitchinterval()
-    gc.freeze()
     gc.disable()
     sys.setswitchinterval(_SWITCH_SECONDS)
     try:
         yield
     finally:
         sys.setswitchinterval(interval)
-        gc.unfreeze()
         if collecting:
             gc.enable()

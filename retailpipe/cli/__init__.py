@@ -27,6 +27,8 @@ def main() -> None:
         sys.exit(error.exit_code)
     except OSError as error:
         print(f"error: {error}", file=sys.stderr)
+        if "--json" in sys.argv:
+            print(json.dumps({"ok": False, "error": {"type": "OSError", "message": str(error), "hint": ""}}))
         sys.exit(1)
     except SystemExit as exit_:
         if exit_.code == 130:

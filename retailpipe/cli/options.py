@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlencode
 
 import typer
 
@@ -42,12 +43,17 @@ AllowDuplicate = Annotated[
 def open_environment(local: Path | None, database_url: str | None) -> Environment:
     """The environment that the options choose."""
     chosen = ["--local", str(local)] if local else []
-    if database_url and "@" in database_url and ":" in database_url.split("@")[0].split("//")[-1]:
-        typer.echo("warning: a password on the command line can be seen by other users of this machine", err=True)
-    elif database_url:
+    environment = Environment.local(local, database_url=database_url)
+    if database_url:
+        from psycopg2.extensions import make_dsn, parse_dsn
+
+        parts = parse_dsn(database_url)
+        if parts.pop("password", None) is not None:
+            typer.echo("warning: other users of this machine can see a password on the command line", err=True)
+            database_url = "postgresql:///?" + urlencode(parse_dsn(make_dsn(**parts)))
         chosen += ["--database-url", database_url]
     remember_environment(chosen)
-    return Environment.local(local, database_url=database_url)
+    return environment
 
 
 def open_contract(file: Path | None) -> Contract | None:

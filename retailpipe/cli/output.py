@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from retailpipe.cli.invocation import as_typed
+from retailpipe.errors import UsageError
 from retailpipe.reports import (
     BuildReport,
     CheckReport,
@@ -69,7 +70,10 @@ def print_check(report: CheckReport) -> None:
 
 
 def print_run(report: RunReport) -> None:
-    print_loads(report.loads)
+    for failure in report.failures:
+        typer.echo(f"not loaded: {as_typed(failure)}")
+    if report.loads or not report.failures:
+        print_loads(report.loads)
     print_build(report.build)
     if report.verification is None:
         return
@@ -109,17 +113,22 @@ def print_status(report: StatusReport) -> None:
 
 def print_table(table: pa.Table, form: str) -> None:
     """The rows of a query as an aligned table, CSV or JSON."""
-    rows = table.to_pylist()
+    # By position: two columns may have one name.
+    rows = list(zip(*(column.to_pylist() for column in table.columns), strict=True))
     if form == "json":
-        print_json(rows)
+        names = table.column_names
+        if doubled := sorted({name for name in names if names.count(name) > 1}):
+            message = f"several columns are called {', '.join(doubled)}, which JSON cannot tell apart"
+            raise UsageError(message, hint="Give each a name of its own: select ... as name.")
+        print_json([dict(zip(names, row, strict=True)) for row in rows])
     elif form == "csv":
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
         writer.writerow(table.column_names)
-        writer.writerows([_csv_value(row[name]) for name in table.column_names] for row in rows)
+        writer.writerows([_csv_value(value) for value in row] for row in rows)
         typer.echo(buffer.getvalue(), nl=False)
     else:
-        typer.echo(table_text(table.column_names, [[row[name] for name in table.column_names] for row in rows]))
+        typer.echo(table_text(table.column_names, rows))
         typer.echo(f"({len(rows):,} {'row' if len(rows) == 1 else 'rows'})")
 
 
@@ -149,6 +158,8 @@ def _shown(value: Any) -> str:
         return format(value, "f")
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="seconds").removesuffix("+00:00")
+    if isinstance(value, bytes):
+        return rf"\x{value.hex()}"
     return " ".join(str(value).splitlines())
 
 
@@ -157,6 +168,8 @@ def _csv_value(value: Any) -> Any:
         return format(value, "f")
     if isinstance(value, datetime):
         return value.isoformat(sep=" ")
+    if isinstance(value, bytes):
+        return _shown(value)
     return json.dumps(value, default=_json_value) if isinstance(value, list | Mapping) else value
 
 
@@ -167,4 +180,4 @@ def _json_value(value: Any) -> Any:
         return float(value) if Decimal(repr(float(value))) == value else format(value, "f")
     if isinstance(value, datetime | date):
         return value.isoformat()
-    return str(value)
+    return _shown(value)

@@ -69,7 +69,10 @@ def destroy(
         raise UsageError("there is nobody to ask whether to remove the database", hint="Add --yes if you are sure.")
     if not yes:
         typer.confirm(f"Remove the database in {environment.folder} with all its tables?", abort=True, err=True)
-    server.destroy()
+    existed = server.destroy()
+    if not existed:
+        print_json({"destroyed": None}) if json else typer.echo(f"there is no database in {environment.folder}")
+        return
     print_json({"destroyed": str(environment.folder)}) if json else typer.echo(
         f"removed the database in {environment.folder}; the workbooks in {environment.folder / 'input'} are still there"
     )

@@ -58,7 +58,7 @@ def demo(
 
     folder = local or demo_folder(workbook)
     remember_environment(["--local", str(folder)])
-    environment = Environment.local(folder)
+    environment = Environment.embedded(folder)
     with progress_shown() as progress:
         report = run_demo(environment, rows=rows, workbook=workbook, progress=progress)
     if json:
@@ -76,7 +76,7 @@ def demo(
             command("local stop"),
         ):
             typer.echo(f"  {line}")
-        typer.echo(f"psql takes this address: {environment.warehouse.uri}")
+        typer.echo(f"psql takes this address: {environment.server.url() if environment.server else ''}")
     _exit(report.ok)
 
 

@@ -10,10 +10,11 @@ import shutil
 import stat
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 from retailpipe.errors import ServerError
 
@@ -53,6 +54,11 @@ class Account:
         if self.user_id is not None:
             os.chown(path, self.user_id, self.group_id or 0)
 
+    def own_pipe(self, descriptor: int) -> None:
+        """Makes the account the owner of one end of a pipe."""
+        if self.user_id is not None:
+            os.fchown(descriptor, self.user_id, self.group_id or 0)
+
     def reaches(self, folder: Path) -> bool:
         """Whether the account can go into a folder."""
         if self.user_id is None:
@@ -90,30 +96,34 @@ class Binaries:
 
     @cached_property
     def major_version(self) -> int:
+        program = self.folder / "postgres"
         try:
-            shown = subprocess.run(
-                [self.folder / "postgres", "--version"], capture_output=True, text=True, check=True, **self.options
-            ).stdout
-        except (OSError, subprocess.CalledProcessError) as error:
-            raise ServerError(f"{self.folder / 'postgres'} does not run: {error}", hint=_OTHER_BINARIES) from error
-        found = re.search(r"\d+", shown)
-        if not found:
-            raise ServerError(f"{self.folder / 'postgres'} tells no version, but {shown!r}", hint=_OTHER_BINARIES)
-        return int(found[0])
+            process = self.start([program, "--version"], subprocess.DEVNULL, subprocess.PIPE)
+            shown = process.communicate()[0].decode(errors="replace")
+        except OSError as error:
+            raise ServerError(f"{program} does not run: {error}", hint=_OTHER_BINARIES) from error
+        found = re.search(r"\(PostgreSQL\) (\d+)", shown)
+        if process.returncode or not found:
+            raise ServerError(f"{program} tells no version, but {shown!r}", hint=_OTHER_BINARIES)
+        return int(found[1])
 
-    @property
-    def options(self) -> dict[str, Any]:
-        """How `subprocess` runs the programs: as their account, and without what the caller's environment says."""
+    def start(
+        self, command: Sequence[str | Path], said: IO[bytes] | int, output: IO[bytes] | int
+    ) -> subprocess.Popen[bytes]:
+        """Starts a program as its account, in a session of its own and without what the caller's environment says."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-        account = self.account
-        return {
-            "cwd": "/",
-            "env": kept | {"LC_ALL": "C", "TZ": "UTC"},
-            "start_new_session": True,
-            "user": account.user_id,
-            "group": account.group_id,
-            "extra_groups": None if account.user_id is None else [],
-        }
+        return subprocess.Popen(
+            command,
+            stdin=said,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd="/",
+            env=kept | {"LC_ALL": "C", "TZ": "UTC"},
+            start_new_session=True,
+            user=self.account.user_id,
+            group=self.account.group_id,
+            extra_groups=None if self.account.user_id is None else [],
+        )
 
 
 def _candidates() -> list[Path]:

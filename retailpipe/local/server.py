@@ -20,10 +20,9 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import psutil
@@ -43,29 +42,26 @@ _START_SECONDS = 60
 _RETRY_SECONDS = 20
 _MAX_LOG_SIZE = 10_000_000
 _PID_FILE = "postmaster.pid"
-_PASSES_BY_ITSELF = re.compile(r"lock file .* already exists|shared memory block|still in use")
+_PASSES_BY_ITSELF = re.compile(r"lock file .* already exists|shared memory block|still in use|could not bind")
 """What a server says that starts before all of a killed one has ended."""
-_SETTINGS_FILE = "retailpipe.conf"
-_SETTINGS = """\
-# Written by retailpipe at every start of the server.
-listen_addresses = '127.0.0.1'
-port = {port}
-unix_socket_directories = ''
-password_encryption = 'scram-sha-256'
-timezone = 'UTC'
-log_timezone = 'UTC'
-log_min_messages = 'warning'
-log_line_prefix = '%m [%p] '
-# One machine, one person: what is built here can be built again, so speed comes before a standby's needs.
-wal_level = 'minimal'
-max_wal_senders = 0
-max_wal_size = '2GB'
-checkpoint_timeout = '15min'
-shared_buffers = '128MB'
-work_mem = '64MB'
-maintenance_work_mem = '128MB'
-jit = off
-"""
+_SETTINGS = {
+    "listen_addresses": _HOST,
+    "unix_socket_directories": "",
+    "password_encryption": "scram-sha-256",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_min_messages": "warning",
+    "log_line_prefix": "%m [%p] ",
+    # One machine, one person: what is built here can be built again, so speed comes before a standby's needs.
+    "wal_level": "minimal",
+    "max_wal_senders": 0,
+    "max_wal_size": "2GB",
+    "checkpoint_timeout": "15min",
+    "shared_buffers": "128MB",
+    "work_mem": "64MB",
+    "maintenance_work_mem": "128MB",
+    "jit": "off",
+}
 
 
 class EmbeddedServer:
@@ -79,7 +75,7 @@ class EmbeddedServer:
     @property
     def log(self) -> Path:
         """The server's log."""
-        return self._home.resolve() / "server.log"
+        return self._folder / "postgres.log"
 
     @property
     def is_running(self) -> bool:
@@ -103,10 +99,10 @@ class EmbeddedServer:
         with self._alone():
             return self._stop()
 
-    def destroy(self) -> None:
-        """Stops the server and removes its data, its log and its password."""
-        if not self._folder.exists():
-            return
+    def destroy(self) -> bool:
+        """Stops the server and removes its data, its log and its password. False if there was none."""
+        if not (self._home.exists() or self._home.is_symlink()):
+            return False
         with self._alone():
             self._stop()
             if self._home.is_symlink():
@@ -114,8 +110,9 @@ class EmbeddedServer:
                 self._home.unlink()
             elif self._home.exists():
                 shutil.rmtree(self._home)
-            self._passfile.unlink(missing_ok=True)
-        self._lock_file.unlink(missing_ok=True)
+            for file in (self._passfile, self._port_file, self.log, self.log.with_suffix(".log.1")):
+                file.unlink(missing_ok=True)
+        return True
 
     def url(self) -> str | None:
         """A URI that psql and every program with libpq takes as it is; None if the server does not run.
@@ -132,6 +129,10 @@ class EmbeddedServer:
     @property
     def _lock_file(self) -> Path:
         return self._folder / ".postgres.lock"
+
+    @property
+    def _port_file(self) -> Path:
+        return self._folder / ".postgres.port"
 
     @contextmanager
     def _alone(self) -> Generator[None]:
@@ -201,12 +202,16 @@ class EmbeddedServer:
         """The port once the server takes connections; None if it ended. A start already under way is waited for."""
         process = None
         if self._state() is None:
-            (self._data / _PID_FILE).unlink(missing_ok=True)
-            settings = self._data / _SETTINGS_FILE
-            settings.write_text(_SETTINGS.format(port=self._free_port()))
-            settings.chmod(0o600)
-            binaries.account.own(settings)
-            process = _spawn([binaries.folder / "postgres", "-D", self._data], binaries, self.log)
+            self._remove_strange_pid_file()
+            port = self._free_port()
+            self._port_file.write_text(f"{port}\n")
+            settings = {**_SETTINGS, "port": port}
+            command = [binaries.folder / "postgres", "-D", self._data]
+            command += [f"--{name}={value}" for name, value in settings.items()]
+            self.log.touch(mode=0o600)
+            with self.log.open("ab") as log:
+                # Not by pg_ctl, which hands names of folders to a shell.
+                process = binaries.start(command, subprocess.DEVNULL, log)
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
             if (port := self._running()) is not None:
@@ -225,26 +230,23 @@ class EmbeddedServer:
         home = self._home.resolve()
         for remains in home.glob("tmp*"):  # of one who was killed here
             shutil.rmtree(remains, ignore_errors=True)
+        # Nothing is written here but by the account itself: who runs as `nobody` could lead root astray by a link.
+        data = home / f"tmp{secrets.token_hex(8)}"
+        locale = ["--locale=C.UTF-8"]
+        if binaries.major_version >= 17:
+            locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         password = secrets.token_urlsafe(24)
-        with tempfile.TemporaryDirectory(dir=home, prefix="tmp", ignore_cleanup_errors=True) as name:
-            temporary = Path(name)
-            account.own(temporary)
-            _write_secret(temporary / "password", password)
-            account.own(temporary / "password")
-            data = temporary / "data"
-            locale = ["--locale=C.UTF-8"]
-            if binaries.major_version >= 17:
-                locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-            command = [binaries.folder / "initdb", "-D", data, "-U", USER, "-E", "UTF8", *locale]
-            command += ["-A", "scram-sha-256", "--pwfile", temporary / "password", "--no-instructions"]
-            self._run(command, binaries)
+        command = [binaries.folder / "initdb", "-D", data, "-U", USER, "-E", "UTF8", *locale]
+        command += ["-A", "scram-sha-256", "--pwfile", "/dev/stdin", "--no-instructions"]
+        try:
+            self._run(command, binaries, said=f"{password}\n")
             # Here rather than over a connection: once the server is seen, its database is there.
             single = [binaries.folder / "postgres", "--single", "-D", data, "postgres"]
             self._run(single, binaries, said=f"create database {DATABASE}\n")
-            with (data / "postgresql.conf").open("a") as settings:
-                settings.write(f"\ninclude '{_SETTINGS_FILE}'\n")
             _write_secret(self._passfile, f"{_HOST}:*:*:{USER}:{password}\n")
             data.rename(self._data)
+        finally:
+            shutil.rmtree(data, ignore_errors=True)
 
     def _make_home(self, account: Account) -> None:
         if not self._home.exists():
@@ -257,13 +259,15 @@ class EmbeddedServer:
 
     def _run(self, command: list[str | Path], binaries: Binaries, said: str = "") -> None:
         """Runs a program to its end. Raises ServerError with what it wrote if it fails."""
-        with tempfile.TemporaryFile() as output:
-            process = subprocess.run(
-                command, input=said.encode(), stdout=output, stderr=subprocess.STDOUT, check=False, **binaries.options
-            )
+        reading, writing = os.pipe()
+        binaries.account.own_pipe(reading)  # for a program that opens it anew, as /dev/stdin
+        os.write(writing, said.encode())
+        os.close(writing)
+        with tempfile.TemporaryFile() as output, os.fdopen(reading, "rb") as said_by_us:
+            code = binaries.start(command, said_by_us, output).wait()
             output.seek(0)
             told = output.read().decode(errors="replace").strip()
-        if process.returncode or "ERROR:" in told or "FATAL:" in told:
+        if code or "ERROR:" in told or "FATAL:" in told:
             raise ServerError(f"the database in {self._home} cannot be made: {told[-2000:]}", hint=_SPACE_HINT)
 
     def _stop(self) -> bool:
@@ -281,11 +285,9 @@ class EmbeddedServer:
 
     def _free_port(self) -> int:
         """The port used last if it is free, or else a free one; the same for a folder whenever it can be."""
-        settings = self._data / _SETTINGS_FILE
         wanted = [int(hashlib.sha256(str(self._folder.resolve()).encode()).hexdigest(), 16) % len(_PORTS) + _PORTS[0]]
-        if settings.exists():
-            used = [line for line in settings.read_text().splitlines() if line.startswith("port = ")]
-            wanted = [*(int(line.removeprefix("port = ")) for line in used), *wanted]
+        with suppress(OSError, ValueError):
+            wanted.insert(0, int(self._port_file.read_text()))
         wanted += [secrets.choice(_PORTS) for _ in range(100)]
         for port in wanted:
             with socket.socket() as probe:
@@ -296,6 +298,22 @@ class EmbeddedServer:
                     continue
                 return port
         raise ServerError(f"no free port on {_HOST} was found", hint="End some programs that listen there.")
+
+    def _remove_strange_pid_file(self) -> None:
+        """Removes a pid file whose pid another program has: PostgreSQL would take that for a server of its own.
+
+        Any other that a server left behind PostgreSQL removes itself, and knows better when.
+        """
+        file = self._data / _PID_FILE
+        try:
+            pid = int(file.read_text().splitlines()[0])
+        except FileNotFoundError:
+            return
+            strange = psutil.pid_exists(pid)
+        except (OSError, IndexError, ValueError, OverflowError):
+            strange = True
+        if strange and self._state() is None:
+            file.unlink(missing_ok=True)
 
     def _log_after(self, begins: int) -> str:
         try:
@@ -321,16 +339,3 @@ def _write_secret(file: Path, content: str) -> None:
     handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w") as target:
         target.write(content)
-
-
-def _spawn(command: list[str | Path], binaries: Binaries, log: Path) -> subprocess.Popen[Any]:
-    """Starts the server as its account, in a session of its own: Ctrl-C in this terminal is not for it.
-
-    Not by pg_ctl, which hands names of folders to a shell.
-    """
-    log.touch(mode=0o600)
-    binaries.account.own(log)
-    with log.open("ab") as output:
-        return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, **binaries.options
-        )

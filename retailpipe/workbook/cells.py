@@ -59,15 +59,14 @@ def shown(cell: Cell) -> str:
         return cell.code
     if isinstance(cell, bool):
         return "TRUE" if cell else "FALSE"
-    if isinstance(cell, int):
-        return str(cell)
-    if isinstance(cell, float):
-        if cell.is_integer() and abs(cell) < EXACT_INTEGERS:
-            return str(int(cell))
-        return format(Decimal(repr(cell)), "f")
+    if isinstance(cell, float | int):
+        number = float(cell)
+        if number.is_integer() and abs(number) < EXACT_INTEGERS:
+            return str(int(number))
+        return format(Decimal(repr(number)), "f")
     if isinstance(cell, datetime):
         return cell.isoformat(sep=" ")
     if isinstance(cell, timedelta):
-        minutes, seconds = divmod(round(cell.total_seconds()), 60)
-        return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
+        minutes, seconds = divmod(abs(round(cell.total_seconds())), 60)
+        return f"{'-' if cell < timedelta() else ''}{minutes // 60}:{minutes % 60:02}:{seconds:02}"
     return cell.isoformat()

@@ -54,7 +54,10 @@ class _Memory(dict[Any, Any]):
     def __missing__(self, cell: Cell) -> object:
         if len(self) >= _REMEMBERED:
             self.clear()
-        value = self[cell] = self._converter.value_or_none(cell)
+        value = self._converter.value_or_none(cell)
+        # Of a number whose digits are lost, each cell may have lost others.
+        if not (isinstance(cell, float) and abs(cell) >= EXACT_INTEGERS):
+            self[cell] = value
         return value
 
 

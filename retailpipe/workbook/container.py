@@ -28,8 +28,8 @@ MAX_AREA = 32_000_000
 MAX_ROWS = 1_048_576
 MAX_COLUMNS = 16_384
 
-_FAR_CELL = re.compile(rb'r="([A-Z]{2,}|[A-Z][0-9]{8})')
-_ROW_NUMBER = re.compile(rb'row r="([0-9]{1,9})"')
+_FAR_CELL = re.compile(rb'r="([A-Z]{2,}|[A-Z][0-9]{7,})')
+_ROW_NUMBER = re.compile(rb'<(?:\w+:)?row [^<>]*?\br="([0-9]{1,9})"')
 _SHEET_CLOSED = re.compile(rb"</(?:\w+:)?sheetData\s*>|<(?:\w+:)?sheetData\s*/>")
 _STRINGS_CLAIMED = re.compile(rb'ount="([0-9]{1,18})"')
 _LONGEST_TAG = 1024
@@ -82,7 +82,12 @@ def check_sheet(archive: zipfile.ZipFile, part: zipfile.ZipInfo, file: str) -> S
         seen = tail + block
         closed = closed or bool(_SHEET_CLOSED.search(seen))
         marked = marked or any(mark in seen for mark in (b"#", b"<f", b":f"))
-        last_row = max((int(number) for number in _ROW_NUMBER.findall(seen)), default=last_row)
+        for row in _ROW_NUMBER.finditer(seen):
+            if row.end() > len(tail):  # else it was seen with the block before
+                number = int(row[1])
+                if number <= last_row:
+                    raise damaged(file, part.filename, f"row {number} stands after row {last_row}")
+                last_row = number
         far |= far_cells(seen)
         tail = block[-_LONGEST_TAG:]
     if not closed:
@@ -127,7 +132,7 @@ def _protected(name: str) -> WorkbookError:
 
 
 def far_cells(xml: bytes) -> set[bytes]:
-    """What stands far out in some XML of rows: the letters of columns from AA on, and rows of eight digits."""
+    """What stands far out in some XML of rows: the letters of columns from AA on, and cells of rows from 1,000,000."""
     return set(_FAR_CELL.findall(xml))
 
 
@@ -136,9 +141,10 @@ def check_area(file: str, sheet: str, first_row: int, last_row: int, far: set[by
 
     A single cell far to the right is enough for that, and its allocation would end the process.
     """
-    farthest = max((cell.decode() for cell in far), key=lambda cell: (len(cell), cell), default="Z")
-    rows = last_row - first_row + 1
-    columns = column_index(farthest) + 1 if farthest.isalpha() else MAX_COLUMNS + 1
+    letters = [cell.decode() for cell in far if cell.isalpha()]
+    farthest = max(letters, key=lambda column: (len(column), column), default="Z")
+    last_row = max([last_row, *(int(cell[1:]) for cell in far if not cell.isalpha())])
+    rows, columns = last_row - first_row + 1, column_index(farthest) + 1
     if rows * columns > MAX_AREA or last_row > MAX_ROWS or columns > MAX_COLUMNS:
         reason = f"{file}, sheet {sheet!r}: its cells reach from row {first_row} to row {last_row} and to {farthest}"
         hint = f"Delete what stands far from the rows, such as in {farthest}, and save the workbook."

@@ -1,52 +1,42 @@
-"""Cells that failed, and numbers too long for a float: what python-calamine does not tell.
+"""What python-calamine does not tell of cells: that they failed, or held more digits than a float does.
 
 It gives an error value, and a formula that was never calculated, as a blank cell, and rounds a number of more than 16
-digits. Only the sheet's XML tells more. That a block has no failed cell is told by single bytes, which costs next to
-nothing: an error value contains `#`, a formula is in an element `f`, and rows of plain numbers and shared strings
-contain neither.
+digits. A real XML parser tells them, but takes several times as long as calamine; so it is asked only about rows that
+have the marks of such cells, which costs next to nothing to see.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import IO
+from collections.abc import Iterable
 from xml.parsers import expat
 
-from retailpipe.workbook.cells import NOT_CALCULATED, Cell, ErrorCell, column_index, column_letters
+from retailpipe.workbook.cells import NOT_CALCULATED, Cell, ErrorCell, column_index
 from retailpipe.workbook.pieces import Place
 
-_CELL = rb'<c r="([A-Z]{1,3})([0-9]{1,7})"'
-_FORMULA = rb"(?:<f[^<>]*/>|<f[^<>]*>[^<]*</f>)"
-_ERROR = re.compile(_CELL + rb'(?: [^<>]*)? t="e"[^<>]*>' + _FORMULA + rb"?<v>([^<]*)</v>")
-_NO_VALUE = re.compile(_CELL + rb"([^<>]*)>" + _FORMULA + rb"(?:<v></v>|<v ?/>)?</c>")
+PARSER_ERRORS = (expat.ExpatError, ValueError, LookupError)
+"""What the parser raises for XML that is none, and for encodings it does not know."""
+
+_FORMULA_WITH_VALUE = re.compile(rb"(?:</f>|<f(?: [^<>]*)?/>)<v>[^<]")
 _LONG_NUMBER = re.compile(r"-?[0-9]{16,}")
-_BLOCK = 1 << 20
 
 
-def faults_in_block(block: bytes) -> Iterator[tuple[Place, ErrorCell]]:
-    """The failed cells in a block of rows as Excel and most programs write them."""
-    if b"#" in block:
-        for letters, number, code in _ERROR.findall(block):
-            yield (int(number), column_index(letters.decode())), ErrorCell(code.decode())
-    if b"f" in block and b"<f" in block:
-        for letters, number, attributes in _NO_VALUE.findall(block):
-            # An empty text is a value that a formula can have; it is marked as a text.
-            if b't="str"' not in attributes:
-                yield (int(number), column_index(letters.decode())), NOT_CALCULATED
+def may_have_failed(xml: bytes) -> bool:
+    """Whether some XML of rows may hold failed cells: an error value has `#` and is of kind "e", or follows an `f`."""
+    if b"#" in xml and b'"e"' in xml:
+        return True
+    if b"f" not in xml:
+        return False
+    return b":f" in xml or xml.count(b"<f") != len(_FORMULA_WITH_VALUE.findall(xml))
 
 
-def digits_in_block(block: bytes, place: Place) -> str | None:
-    """The digits of a long integer in a cell of a block; None if there is none."""
-    address = f"{column_letters(place[1])}{place[0]}".encode()
-    found = re.search(rb'<c r="%s"[^<>]*>%s?<v>([^<]*)</v>' % (address, _FORMULA), block)
-    return found[1].decode() if found and _LONG_NUMBER.fullmatch(found[1].decode()) else None
+def told_by_parser(xml: Iterable[bytes]) -> dict[Place, Cell]:
+    """The failed cells of a sheet, and its long integers as texts, however its XML is written.
 
-
-def told_by_parser(sheet: IO[bytes]) -> dict[Place, Cell]:
-    """The failed cells and the long integers of a whole sheet, however its XML is written. Raises expat.ExpatError."""
+    Raises one of PARSER_ERRORS.
+    """
     reader = _Reader()
-    while block := sheet.read(_BLOCK):
+    for block in xml:
         reader.parser.Parse(block, False)
     reader.parser.Parse(b"", True)
     return reader.cells

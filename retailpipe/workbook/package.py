@@ -53,7 +53,16 @@ class Package:
                 }
                 self.styles = parts.get("styles")
                 self.shared_strings = parts.get("sharedStrings")
-            except (KeyError, StopIteration, ET.ParseError, zipfile.BadZipFile, zlib.error) as error:
+            except (
+                KeyError,
+                LookupError,
+                StopIteration,
+                ValueError,
+                ET.ParseError,
+                OSError,
+                zipfile.BadZipFile,
+                zlib.error,
+            ) as error:
                 hint = "Open it in Excel or LibreOffice and save it anew as 'Excel Workbook (.xlsx)'."
                 raise WorkbookError(f"{file}: its list of sheets cannot be read ({error})", hint=hint) from error
             if self.styles:

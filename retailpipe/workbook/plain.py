@@ -10,13 +10,12 @@ from collections import deque
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import islice
-from xml.parsers import expat
 
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook
 
-from retailpipe.workbook.cells import Cell
-from retailpipe.workbook.container import check_area, check_sheet, damaged, unreadable
-from retailpipe.workbook.faults import told_by_parser
+from retailpipe.workbook.cells import Cell, ErrorCell, cell_address
+from retailpipe.workbook.container import check_area, check_sheet, damaged, read_part, unreadable
+from retailpipe.workbook.faults import PARSER_ERRORS, told_by_parser
 from retailpipe.workbook.package import Package, Sheet
 from retailpipe.workbook.pieces import Grid, Piece, Place
 
@@ -28,8 +27,8 @@ def read_whole(package: Package, sheet: Sheet) -> Iterator[Piece]:
     with zipfile.ZipFile(package.path) as archive:
         seen = check_sheet(archive, sheet.part, package.file)
     check_area(package.file, sheet.name, 1, seen.last_row, seen.far_cells)
-    whole = _parsed(package, sheet)
     told = _Told(package, sheet)
+    whole = _parsed(package, sheet, told)
     failed = deque(sorted(told.cells.items(), key=_place)) if seen.marked else deque[tuple[Place, Cell]]()
     # iter_rows begins at row 1, whatever blank rows come before the first that is used.
     rows, number = whole.iter_rows(), 1
@@ -58,9 +57,9 @@ class _Told:
     @cached_property
     def cells(self) -> dict[Place, Cell]:
         try:
-            with zipfile.ZipFile(self._package.path) as archive, archive.open(self._sheet.part) as stream:
-                return told_by_parser(stream)
-        except expat.ExpatError as error:
+            with zipfile.ZipFile(self._package.path) as archive:
+                return told_by_parser(read_part(archive, self._sheet.part, self._package.file))
+        except PARSER_ERRORS as error:
             raise damaged(self._package.file, self._sheet.part.filename, error) from error
 
     def digits(self, place: Place) -> str | None:
@@ -68,12 +67,16 @@ class _Told:
         return cell if isinstance(cell, str) else None
 
 
-def _parsed(package: Package, sheet: Sheet) -> CalamineSheet:
+def _parsed(package: Package, sheet: Sheet, told: _Told) -> CalamineSheet:
     try:
         workbook = CalamineWorkbook.from_path(package.path)  # pyright: ignore[reportUnknownMemberType] - its stub
         return workbook.get_sheet_by_name(sheet.name)
     except CalamineError as error:
-        raise unreadable(package.file, f"sheet {sheet.name!r}", error) from error
+        failed = [
+            f"{cell_address(*place)} {cell.code}" for place, cell in told.cells.items() if isinstance(cell, ErrorCell)
+        ]
+        place = f"sheet {sheet.name!r}" + (f" (its failed cells: {', '.join(failed[:5])})" if failed else "")
+        raise unreadable(package.file, place, error) from error
 
 
 def _place(item: tuple[Place, Cell]) -> Place:

@@ -6,7 +6,7 @@ rows.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from retailpipe.contract import Contract
@@ -75,6 +75,10 @@ def open_sheet(path: Path, contract: Contract, file: str | None = None) -> Sheet
                     fitting.append(SheetReader(package, sheet, contract))
                 except SheetError as misfit:
                     misfits.append(misfit)
+                except BaseException:
+                    for reader in fitting:
+                        reader.close()
+                    raise
         if len(fitting) == 1:
             return fitting[0]
         if fitting:
@@ -96,15 +100,13 @@ def _first_text(pieces: Iterator[Piece]) -> tuple[Piece | None, int]:
 
 
 def _used_rows(package: Package, sheet: Sheet) -> Generator[Piece]:
-    delivered: list[Sequence[int]] = []
+    last = 0
     try:
         for piece in read_in_blocks(package, sheet):
-            delivered.append(piece.numbers)
+            last = piece.numbers[-1]
             yield piece
-        return
     except NotCut:
-        before = {number for numbers in delivered for number in numbers}
-    for piece in read_whole(package, sheet):
-        places = [place for place, number in enumerate(piece.numbers) if number not in before]
-        if places:
-            yield piece if len(places) == len(piece.numbers) else piece.select(places)
+        for piece in read_whole(package, sheet):
+            places = [place for place, number in enumerate(piece.numbers) if number > last]
+            if places:
+                yield piece.select(places)

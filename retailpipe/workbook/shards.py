@@ -21,33 +21,39 @@ import zipfile
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
+from contextlib import contextmanager
+from functools import cached_property
 
 from isal import isal_zlib
-from python_calamine import CalamineError, CalamineWorkbook
+from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook
 
-from retailpipe.workbook.container import check_area, damaged, far_cells, read_part, unreadable
-from retailpipe.workbook.faults import digits_in_block, faults_in_block
+from retailpipe.errors import WorkbookError
+from retailpipe.workbook.cells import Cell, ErrorCell
+from retailpipe.workbook.container import check_area, damaged, far_cells, unreadable
+from retailpipe.workbook.faults import PARSER_ERRORS, may_have_failed, told_by_parser
 from retailpipe.workbook.package import Package, Sheet
-from retailpipe.workbook.pieces import Grid, Piece
+from retailpipe.workbook.pieces import Grid, Piece, Place
 
 BLOCK_SIZE = 1 << 20
 """Bytes of XML in a block: smaller ones cost more calls, larger ones more memory."""
 
 _ROOM = 4 * BLOCK_SIZE
-"""Bytes that a slot can take: a block is larger than BLOCK_SIZE by what the row takes at which it was cut."""
+"""Bytes that a slot can take: a block is larger than BLOCK_SIZE by a row, and by what was inflated last."""
+_MOST_BLANK_ROWS = 10_000
 _AHEAD = 2
 """Blocks that are parsed, or wait to be, while one is being loaded."""
 _COMPRESSED_BLOCK = 1 << 17
+_PART_HEADER = 30
 _ROWS_BEGIN = re.compile(rb"<sheetData\s*(/?)>")
 _BLANK_ROWS = re.compile(rb"\s*(?:<row [^<>]*/>\s*)*")
 _ROWS_END = re.compile(rb"</sheetData\s*>")
 _ROW = b"<row "
+_ERROR_VALUE = re.compile(rb"<v>(?:#|Err:)[^<]*</v>")
 _ROW_END = b"</row>"
 # calamine looks for merged cells in a scan of the sheet of its own, which this element ends at once.
 _HEAD = b'<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><mergeCells/><sheetData>'
 _TAIL = b"</sheetData></worksheet>"
-_FIRST_ROW = re.compile(rb'\s*<row [^<>]*?\br="([0-9]{1,7})"')
+_ROW_NUMBER = re.compile(rb'\s*<row [^<>]*?\br="([0-9]{1,7})"')
 _ENCODING = re.compile(rb"""<\?xml [^>]*encoding=["']([^"']+)""")
 _MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 _OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
@@ -99,7 +105,7 @@ def _blocks(package: Package, sheet: Sheet, size: int) -> Iterator[bytes]:
     encoding = _ENCODING.search(head)
     if b"<!" in head or (encoding and encoding[1].upper() != b"UTF-8"):
         raise NotCut
-    last_number, wanted, ended = 0, size, bool(begin[1])
+    last_number, wanted, ended, block = 0, size, bool(begin[1]), b""
     while not ended:
         while len(rest) < wanted and (more := next(inflated, b"")):
             rest += more
@@ -113,6 +119,8 @@ def _blocks(package: Package, sheet: Sheet, size: int) -> Iterator[bytes]:
         else:  # a row longer than a block
             wanted = len(rest) + size
         end = _ROWS_END.search(rest)
+        if end is None and is_all and _ROWS_END.search(block):  # there are rows after the end of the rows
+            raise NotCut
         if end and not _BLANK_ROWS.fullmatch(rest, 0, end.start()):
             raise NotCut
         ended = end is not None
@@ -126,11 +134,24 @@ def _blocks(package: Package, sheet: Sheet, size: int) -> Iterator[bytes]:
 
 def _checked(block: bytes, after: int) -> int:
     """The number of the last row of a block; NotCut unless its rows are sure to be what they look like."""
-    first = _number(_FIRST_ROW.match(block))
-    last = _number(_FIRST_ROW.match(block, block.rfind(_ROW)))
-    if first <= after or (b"!" in block and b"<!" in block) or (b"'" in block and b"='" in block):
+    first, last = _ends(block)
+    rows, span = block.count(_ROW), last - first + 1
+    if first <= after or rows > span:  # out of order, or a row twice
+        raise NotCut
+    if span > _MOST_BLANK_ROWS + 4 * rows:  # calamine makes every row between
+        raise NotCut
+    if (b"!" in block and b"<!" in block) or (b"'" in block and b"='" in block):
         raise NotCut
     return last
+
+
+def _ends(block: bytes) -> tuple[int, int]:
+    """The numbers of the first and the last row of a block."""
+    first = _ROW_NUMBER.match(block)
+    last = _ROW_NUMBER.match(block, block.rfind(_ROW))
+    if first is None or last is None:
+        raise NotCut
+    return int(first[1]), int(last[1])
 
 
 def _inflated(package: Package, part: zipfile.ZipInfo, block_size: int) -> Iterator[bytes]:
@@ -138,15 +159,15 @@ def _inflated(package: Package, part: zipfile.ZipInfo, block_size: int) -> Itera
     if part.compress_type != zipfile.ZIP_DEFLATED:
         raise NotCut
     size = checksum = 0
-    with zipfile.ZipFile(package.path) as archive:
-        next(read_part(archive, part, package.file), None)  # sees to the part's own header
-    with package.path.open("rb") as file:
-        file.seek(part.header_offset)
-        name_and_extra = struct.unpack("<26xHH", file.read(30))
-        file.seek(sum(name_and_extra), os.SEEK_CUR)
-        left = part.compress_size
-        inflater = isal_zlib.decompressobj(wbits=-15)
-        try:
+    inflater = isal_zlib.decompressobj(wbits=-15)
+    try:
+        with package.path.open("rb") as file:
+            file.seek(part.header_offset)
+            header = file.read(_PART_HEADER)
+            if len(header) < _PART_HEADER or not header.startswith(b"PK\x03\x04"):
+                raise damaged(package.file, part.filename, "it does not begin where the file says")
+            file.seek(sum(struct.unpack("<26xHH", header)), os.SEEK_CUR)
+            left = part.compress_size
             while not inflater.eof:
                 compressed = inflater.unconsumed_tail or file.read(min(left, _COMPRESSED_BLOCK))
                 if not inflater.unconsumed_tail:
@@ -156,9 +177,10 @@ def _inflated(package: Package, part: zipfile.ZipInfo, block_size: int) -> Itera
                     break
                 size += len(block)
                 checksum = isal_zlib.crc32(block, checksum)
-                yield block
-        except isal_zlib.error as error:
-            raise damaged(package.file, part.filename, error) from error
+                if block:
+                    yield block
+    except (isal_zlib.error, OSError) as error:
+        raise damaged(package.file, part.filename, error) from error
     if not inflater.eof or size != part.file_size or checksum != part.CRC:
         raise damaged(package.file, part.filename, "its size or checksum is wrong")
 
@@ -190,54 +212,95 @@ class _Slot:
     def __init__(self, package: Package, sheet: Sheet) -> None:
         self._package = package
         self._sheet = sheet
-        with tempfile.NamedTemporaryFile(prefix="retailpipe-", suffix=".xlsx") as file:
-            with zipfile.ZipFile(file, "w") as slot, zipfile.ZipFile(package.path) as archive:
-                for part, name in ((package.styles, "xl/styles.xml"), (package.shared_strings, "xl/sharedStrings.xml")):
-                    if part:
-                        with archive.open(part) as source, slot.open(name, "w") as target:
-                            shutil.copyfileobj(source, target)
-                settings = '<workbookPr date1904="1"/>' if package.date1904 else ""
-                slot.writestr("xl/workbook.xml", _WORKBOOK.format(settings=settings))
-                slot.writestr("_rels/.rels", _relations(officeDocument="xl/workbook.xml"))
-                of_workbook = _relations(
-                    worksheet="worksheets/sheet1.xml", styles="styles.xml", sharedStrings="sharedStrings.xml"
-                )
-                slot.writestr("xl/_rels/workbook.xml.rels", of_workbook)
-                slot.writestr(_SHEET_PART, b" " * _ROOM)
-                self._place = slot.getinfo(_SHEET_PART).header_offset + 30 + len(_SHEET_PART)
-            self._file = os.dup(file.fileno())
-            # The workbook keeps the file open; its name goes at the end of this block, whatever becomes of the process.
-            self._workbook = CalamineWorkbook.from_path(file.name)  # pyright: ignore[reportUnknownMemberType] - its stub
+        try:
+            with _nameless_file() as (self._file, path):
+                with os.fdopen(os.dup(self._file), "w+b") as file, zipfile.ZipFile(file, "w") as slot:
+                    self._place = _fill(slot, package)
+                # It keeps the file open, which has no name any more when this block ends.
+                self._workbook = CalamineWorkbook.from_path(path)  # pyright: ignore[reportUnknownMemberType] - its stub
+        except OSError as error:
+            reason = f"{package.file} cannot be read: there is no room in {tempfile.gettempdir()} ({error.strerror})"
+            raise WorkbookError(reason, hint="Free some space there, or set TMPDIR to another folder.") from error
         os.pwrite(self._file, _HEAD, self._place)
         self._place += len(_HEAD)
 
     def parse(self, block: bytes) -> Piece | None:
-        os.pwrite(self._file, block + _TAIL, self._place)
-        first, last = _number(_FIRST_ROW.match(block)), _number(_FIRST_ROW.match(block, block.rfind(_ROW)))
+        first, last = _ends(block)
         check_area(self._package.file, self._sheet.name, first, last, far_cells(block))
+        told = _Told(self._package.file, self._sheet, block)
         try:
-            sheet = self._workbook.get_sheet_by_index(0)
+            sheet = self._parsed(block)
         except CalamineError as error:
-            raise unreadable(self._package.file, f"rows {first} to {last}", error) from error
+            try:  # with a code in place of those which calamine does not know; the true one is told below
+                sheet = self._parsed(_ERROR_VALUE.sub(b"<v>#N/A</v>", block))
+            except CalamineError:
+                place = f"sheet {self._sheet.name!r}, rows {first} to {last}"
+                raise unreadable(self._package.file, place, error) from error
         grid = Grid([], first, 0)
         if sheet.start:
             grid = Grid(sheet.to_python(), sheet.start[0] + 1, sheet.start[1])
-        grid.put(faults_in_block(block))
-        return Piece.of(grid, booleans=b"b" in block, digits=partial(digits_in_block, block))
+        if may_have_failed(block):
+            grid.put((place, cell) for place, cell in told.cells.items() if isinstance(cell, ErrorCell))
+        return Piece.of(grid, booleans=b"b" in block, digits=told.digits)
+
+    def _parsed(self, block: bytes) -> CalamineSheet:
+        os.pwrite(self._file, block + _TAIL, self._place)
+        return self._workbook.get_sheet_by_index(0)
 
     def close(self) -> None:
         self._workbook.close()
         os.close(self._file)
 
 
+class _Told:
+    """What calamine does not tell of the cells of a block, asked of an XML parser when it is first needed."""
+
+    def __init__(self, file: str, sheet: Sheet, block: bytes) -> None:
+        self._file = file
+        self._sheet = sheet
+        self._block = block
+
+    @cached_property
+    def cells(self) -> dict[Place, Cell]:
+        try:
+            return told_by_parser([_HEAD, self._block, _TAIL])
+        except PARSER_ERRORS as error:
+            raise damaged(self._file, self._sheet.part.filename, error) from error
+
+    def digits(self, place: Place) -> str | None:
+        cell = self.cells.get(place)
+        return cell if isinstance(cell, str) else None
+
+
+@contextmanager
+def _nameless_file() -> Generator[tuple[int, str]]:
+    """The descriptor of a new file, which stays open, and a path to it, which is good within alone."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("retailpipe")
+        yield descriptor, f"/proc/self/fd/{descriptor}"
+    else:
+        with tempfile.NamedTemporaryFile(prefix="retailpipe-", suffix=".xlsx") as file:
+            yield os.dup(file.fileno()), file.name
+
+
+def _fill(slot: zipfile.ZipFile, package: Package) -> int:
+    """Writes a workbook with another's styles and strings, and gives the place of its sheet's bytes in the file."""
+    with zipfile.ZipFile(package.path) as archive:
+        for part, name in ((package.styles, "xl/styles.xml"), (package.shared_strings, "xl/sharedStrings.xml")):
+            if part:
+                with archive.open(part) as source, slot.open(name, "w") as target:
+                    shutil.copyfileobj(source, target)
+    settings = '<workbookPr date1904="1"/>' if package.date1904 else ""
+    slot.writestr("xl/workbook.xml", _WORKBOOK.format(settings=settings))
+    slot.writestr("_rels/.rels", _relations(officeDocument="xl/workbook.xml"))
+    of_workbook = _relations(worksheet="worksheets/sheet1.xml", styles="styles.xml", sharedStrings="sharedStrings.xml")
+    slot.writestr("xl/_rels/workbook.xml.rels", of_workbook)
+    slot.writestr(_SHEET_PART, b" " * _ROOM)
+    return slot.getinfo(_SHEET_PART).header_offset + _PART_HEADER + len(_SHEET_PART)
+
+
 def _relations(**targets: str) -> str:
     return _RELATIONS.format("".join(_RELATION.format(kind=kind, target=target) for kind, target in targets.items()))
-
-
-def _number(row: re.Match[bytes] | None) -> int:
-    if row is None:
-        raise NotCut
-    return int(row[1])
 
 
 def _cores() -> int:
