@@ -306,11 +306,10 @@ class EmbeddedServer:
         """
         file = self._data / _PID_FILE
         try:
-            pid = int(file.read_text().splitlines()[0])
+            strange = psutil.pid_exists(int(file.read_text().splitlines()[0]))
         except FileNotFoundError:
             return
-            strange = psutil.pid_exists(pid)
-        except (OSError, IndexError, ValueError, OverflowError):
+        except (OSError, IndexError, ValueError, OverflowError):  # no pid at all
             strange = True
         if strange and self._state() is None:
             file.unlink(missing_ok=True)
