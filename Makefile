@@ -5,7 +5,7 @@ PYTHON ?= python3
 UV := $(shell command -v uv || echo .tools/bin/uv)
 TOOLS := $(filter .tools/bin/uv,$(UV))
 
-.PHONY: help demo test nightly lint types format docs build clean
+.PHONY: help demo test nightly lint types format docs bench build clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,11 @@ format: $(TOOLS)  ## Put the code into its style
 
 docs: $(TOOLS)  ## Make docs/cli.md from the program's help
 	$(UV) run python docs/reference.py
+
+bench: $(TOOLS)  ## Compare with other ways to load a workbook; BENCH="--workbook FILE --rounds 9" changes how
+	$(UV) venv --quiet --allow-existing benchmarks/work/peers
+	$(UV) pip install --quiet --python benchmarks/work/peers -r benchmarks/requirements.txt
+	$(UV) run python benchmarks/compare.py --python benchmarks/work/peers/bin/python $(BENCH)
 
 build: $(TOOLS)  ## Make the wheel and the source distribution in dist/
 	$(UV) build

@@ -13,7 +13,7 @@ from retailpipe.errors import RetailpipeError, SomeNotLoaded, SourceNotFound, Wa
 from retailpipe.progress import NoProgress, Progress
 from retailpipe.reports import LoadReport, RunReport, StatusReport
 from retailpipe.store import PREFIX, Snapshot, Stored, file_snapshot
-from retailpipe.transform import transform
+from retailpipe.transform import transform, warm_up
 from retailpipe.verify import verify
 
 if TYPE_CHECKING:
@@ -100,6 +100,7 @@ def run(
     progress = progress or NoProgress()
     sources = [] if source is None else [source]
     failures: list[str] = []
+    warm_up()
     try:
         loads = ingest(environment, *sources, contract=contract, allow_duplicate=allow_duplicate, progress=progress)
     except SomeNotLoaded as error:

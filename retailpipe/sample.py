@@ -27,7 +27,7 @@ HEADERS = (
     "Country",
 )
 MAX_ROWS = 1_048_575
-"""An Excel sheet has 1,048,576 rows, and the first holds the header."""
+"""Excel's 1,048,576 rows without the header's."""
 
 _FIRST_DAY = datetime(2024, 1, 2)
 _DAYS = 364

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +68,11 @@ def transform(
             raise UsageError(f"--select {select!r} matches no model or test", hint="See `retailpipe dbt ls`.")
         raise TransformError("dbt found nothing to build", hint=_log_hint(environment))
     return _report(environment, results, time.monotonic() - started)
+
+
+def warm_up() -> None:
+    """Imports dbt in a thread, which takes seconds, for a `transform` to come."""
+    threading.Thread(target=import_module, args=("dbt.cli.main",), name="import-dbt", daemon=True).start()
 
 
 def dbt(environment: Environment, arguments: Sequence[str]) -> int:

@@ -19,7 +19,7 @@ from retailpipe.errors import WorkbookError
 from retailpipe.workbook.package import Package
 from retailpipe.workbook.pieces import Piece
 from retailpipe.workbook.plain import read_whole
-from retailpipe.workbook.shards import NotCut, read_in_blocks
+from retailpipe.workbook.shards import BlockReader, NotCut
 from tests.workbooks import number, raw_workbook, row, text
 
 Rows = list[tuple[int, dict[int, Any]]]
@@ -48,7 +48,7 @@ def rows_of(pieces: Iterator[Piece]) -> Rows:
 
 def in_blocks(path: Path, block_size: int) -> Rows:
     package = Package(path, path.name)
-    return rows_of(read_in_blocks(package, package.sheets[0], block_size))
+    return rows_of((piece for _, piece in BlockReader(package, package.sheets[0], block_size).map(lambda piece: piece)))
 
 
 def whole(path: Path) -> Rows:

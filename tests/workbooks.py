@@ -56,15 +56,15 @@ class Reading:
 def read(path: Path, contract: Contract) -> Reading:
     sheet = open_sheet(path, contract)
     judge = Judge(sheet.layout, contract)
-    rows = [row for piece in sheet.pieces() for row in judge.accepted(piece).to_pylist()]
+    rows = [row for piece in sheet.pieces() for row in judge.count(judge.judge(piece)).to_pylist()]
     assert judge.rows_accepted == len(rows)
     return Reading(sheet.layout, rows, judge.rejects, judge.rows_read)
 
 
 def refusal(path: Path, contract: Contract) -> WorkbookError:
-    """The error that opening a workbook raises; it names the file and has a hint."""
+    """The error that reading a workbook raises; it names the file and has a hint."""
     with pytest.raises(WorkbookError) as caught:
-        open_sheet(path, contract)
+        list(open_sheet(path, contract).pieces())
     assert path.name in str(caught.value)
     assert caught.value.hint
     return caught.value

@@ -6,6 +6,7 @@ Every rule is an expression over an Arrow column; a single row is looked at only
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
 from typing import TYPE_CHECKING
@@ -17,13 +18,25 @@ from retailpipe.contract import Bound, Column, Contract
 from retailpipe.reports import Reject
 from retailpipe.workbook.cells import Cell, cell_address, column_letters, shown
 from retailpipe.workbook.columns import Problem, column_converter
+from retailpipe.workbook.container import MAX_ROWS
 
 if TYPE_CHECKING:
     from retailpipe.workbook.pieces import Piece
     from retailpipe.workbook.sheet import Layout
 
-SHEET_ROWS = 1_048_576
-"""The rows of the largest sheet Excel can hold."""
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of the rows of a piece.
+
+    batch: those that keep the contract: its columns, then `source_row`.
+    """
+
+    rows_read: int
+    batch: pa.RecordBatch
+    rejects: list[Reject]
+    first_date: datetime | None
+    last_date: datetime | None
 
 
 class Judge:
@@ -37,7 +50,7 @@ class Judge:
         self._rules = [_Rule(column, index) for column, index in zip(contract.columns, layout.columns, strict=True)]
         self._schema = contract.arrow_schema.append(pa.field("source_row", pa.int32(), nullable=False))
         self._date = contract.arrow_schema.names.index(contract.date_column) if contract.date_column else None
-        self._most_rejects = contract.rejects_allowed(SHEET_ROWS)
+        self._most_rejects = contract.rejects_allowed(MAX_ROWS)
         self.rows_read = 0
         self.rows_accepted = 0
         self.rejects: list[Reject] = []
@@ -49,9 +62,8 @@ class Judge:
         """Whether there are more rejects already than the contract allows for any number of rows."""
         return len(self.rejects) > self._most_rejects
 
-    def accepted(self, piece: Piece) -> pa.RecordBatch:
-        """The rows of a piece that keep the contract: its columns, then `source_row`."""
-        self.rows_read += len(piece.numbers)
+    def judge(self, piece: Piece) -> Verdict:
+        """Judges a piece, and counts nothing yet: several threads may judge at once."""
         judged: list[tuple[pa.Array, pa.BooleanArray | None]] = []
         for rule in self._rules:
             values, mask = rule.judge(piece)
@@ -63,25 +75,30 @@ class Judge:
         arrays.append(pa.array(piece.numbers, pa.int32()))
         broken = [mask for _, mask in judged]
         masks = [mask for mask in broken if mask is not None]
+        rejects: list[Reject] = []
         if masks:
             rejected = reduce(pc.or_, masks)
-            for place in pc.indices_nonzero(rejected).to_pylist():
-                self.rejects.append(self._reject(piece, place, broken))
+            rejects = [self._reject(piece, place, broken) for place in pc.indices_nonzero(rejected).to_pylist()]
             kept = pc.invert(rejected)
             arrays = [array.filter(kept) for array in arrays]
         batch = pa.RecordBatch.from_arrays(arrays, schema=self._schema)
-        self.rows_accepted += batch.num_rows
-        self._note_dates(batch)
-        return batch
+        return Verdict(len(piece.numbers), batch, rejects, *self._dates(batch))
 
-    def _note_dates(self, batch: pa.RecordBatch) -> None:
+    def count(self, verdict: Verdict) -> pa.RecordBatch:
+        """Adds a verdict to the counts, and gives its batch."""
+        self.rows_read += verdict.rows_read
+        self.rows_accepted += verdict.batch.num_rows
+        self.rejects += verdict.rejects
+        if verdict.first_date and verdict.last_date:
+            self.first_date = min(verdict.first_date, self.first_date or verdict.first_date)
+            self.last_date = max(verdict.last_date, self.last_date or verdict.last_date)
+        return verdict.batch
+
+    def _dates(self, batch: pa.RecordBatch) -> tuple[datetime | None, datetime | None]:
         if self._date is None:
-            return
+            return None, None
         ends = pc.min_max(batch.column(self._date).cast(pa.timestamp("us"))).as_py()
-        first, last = ends["min"], ends["max"]
-        if first is not None:
-            self.first_date = min(first, self.first_date or first)
-            self.last_date = max(last, self.last_date or last)
+        return ends["min"], ends["max"]
 
     def _reject(self, piece: Piece, place: int, broken: list[pa.BooleanArray | None]) -> Reject:
         row, number = piece.row(place), piece.numbers[place]
@@ -129,13 +146,12 @@ class _Rule:
 
     @property
     def lost_digits(self) -> bool:
-        """Whether the last column judged held numbers whose digits a float does not hold."""
+        """Whether the column was ever seen to hold numbers whose digits a float does not hold."""
         return self._converter.lost_digits
 
     def judge(self, piece: Piece) -> tuple[pa.Array, pa.BooleanArray | None]:
         """The column's values, and a mask without nulls of those that break a rule; None where none does."""
         cells = piece.column(self.index)
-        self._converter.lost_digits = False
         values = self._converter.convert(cells, booleans=piece.booleans)
         masks: list[pa.BooleanArray] = []
         if values.null_count:

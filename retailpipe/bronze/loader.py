@@ -111,9 +111,9 @@ def load(
 
 
 def _accepted(sheet: SheetReader, judge: Judge, progress: Progress) -> Iterator[pa.RecordBatch]:
-    for piece in sheet.pieces():
-        batch = judge.accepted(piece)
-        progress.advance(len(piece.numbers))
+    for verdict in sheet.map(judge.judge):
+        batch = judge.count(verdict)
+        progress.advance(verdict.rows_read)
         if judge.hopeless:
             return
         yield batch

@@ -19,10 +19,11 @@ import tempfile
 import threading
 import zipfile
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
+from typing import TypeVar
 
 from isal import isal_zlib
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook
@@ -34,14 +35,14 @@ from retailpipe.workbook.faults import PARSER_ERRORS, may_have_failed, told_by_p
 from retailpipe.workbook.package import Package, Sheet
 from retailpipe.workbook.pieces import Grid, Piece, Place
 
+T = TypeVar("T")
+
 BLOCK_SIZE = 1 << 20
 """Bytes of XML in a block: smaller ones cost more calls, larger ones more memory."""
 
 _ROOM = 4 * BLOCK_SIZE
 """Bytes that a slot can take: a block is larger than BLOCK_SIZE by a row, and by what was inflated last."""
 _MOST_BLANK_ROWS = 10_000
-_AHEAD = 2
-"""Blocks that are parsed, or wait to be, while one is being loaded."""
 _COMPRESSED_BLOCK = 1 << 17
 _PART_HEADER = 30
 _ROWS_BEGIN = re.compile(rb"<sheetData\s*(/?)>")
@@ -70,28 +71,50 @@ class NotCut(Exception):
     """This sheet cannot be cut into blocks safely."""
 
 
-def read_in_blocks(package: Package, sheet: Sheet, block_size: int = BLOCK_SIZE) -> Generator[Piece]:
+class BlockReader:
     """The used rows of a sheet in order, its header among them.
 
-    Raises WorkbookError where the sheet is damaged, and NotCut, be it after some pieces, where it cannot be cut.
+    Every method raises WorkbookError where the sheet is damaged, and NotCut, be it after some pieces, where it cannot
+    be cut.
     """
-    slots = _Slots(package, sheet)
-    pool = ThreadPoolExecutor(max(1, _cores() - 1), thread_name_prefix="parse")
-    parsing: deque[Future[Piece | None]] = deque()
-    try:
-        for block in _blocks(package, sheet, block_size):
-            parsing.append(pool.submit(slots.parse, block))
-            if len(parsing) > _AHEAD and (piece := parsing.popleft().result()):
-                yield piece
-        while parsing:
-            if piece := parsing.popleft().result():
-                yield piece
-    finally:
-        pool.shutdown(cancel_futures=True)
-        slots.close()
+
+    def __init__(self, package: Package, sheet: Sheet, block_size: int = BLOCK_SIZE) -> None:
+        self._blocks = _blocks(package, sheet, block_size)
+        self._slots = _Slots(package, sheet)
+        self._threads = _cores()
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="parse")
+
+    def pull(self) -> Piece | None:
+        """The next piece, parsed here and now; None at the end."""
+        return next(filter(None, map(self._slots.parse, self._blocks)), None)
+
+    def map(self, work: Callable[[Piece], T]) -> Generator[tuple[int, T]]:
+        """What `work` makes of each piece from here on, with the number of its last row.
+
+        `work` is done in the threads that parse, so several pieces may be in work at once.
+        """
+
+        def done(block: bytes) -> tuple[int, T] | None:
+            piece = self._slots.parse(block)
+            return (piece.numbers[-1], work(piece)) if piece else None
+
+        waiting: deque[Future[tuple[int, T] | None]] = deque()
+        for block in self._blocks:
+            waiting.append(self._pool.submit(done, block))
+            if len(waiting) > self._threads and (result := waiting.popleft().result()):
+                yield result
+        while waiting:
+            if result := waiting.popleft().result():
+                yield result
+
+    def close(self) -> None:
+        """Ends the threads, whatever they are at, and gives back what they used."""
+        self._pool.shutdown(cancel_futures=True)
+        self._blocks.close()
+        self._slots.close()
 
 
-def _blocks(package: Package, sheet: Sheet, size: int) -> Iterator[bytes]:
+def _blocks(package: Package, sheet: Sheet, size: int) -> Generator[bytes]:
     """The rows of a sheet, cut into blocks from a `<row` to a `</row>`."""
     inflated = _inflated(package, sheet.part, size)
     rest, begin = b"", None
