@@ -102,9 +102,12 @@ class Retailpipe:
         os.killpg(self.process.pid, signal.SIGINT)
 
     def end(self) -> int:
-        """Waits for its end; gives the exit code."""
+        """Waits for its end; gives the exit code as a shell does.
+
+        An interrupt in the midst of some imports makes Python end by the signal itself, which a shell calls 130 too.
+        """
         self.said += self.process.communicate(timeout=120)[1]
-        return self.process.returncode
+        return 130 if self.process.returncode == -signal.SIGINT else self.process.returncode
 
 
 class Paused(NoProgress):
