@@ -164,7 +164,7 @@ class Connection:
 
 def _message(error: Exception) -> str:
     """What PostgreSQL said, without what the driver puts around it, the statement, and the row it was at."""
-    text = re.split(r"\n\nQuery was:|\nLINE \d+:|\nDETAIL: ", str(error))[0]
+    text = re.split(r"\n\nQuery was:|\nLINE \d+:|\n(?:DETAIL|HINT|CONTEXT): ", str(error))[0]
     text = re.sub(r"\.?\s*SQLSTATE: \w*\s*$", "", text.strip())
     text = re.sub(r"^[A-Z_]+: (\[libpq\] )?", "", text)
     return " ".join(re.sub(r"^.*?\bERROR: +", "", text, count=1, flags=re.DOTALL).split())

@@ -268,7 +268,9 @@ class EmbeddedServer:
             output.seek(0)
             told = output.read().decode(errors="replace").strip()
         if code or "ERROR:" in told or "FATAL:" in told:
-            raise ServerError(f"the database in {self._home} cannot be made: {told[-2000:]}", hint=_SPACE_HINT)
+            lines = told.splitlines()
+            reasons = [line for line in lines if re.search(r"FATAL|ERROR|error:", line)] or lines[-3:]
+            raise ServerError(f"the database in {self._home} cannot be made: {' '.join(reasons)}", hint=_SPACE_HINT)
 
     def _stop(self) -> bool:
         state = self._state()
