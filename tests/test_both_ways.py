@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from retailpipe.errors import WorkbookError
+from retailpipe.workbook.cells import ErrorCell
 from retailpipe.workbook.package import Package
 from retailpipe.workbook.pieces import Piece
 from retailpipe.workbook.plain import read_whole
@@ -170,6 +171,16 @@ def test_rows_out_of_order_are_refused_both_ways(tmp_path: Path, again: int) -> 
         in_blocks(path, 50)
     with pytest.raises(WorkbookError, match=f"row {again} stands after row 5"):
         whole(path)
+
+
+def test_attributes_of_excels_own_namespaces_are_no_matter(tmp_path: Path) -> None:
+    """Rows that Excel wrote have x14ac:dyDescent, whose prefix is declared at the top of the sheet alone."""
+    cells = '<c r="A{0}"><v>12345678901234567890</v></c><c r="B{0}" t="e"><v>#N/A</v></c>'
+    rows = [f'<row r="{n}" spans="1:2" x14ac:dyDescent="0.25">{cells.format(n)}</row>' for n in range(1, 9)]
+    path = raw_workbook(tmp_path / "book.xlsx", *rows)
+
+    assert in_blocks(path, 200) == whole(path)
+    assert in_blocks(path, 200)[0][1][1] == ErrorCell("#N/A")
 
 
 def test_a_sheet_of_another_name_and_place_is_cut(tmp_path: Path) -> None:

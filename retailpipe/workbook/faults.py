@@ -47,7 +47,8 @@ class _Reader:
 
     def __init__(self) -> None:
         self.cells: dict[Place, Cell] = {}
-        self.parser = expat.ParserCreate(namespace_separator="}")
+        # Prefixes are not looked up: a block of rows does not declare them, and Excel's own attributes have some.
+        self.parser = expat.ParserCreate()
         self.parser.buffer_text = True
         self.parser.StartElementHandler = self._start
         self.parser.EndElementHandler = self._end
@@ -58,7 +59,7 @@ class _Reader:
         self._value = ""
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
-        match name.rpartition("}")[2]:
+        match name.rpartition(":")[2]:
             case "row":
                 self._row = int(attributes.get("r", self._row + 1))
                 self._column = -1
@@ -77,7 +78,7 @@ class _Reader:
         self._value += text
 
     def _end(self, name: str) -> None:
-        match name.rpartition("}")[2]:
+        match name.rpartition(":")[2]:
             case "v":
                 self.parser.CharacterDataHandler = None
             case "c":

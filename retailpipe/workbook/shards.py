@@ -48,6 +48,7 @@ _PART_HEADER = 30
 _ROWS_BEGIN = re.compile(rb"<sheetData\s*(/?)>")
 _BLANK_ROWS = re.compile(rb"\s*(?:<row [^<>]*/>\s*)*")
 _ROWS_END = re.compile(rb"</sheetData\s*>")
+_SINGLE_QUOTED = re.compile(rb"<[^<>]*='")
 _ROW = b"<row "
 _ERROR_VALUE = re.compile(rb"<v>(?:#|Err:)[^<]*</v>")
 _ROW_END = b"</row>"
@@ -85,8 +86,11 @@ class BlockReader:
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="parse")
 
     def pull(self) -> Piece | None:
-        """The next piece, parsed here and now; None at the end."""
-        return next(filter(None, map(self._slots.parse, self._blocks)), None)
+        """The next piece; None at the end."""
+        for block in self._blocks:
+            if piece := self._pool.submit(self._slots.parse, block).result():
+                return piece
+        return None
 
     def map(self, work: Callable[[Piece], T]) -> Generator[tuple[int, T]]:
         """What `work` makes of each piece from here on, with the number of its last row.
@@ -163,7 +167,7 @@ def _checked(block: bytes, after: int) -> int:
         raise NotCut
     if span > _MOST_BLANK_ROWS + 4 * rows:  # calamine makes every row between
         raise NotCut
-    if (b"!" in block and b"<!" in block) or (b"'" in block and b"='" in block):
+    if (b"!" in block and b"<!" in block) or (b"'" in block and _SINGLE_QUOTED.search(block)):
         raise NotCut
     return last
 
