@@ -113,7 +113,8 @@ def sample_rows(rows: int, seed: int = 1) -> Iterator[Row]:
     products = [_product(chance, number) for number in range(max(20, min(4_000, rows // 20)))]
     weights = [1 / (place + 5) for place in range(len(products))]
     customers = [_customer(chance, number) for number in range(max(5, min(4_500, rows // 80)))]
-    broken = set(chance.sample(range(rows), _BROKEN_ROWS)) if rows >= 100 else set[int]()
+    places = chance.sample(range(rows), _BROKEN_ROWS) if rows >= 100 else []
+    broken = {place: kind for kind, place in enumerate(places)}
     invoice, written = 500_000, 0
     while written < rows:
         invoice += 1
@@ -121,7 +122,7 @@ def sample_rows(rows: int, seed: int = 1) -> Iterator[Row]:
         customer = chance.choice(customers)
         lines = min(1 + int(chance.expovariate(1 / 20)), rows - written)
         for row in _invoice(chance, invoice, moment, customer, chance.choices(products, weights, k=lines)):
-            yield _broken(row, written) if written in broken else row
+            yield _broken(row, broken[written]) if written in broken else row
             written += 1
 
 
@@ -171,8 +172,8 @@ def _opening(chance: random.Random, written: int, rows: int) -> int:
     return 8 * 60 + int(through_the_day * 10 * 60) + chance.randrange(5)
 
 
-def _broken(row: Row, which: int) -> Row:
-    """The row with one cell that breaks the contract."""
+def _broken(row: Row, kind: int) -> Row:
+    """The row with one cell that breaks the contract, in one of five ways."""
     number, code, name, quantity, moment, price, customer, country = row
     return (
         (number, code, name, quantity, moment, -11_062.06, customer, country),
@@ -180,4 +181,4 @@ def _broken(row: Row, which: int) -> Row:
         (number, code, name, 2.5, moment, price, customer, country),
         (number, code, name, quantity, "last Tuesday", price, customer, country),
         (number, None, name, quantity, moment, price, customer, country),
-    )[which % _BROKEN_ROWS]
+    )[kind]
