@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -16,17 +17,9 @@ from adbc_driver_postgresql import dbapi
 
 from retailpipe import Environment
 from retailpipe.local.server import EmbeddedServer
+from retailpipe.sample import HEADERS
+from retailpipe.store import FolderStore
 
-HEADERS = (
-    "InvoiceNo",
-    "StockCode",
-    "Description",
-    "Quantity",
-    "InvoiceDate",
-    "UnitPrice",
-    "CustomerID",
-    "Country",
-)
 ROW = (
     536365,
     "85123A",
@@ -133,3 +126,46 @@ def dataset() -> Path:
     if os.environ.get("CI"):
         pytest.fail(f"the real workbook is not at {path}")
     pytest.skip("the real workbook is not here: set RETAILPIPE_DATASET to it")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "an environment"
+
+
+@pytest.fixture
+def store(folder: Path) -> FolderStore:
+    return FolderStore(folder)
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Path:
+    """A file with the name of a workbook: a store does not look inside."""
+    book = tmp_path / "book.xlsx"
+    book.write_bytes(b"first content")
+    return book
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Path]:
+    """A folder for environments, which other accounts reach: root's servers keep their data in it."""
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        place.chmod(0o755)
+        yield place
+        remove_servers(place)
+
+
+@pytest.fixture
+def closed(tmp_path: Path) -> Iterator[Path]:
+    """A folder for environments, which other accounts do not reach: root's servers keep their data elsewhere."""
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    yield closed
+    remove_servers(closed)
+
+
+def remove_servers(place: Path) -> None:
+    for folder in place.iterdir():
+        if (folder / "postgres").is_dir() and not folder.is_symlink():
+            EmbeddedServer(folder).destroy()

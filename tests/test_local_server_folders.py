@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,31 +14,6 @@ from retailpipe import Environment
 from retailpipe.errors import ServerError
 from retailpipe.local.server import EmbeddedServer
 from tests.servers import START, ask, ended, launch, outcome, postmaster
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Path]:
-    """A folder for environments, which other accounts reach: root's servers keep their data in it."""
-    with tempfile.TemporaryDirectory() as name:
-        place = Path(name)
-        place.chmod(0o755)
-        yield place
-        remove_servers(place)
-
-
-@pytest.fixture
-def closed(tmp_path: Path) -> Iterator[Path]:
-    """A folder for environments, which other accounts do not reach: root's servers keep their data elsewhere."""
-    closed = tmp_path / "closed"
-    closed.mkdir(mode=0o700)
-    yield closed
-    remove_servers(closed)
-
-
-def remove_servers(place: Path) -> None:
-    for folder in place.iterdir():
-        if (folder / "postgres").is_dir() and not folder.is_symlink():
-            EmbeddedServer(folder).destroy()
 
 
 def wheel_binaries(installation: str) -> Path:

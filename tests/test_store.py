@@ -12,35 +12,7 @@ import pytest
 
 from retailpipe.errors import SourceNotFound, StoreError, UsageError
 from retailpipe.store import FolderStore
-
-UPLOAD = """
-import sys
-from pathlib import Path
-from retailpipe.store import FolderStore
-FolderStore(Path(sys.argv[1])).upload(Path(sys.argv[2]))
-"""
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "an environment"
-
-
-@pytest.fixture
-def store(folder: Path) -> FolderStore:
-    return FolderStore(folder)
-
-
-@pytest.fixture
-def book(tmp_path: Path) -> Path:
-    """A file with the name of a workbook: a store does not look inside."""
-    book = tmp_path / "book.xlsx"
-    book.write_bytes(b"first content")
-    return book
-
-
-def files(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+from tests.stores import UPLOAD, files
 
 
 def test_an_upload_puts_the_file_under_input_and_its_own_name(store: FolderStore, book: Path) -> None:

@@ -14,38 +14,10 @@ import pytest
 
 from retailpipe.errors import StoreError
 from retailpipe.store import FolderStore
+from tests.stores import UPLOAD, files
 
 BIG = 64 << 20
 """Bytes enough for a copy to take a while."""
-
-UPLOAD = """
-import sys
-from pathlib import Path
-from retailpipe.store import FolderStore
-FolderStore(Path(sys.argv[1])).upload(Path(sys.argv[2]))
-"""
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "an environment"
-
-
-@pytest.fixture
-def store(folder: Path) -> FolderStore:
-    return FolderStore(folder)
-
-
-@pytest.fixture
-def book(tmp_path: Path) -> Path:
-    """A file with the name of a workbook: a store does not look inside."""
-    book = tmp_path / "book.xlsx"
-    book.write_bytes(b"first content")
-    return book
-
-
-def files(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
 def test_a_reader_never_sees_a_part_of_an_upload(folder: Path, book: Path) -> None:

@@ -100,7 +100,7 @@ def other_source_of(connection: Connection, content_hash: str, source: str) -> s
 
 def open_load(connection: Connection, source: str, content_hash: str, contract: Contract, sheet: str) -> int:
     """Writes the row of a load that begins, and gives its load_id. Until the commit nobody else sees it."""
-    row = connection.row(
+    [(load_id,)] = connection.rows(
         """
         insert into bronze.loads (
             source, content_hash, contract, contract_hash, table_name, sheet,
@@ -116,8 +116,7 @@ def open_load(connection: Connection, source: str, content_hash: str, contract: 
         contract.table,
         sheet,
     )
-    assert row is not None  # noqa: S101 - an insert that returns always gives a row
-    return int(row[0])
+    return int(load_id)
 
 
 def replace_load(connection: Connection, old: Entry, new_load_id: int) -> None:
