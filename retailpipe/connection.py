@@ -134,14 +134,15 @@ class Connection:
         return self._run(run)
 
     def _run(self, work: Callable[[], _T]) -> _T:
-        future = self._thread.submit(work)
         try:
-            return future.result()
+            return self._thread.submit(work).result()
         except KeyboardInterrupt:
             self._stopped = True
-            if self._driver:
-                self._driver.cancel()
-            wait([future])
+            idle = self._thread.submit(lambda: None)  # has its turn when all before it has ended
+            while not idle.done():
+                if self._driver:  # again and again: a statement that has not begun yet is not cancelled
+                    self._driver.cancel()
+                wait([idle], timeout=0.1)
             raise
         except (Error, pa.ArrowException, OSError) as error:  # the last two where it is met among the rows
             raise self._told(error) from error

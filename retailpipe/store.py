@@ -146,9 +146,9 @@ class FolderStore:
 
     def _remove_orphans(self) -> None:
         """Removes copies of processes that were killed."""
-        import psutil
-
         for copy in self._temporary.glob(f"*-*{SUFFIX}"):
+            import psutil
+
             owner = copy.name.partition("-")[0]
             if owner.isdigit() and not psutil.pid_exists(int(owner)):
                 copy.unlink(missing_ok=True)

@@ -49,7 +49,7 @@ def rows_of(pieces: Iterator[Piece]) -> Rows:
 
 def in_blocks(path: Path, block_size: int) -> Rows:
     package = Package(path, path.name)
-    return rows_of((piece for _, piece in BlockReader(package, package.sheets[0], block_size).map(lambda piece: piece)))
+    return rows_of(BlockReader(package, package.sheets[0], block_size))
 
 
 def whole(path: Path) -> Rows:

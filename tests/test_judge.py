@@ -171,7 +171,7 @@ def test_the_first_and_the_last_date_are_those_of_the_rows_that_are_kept(tmp_pat
     judge = Judge(sheet.layout, contract)
 
     for piece in sheet.pieces():
-        judge.count(judge.judge(piece))
+        judge.judge(piece)
 
     assert (judge.first_date, judge.last_date) == (datetime(2011, 1, 1), datetime(2011, 1, 3))
 
@@ -186,7 +186,7 @@ def test_a_sheet_is_hopeless_once_it_has_more_rejects_than_any_number_of_rows_al
     judge = Judge(sheet.layout, contract)
 
     for piece in sheet.pieces():
-        judge.count(judge.judge(piece))
+        judge.judge(piece)
 
     assert judge.hopeless is hopeless
 

@@ -56,7 +56,7 @@ class Reading:
 def read(path: Path, contract: Contract) -> Reading:
     sheet = open_sheet(path, contract)
     judge = Judge(sheet.layout, contract)
-    rows = [row for piece in sheet.pieces() for row in judge.count(judge.judge(piece)).to_pylist()]
+    rows = [row for piece in sheet.pieces() for row in judge.judge(piece).to_pylist()]
     assert judge.rows_accepted == len(rows)
     return Reading(sheet.layout, rows, judge.rejects, judge.rows_read)
 

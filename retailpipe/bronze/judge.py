@@ -6,7 +6,6 @@ Every rule is an expression over an Arrow column; a single row is looked at only
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
 from typing import TYPE_CHECKING
@@ -23,20 +22,6 @@ from retailpipe.workbook.container import MAX_ROWS
 if TYPE_CHECKING:
     from retailpipe.workbook.pieces import Piece
     from retailpipe.workbook.sheet import Layout
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What became of the rows of a piece.
-
-    batch: those that keep the contract: its columns, then `source_row`.
-    """
-
-    rows_read: int
-    batch: pa.RecordBatch
-    rejects: list[Reject]
-    first_date: datetime | None
-    last_date: datetime | None
 
 
 class Judge:
@@ -62,8 +47,8 @@ class Judge:
         """Whether there are more rejects already than the contract allows for any number of rows."""
         return len(self.rejects) > self._most_rejects
 
-    def judge(self, piece: Piece) -> Verdict:
-        """Judges a piece, and counts nothing yet: several threads may judge at once."""
+    def judge(self, piece: Piece) -> pa.RecordBatch:
+        """The rows of a piece that keep the contract: its columns, then `source_row`."""
         judged: list[tuple[pa.Array, pa.BooleanArray | None]] = []
         for rule in self._rules:
             values, mask = rule.judge(piece)
@@ -72,33 +57,27 @@ class Judge:
                 values, mask = rule.judge(piece)
             judged.append((values, mask))
         arrays = [array for array, _ in judged]
-        arrays.append(pa.array(piece.numbers, pa.int32()))
+        arrays.append(_numbers(piece.numbers))
         broken = [mask for _, mask in judged]
         masks = [mask for mask in broken if mask is not None]
-        rejects: list[Reject] = []
         if masks:
             rejected = reduce(pc.or_, masks)
-            rejects = [self._reject(piece, place, broken) for place in pc.indices_nonzero(rejected).to_pylist()]
+            self.rejects += [self._reject(piece, place, broken) for place in pc.indices_nonzero(rejected).to_pylist()]
             kept = pc.invert(rejected)
             arrays = [array.filter(kept) for array in arrays]
         batch = pa.RecordBatch.from_arrays(arrays, schema=self._schema)
-        return Verdict(len(piece.numbers), batch, rejects, *self._dates(batch))
+        self.rows_read += len(piece.numbers)
+        self.rows_accepted += batch.num_rows
+        self._note_dates(batch)
+        return batch
 
-    def count(self, verdict: Verdict) -> pa.RecordBatch:
-        """Adds a verdict to the counts, and gives its batch."""
-        self.rows_read += verdict.rows_read
-        self.rows_accepted += verdict.batch.num_rows
-        self.rejects += verdict.rejects
-        if verdict.first_date and verdict.last_date:
-            self.first_date = min(verdict.first_date, self.first_date or verdict.first_date)
-            self.last_date = max(verdict.last_date, self.last_date or verdict.last_date)
-        return verdict.batch
-
-    def _dates(self, batch: pa.RecordBatch) -> tuple[datetime | None, datetime | None]:
-        if self._date is None:
-            return None, None
+    def _note_dates(self, batch: pa.RecordBatch) -> None:
+        if self._date is None or not batch.num_rows:
+            return
         ends = pc.min_max(batch.column(self._date).cast(pa.timestamp("us"))).as_py()
-        return ends["min"], ends["max"]
+        if ends["min"]:
+            self.first_date = min(ends["min"], self.first_date or ends["min"])
+            self.last_date = max(ends["max"], self.last_date or ends["max"])
 
     def _reject(self, piece: Piece, place: int, broken: list[pa.BooleanArray | None]) -> Reject:
         row, number = piece.row(place), piece.numbers[place]
@@ -197,6 +176,12 @@ class _Rule:
         low = "" if column.minimum is None else f" from {column.minimum}"
         high = "" if column.maximum is None else f" to {column.maximum}"
         return f"Correct the cell, or change the bounds of {column.header} in the contract, now{low}{high}."
+
+
+def _numbers(numbers: Sequence[int]) -> pa.Array:
+    if isinstance(numbers, range):
+        return pa.arange(numbers.start, numbers.stop).cast(pa.int32())
+    return pa.array(numbers, pa.int32())
 
 
 def _scalar(column: Column, bound: Bound | None) -> pa.Scalar | None:

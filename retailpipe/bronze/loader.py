@@ -49,7 +49,13 @@ def load(
     """
     progress = progress or NoProgress()
     started = time.monotonic()
-    with _no_garbage_collection(), warehouse.connect() as connection:
+    progress.step("reading the workbook")
+    # The workbook is opened first: the first of its rows are parsed while the database is asked.
+    with (
+        _no_garbage_collection(),
+        closing(open_sheet(snapshot.path, contract, snapshot.key)) as sheet,
+        warehouse.connect() as connection,
+    ):
         ensure_schema(connection, contract)
         if not dry_run:
             connection.commit()
@@ -65,19 +71,17 @@ def load(
                 hint=f"Remove {snapshot.key} from the store, or `retailpipe ingest {snapshot.key} --allow-duplicate`.",
             )
 
-        progress.step("reading the workbook")
+        judge = Judge(sheet.layout, contract)
+        progress.step("loading rows", unit="rows", total=sheet.rows_claimed)
+        batches = _accepted(sheet, judge, progress)
         load_id = None
-        with closing(open_sheet(snapshot.path, contract, snapshot.key)) as sheet:
-            judge = Judge(sheet.layout, contract)
-            progress.step("loading rows", unit="rows", total=sheet.rows_claimed)
-            batches = _accepted(sheet, judge, progress)
-            if dry_run:
-                for _ in batches:
-                    pass
-            else:
-                name = sheet.layout.sheet
-                load_id = ledger.open_load(connection, snapshot.key, snapshot.content_hash, contract, name)
-                _copy(connection, contract, batches, load_id)
+        if dry_run:
+            for _ in batches:
+                pass
+        else:
+            name = sheet.layout.sheet
+            load_id = ledger.open_load(connection, snapshot.key, snapshot.content_hash, contract, name)
+            _copy(connection, contract, batches, load_id)
         if not judge.rows_read:
             place = f"{snapshot.key}, sheet {sheet.layout.sheet!r}"
             reason = f"{place}: there are no rows below the header in row {sheet.layout.header_row}"
@@ -109,9 +113,9 @@ def load(
 
 
 def _accepted(sheet: SheetReader, judge: Judge, progress: Progress) -> Iterator[pa.RecordBatch]:
-    for verdict in sheet.map(judge.judge):
-        batch = judge.count(verdict)
-        progress.advance(verdict.rows_read)
+    for piece in sheet.pieces():
+        batch = judge.judge(piece)
+        progress.advance(len(piece.numbers))
         if judge.hopeless:
             return
         yield batch

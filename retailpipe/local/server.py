@@ -26,7 +26,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 import psutil
-from filelock import FileLock, Timeout
 
 from retailpipe.errors import ServerError
 from retailpipe.local.binaries import Account, Binaries, root_home
@@ -137,6 +136,8 @@ class EmbeddedServer:
     @contextmanager
     def _alone(self) -> Generator[None]:
         """Keeps other processes from starting or stopping the server meanwhile."""
+        from filelock import FileLock, Timeout
+
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             with FileLock(self._lock_file, timeout=_LOCK_SECONDS):

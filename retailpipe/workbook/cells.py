@@ -55,8 +55,6 @@ def shown(cell: Cell) -> str:
     """
     if isinstance(cell, str):
         return cell
-    if isinstance(cell, ErrorCell):
-        return cell.code
     if isinstance(cell, bool):
         return "TRUE" if cell else "FALSE"
     if isinstance(cell, float | int):
@@ -64,6 +62,8 @@ def shown(cell: Cell) -> str:
         if number.is_integer() and abs(number) < EXACT_INTEGERS:
             return str(int(number))
         return format(Decimal(repr(number)), "f")
+    if isinstance(cell, ErrorCell):
+        return cell.code
     if isinstance(cell, datetime):
         return cell.isoformat(sep=" ")
     if isinstance(cell, timedelta):

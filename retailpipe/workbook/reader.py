@@ -6,9 +6,8 @@ rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 
 from retailpipe.contract import Contract
 from retailpipe.errors import SheetError
@@ -19,8 +18,6 @@ from retailpipe.workbook.pieces import Piece
 from retailpipe.workbook.plain import read_whole
 from retailpipe.workbook.shards import BlockReader, NotCut
 from retailpipe.workbook.sheet import find_layout, no_single_sheet
-
-T = TypeVar("T")
 
 
 class SheetReader:
@@ -33,7 +30,8 @@ class SheetReader:
     """
 
     def __init__(self, package: Package, sheet: Sheet, contract: Contract) -> None:
-        self._rows = _UsedRows(package, sheet)
+        self._blocks = BlockReader(package, sheet)
+        self._rows = _used_rows(package, sheet, self._blocks)
         try:
             self._first, header = self._first_text()
             if self._first is None:
@@ -48,25 +46,18 @@ class SheetReader:
         claimed = package.last_row_claimed(sheet)
         self.rows_claimed = claimed - self.layout.header_row if claimed else None
 
-    def map(self, work: Callable[[Piece], T]) -> Generator[T]:
-        """What `work` makes of the rows, piece by piece and in order. Blank rows are left out.
-
-        `work` may be called by several threads at once.
-        """
-        if self._first and self._below:
-            yield work(self._first.select(self._below))
-        yield from self._rows.map(work)
-
     def pieces(self) -> Iterator[Piece]:
         """The rows in order, in pieces of bounded size, without the blank ones."""
-        return self.map(lambda piece: piece)
+        if self._first and self._below:
+            yield self._first.select(self._below)
+        yield from self._rows
 
     def close(self) -> None:
-        self._rows.close()
+        self._blocks.close()
 
     def _first_text(self) -> tuple[Piece | None, int]:
         """The first piece with a row that shows a text, and the place of that row in it."""
-        while piece := self._rows.pull():
+        for piece in self._rows:
             for place in range(len(piece.numbers)):
                 if any(shown(cell).strip() for cell in piece.row(place).values()):
                     return piece, place
@@ -108,43 +99,15 @@ def open_sheet(path: Path, contract: Contract, file: str | None = None) -> Sheet
     raise no_single_sheet(file, [], misfits)
 
 
-class _UsedRows:
+def _used_rows(package: Package, sheet: Sheet, blocks: BlockReader) -> Iterator[Piece]:
     """The rows of a sheet, header and all: block by block as long as that is safe, then from the sheet read whole."""
-
-    def __init__(self, package: Package, sheet: Sheet) -> None:
-        self._package = package
-        self._sheet = sheet
-        self._blocks = BlockReader(package, sheet)
-        self._whole: Iterator[Piece] | None = None
-        self._last = 0
-
-    def pull(self) -> Piece | None:
-        if self._whole is None:
-            try:
-                piece = self._blocks.pull()
-            except NotCut:
-                self._whole = self._rest()
-            else:
-                self._last = piece.numbers[-1] if piece else self._last
-                return piece
-        return next(self._whole, None)
-
-    def map(self, work: Callable[[Piece], T]) -> Generator[T]:
-        if self._whole is None:
-            try:
-                for last, result in self._blocks.map(work):
-                    self._last = last
-                    yield result
-            except NotCut:
-                self._whole = self._rest()
-        yield from map(work, self._whole or ())
-
-    def close(self) -> None:
-        self._blocks.close()
-
-    def _rest(self) -> Iterator[Piece]:
-        """The rows after the last that was read in blocks."""
-        for piece in read_whole(self._package, self._sheet):
-            places = [place for place, number in enumerate(piece.numbers) if number > self._last]
+    last = 0
+    try:
+        for piece in blocks:
+            yield piece
+            last = piece.numbers[-1]
+    except NotCut:
+        for piece in read_whole(package, sheet):
+            places = [place for place, number in enumerate(piece.numbers) if number > last]
             if places:
                 yield piece.select(places)

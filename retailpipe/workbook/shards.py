@@ -19,11 +19,10 @@ import tempfile
 import threading
 import zipfile
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TypeVar
 
 from isal import isal_zlib
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook
@@ -35,11 +34,11 @@ from retailpipe.workbook.faults import PARSER_ERRORS, may_have_failed, told_by_p
 from retailpipe.workbook.package import Package, Sheet
 from retailpipe.workbook.pieces import Grid, Piece, Place
 
-T = TypeVar("T")
-
 BLOCK_SIZE = 1 << 20
 """Bytes of XML in a block: smaller ones cost more calls, larger ones more memory."""
 
+_AHEAD = 4
+"""Blocks under way at a time: enough that no thread waits for the others, few enough to be held in memory."""
 _ROOM = 4 * BLOCK_SIZE
 """Bytes that a slot can take: a block is larger than BLOCK_SIZE by a row, and by what was inflated last."""
 _MOST_BLANK_ROWS = 10_000
@@ -73,49 +72,64 @@ class NotCut(Exception):
 
 
 class BlockReader:
-    """The used rows of a sheet in order, its header among them.
+    """The used rows of a sheet in order, its header among them; an iterator.
 
-    Every method raises WorkbookError where the sheet is damaged, and NotCut, be it after some pieces, where it cannot
-    be cut.
+    Threads inflate and parse some blocks ahead of the reader, and the reader himself where he would wait for them.
+    Python's objects are made by the reader alone: where one core makes them and another uses them, both are slow.
+
+    Iterating raises WorkbookError where the sheet is damaged, and NotCut, be it after some pieces, where it cannot be
+    cut.
     """
 
     def __init__(self, package: Package, sheet: Sheet, block_size: int = BLOCK_SIZE) -> None:
+        self._package = package
+        self._sheet = sheet
         self._blocks = _blocks(package, sheet, block_size)
+        self._next_block = threading.Lock()
         self._slots = _Slots(package, sheet)
-        self._threads = _cores()
-        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="parse")
+        self._ahead: deque[Future[_Parsed]] = deque()
+        self._pool = ThreadPoolExecutor(max(1, _cores() - 1), thread_name_prefix="parse")
+        for _ in range(_AHEAD):
+            self._pool.submit(self._parse_next)
 
-    def pull(self) -> Piece | None:
-        """The next piece; None at the end."""
-        for block in self._blocks:
-            if piece := self._pool.submit(self._slots.parse, block).result():
+    def __iter__(self) -> Iterator[Piece]:
+        return self
+
+    def __next__(self) -> Piece:
+        while self._ahead or self._parse_next() or self._ahead:
+            block = self._ahead[0]
+            while not block.done() and len(self._ahead) < _AHEAD and self._parse_next():
+                pass
+            self._ahead.popleft()
+            self._pool.submit(self._parse_next)
+            if piece := block.result().piece():
                 return piece
-        return None
-
-    def map(self, work: Callable[[Piece], T]) -> Generator[tuple[int, T]]:
-        """What `work` makes of each piece from here on, with the number of its last row.
-
-        `work` is done in the threads that parse, so several pieces may be in work at once.
-        """
-
-        def done(block: bytes) -> tuple[int, T] | None:
-            piece = self._slots.parse(block)
-            return (piece.numbers[-1], work(piece)) if piece else None
-
-        waiting: deque[Future[tuple[int, T] | None]] = deque()
-        for block in self._blocks:
-            waiting.append(self._pool.submit(done, block))
-            if len(waiting) > self._threads and (result := waiting.popleft().result()):
-                yield result
-        while waiting:
-            if result := waiting.popleft().result():
-                yield result
+        raise StopIteration
 
     def close(self) -> None:
         """Ends the threads, whatever they are at, and gives back what they used."""
         self._pool.shutdown(cancel_futures=True)
         self._blocks.close()
         self._slots.close()
+
+    def _parse_next(self) -> bool:
+        """Parses one block more, or puts what keeps it from being parsed in its place; False if there is none."""
+        block: Future[_Parsed] = Future()
+        with self._next_block:
+            try:
+                xml = next(self._blocks, None)
+            except (WorkbookError, NotCut) as error:
+                block.set_exception(error)
+                self._ahead.append(block)
+                return True
+            if xml is None:
+                return False
+            self._ahead.append(block)
+        try:
+            block.set_result(self._slots.parse(xml))
+        except BaseException as error:
+            block.set_exception(error)
+        return True
 
 
 def _blocks(package: Package, sheet: Sheet, size: int) -> Generator[bytes]:
@@ -162,10 +176,13 @@ def _blocks(package: Package, sheet: Sheet, size: int) -> Generator[bytes]:
 def _checked(block: bytes, after: int) -> int:
     """The number of the last row of a block; NotCut unless its rows are sure to be what they look like."""
     first, last = _ends(block)
-    rows, span = block.count(_ROW), last - first + 1
-    if first <= after or rows > span:  # out of order, or a row twice
+    span = last - first + 1
+    if first <= after:  # out of order
         raise NotCut
-    if span > _MOST_BLANK_ROWS + 4 * rows:  # calamine makes every row between
+    # Each row has two tags with a `w`, and few texts have one: a count of single bytes costs next to nothing.
+    if block.count(b"w") > 2 * span and block.count(_ROW) > span:  # a row twice
+        raise NotCut
+    if span > _MOST_BLANK_ROWS and span > _MOST_BLANK_ROWS + 4 * block.count(_ROW):  # calamine makes every row between
         raise NotCut
     if (b"!" in block and b"<!" in block) or (b"'" in block and _SINGLE_QUOTED.search(block)):
         raise NotCut
@@ -213,23 +230,26 @@ def _inflated(package: Package, part: zipfile.ZipInfo, block_size: int) -> Itera
 
 
 class _Slots:
-    """A slot for each thread that parses."""
+    """As many slots as there are threads that parse at the same time."""
 
     def __init__(self, package: Package, sheet: Sheet) -> None:
         self._package = package
         self._sheet = sheet
-        self._all: list[_Slot] = []
-        self._own = threading.local()
+        self._free: list[_Slot] = []
 
-    def parse(self, block: bytes) -> Piece | None:
-        """The rows of a block; None if all are blank. Raises WorkbookError naming them if they cannot be read."""
-        if not hasattr(self._own, "slot"):
-            self._own.slot = _Slot(self._package, self._sheet)
-            self._all.append(self._own.slot)
-        return self._own.slot.parse(block)
+    def parse(self, block: bytes) -> _Parsed:
+        """Raises WorkbookError naming the rows of the block if they cannot be read."""
+        try:
+            slot = self._free.pop()
+        except IndexError:
+            slot = _Slot(self._package, self._sheet)
+        try:
+            return slot.parse(block)
+        finally:
+            self._free.append(slot)
 
     def close(self) -> None:
-        for slot in self._all:
+        for slot in self._free:
             slot.close()
 
 
@@ -251,52 +271,56 @@ class _Slot:
         os.pwrite(self._file, _HEAD, self._place)
         self._place += len(_HEAD)
 
-    def parse(self, block: bytes) -> Piece | None:
+    def parse(self, block: bytes) -> _Parsed:
         first, last = _ends(block)
         check_area(self._package.file, self._sheet.name, first, last, far_cells(block))
-        told = _Told(self._package.file, self._sheet, block)
         try:
-            sheet = self._parsed(block)
+            parsed = self._overwritten(block)
         except CalamineError as error:
-            try:  # with a code in place of those which calamine does not know; the true one is told below
-                sheet = self._parsed(_ERROR_VALUE.sub(b"<v>#N/A</v>", block))
+            try:  # with a code in place of those which calamine does not know: the true one is told later
+                parsed = self._overwritten(_ERROR_VALUE.sub(b"<v>#N/A</v>", block))
             except CalamineError:
                 place = f"sheet {self._sheet.name!r}, rows {first} to {last}"
                 raise unreadable(self._package.file, place, error) from error
-        grid = Grid([], first, 0)
-        if sheet.start:
-            grid = Grid(sheet.to_python(), sheet.start[0] + 1, sheet.start[1])
-        if may_have_failed(block):
-            grid.put((place, cell) for place, cell in told.cells.items() if isinstance(cell, ErrorCell))
-        return Piece.of(grid, booleans=b"b" in block, digits=told.digits)
-
-    def _parsed(self, block: bytes) -> CalamineSheet:
-        os.pwrite(self._file, block + _TAIL, self._place)
-        return self._workbook.get_sheet_by_index(0)
+        return _Parsed(self._package.file, self._sheet, block, parsed)
 
     def close(self) -> None:
         self._workbook.close()
         os.close(self._file)
 
+    def _overwritten(self, block: bytes) -> CalamineSheet:
+        os.pwritev(self._file, (block, _TAIL), self._place)
+        return self._workbook.get_sheet_by_index(0)
 
-class _Told:
-    """What calamine does not tell of the cells of a block, asked of an XML parser when it is first needed."""
 
-    def __init__(self, file: str, sheet: Sheet, block: bytes) -> None:
+class _Parsed:
+    """A block as calamine parsed it, and what calamine does not tell of its cells."""
+
+    def __init__(self, file: str, sheet: Sheet, block: bytes, parsed: CalamineSheet) -> None:
         self._file = file
         self._sheet = sheet
         self._block = block
+        self._parsed = parsed
+
+    def piece(self) -> Piece | None:
+        """The rows of the block as Python's objects; None if all are blank. Raises WorkbookError."""
+        grid = Grid([], _ends(self._block)[0], 0)
+        if self._parsed.start:
+            grid = Grid(self._parsed.to_python(), self._parsed.start[0] + 1, self._parsed.start[1])
+        if may_have_failed(self._block):
+            grid.put((place, cell) for place, cell in self._told.items() if isinstance(cell, ErrorCell))
+        return Piece.of(grid, booleans=b"b" in self._block, digits=self._digits)
+
+    def _digits(self, place: Place) -> str | None:
+        cell = self._told.get(place)
+        return cell if isinstance(cell, str) else None
 
     @cached_property
-    def cells(self) -> dict[Place, Cell]:
+    def _told(self) -> dict[Place, Cell]:
         try:
             return told_by_parser([_HEAD, self._block, _TAIL])
         except PARSER_ERRORS as error:
             raise damaged(self._file, self._sheet.part.filename, error) from error
-
-    def digits(self, place: Place) -> str | None:
-        cell = self.cells.get(place)
-        return cell if isinstance(cell, str) else None
 
 
 @contextmanager
