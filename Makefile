@@ -7,10 +7,10 @@ UV := $(shell command -v uv || echo .tools/bin/uv)
 export UV_COMPILE_BYTECODE := 1
 TOOLS := $(filter .tools/bin/uv,$(UV))
 
-.PHONY: help demo test nightly lint types format docs bench build clean
+.PHONY: help demo test nightly lint types format docs bench bench-growth bench-run build clean
 
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(TOOLS)  ## Run the whole pipeline on this machine, on a workbook made for it
 	@$(UV) run --no-dev retailpipe demo
@@ -39,6 +39,12 @@ bench: $(TOOLS)  ## Compare with other ways to load a workbook; BENCH="--workboo
 	$(UV) venv --quiet --allow-existing benchmarks/work/peers
 	$(UV) pip install --quiet --python benchmarks/work/peers -r benchmarks/requirements.txt
 	$(UV) run python benchmarks/compare.py --python benchmarks/work/peers/bin/python $(BENCH)
+
+bench-growth: $(TOOLS)  ## Measure how a load grows with its rows, and with the cores
+	$(UV) run python benchmarks/growth.py $(BENCH)
+
+bench-run: $(TOOLS)  ## Measure the whole way: empty, with nothing new, with a month more
+	$(UV) run python benchmarks/whole_way.py $(BENCH)
 
 build: $(TOOLS)  ## Make the wheel and the source distribution in dist/
 	$(UV) build

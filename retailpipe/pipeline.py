@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,9 @@ from retailpipe.contract import Contract
 from retailpipe.environment import Environment
 from retailpipe.errors import RetailpipeError, SomeNotLoaded, SourceNotFound, WarehouseError
 from retailpipe.progress import NoProgress, Progress
-from retailpipe.reports import LoadReport, RunReport, StatusReport
+from retailpipe.reports import BuildReport, LoadReport, RunReport, StatusReport, VerifyReport
 from retailpipe.store import PREFIX, Snapshot, Stored, file_snapshot
-from retailpipe.transform import transform, warm_up
+from retailpipe.transform import WarmUp, is_built, transform
 from retailpipe.verify import verify
 
 if TYPE_CHECKING:
@@ -51,6 +52,25 @@ def ingest(
     Where some of several workbooks fail, the others are loaded all the same, and SomeNotLoaded tells both.
     Raises SourceNotFound, WorkbookError, TooManyRejects, DuplicateContent, SchemaError, WarehouseError.
     """
+    return _ingest(
+        environment,
+        *sources,
+        contract=contract,
+        allow_duplicate=allow_duplicate,
+        dry_run=dry_run,
+        progress=progress,
+    )
+
+
+def _ingest(
+    environment: Environment,
+    *sources: str | Path,
+    contract: Contract | None,
+    allow_duplicate: bool,
+    dry_run: bool = False,
+    progress: Progress | None,
+    starting: Callable[[], None] | None = None,
+) -> list[LoadReport]:
     from retailpipe.bronze.loader import load
 
     wanted = sources or waiting(environment, contract=contract)
@@ -69,6 +89,7 @@ def ingest(
                     dry_run=dry_run,
                     foreseen=foreseen,
                     progress=progress,
+                    starting=starting,
                 )
             reports.append(report)
             if dry_run:
@@ -94,27 +115,50 @@ def run(
 ) -> RunReport:
     """The whole way: upload and ingest `source` (or all that wait), then transform and verify.
 
+    Where silver and gold hold all loads already, and prove to, nothing is built.
+
     Raises what `ingest` and `transform` raise. A workbook that is not loaded while others wait, a test that fails, an
     invariant that does not hold: all that is told in the report, whose `ok` is then false.
     """
     progress = progress or NoProgress()
     sources = [] if source is None else [source]
     failures: list[str] = []
-    warm_up()
+    warm_up = WarmUp(environment)
     try:
-        loads = ingest(environment, *sources, contract=contract, allow_duplicate=allow_duplicate, progress=progress)
+        loads = _ingest(
+            environment,
+            *sources,
+            contract=contract,
+            allow_duplicate=allow_duplicate,
+            progress=progress,
+            starting=warm_up.start,
+        )
     except SomeNotLoaded as error:
         if any(isinstance(failure, WarehouseError) for failure in error.failures):
             raise
         loads = list(error.reports)
         failures = [f"{failure}. {failure.hint}" for failure in error.failures]
-    build = transform(environment, progress=progress)
-    verification = None
-    if build.ok:
-        progress.step("verifying")
-        verification = verify(environment)
+    build, verification = _built_and_verified(environment, progress, warm_up)
     ok = build.ok and bool(verification and verification.ok) and not failures
     return RunReport(ok, tuple(loads), tuple(failures), build, verification)
+
+
+def _built_and_verified(
+    environment: Environment, progress: Progress, warm_up: WarmUp
+) -> tuple[BuildReport, VerifyReport | None]:
+    is_refused = False
+    if is_built(environment):
+        progress.step("verifying")
+        with suppress(WarehouseError):  # where somebody dropped a table
+            verification = verify(environment)
+            if verification.ok:
+                return BuildReport(True, 0, 0, (), 0, 0.0, up_to_date=True), verification
+        is_refused = True
+    build = transform(environment, full_refresh=is_refused, progress=progress, warm_up=warm_up)
+    if not build.ok:
+        return build, None
+    progress.step("verifying")
+    return build, verify(environment)
 
 
 def status(environment: Environment, *, contract: Contract | None = None) -> StatusReport:

@@ -84,7 +84,10 @@ class Node(Report):
 
 @dataclass(frozen=True)
 class BuildReport(Report):
-    """What a dbt build did: how many models were built and tests passed, and each node that failed."""
+    """What a dbt build did: how many models were built and tests passed, and each node that failed.
+
+    up_to_date: there was nothing to build, and dbt was not started.
+    """
 
     ok: bool
     models: int
@@ -92,8 +95,11 @@ class BuildReport(Report):
     failures: tuple[Node, ...]
     skipped: int
     seconds: float
+    up_to_date: bool = False
 
     def __str__(self) -> str:
+        if self.up_to_date:
+            return "nothing to build: silver and gold hold all loads"
         done = f"{self.models} models built, {self.tests} tests passed in {self.seconds:.1f} s"
         if self.ok:
             return done

@@ -30,7 +30,6 @@ MAX_ROWS = 1_048_575
 """Excel's 1,048,576 rows without the header's."""
 
 _FIRST_DAY = datetime(2024, 1, 2)
-_DAYS = 364
 _PROGRESS_ROWS = 5_000
 _MATERIALS = ("ENAMEL", "WICKER", "PORCELAIN", "WOODEN", "FELT", "GLASS", "TIN", "COTTON", "PAPER", "SILVER")
 _STYLES = ("VINTAGE", "RETROSPOT", "ROSE", "POLKADOT", "STAR", "IVORY", "BOTANICAL", "STRIPED")
@@ -80,8 +79,16 @@ class _Customer:
     country: str
 
 
-def write_sample(path: Path, *, rows: int = 25_000, seed: int = 1, progress: Progress | None = None) -> None:
-    """Writes a workbook of so many rows below its header, streaming.
+def write_sample(
+    path: Path,
+    *,
+    rows: int = 25_000,
+    seed: int = 1,
+    first_day: datetime = _FIRST_DAY,
+    days: int = 364,
+    progress: Progress | None = None,
+) -> None:
+    """Writes a workbook of so many rows below its header, spread over so many days, streaming.
 
     From 100 rows on, five of them break the contract. Raises UsageError if `rows` do not fit a sheet.
     """
@@ -95,7 +102,7 @@ def write_sample(path: Path, *, rows: int = 25_000, seed: int = 1, progress: Pro
     day_and_time = workbook.add_format({"num_format": "m/d/yyyy h:mm"})
     sheet = workbook.add_worksheet("Online Retail")
     sheet.write_row(0, 0, HEADERS)
-    for number, row in enumerate(sample_rows(rows, seed), start=1):
+    for number, row in enumerate(sample_rows(rows, seed, first_day, days), start=1):
         for column, value in enumerate(row):
             if isinstance(value, datetime):
                 sheet.write_datetime(number, column, value, day_and_time)
@@ -107,7 +114,7 @@ def write_sample(path: Path, *, rows: int = 25_000, seed: int = 1, progress: Pro
     workbook.close()
 
 
-def sample_rows(rows: int, seed: int = 1) -> Iterator[Row]:
+def sample_rows(rows: int, seed: int = 1, first_day: datetime = _FIRST_DAY, days: int = 364) -> Iterator[Row]:
     """So many rows, by time of invoice; None for a blank cell."""
     chance = random.Random(seed)  # noqa: S311 - made-up trade, no secret
     products = [_product(chance, number) for number in range(max(20, min(4_000, rows // 20)))]
@@ -118,7 +125,9 @@ def sample_rows(rows: int, seed: int = 1) -> Iterator[Row]:
     invoice, written = 500_000, 0
     while written < rows:
         invoice += 1
-        moment = _FIRST_DAY + timedelta(days=_DAYS * written // rows, minutes=_opening(chance, written, rows))
+        moment = first_day + timedelta(
+            days=days * written // rows, minutes=_opening(chance, (days * written / rows) % 1)
+        )
         customer = chance.choice(customers)
         lines = min(1 + int(chance.expovariate(1 / 20)), rows - written)
         for row in _invoice(chance, invoice, moment, customer, chance.choices(products, weights, k=lines)):
@@ -166,9 +175,8 @@ def _customer(chance: random.Random, number: int) -> _Customer:
     return _Customer(None if chance.random() < 0.2 else 12_000 + number, country)
 
 
-def _opening(chance: random.Random, written: int, rows: int) -> int:
+def _opening(chance: random.Random, through_the_day: float) -> int:
     """Minutes after midnight, later in the day the more of the day's rows are written."""
-    through_the_day = (_DAYS * written / rows) % 1
     return 8 * 60 + int(through_the_day * 10 * 60) + chance.randrange(5)
 
 

@@ -98,7 +98,10 @@ class FolderStore:
             return self._stored(self._folder / path.resolve().relative_to(self._folder.resolve()))
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            self._copied(path, PREFIX + path.name).path.replace(target)
+            copy = self._copied(path, PREFIX + path.name).path
+            with copy.open("rb") as file:
+                os.fsync(file.fileno())
+            copy.replace(target)
         except OSError as error:
             message = f"cannot put {path} into {self._folder}: {error.strerror}"
             raise StoreError(message, hint=_remedy(error)) from error
@@ -209,8 +212,6 @@ def _copy(source: BinaryIO, target: BinaryIO) -> str:
     while block := source.read(_BLOCK):
         digest.update(block)
         target.write(block)
-    target.flush()
-    os.fsync(target.fileno())
     return digest.hexdigest()
 
 

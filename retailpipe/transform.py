@@ -6,19 +6,22 @@ set for the time of the call.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import sys
 import threading
 import time
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from retailpipe.bronze import builds
 from retailpipe.bronze.ledger import lock_for_build
-from retailpipe.bronze.schema import ensure_schema
+from retailpipe.bronze.schema import ensure_schema, is_migrated
 from retailpipe.contract import Contract
 from retailpipe.environment import Environment
 from retailpipe.errors import RetailpipeError, TransformError, UsageError
@@ -28,6 +31,9 @@ from retailpipe.variables import environment_variables, no_libpq_variables
 
 if TYPE_CHECKING:
     from dbt.cli.main import dbtRunnerResult
+    from dbt.contracts.graph.manifest import Manifest
+
+    from retailpipe.connection import Connection
 
 _ROWS_SHOWN = 5
 _BUILDING = {"build", "run", "test", "seed", "snapshot", "retry", "clone"}
@@ -41,11 +47,15 @@ def transform(
     select: str | None = None,
     full_refresh: bool = False,
     progress: Progress | None = None,
+    warm_up: WarmUp | None = None,
 ) -> BuildReport:
     """Builds silver and gold from bronze with `dbt build`, and runs their tests.
 
     select: nodes in dbt's own syntax, such as `fact_sales_daily+`; default: all.
-    full_refresh: build incremental models anew.
+    full_refresh: build incremental models anew. It is done in any case where the last build failed, or was by another
+        version of the dbt project.
+
+    warm_up: what was begun for this call, if anything was.
 
     A model or test that fails is told in the report. Raises TransformError if dbt cannot run at all, UsageError if
     `select` matches nothing.
@@ -55,9 +65,19 @@ def transform(
     # Unit tests are about the models, not about these data: `retailpipe dbt test` runs them too.
     arguments = ["--log-level", "none", "--log-level-file", "info", "build", "--exclude-resource-type", "unit_test"]
     arguments += [*(["--select", select] if select else []), *(["--full-refresh"] if full_refresh else [])]
-    with _bronze_stands_still(environment, progress):
+    project = _project_hash()
+    with _bronze_stands_still(environment, progress) as connection:
+        if not select:
+            # What another version of the project built, or a build that failed, is no ground to build upon.
+            if not full_refresh and not builds.is_by(connection, project):
+                arguments.append("--full-refresh")
+            builds.forget(connection)
+            connection.commit()
         progress.step("starting dbt")
-        result = _invoke(environment, arguments, [_Listener(progress)])
+        result = _invoke(environment, arguments, [_Listener(progress)], warm_up.manifest() if warm_up else None)
+        if result.success and not select:
+            builds.remember(connection, project)
+            connection.commit()
     if result.exception:
         raise TransformError(
             f"dbt could not run: {result.exception}", hint=_log_hint(environment)
@@ -70,9 +90,39 @@ def transform(
     return _report(environment, results, time.monotonic() - started)
 
 
-def warm_up() -> None:
-    """Imports dbt in a thread, which takes seconds, for a `transform` to come."""
-    threading.Thread(target=import_module, args=("dbt.cli.main",), name="import-dbt", daemon=True).start()
+def is_built(environment: Environment) -> bool:
+    """Whether silver and gold are what a `transform` would build: by this project, of all that bronze holds."""
+    with environment.warehouse.connect(read_only=True) as connection:
+        return is_migrated(connection) and builds.is_built(connection, _project_hash())
+
+
+class WarmUp:
+    """Imports dbt and parses the project in a thread, which takes seconds, for a `transform` to come."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._thread: threading.Thread | None = None
+        self._manifest: Manifest | None = None
+
+    def start(self) -> None:
+        """Begins, unless it has begun."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._parse, name="warm-up", daemon=True)
+            self._thread.start()
+
+    def manifest(self) -> Manifest | None:
+        """The project as dbt parsed it; None where it never began, or failed."""
+        if self._thread:
+            self._thread.join()
+        return self._manifest
+
+    def _parse(self) -> None:
+        with suppress(Exception):  # `transform` will meet it again, and tell
+            # The import is the longest part, and needs none of the settings that `_invoke` keeps others waiting for.
+            import_module("dbt.cli.main")
+            arguments = ["--log-level", "none", "--log-level-file", "none", "--no-write-json", "parse"]
+            result: Any = _invoke(self._environment, arguments, [])
+            self._manifest = result.result
 
 
 def dbt(environment: Environment, arguments: Sequence[str]) -> int:
@@ -106,7 +156,9 @@ def project_folder() -> Path:
     raise TransformError("the dbt project is not installed with this library", hint="Install retailpipe anew.")
 
 
-def _invoke(environment: Environment, arguments: list[str], callbacks: list[Any]) -> dbtRunnerResult:
+def _invoke(
+    environment: Environment, arguments: list[str], callbacks: list[Any], manifest: Manifest | None = None
+) -> dbtRunnerResult:
     project = str(project_folder())
     state = environment.folder / "dbt"
     settings = _settings(environment) | {
@@ -121,7 +173,7 @@ def _invoke(environment: Environment, arguments: list[str], callbacks: list[Any]
         # Only now, since dbt reads some of its settings as it is imported.
         from dbt.cli.main import dbtRunner
 
-        runner: Any = dbtRunner(callbacks=callbacks)
+        runner: Any = dbtRunner(manifest=manifest, callbacks=callbacks)
         # dbt writes the command line of its process into its files; ours may hold a URL with a password.
         called, sys.argv = sys.argv, ["dbt", *arguments]
         try:
@@ -134,8 +186,17 @@ def _invoke(environment: Environment, arguments: list[str], callbacks: list[Any]
     return result
 
 
+def _project_hash() -> str:
+    """A hash of the dbt project and of the version of dbt."""
+    folder = project_folder()
+    digest = hashlib.sha256(version("dbt-core").encode())
+    for file in sorted(path for path in folder.rglob("*") if path.suffix in (".sql", ".yml")):
+        digest.update(f"\n{file.relative_to(folder).as_posix()}\n".encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
 @contextmanager
-def _bronze_stands_still(environment: Environment, progress: Progress) -> Generator[None]:
+def _bronze_stands_still(environment: Environment, progress: Progress) -> Generator[Connection]:
     """Makes schema bronze where there is none, and keeps loads and other builds waiting meanwhile."""
     with environment.warehouse.connect() as connection:
         ensure_schema(connection, Contract.default())
@@ -144,7 +205,7 @@ def _bronze_stands_still(environment: Environment, progress: Progress) -> Genera
         # For the plans of what follows; a load, which is to be quick, leaves it to whoever needs it.
         connection.execute("analyze bronze.raw_transactions")
         connection.commit()
-        yield
+        yield connection
 
 
 def _close_log() -> None:

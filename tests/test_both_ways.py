@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import shutil
+import subprocess
 import zipfile
 from collections.abc import Iterator
 from datetime import datetime
@@ -86,12 +88,26 @@ def write_with_xlsxwriter(path: Path, table: list[list[Any]]) -> None:
                     page.write(number_, column, value)
 
 
+def write_with_libreoffice(path: Path, table: list[list[Any]]) -> None:
+    source = path.parent / "of openpyxl" / path.name
+    source.parent.mkdir(exist_ok=True)
+    write_with_openpyxl(source, table)
+    profile = f"-env:UserInstallation={(path.parent / 'profile').as_uri()}"
+    command = ["soffice", profile, "--headless", "--convert-to", "xlsx", "--outdir", str(path.parent), str(source)]
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+
+
+WRITERS = [write_with_openpyxl, write_streaming_with_openpyxl, write_with_xlsxwriter]
+if shutil.which("soffice"):
+    WRITERS.append(write_with_libreoffice)
+
+
 def without_control_characters(value: Any) -> Any:
     # openpyxl refuses them, and takes a leading = for a formula.
     return "".join(c for c in value if c.isprintable()).lstrip("=") if isinstance(value, str) else value
 
 
-@pytest.mark.parametrize("write", [write_with_openpyxl, write_streaming_with_openpyxl, write_with_xlsxwriter])
+@pytest.mark.parametrize("write", WRITERS)
 @given(table=tables, block_size=block_sizes)
 @SMALL
 def test_any_table_of_any_writer(tmp_path: Path, write: Any, table: list[list[Any]], block_size: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections import Counter
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
@@ -38,12 +38,13 @@ def load(
     dry_run: bool = False,
     foreseen: Mapping[str, str] | None = None,
     progress: Progress | None = None,
+    starting: Callable[[], None] | None = None,
 ) -> LoadReport:
     """Loads the snapshot of a workbook into bronze, whole or not at all.
 
     A source whose content and contract are in the ledger already is left as it is; one whose content changed is
     replaced. A dry run reads and judges the whole workbook, and writes nothing; `foreseen` are the contents, and their
-    keys, that it has foreseen to be loaded before this one.
+    keys, that it has foreseen to be loaded before this one. `starting` is called when there is something to load.
 
     Raises WorkbookError, SheetError, TooManyRejects, DuplicateContent, SchemaError, WarehouseError.
     """
@@ -71,6 +72,8 @@ def load(
                 hint=f"Remove {snapshot.key} from the store, or `retailpipe ingest {snapshot.key} --allow-duplicate`.",
             )
 
+        if starting:
+            starting()
         judge = Judge(sheet.layout, contract)
         progress.step("loading rows", unit="rows", total=sheet.rows_claimed)
         batches = _accepted(sheet, judge, progress)

@@ -61,6 +61,16 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
         "comment on table bronze.rejected_rows is 'The quarantine: rows of current loads that break the contract'",
     ),
+    (
+        """
+        create table bronze.builds (
+            project text not null,
+            load_ids bigint[] not null,
+            finished_at timestamptz not null default clock_timestamp()
+        )
+        """,
+        "comment on table bronze.builds is 'The dbt project and the loads that silver and gold were last built from'",
+    ),
 )
 
 
@@ -89,6 +99,11 @@ def ensure_schema(connection: Connection, contract: Contract) -> None:
 def has_schema(connection: Connection) -> bool:
     """Whether schema bronze is there. Raises SchemaError if it is newer than this library, or not ours."""
     return bool(_version(connection))
+
+
+def is_migrated(connection: Connection) -> bool:
+    """Whether the schema is there, and is the one this library knows. Raises SchemaError as `has_schema`."""
+    return _version(connection) == len(MIGRATIONS)
 
 
 def _version(connection: Connection) -> int | None:

@@ -1,7 +1,15 @@
-with returned as (
+{{ config(materialized='incremental', incremental_strategy='append', pre_hook='{{ forget_changed_days() }}') }}
+
+with days as (
+
+    {{ days_to_build() }}
+
+),
+
+returned as (
 
     select
-        date_id,
+        invoice_day,
         stock_code,
         country,
         invoice_no,
@@ -10,18 +18,38 @@ with returned as (
         revenue
 
     from {{ ref('stg_transactions') }}
-    where quantity < 0
+    where
+        quantity < 0
+        and {{ of_days_to_build() }}
+
+),
+
+totals as (
+
+    select
+        invoice_day,
+        stock_code,
+        country,
+        count(distinct invoice_no) as invoices,
+        -sum(quantity) as quantity,
+        trim_scale(-sum(revenue)) as revenue,
+        count(distinct customer_id) as customers
+
+    from returned
+    group by invoice_day, stock_code, country
 
 )
 
 select
-    date_id,
-    stock_code,
-    country,
-    count(distinct invoice_no) as invoices,
-    -sum(quantity) as quantity,
-    trim_scale(-sum(revenue)) as revenue,
-    count(distinct customer_id) as customers
+    days.date_id,
+    totals.stock_code,
+    totals.country,
+    totals.invoices,
+    totals.quantity,
+    totals.revenue,
+    totals.customers,
+    days.loads
 
-from returned
-group by date_id, stock_code, country
+from totals
+inner join days
+    on totals.invoice_day = days.invoice_day

@@ -1,7 +1,15 @@
+{{ config(materialized='incremental', incremental_strategy='append', pre_hook='{{ forget_changed_days() }}') }}
+
 -- Distinct invoices and customers cannot be summed from daily facts, and counting them in half a million lines is
 -- slow: every question about them is asked of this table, a twentieth of that size.
 
-with transactions as (
+with days as (
+
+    {{ days_to_build() }}
+
+),
+
+transactions as (
 
     select
         invoice_no,
@@ -12,6 +20,7 @@ with transactions as (
         revenue
 
     from {{ ref('stg_transactions') }}
+    where {{ of_days_to_build() }}
 
 ),
 
@@ -33,15 +42,19 @@ totals as (
 )
 
 select
-    invoice_no,
-    invoice_day,
-    customer_id,
-    country,
-    quantity is not null as has_sales,
-    returns_quantity is not null as has_returns,
-    coalesce(quantity, 0) as quantity,
-    trim_scale(coalesce(revenue, 0)) as revenue,
-    coalesce(returns_quantity, 0) as returns_quantity,
-    trim_scale(coalesce(returns_value, 0)) as returns_value
+    totals.invoice_no,
+    totals.invoice_day,
+    days.date_id,
+    totals.customer_id,
+    totals.country,
+    totals.quantity is not null as has_sales,
+    totals.returns_quantity is not null as has_returns,
+    coalesce(totals.quantity, 0) as quantity,
+    trim_scale(coalesce(totals.revenue, 0)) as revenue,
+    coalesce(totals.returns_quantity, 0) as returns_quantity,
+    trim_scale(coalesce(totals.returns_value, 0)) as returns_value,
+    days.loads
 
 from totals
+inner join days
+    on totals.invoice_day = days.invoice_day

@@ -1,0 +1,57 @@
+"""How a load grows with the rows of its workbook, and what cores it uses.
+
+`make bench-growth` calls it. Workbooks are synthetic, an eighth of half a million rows to the most that Excel holds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from measure import PROGRAM, Figures, circumstances, empty_bronze, put, sample, spread, table
+
+from retailpipe.environment import Environment
+from retailpipe.sample import MAX_ROWS
+
+WHOLE = 541_909
+"""Rows of the real workbook."""
+SIZES = (WHOLE // 8, WHOLE // 4, WHOLE // 2, WHOLE, MAX_ROWS)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--folder", type=Path, default=Path("benchmarks/work"))
+    parser.add_argument("--results", type=Path, help="the file to write into, such as benchmarks/RESULTS.md")
+    arguments = parser.parse_args()
+    environment = Environment.embedded(arguments.folder.absolute())
+    url = environment.warehouse.uri
+    cases = [(rows, os.cpu_count() or 1) for rows in SIZES]
+    cases += [(WHOLE, cores) for cores in (1, 2) if cores < (os.cpu_count() or 1)]
+    keys = {rows: environment.store.upload(sample(arguments.folder, rows)).key for rows in SIZES}
+    measured = {case: Figures() for case in cases}
+    for round_ in range(arguments.rounds + 1):  # the first warms the caches, and does not count
+        for (rows, cores), figures in measured.items():
+            empty_bronze(url)
+            command = [PROGRAM, "ingest", keys[rows], "--local", str(arguments.folder)]
+            if failure := figures.run(command, cores=cores):
+                sys.exit(f"{rows} rows: {failure}")
+        print(f"round {round_}", file=sys.stderr)
+        if round_ == 0:
+            for figures in measured.values():
+                figures.clear()
+    lines = [["rows", "cores", "wall s: median (min to max)", "µs a row beyond the first", "CPU s", "peak MB"]]
+    first_rows, first = SIZES[0], measured[cases[0]]
+    for (rows, cores), figures in measured.items():
+        each = "" if rows == first_rows else f"{(figures.wall - first.wall) / (rows - first_rows) * 1e6:.2f}"
+        costs = [f"{figures.cpu:.2f}", f"{figures.peak:.0f}"]
+        lines.append([f"{rows:,}", str(cores), spread(figures.walls), each, *costs])
+    about = f"Synthetic workbooks; {arguments.rounds} rounds in turn, whole processes"
+    text = f'{circumstances(url)}. {about}; "a row beyond the first" leaves out what a start costs.'
+    put("Growth", f"{text}\n\n{table(*lines)}", arguments.results)
+
+
+if __name__ == "__main__":
+    main()
