@@ -32,8 +32,9 @@ format: $(TOOLS)  ## Put the code into its style
 	$(UV) run ruff check --fix
 	$(UV) run ruff format
 
-docs: $(TOOLS)  ## Make docs/cli.md from the program's help
+docs: $(TOOLS)  ## Make docs/cli.md, docs/settings.md and Pulumi.yaml's config from the code
 	$(UV) run python docs/reference.py
+	$(UV) run python docs/settings.py
 
 bench: $(TOOLS)  ## Compare with other ways to load a workbook; BENCH="--workbook FILE --rounds 9" changes how
 	$(UV) venv --quiet --allow-existing benchmarks/work/peers

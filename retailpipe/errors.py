@@ -14,7 +14,9 @@ RetailpipeError
 ├── WarehouseError        the database cannot be reached, or refused
 │   ├── SchemaError       schema bronze is newer, foreign, or shaped otherwise
 │   └── ServerError       the embedded PostgreSQL does not start
-└── TransformError        dbt could not run
+├── TransformError        dbt could not run
+├── OutputsError          the outputs of a stack are missing, or of another version
+└── SettingsError         the config of a stack is wrong
 
 Each carries a `hint`: what to do next. A command in a hint stands between backquotes and can be typed as it is.
 """
@@ -110,3 +112,11 @@ class ServerError(WarehouseError):
 
 class TransformError(RetailpipeError):
     """dbt could not run at all. Models or tests that fail are told in a BuildReport instead."""
+
+
+class OutputsError(RetailpipeError):
+    """The outputs of a stack are missing, incomplete, or were made by another version of the program."""
+
+
+class SettingsError(UsageError):
+    """The config of a stack is wrong; the message lists every mistake with the command that mends it."""

@@ -1,0 +1,84 @@
+"""What a student's user may do with the stack: what the library needs, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+
+from retailpipe.infra.database import Database
+from retailpipe.infra.functions import Functions
+from retailpipe.infra.notifications import Notifications
+from retailpipe.infra.part import Part, Place, policy, statement
+from retailpipe.infra.storage import Storage
+from retailpipe.receipts import INPUT, RECEIPTS
+
+
+class StudentPolicy(Part):
+    """policy: to be attached to a user or a role by whoever manages those."""
+
+    def __init__(
+        self,
+        name: str,
+        place: Place,
+        storage: Storage,
+        database: Database,
+        notifications: Notifications,
+        functions: Functions,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("StudentPolicy", name, place, opts)
+        bucket = storage.bucket.arn
+        objects = [pulumi.Output.concat(bucket, f"/{prefix}*") for prefix in (INPUT, RECEIPTS)]
+        queues = [notifications.queue.arn, notifications.dead_letters.arn]
+        lambdas = [functions.notify_upload.arn, functions.check_bucket.arn]
+        log_groups = [
+            place.arn("logs", f"log-group:/aws/lambda/{place.names.of('notify-upload')}:*"),
+            place.arn("logs", f"log-group:/aws/lambda/{place.names.of('check-bucket')}:*"),
+            place.arn("logs", f"log-group:/aws/rds/instance/{database.identifier}/postgresql:*"),
+        ]
+        rights: list[dict[str, Any]] = [
+            statement(["ssm:GetParameter"], [place.arn("ssm", f"parameter{place.names.parameter}")], sid="Outputs"),
+            statement(["s3:ListBucket", "s3:ListBucketVersions", "s3:GetBucketNotification"], [bucket], sid="Bucket"),
+            statement(
+                ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:AbortMultipartUpload"],
+                objects,
+                sid="Workbooks",
+            ),
+            statement(["secretsmanager:GetSecretValue"], [database.secret_arn], sid="Password"),
+            statement(
+                ["rds:DescribeDBInstances", "rds:StartDBInstance", "rds:StopDBInstance"],
+                [database.arn],
+                sid="Database",
+            ),
+            statement(
+                ["sns:Publish", "sns:Subscribe", "sns:ListSubscriptionsByTopic"],
+                [notifications.topic.arn],
+                sid="Notices",
+            ),
+            statement(
+                [
+                    "sqs:ReceiveMessage",
+                    "sqs:DeleteMessage",
+                    "sqs:ChangeMessageVisibility",
+                    "sqs:GetQueueAttributes",
+                ],
+                queues,
+                sid="Uploads",
+            ),
+            statement(["lambda:GetFunction", "lambda:GetPolicy", "lambda:InvokeFunction"], lambdas, sid="Lambdas"),
+            statement(
+                ["events:DescribeRule", "events:EnableRule", "events:DisableRule"], [functions.rule.arn], sid="Schedule"
+            ),
+            statement(["logs:FilterLogEvents", "logs:GetLogEvents"], log_groups, sid="Logs"),
+        ]
+        self.policy = aws.iam.Policy(
+            f"{name}-policy",
+            name=f"{place.names.of('student')}-{place.region}",
+            description="What the retailpipe library needs of this stack",
+            policy=policy(*rights),
+            tags=place.tags("student"),
+            opts=self.child(),
+        )
+        self.register_outputs({})

@@ -1,0 +1,45 @@
+"""The budget: a notice when the stack's month costs more than was meant."""
+
+from __future__ import annotations
+
+import pulumi
+import pulumi_aws as aws
+
+from retailpipe.infra.notifications import Notifications
+from retailpipe.infra.part import Part, Place
+
+
+class Budget(Part):
+    """budget. It counts what carries the stack's tag, once the account activates `Stack` as a cost allocation tag."""
+
+    def __init__(
+        self,
+        name: str,
+        place: Place,
+        notifications: Notifications,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("Budget", name, place, opts)
+        self.budget = aws.budgets.Budget(
+            f"{name}-month",
+            name=f"{place.names.of('month')}-{place.region}",
+            budget_type="COST",
+            time_unit="MONTHLY",
+            limit_amount=str(place.settings.monthly_budget),
+            limit_unit="USD",
+            cost_filters=[{"name": "TagKeyValue", "values": [f"user:Stack${place.names.stack}"]}],
+            notifications=[
+                {
+                    "comparison_operator": "GREATER_THAN",
+                    "threshold": 80,
+                    "threshold_type": "PERCENTAGE",
+                    "notification_type": kind,
+                    "subscriber_sns_topic_arns": [notifications.topic.arn],
+                }
+                for kind in ("ACTUAL", "FORECASTED")
+            ],
+            tags=place.tags("month"),
+            # Budgets ask at once whether they may publish.
+            opts=self.child(depends_on=[notifications.topic_policy]),
+        )
+        self.register_outputs({})

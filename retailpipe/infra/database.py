@@ -1,0 +1,118 @@
+"""The warehouse: PostgreSQL on RDS, its password kept by RDS, reached over TLS from `allowedCidrs` alone."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+
+import pulumi
+import pulumi_aws as aws
+
+from retailpipe.infra.part import Part, Place
+
+DATABASE = "retailpipe"
+USER = "retailpipe"
+PORT = 5432
+
+
+class Database(Part):
+    """instance, identifier, security_group, secret_arn: the last is of the secret that RDS manages."""
+
+    def __init__(
+        self,
+        name: str,
+        place: Place,
+        vpc_id: pulumi.Input[str],
+        subnet_ids: Sequence[pulumi.Input[str]],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("Database", name, place, opts)
+        settings = place.settings
+        self.identifier = place.names.of("database")
+        self.arn = place.arn("rds", f"db:{self.identifier}")
+        self.security_group = aws.ec2.SecurityGroup(
+            f"{name}-access",
+            name=place.names.of("database"),
+            description="PostgreSQL from allowedCidrs",
+            vpc_id=vpc_id,
+            tags=place.tags("database"),
+            opts=self.child(),
+        )
+        for cidr in settings.allowed_cidrs:
+            network = ipaddress.ip_network(cidr)
+            aws.vpc.SecurityGroupIngressRule(
+                f"{name}-from-{cidr}",
+                security_group_id=self.security_group.id,
+                ip_protocol="tcp",
+                from_port=PORT,
+                to_port=PORT,
+                cidr_ipv4=cidr if network.version == 4 else None,
+                cidr_ipv6=cidr if network.version == 6 else None,
+                tags=place.tags("allowed"),
+                opts=self.child(),
+            )
+        subnets = aws.rds.SubnetGroup(
+            f"{name}-subnets",
+            name=place.names.of("database"),
+            subnet_ids=list(subnet_ids),
+            tags=place.tags("database"),
+            opts=self.child(),
+        )
+        parameters = aws.rds.ParameterGroup(
+            f"{name}-parameters",
+            name=place.names.of("postgres17"),
+            family="postgres17",
+            parameters=[
+                {"name": "rds.force_ssl", "value": "1"},
+                {"name": "log_connections", "value": "1"},
+                {"name": "log_min_duration_statement", "value": "10000"},
+            ],
+            tags=place.tags("postgres17"),
+            opts=self.child(),
+        )
+        # RDS would make it by itself otherwise, without an end to what it keeps, and the next `up` would find it there.
+        logs = aws.cloudwatch.LogGroup(
+            f"{name}-log",
+            name=f"/aws/rds/instance/{self.identifier}/postgresql",
+            retention_in_days=settings.log_retention_days,
+            tags=place.tags("log"),
+            opts=self.child(),
+        )
+        self.instance = aws.rds.Instance(
+            f"{name}-instance",
+            identifier=self.identifier,
+            engine="postgres",
+            engine_version=settings.engine_version,
+            instance_class=settings.database_class,
+            allocated_storage=settings.database_storage,
+            max_allocated_storage=settings.database_max_storage or None,
+            storage_type="gp3",
+            storage_encrypted=True,
+            db_name=DATABASE,
+            username=USER,
+            port=PORT,
+            manage_master_user_password=True,
+            iam_database_authentication_enabled=True,
+            db_subnet_group_name=subnets.name,
+            vpc_security_group_ids=[self.security_group.id],
+            parameter_group_name=parameters.name,
+            publicly_accessible=True,
+            auto_minor_version_upgrade=True,
+            enabled_cloudwatch_logs_exports=["postgresql"],
+            backup_retention_period=settings.kept_backup_days,
+            delete_automated_backups=settings.ephemeral,
+            copy_tags_to_snapshot=True,
+            skip_final_snapshot=settings.ephemeral,
+            final_snapshot_identifier=None if settings.ephemeral else place.names.of("last"),
+            deletion_protection=not settings.ephemeral,
+            apply_immediately=settings.ephemeral,
+            tags=place.tags("database"),
+            opts=self.child(
+                depends_on=[logs],
+                protect=not settings.ephemeral,
+                # Storage grows by itself, and a minor version comes by itself: neither is to be taken back.
+                ignore_changes=["allocatedStorage"],
+            ),
+        )
+        self.secret_arn = self.instance.master_user_secrets.apply(lambda secrets: secrets[0].secret_arn or "")
+        self.register_outputs({"identifier": self.identifier})

@@ -1,0 +1,172 @@
+"""The two Lambdas: notify_upload, which the bucket calls, and check_bucket, which the schedule calls."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+
+from retailpipe.infra.notifications import Notifications
+from retailpipe.infra.part import Part, Place, policy, statement, trust
+from retailpipe.infra.storage import Storage
+from retailpipe.receipts import INPUT, RECEIPTS, SUFFIX
+
+_RUNTIME = "python3.13"
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def source_folder() -> Path:
+    """The folder of the Lambdas' code: in an installed library beside its modules, in a checkout at its top."""
+    for folder in (_PACKAGE / "lambda_src", _PACKAGE.parent / "lambda_src"):
+        if folder.is_dir():
+            return folder
+    raise FileNotFoundError("lambda_src is not installed with this library")
+
+
+def archive(function: str) -> pulumi.AssetArchive:
+    """What a Lambda is packed as: its handler, what both share, and the module of receipts."""
+    files = {
+        "handler.py": source_folder() / function / "handler.py",
+        "common.py": source_folder() / "common.py",
+        "receipts.py": _PACKAGE / "receipts.py",
+    }
+    return pulumi.AssetArchive({name: pulumi.FileAsset(str(file)) for name, file in files.items()})
+
+
+class Functions(Part):
+    """notify_upload, check_bucket."""
+
+    def __init__(
+        self,
+        name: str,
+        place: Place,
+        storage: Storage,
+        notifications: Notifications,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("Functions", name, place, opts)
+        self._topic_arn = notifications.topic.arn
+        bucket_arn = storage.bucket.arn
+        self.notify_upload = self._function("notify-upload", timeout=30, memory=128, environment={}, rights=[])
+        self.check_bucket = self._function(
+            "check-bucket",
+            timeout=300,
+            memory=256,
+            environment={"BUCKET": storage.bucket.bucket, "SOURCE_URL": place.settings.source_url or ""},
+            rights=[
+                statement(
+                    ["s3:ListBucket"],
+                    [bucket_arn],
+                    condition={"StringLike": {"s3:prefix": [f"{INPUT}*", f"{RECEIPTS}*"]}},
+                ),
+                statement(["s3:GetObject", "s3:PutObject"], [pulumi.Output.concat(bucket_arn, f"/{INPUT}*")]),
+            ],
+        )
+        may_call = aws.lambda_.Permission(
+            f"{name}-from-bucket",
+            action="lambda:InvokeFunction",
+            function=self.notify_upload.name,
+            principal="s3.amazonaws.com",
+            source_arn=bucket_arn,
+            source_account=place.account_id,
+            opts=self.child(),
+        )
+        # A bucket has one notification: a second would take the place of the first.
+        aws.s3.BucketNotification(
+            f"{name}-notification",
+            bucket=storage.bucket.id,
+            lambda_functions=[
+                {
+                    "lambda_function_arn": self.notify_upload.arn,
+                    "events": ["s3:ObjectCreated:*"],
+                    "filter_prefix": INPUT,
+                    "filter_suffix": SUFFIX,
+                }
+            ],
+            opts=self.child(depends_on=[may_call]),
+        )
+        rule = aws.cloudwatch.EventRule(
+            f"{name}-schedule",
+            name=place.names.of("schedule"),
+            description="Calls check_bucket",
+            schedule_expression=place.settings.schedule,
+            state="ENABLED" if place.settings.schedule_enabled else "DISABLED",
+            tags=place.tags("schedule"),
+            opts=self.child(),
+        )
+        self.rule = rule
+        aws.lambda_.Permission(
+            f"{name}-from-schedule",
+            action="lambda:InvokeFunction",
+            function=self.check_bucket.name,
+            principal="events.amazonaws.com",
+            source_arn=rule.arn,
+            opts=self.child(),
+        )
+        aws.cloudwatch.EventTarget(
+            f"{name}-schedule", rule=rule.name, arn=self.check_bucket.arn, target_id="check-bucket", opts=self.child()
+        )
+        self.register_outputs({})
+
+    def _function(
+        self,
+        part: str,
+        *,
+        timeout: int,
+        memory: int,
+        environment: dict[str, pulumi.Input[str]],
+        rights: list[dict[str, Any]],
+    ) -> aws.lambda_.Function:
+        place = self.place
+        function_name = place.names.of(part)
+        logs = aws.cloudwatch.LogGroup(
+            f"{self.name}-{part}",
+            name=f"/aws/lambda/{function_name}",
+            retention_in_days=place.settings.log_retention_days,
+            tags=place.tags(part),
+            opts=self.child(),
+        )
+        depends_on: list[pulumi.Resource] = [logs]
+        role_arn: pulumi.Input[str]
+        if place.settings.existing_role_arn:
+            role_arn = place.settings.existing_role_arn
+        else:
+            role = aws.iam.Role(
+                f"{self.name}-{part}",
+                name=f"{function_name}-{place.region}",
+                assume_role_policy=trust("lambda.amazonaws.com"),
+                tags=place.tags(part),
+                opts=self.child(),
+            )
+            depends_on.append(
+                aws.iam.RolePolicy(
+                    f"{self.name}-{part}",
+                    role=role.name,
+                    policy=policy(
+                        statement(
+                            ["logs:CreateLogStream", "logs:PutLogEvents"], [pulumi.Output.concat(logs.arn, ":*")]
+                        ),
+                        statement(["sns:Publish"], [self._topic_arn]),
+                        *rights,
+                    ),
+                    opts=self.child(),
+                )
+            )
+            role_arn = role.arn
+        variables = {"TOPIC_ARN": self._topic_arn, "STACK": place.names.stack, **environment}
+        return aws.lambda_.Function(
+            f"{self.name}-{part}",
+            name=function_name,
+            role=role_arn,
+            runtime=_RUNTIME,
+            architectures=["arm64"],
+            handler="handler.handle",
+            code=archive(part.replace("-", "_")),
+            timeout=timeout,
+            memory_size=memory,
+            environment={"variables": variables},
+            tags=place.tags(part),
+            opts=self.child(depends_on=depends_on),
+        )

@@ -1,0 +1,124 @@
+"""What watches: alarms, told to the topic, and a dashboard."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+
+from retailpipe.infra.database import Database
+from retailpipe.infra.functions import Functions
+from retailpipe.infra.notifications import Notifications
+from retailpipe.infra.part import Part, Place
+
+_GB = 1024**3
+
+
+@dataclass(frozen=True)
+class _Watch:
+    """A metric, and the value beyond which somebody should look."""
+
+    part: str
+    about: str
+    namespace: str
+    metric: str
+    statistic: str
+    dimensions: dict[str, pulumi.Input[str]]
+    comparison: str
+    threshold: float
+    minutes: int
+    periods: int = 1
+
+
+class Alarms(Part):
+    """An alarm for each thing that goes wrong; none where nothing happens at all."""
+
+    def __init__(
+        self,
+        name: str,
+        place: Place,
+        database: Database,
+        functions: Functions,
+        notifications: Notifications,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("Alarms", name, place, opts)
+        above, below = "GreaterThanOrEqualToThreshold", "LessThanThreshold"
+        instance: dict[str, pulumi.Input[str]] = {"DBInstanceIdentifier": database.identifier}
+        lambdas = {"notify-upload": functions.notify_upload, "check-bucket": functions.check_bucket}
+        watches = [
+            _Watch(f"{part}-errors", f"{part} failed", "AWS/Lambda", "Errors", "Sum", {"FunctionName": function.name},
+                   above, 1, 5)
+            for part, function in lambdas.items()
+        ]  # fmt: skip
+        watches += [
+            _Watch("cpu", "The database is busy", "AWS/RDS", "CPUUtilization", "Average", instance, above, 90, 5, 3),
+            _Watch("storage", "The database has less than 2 GB left", "AWS/RDS", "FreeStorageSpace", "Minimum",
+                   instance, below, 2 * _GB, 5),
+            _Watch("connections", "The database has many connections", "AWS/RDS", "DatabaseConnections", "Maximum",
+                   instance, above, 60, 5, 2),
+            _Watch("dead-letters", "Notices that nobody could handle", "AWS/SQS", "ApproximateNumberOfMessagesVisible",
+                   "Maximum", {"QueueName": notifications.dead_letters.name}, above, 1, 5),
+        ]  # fmt: skip
+        for watch in watches:
+            aws.cloudwatch.MetricAlarm(
+                f"{name}-{watch.part}",
+                name=place.names.of(watch.part),
+                alarm_description=watch.about,
+                namespace=watch.namespace,
+                metric_name=watch.metric,
+                statistic=watch.statistic,
+                dimensions=watch.dimensions,
+                comparison_operator=watch.comparison,
+                threshold=watch.threshold,
+                period=60 * watch.minutes,
+                evaluation_periods=watch.periods,
+                treat_missing_data="notBreaching",
+                alarm_actions=[notifications.topic.arn],
+                tags=place.tags(watch.part),
+                opts=self.child(depends_on=[notifications.topic_policy]),
+            )
+        self.register_outputs({})
+
+
+class Dashboard(Part):
+    """dashboard_name."""
+
+    def __init__(
+        self,
+        name: str,
+        place: Place,
+        database: Database,
+        functions: Functions,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("Dashboard", name, place, opts)
+        rds = [("CPUUtilization", "Average"), ("FreeStorageSpace", "Minimum"), ("DatabaseConnections", "Maximum")]
+        widgets: list[dict[str, Any]] = [
+            _widget(place, metric, [["AWS/RDS", metric, "DBInstanceIdentifier", database.identifier]], statistic, n)
+            for n, (metric, statistic) in enumerate(rds)
+        ]
+        for n, metric in enumerate(("Invocations", "Errors", "Duration"), start=len(rds)):
+            lines = [["AWS/Lambda", metric, "FunctionName", f.name] for f in (functions.notify_upload, functions.check_bucket)]  # fmt: skip # noqa: E501
+            widgets.append(_widget(place, f"Lambda {metric}", lines, "Average" if metric == "Duration" else "Sum", n))
+        dashboard = aws.cloudwatch.Dashboard(
+            f"{name}-dashboard",
+            dashboard_name=place.names.prefix,
+            dashboard_body=pulumi.Output.json_dumps({"widgets": widgets}),
+            opts=self.child(),
+        )
+        self.dashboard_name = dashboard.dashboard_name
+        self.register_outputs({})
+
+
+def _widget(place: Place, title: str, metrics: list[list[Any]], statistic: str, number: int) -> dict[str, Any]:
+    return {
+        "type": "metric",
+        "x": number % 3 * 8,
+        "y": number // 3 * 6,
+        "width": 8,
+        "height": 6,
+        "properties": {"title": title, "region": place.region, "metrics": metrics, "stat": statistic, "period": 300},
+    }

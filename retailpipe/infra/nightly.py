@@ -1,0 +1,59 @@
+"""The nightly stop: EventBridge's scheduler stops the database by itself, without a Lambda."""
+
+from __future__ import annotations
+
+import json
+
+import pulumi
+import pulumi_aws as aws
+
+from retailpipe.infra.database import Database
+from retailpipe.infra.part import Part, Place, policy, statement, trust
+
+
+class NightlyStop(Part):
+    """schedule."""
+
+    def __init__(
+        self, name: str, place: Place, database: Database, time: str, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("NightlyStop", name, place, opts)
+        hour, minute = time.split(":")
+        part = "nightly-stop"
+        role_arn: pulumi.Input[str]
+        if place.settings.existing_role_arn:
+            role_arn = place.settings.existing_role_arn
+        else:
+            role = aws.iam.Role(
+                f"{name}-role",
+                name=f"{place.names.of(part)}-{place.region}",
+                assume_role_policy=trust(
+                    "scheduler.amazonaws.com", {"StringEquals": {"aws:SourceAccount": place.account_id}}
+                ),
+                tags=place.tags(part),
+                opts=self.child(),
+            )
+            aws.iam.RolePolicy(
+                f"{name}-role",
+                role=role.name,
+                policy=policy(statement(["rds:StopDBInstance"], [database.arn])),
+                opts=self.child(),
+            )
+            role_arn = role.arn
+        self.schedule = aws.scheduler.Schedule(
+            f"{name}-schedule",
+            name=place.names.of(part),
+            description="Stops the database at night",
+            schedule_expression=f"cron({int(minute)} {int(hour)} * * ? *)",
+            schedule_expression_timezone=place.settings.nightly_stop_time_zone,
+            flexible_time_window={"mode": "OFF"},
+            target={
+                "arn": f"arn:{place.partition}:scheduler:::aws-sdk:rds:stopDBInstance",
+                "role_arn": role_arn,
+                "input": json.dumps({"DbInstanceIdentifier": database.identifier}),
+                # A database that is stopped already refuses; there is nothing to try again.
+                "retry_policy": {"maximum_retry_attempts": 0},
+            },
+            opts=self.child(),
+        )
+        self.register_outputs({})

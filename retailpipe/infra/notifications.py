@@ -1,0 +1,97 @@
+"""Notices: a topic that everybody hears, emails, and a queue by which a laptop hears of uploads."""
+
+from __future__ import annotations
+
+import json
+
+import pulumi
+import pulumi_aws as aws
+
+from retailpipe.infra.part import Part, Place, policy, statement
+
+_VISIBILITY_SECONDS = 300
+_KEPT_SECONDS = 14 * 24 * 3600
+_TRIES = 5
+
+
+class Notifications(Part):
+    """topic, queue, dead_letters."""
+
+    def __init__(self, name: str, place: Place, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("Notifications", name, place, opts)
+        self.topic = aws.sns.Topic(
+            f"{name}-topic", name=place.names.of("notices"), tags=place.tags("notices"), opts=self.child()
+        )
+        own_account = {"StringEquals": {"aws:SourceAccount": place.account_id}}
+        self.topic_policy = aws.sns.TopicPolicy(
+            f"{name}-topic-policy",
+            arn=self.topic.arn,
+            policy=policy(
+                statement(
+                    ["sns:Publish"],
+                    [self.topic.arn],
+                    sid="Alarms",
+                    principal={"Service": ["cloudwatch.amazonaws.com", "budgets.amazonaws.com"]},
+                    condition=own_account,
+                ),
+                statement(
+                    ["sns:Publish"],
+                    [self.topic.arn],
+                    sid="TlsOnly",
+                    effect="Deny",
+                    principal="*",
+                    condition={"Bool": {"aws:SecureTransport": "false"}},
+                ),
+            ),
+            opts=self.child(),
+        )
+        for address in place.settings.notify_emails:
+            aws.sns.TopicSubscription(
+                f"{name}-to-{address}", topic=self.topic.arn, protocol="email", endpoint=address, opts=self.child()
+            )
+        self.dead_letters = aws.sqs.Queue(
+            f"{name}-dead-letters",
+            name=place.names.of("dead-letters"),
+            message_retention_seconds=_KEPT_SECONDS,
+            sqs_managed_sse_enabled=True,
+            tags=place.tags("dead-letters"),
+            opts=self.child(),
+        )
+        self.queue = aws.sqs.Queue(
+            f"{name}-queue",
+            name=place.names.of("uploads"),
+            message_retention_seconds=_KEPT_SECONDS,
+            visibility_timeout_seconds=_VISIBILITY_SECONDS,
+            receive_wait_time_seconds=20,
+            redrive_policy=pulumi.Output.json_dumps(
+                {"deadLetterTargetArn": self.dead_letters.arn, "maxReceiveCount": _TRIES}
+            ),
+            sqs_managed_sse_enabled=True,
+            tags=place.tags("uploads"),
+            opts=self.child(),
+        )
+        from_topic = aws.sqs.QueuePolicy(
+            f"{name}-queue-policy",
+            queue_url=self.queue.url,
+            policy=policy(
+                statement(
+                    ["sqs:SendMessage"],
+                    [self.queue.arn],
+                    sid="FromTopic",
+                    principal={"Service": "sns.amazonaws.com"},
+                    condition={"ArnEquals": {"aws:SourceArn": self.topic.arn}},
+                )
+            ),
+            opts=self.child(),
+        )
+        aws.sns.TopicSubscription(
+            f"{name}-to-queue",
+            topic=self.topic.arn,
+            protocol="sqs",
+            endpoint=self.queue.arn,
+            raw_message_delivery=True,
+            # Alarms, budgets and results go to people; the laptop is told of workbooks alone.
+            filter_policy=json.dumps({"kind": ["upload"]}),
+            opts=self.child(depends_on=[from_topic]),
+        )
+        self.register_outputs({"topic_arn": self.topic.arn})

@@ -1,0 +1,82 @@
+"""What the components share: their names, their settings, their tags, and policies as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+
+from retailpipe.infra.names import Names
+from retailpipe.infra.settings import Settings
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a pipeline is made, and by which settings."""
+
+    names: Names
+    settings: Settings
+    account_id: str
+    region: str
+    partition: str
+
+    def arn(self, service: str, resource: str) -> str:
+        """The ARN of something in this account and region."""
+        return f"arn:{self.partition}:{service}:{self.region}:{self.account_id}:{resource}"
+
+    def tags(self, part: str) -> dict[str, str]:
+        """The tags of a resource. Those without a value are left out: AWS would show them empty."""
+        tags = {
+            "Name": self.names.of(part),
+            "Project": self.names.project,
+            "Stack": self.names.stack,
+            "Owner": self.settings.owner,
+            "ExpiresOn": self.settings.expires_on,
+        }
+        return {name: value for name, value in tags.items() if value}
+
+
+class Part(pulumi.ComponentResource):
+    """A component: one idea of the house."""
+
+    def __init__(self, kind: str, name: str, place: Place, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(f"retailpipe:aws:{kind}", name, None, opts)
+        self.place = place
+        self.name = name
+
+    def child(self, **options: Any) -> pulumi.ResourceOptions:
+        return pulumi.ResourceOptions(parent=self, **options)
+
+
+def statement(
+    actions: Sequence[str],
+    resources: Sequence[pulumi.Input[str]],
+    *,
+    sid: str = "",
+    effect: str = "Allow",
+    principal: Mapping[str, Any] | str | None = None,
+    condition: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """One statement of a policy; resources may be outputs."""
+    parts = {
+        "Sid": sid,
+        "Effect": effect,
+        "Principal": principal,
+        "Action": list(actions),
+        "Resource": list(resources),
+        "Condition": condition,
+    }
+    return {name: value for name, value in parts.items() if value}
+
+
+def policy(*statements: Mapping[str, Any]) -> pulumi.Output[str]:
+    return pulumi.Output.json_dumps({"Version": "2012-10-17", "Statement": list(statements)})
+
+
+def trust(service: str, condition: Mapping[str, Any] | None = None) -> str:
+    """Who may take a role: a service of AWS."""
+    allowed = statement(["sts:AssumeRole"], [], principal={"Service": service}, condition=condition)
+    return json.dumps({"Version": "2012-10-17", "Statement": [allowed]})

@@ -1,0 +1,103 @@
+"""All of it: one component that any program can make, several times over if it likes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+
+from retailpipe.infra.access import StudentPolicy
+from retailpipe.infra.budget import Budget
+from retailpipe.infra.database import DATABASE, PORT, Database
+from retailpipe.infra.functions import Functions
+from retailpipe.infra.monitoring import Alarms, Dashboard
+from retailpipe.infra.names import Names
+from retailpipe.infra.network import Network
+from retailpipe.infra.nightly import NightlyStop
+from retailpipe.infra.notifications import Notifications
+from retailpipe.infra.part import Place
+from retailpipe.infra.settings import Settings
+from retailpipe.infra.storage import Storage
+from retailpipe.outputs import VERSION, StackOutputs
+
+
+class RetailPipeline(pulumi.ComponentResource):
+    """A pipeline on AWS: network, bucket, database, Lambdas, notices, monitoring.
+
+    name: the component's in the program.
+    settings: what `Settings.read` gave.
+    part: tells several pipelines of one stack apart; it becomes part of every physical name.
+
+    outputs: the values of StackOutputs by name, to be exported. They also go to the SSM parameter.
+    Raises SettingsError, before anything is made, where the names cannot be used.
+    """
+
+    def __init__(
+        self, name: str, settings: Settings, *, part: str = "", opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        names = Names(pulumi.get_project(), pulumi.get_stack(), part)
+        super().__init__("retailpipe:aws:RetailPipeline", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        asked = pulumi.InvokeOptions(parent=self)
+        place = Place(
+            names,
+            settings,
+            account_id=aws.get_caller_identity(opts=asked).account_id,
+            region=aws.get_region(opts=asked).region,
+            partition=aws.get_partition(opts=asked).partition,
+        )
+        if settings.goes_without:
+            pulumi.log.info(f"This stack goes without: {'; '.join(settings.goes_without)}.", self)
+        storage = Storage(f"{name}-storage", place, child)
+        if settings.existing_vpc_id:
+            vpc_id, subnet_ids = settings.existing_vpc_id, [*settings.existing_subnet_ids]
+        else:
+            network = Network(f"{name}-network", place, child)
+            vpc_id, subnet_ids = network.vpc_id, network.database_subnet_ids
+        database = Database(f"{name}-database", place, vpc_id, subnet_ids, child)
+        notifications = Notifications(f"{name}-notifications", place, child)
+        functions = Functions(f"{name}-functions", place, storage, notifications, child)
+        outputs: dict[str, pulumi.Input[Any]] = {
+            "version": VERSION,
+            "project": names.project,
+            "stack": names.stack,
+            "account_id": place.account_id,
+            "region": place.region,
+            "parameter": names.parameter,
+            "bucket": storage.bucket.bucket,
+            "database_instance": database.identifier,
+            "database_host": database.instance.address,
+            "database_port": PORT,
+            "database_name": DATABASE,
+            "database_secret_arn": database.secret_arn,
+            "database_security_group": database.security_group.id,
+            "topic_arn": notifications.topic.arn,
+            "queue_url": notifications.queue.url,
+            "dead_letter_queue_url": notifications.dead_letters.url,
+            "notify_function": functions.notify_upload.name,
+            "check_function": functions.check_bucket.name,
+            "schedule_rule": functions.rule.name,
+        }
+        if settings.nightly_stop:
+            nightly = NightlyStop(f"{name}-nightly", place, database, settings.nightly_stop, child)
+            outputs["nightly_stop"] = nightly.schedule.name
+        if settings.alarms:
+            Alarms(f"{name}-alarms", place, database, functions, notifications, child)
+        if settings.dashboard:
+            outputs["dashboard"] = Dashboard(f"{name}-dashboard", place, database, functions, child).dashboard_name
+        if settings.monthly_budget:
+            outputs["budget"] = Budget(f"{name}-budget", place, notifications, child).budget.name
+        if settings.student_policy and not settings.existing_role_arn:
+            student = StudentPolicy(f"{name}-student", place, storage, database, notifications, functions, child)
+            outputs["student_policy_arn"] = student.policy.arn
+        aws.ssm.Parameter(
+            f"{name}-outputs",
+            name=names.parameter,
+            type="String",
+            value=pulumi.Output.all(**outputs).apply(lambda known: StackOutputs.from_mapping(known).as_json()),
+            tags=place.tags("outputs"),
+            opts=child,
+        )
+        self.outputs = outputs
+        self.register_outputs(outputs)

@@ -1,0 +1,82 @@
+"""The bucket: workbooks under `input/`, receipts under `receipts/`."""
+
+from __future__ import annotations
+
+import pulumi
+import pulumi_aws as aws
+
+from retailpipe.infra.part import Part, Place, policy, statement
+
+_OLD_VERSIONS_DAYS = 90
+_UNFINISHED_DAYS = 7
+
+
+class Storage(Part):
+    """bucket: versioned, encrypted, private, reached over TLS alone."""
+
+    def __init__(self, name: str, place: Place, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("Storage", name, place, opts)
+        self.bucket_name = place.names.bucket(place.account_id, place.region)
+        self.bucket = aws.s3.Bucket(
+            f"{name}-bucket",
+            bucket=self.bucket_name,
+            force_destroy=place.settings.ephemeral,
+            tags=place.tags("bucket"),
+            opts=self.child(protect=not place.settings.ephemeral),
+        )
+        bucket = self.bucket.id
+        self.versioning = aws.s3.BucketVersioning(
+            f"{name}-versioning",
+            bucket=bucket,
+            versioning_configuration={"status": "Enabled"},
+            opts=self.child(),
+        )
+        aws.s3.BucketServerSideEncryptionConfiguration(
+            f"{name}-encryption",
+            bucket=bucket,
+            rules=[{"apply_server_side_encryption_by_default": {"sse_algorithm": "AES256"}}],
+            opts=self.child(),
+        )
+        aws.s3.BucketOwnershipControls(
+            f"{name}-ownership", bucket=bucket, rule={"object_ownership": "BucketOwnerEnforced"}, opts=self.child()
+        )
+        private = aws.s3.BucketPublicAccessBlock(
+            f"{name}-private",
+            bucket=bucket,
+            block_public_acls=True,
+            block_public_policy=True,
+            ignore_public_acls=True,
+            restrict_public_buckets=True,
+            opts=self.child(),
+        )
+        aws.s3.BucketPolicy(
+            f"{name}-tls",
+            bucket=bucket,
+            policy=policy(
+                statement(
+                    ["s3:*"],
+                    [self.bucket.arn, pulumi.Output.concat(self.bucket.arn, "/*")],
+                    sid="TlsOnly",
+                    effect="Deny",
+                    principal="*",
+                    condition={"Bool": {"aws:SecureTransport": "false"}},
+                )
+            ),
+            opts=self.child(depends_on=[private]),
+        )
+        aws.s3.BucketLifecycleConfiguration(
+            f"{name}-lifecycle",
+            bucket=bucket,
+            rules=[
+                {
+                    "id": "old-versions",
+                    "status": "Enabled",
+                    "filter": {"prefix": ""},
+                    "noncurrent_version_expiration": {"noncurrent_days": _OLD_VERSIONS_DAYS},
+                    "abort_incomplete_multipart_upload": {"days_after_initiation": _UNFINISHED_DAYS},
+                }
+            ],
+            # Rules about versions are taken only where there are versions.
+            opts=self.child(depends_on=[self.versioning]),
+        )
+        self.register_outputs({"bucket": self.bucket.bucket})
