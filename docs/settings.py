@@ -24,8 +24,8 @@ def page() -> str:
     lines = [
         "# Settings of a stack",
         "",
-        "Made from the code by `make docs`. Each is set by `pulumi config set NAME VALUE`, and the elements of a list by",
-        "`pulumi config set --path 'NAME[0]' VALUE`. An empty text or list stands for: not set.",
+        "Made from the code by `make docs`. Each is set by `pulumi config set NAME VALUE`, and the elements of a list",
+        "by `pulumi config set --path 'NAME[0]' VALUE`. An empty text or list stands for: not set.",
         "",
         "| name | type | default | |",
         "|---|---|---|---|",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import wait
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ import pyarrow as pa
 from adbc_driver_manager import AdbcConnection, AdbcStatement, Error
 
 from retailpipe.errors import WarehouseError
+from retailpipe.threads import Worker
 
 _T = TypeVar("_T")
 _DISK_FULL = "53100"
@@ -39,7 +40,7 @@ class Connection:
     def __init__(self, uri: str, remedy: str) -> None:
         self._remedy = remedy
         self._stopped = False
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="postgresql")
+        self._thread = Worker("postgresql")
         self._driver: AdbcConnection | None = None
         try:
             self._database = self._run(lambda: adbc_driver_postgresql.connect(uri))

@@ -133,8 +133,9 @@ def run(
             progress=progress,
             starting=warm_up.start,
         )
-    except SomeNotLoaded as error:
-        if any(isinstance(failure, WarehouseError) for failure in error.failures):
+    except RetailpipeError as error:
+        warm_up.manifest()  # it has the variables of the whole process until it ends
+        if not isinstance(error, SomeNotLoaded) or any(isinstance(each, WarehouseError) for each in error.failures):
             raise
         loads = list(error.reports)
         failures = [f"{failure}. {failure.hint}" for failure in error.failures]

@@ -27,7 +27,7 @@ from retailpipe.environment import Environment
 from retailpipe.errors import RetailpipeError, TransformError, UsageError
 from retailpipe.progress import NoProgress, Progress
 from retailpipe.reports import BuildReport, Node
-from retailpipe.variables import environment_variables, no_libpq_variables
+from retailpipe.variables import ALONE, environment_variables, no_libpq_variables
 
 if TYPE_CHECKING:
     from dbt.cli.main import dbtRunnerResult
@@ -73,6 +73,8 @@ def transform(
                 arguments.append("--full-refresh")
             builds.forget(connection)
             connection.commit()
+        else:
+            _forget_unless_built(connection)
         progress.step("starting dbt")
         result = _invoke(environment, arguments, [_Listener(progress)], warm_up.manifest() if warm_up else None)
         if result.success and not select:
@@ -93,7 +95,10 @@ def transform(
 def is_built(environment: Environment) -> bool:
     """Whether silver and gold are what a `transform` would build: by this project, of all that bronze holds."""
     with environment.warehouse.connect(read_only=True) as connection:
-        return is_migrated(connection) and builds.is_built(connection, _project_hash())
+        if not is_migrated(connection) or not builds.is_built(connection, _project_hash()):
+            return False
+        places = ", ".join(f"to_regclass('{name}')" for name in _relations())
+        return None not in (connection.row(f"select {places}") or (None,))
 
 
 class WarmUp:
@@ -121,7 +126,8 @@ class WarmUp:
             # The import is the longest part, and needs none of the settings that `_invoke` keeps others waiting for.
             import_module("dbt.cli.main")
             arguments = ["--log-level", "none", "--log-level-file", "none", "--no-write-json", "parse"]
-            result: Any = _invoke(self._environment, arguments, [])
+            with ALONE:
+                result: Any = _invoke(self._environment, arguments, [])
             self._manifest = result.result
 
 
@@ -131,7 +137,8 @@ def dbt(environment: Environment, arguments: Sequence[str]) -> int:
     One that builds or tests keeps loads and other builds waiting, as `transform` does.
     """
     if _BUILDING & set(arguments):
-        with _bronze_stands_still(environment, NoProgress()):
+        with _bronze_stands_still(environment, NoProgress()) as connection:
+            _forget_unless_built(connection)
             result = _invoke(environment, list(arguments), [])
     else:
         result = _invoke(environment, list(arguments), [])
@@ -186,11 +193,25 @@ def _invoke(
     return result
 
 
+def _forget_unless_built(connection: Connection) -> None:
+    """Before a build of some models: where others are not abreast of it, the next whole build begins from nothing."""
+    if not builds.is_built(connection, _project_hash()):
+        builds.forget(connection)
+        connection.commit()
+
+
+def _relations() -> list[str]:
+    """The tables and views of the project."""
+    models = (project_folder() / "models").rglob("*.sql")
+    return sorted(f"public_{model.parent.name}.{model.stem}" for model in models)
+
+
 def _project_hash() -> str:
     """A hash of the dbt project and of the version of dbt."""
     folder = project_folder()
     digest = hashlib.sha256(version("dbt-core").encode())
-    for file in sorted(path for path in folder.rglob("*") if path.suffix in (".sql", ".yml")):
+    files = [folder / "dbt_project.yml", *(folder / "models").rglob("*.*"), *(folder / "macros").rglob("*.sql")]
+    for file in sorted([*files, *(folder / "tests").rglob("*.sql")]):
         digest.update(f"\n{file.relative_to(folder).as_posix()}\n".encode() + file.read_bytes())
     return digest.hexdigest()
 

@@ -7,22 +7,20 @@ import threading
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 
-_one_at_a_time = threading.RLock()
+ALONE = threading.RLock()
+"""Held by a thread that changes the variables while another may connect, and by whoever connects: the variables are
+the whole process's."""
 
 
 @contextmanager
 def environment_variables(changes: Mapping[str, str | None]) -> Generator[None]:
-    """Sets variables, or removes those given as None, and puts all back at the end.
-
-    They are the whole process's: of several threads one at a time has its own.
-    """
-    with _one_at_a_time:
-        before = {name: os.environ.get(name) for name in changes}
-        _change(changes)
-        try:
-            yield
-        finally:
-            _change(before)
+    """Sets variables, or removes those given as None, and puts all back at the end."""
+    before = {name: os.environ.get(name) for name in changes}
+    _change(changes)
+    try:
+        yield
+    finally:
+        _change(before)
 
 
 def no_libpq_variables() -> dict[str, str | None]:

@@ -93,6 +93,15 @@ facts as (
     select date_id, stock_code from public_silver.fact_returns_daily
 ),
 
+invoices as (
+    select
+        coalesce(sum(quantity), 0) as quantity,
+        coalesce(sum(revenue), 0) as revenue,
+        coalesce(sum(returns_quantity), 0) as returns_quantity,
+        coalesce(sum(returns_value), 0) as returns_value
+    from public_silver.int_invoices
+),
+
 orphans as (
     select
         count(*) filter (where dim_date.date_id is null) as without_date,
@@ -172,37 +181,45 @@ invariants (place, name, expected, actual) as (
     union all
     select 13, 'value returned: bronze = silver', raw.returns_value, returns.revenue from raw, returns
     union all
-    select 14, 'quantity sold: silver = gold by month', sales.quantity, months.quantity from sales, months
+    select 14, 'quantity sold: facts = invoices', sales.quantity, invoices.quantity from sales, invoices
     union all
-    select 15, 'revenue: silver = gold by month', sales.revenue, months.revenue from sales, months
+    select 15, 'revenue: facts = invoices', sales.revenue, invoices.revenue from sales, invoices
     union all
-    select 16, 'quantity returned: silver = gold by month', returns_of_months.quantity, months.returns_quantity from returns_of_months, months
+    select 16, 'quantity returned: facts = invoices', returns.quantity, invoices.returns_quantity from returns, invoices
     union all
-    select 17, 'value returned: silver = gold by month', returns_of_months.revenue, months.returns_value from returns_of_months, months
+    select 17, 'value returned: facts = invoices', returns.revenue, invoices.returns_value from returns, invoices
     union all
-    select 18, 'quantity sold: silver = gold by product', sales.quantity, products.quantity from sales, products
+    select 18, 'quantity sold: silver = gold by month', sales.quantity, months.quantity from sales, months
     union all
-    select 19, 'revenue: silver = gold by product', sales.revenue, products.revenue from sales, products
+    select 19, 'revenue: silver = gold by month', sales.revenue, months.revenue from sales, months
     union all
-    select 20, 'quantity returned: silver = gold by product', returns_of_sold.quantity, products.returns_quantity from returns_of_sold, products
+    select 20, 'quantity returned: silver = gold by month', returns_of_months.quantity, months.returns_quantity from returns_of_months, months
     union all
-    select 21, 'value returned: silver = gold by product', returns_of_sold.revenue, products.returns_value from returns_of_sold, products
+    select 21, 'value returned: silver = gold by month', returns_of_months.revenue, months.returns_value from returns_of_months, months
     union all
-    select 22, 'quantity sold: silver = gold by country', sales.quantity, countries.quantity from sales, countries
+    select 22, 'quantity sold: silver = gold by product', sales.quantity, products.quantity from sales, products
     union all
-    select 23, 'revenue: silver = gold by country', sales.revenue, countries.revenue from sales, countries
+    select 23, 'revenue: silver = gold by product', sales.revenue, products.revenue from sales, products
     union all
-    select 24, 'quantity returned: silver = gold by country', returns.quantity, countries.returns_quantity from returns, countries
+    select 24, 'quantity returned: silver = gold by product', returns_of_sold.quantity, products.returns_quantity from returns_of_sold, products
     union all
-    select 25, 'value returned: silver = gold by country', returns.revenue, countries.returns_value from returns, countries
+    select 25, 'value returned: silver = gold by product', returns_of_sold.revenue, products.returns_value from returns_of_sold, products
     union all
-    select 26, 'quantity sold to customers: bronze = gold', raw.customers_sold, customers.quantity from raw, customers
+    select 26, 'quantity sold: silver = gold by country', sales.quantity, countries.quantity from sales, countries
     union all
-    select 27, 'customers'' revenue: bronze = gold', raw.customers_revenue, customers.revenue from raw, customers
+    select 27, 'revenue: silver = gold by country', sales.revenue, countries.revenue from sales, countries
     union all
-    select 28, 'quantity customers returned: bronze = gold', raw.customers_returned, customers.returns_quantity from raw, customers
+    select 28, 'quantity returned: silver = gold by country', returns.quantity, countries.returns_quantity from returns, countries
     union all
-    select 29, 'value customers returned: bronze = gold', raw.customers_returns_value, customers.returns_value from raw, customers
+    select 29, 'value returned: silver = gold by country', returns.revenue, countries.returns_value from returns, countries
+    union all
+    select 30, 'quantity sold to customers: bronze = gold', raw.customers_sold, customers.quantity from raw, customers
+    union all
+    select 31, 'customers'' revenue: bronze = gold', raw.customers_revenue, customers.revenue from raw, customers
+    union all
+    select 32, 'quantity customers returned: bronze = gold', raw.customers_returned, customers.returns_quantity from raw, customers
+    union all
+    select 33, 'value customers returned: bronze = gold', raw.customers_returns_value, customers.returns_value from raw, customers
 )
 
 select

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from retailpipe.errors import UsageError
-from retailpipe.variables import environment_variables, no_libpq_variables
+from retailpipe.variables import ALONE, environment_variables, no_libpq_variables
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -66,7 +66,7 @@ class Warehouse:
         from retailpipe.connection import Connection
 
         uri = self.uri
-        with environment_variables(no_libpq_variables() if self.isolated else {}):
+        with ALONE, environment_variables(no_libpq_variables() if self.isolated else {}):
             connection = Connection(_with_defaults(uri), self._remedy)
         try:
             if read_only:

@@ -7,11 +7,13 @@ from each other. In a preview those are unknown, as they are in the engine's.
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import json
 import logging
 import os
 import runpy
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,7 +65,8 @@ class Declared:
     said: list[str] = field(default_factory=list)
 
     def of(self, kind: str) -> list[Resource]:
-        return [resource for resource in self.resources if resource.kind == kind]
+        """The resources of a kind, components left out."""
+        return [resource for resource in self.resources if resource.kind == kind and resource.custom]
 
     def one(self, kind: str, name: str = "") -> Resource:
         (found,) = [resource for resource in self.of(kind) if name in resource.name]
@@ -116,10 +119,14 @@ def declare(
         )
     finally:
         os.chdir(before)
+        loop.run_until_complete(loop.shutdown_default_executor())
         asyncio.set_event_loop(None)
         loop.close()
         logging.getLogger("pulumi").removeHandler(said)
         settings.reset_options()
+        with warnings.catch_warnings():  # the SDK leaves an event loop behind for each of its threads
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
     return declared
 
 
@@ -178,7 +185,9 @@ def computed(kind: str, name: str, inputs: Mapping[str, Any], region: str) -> di
     if kind.endswith(":Queue"):
         state["url"] = f"https://sqs.{region}.amazonaws.com/{ACCOUNT}/{inputs['name']}"
     if kind.endswith("rds/instance:Instance"):
-        secret = f"arn:aws:secretsmanager:{region}:{ACCOUNT}:secret:rds!db-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+        secret = (
+            f"arn:aws:secretsmanager:{region}:{ACCOUNT}:secret:rds!db-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+        )
         state["address"] = f"{inputs['identifier']}.abc.{region}.rds.amazonaws.com"
         state["masterUserSecrets"] = [{"secretArn": secret, "secretStatus": "active", "kmsKeyId": "key"}]
     if kind.endswith(":Eip"):

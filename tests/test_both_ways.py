@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 import subprocess
+import time
 import zipfile
 from collections.abc import Iterator
 from datetime import datetime
@@ -18,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from retailpipe.errors import WorkbookError
+from retailpipe.workbook import shards
 from retailpipe.workbook.cells import ErrorCell
 from retailpipe.workbook.package import Package
 from retailpipe.workbook.pieces import Piece
@@ -155,6 +157,38 @@ def test_any_cells_anywhere(tmp_path: Path, sheet: dict[tuple[int, int], str], b
     path = raw_workbook(tmp_path / "book.xlsx", *rows)
 
     assert in_blocks(path, block_size) == whole(path)
+
+
+def test_no_more_blocks_are_held_than_are_wanted(tmp_path: Path) -> None:
+    """A reader that stops in the middle, such as one whose database is slow, finds no pile of them afterwards."""
+    path = tmp_path / "book.xlsx"
+    write_with_xlsxwriter(path, [[n, "text"] for n in range(5_000)])
+    package = Package(path, path.name)
+    blocks = BlockReader(package, package.sheets[0], 2_000)
+    held: list[int] = []
+    for number_, _ in enumerate(blocks):
+        if number_ % 20 == 10:
+            time.sleep(0.05)
+            held.append(len(blocks._ahead))
+    blocks.close()
+
+    assert max(held) <= shards._threads() + 4
+    assert len(held) > 3
+
+
+def test_what_goes_wrong_in_a_thread_is_not_taken_for_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "book.xlsx"
+    write_with_xlsxwriter(path, [[n, "text"] for n in range(5_000)])
+    blocks = shards._checked
+
+    def out_of_memory(block: bytes, after: int) -> int:
+        if after > 1_000:
+            raise MemoryError
+        return blocks(block, after)
+
+    monkeypatch.setattr(shards, "_checked", out_of_memory)
+    with pytest.raises(MemoryError):
+        in_blocks(path, 2_000)
 
 
 UNUSUAL = {

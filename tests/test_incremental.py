@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ from hypothesis import strategies as st
 
 import retailpipe
 from retailpipe import Environment
+from retailpipe.errors import TooManyRejects
+from retailpipe.progress import NoProgress
 from retailpipe.sample import HEADERS
 from retailpipe.transform import dbt
 from tests.conftest import ROW, Workbook
@@ -151,7 +155,9 @@ def test_a_run_mends_what_somebody_changed_in_silver(environment: Environment, m
     assert content(environment) == before
 
 
-@pytest.mark.parametrize("dropped", ["table public_gold.top_products", "schema public_silver"])
+@pytest.mark.parametrize(
+    "dropped", ["table public_gold.top_products", "table public_silver.service_codes", "schema public_silver"]
+)
 def test_a_run_builds_again_what_somebody_dropped(
     environment: Environment, make_workbook: Workbook, dropped: str
 ) -> None:
@@ -174,6 +180,43 @@ def test_after_a_build_that_failed_all_is_built_from_nothing(environment: Enviro
 
     assert retailpipe.transform(environment).ok
     assert retailpipe.verify(environment).ok
+
+
+def test_after_a_selection_among_stale_models_all_is_built_from_nothing(
+    environment: Environment, make_workbook: Workbook
+) -> None:
+    """Its rows may bear the loads of an older list of days."""
+    retailpipe.run(environment, make_workbook())
+    assert retailpipe.transform(environment, select="dim_date").ok
+    assert len(when_built(environment)) == 1
+
+    retailpipe.ingest(environment, make_workbook([(*ROW[:4], datetime(2011, 1, 1), *ROW[5:])], name="more.xlsx"))
+    assert dbt(environment, ["--quiet", "run", "--select", "fact_sales_daily"]) == 0
+    assert when_built(environment) == []
+
+
+def test_a_program_may_ask_the_database_while_dbt_builds(environment: Environment, make_workbook: Workbook) -> None:
+    retailpipe.ingest(environment, make_workbook())
+
+    answers: list[int] = []
+
+    class Asks(NoProgress):
+        def advance(self, amount: int = 1) -> None:
+            answers.append(retailpipe.query(environment, f"select {amount} as n").num_rows)
+
+    report = retailpipe.transform(environment, progress=Asks())
+    assert report.ok
+    assert len(answers) >= report.models + report.tests
+
+
+def test_a_run_that_fails_leaves_the_process_as_it_was(environment: Environment, make_workbook: Workbook) -> None:
+    """Its load fails while dbt is being imported beside it."""
+    variables, arguments = dict(os.environ), list(sys.argv)
+
+    with pytest.raises(TooManyRejects):
+        retailpipe.run(environment, make_workbook([(*ROW[:3], "many", *ROW[4:])] * 50))
+
+    assert (dict(os.environ), sys.argv) == (variables, arguments)
 
 
 def test_a_selection_leaves_the_rest_to_be_built(environment: Environment, make_workbook: Workbook) -> None:

@@ -7,9 +7,11 @@
 #}
 {% macro forget_changed_days() -%}
     {% if is_incremental() -%}
+        -- Of two builds at a time the second waits, and then sees what the first has inserted.
+        lock table {{ this }} in share row exclusive mode;
         delete from {{ this }} as built
         where not exists (
-            select from {{ ref('int_loaded_days') }} as days
+            select from (select date_id, loads from {{ ref('int_loaded_days') }}) as days
             where days.date_id = built.date_id and days.loads = built.loads
         )
     {%- endif %}

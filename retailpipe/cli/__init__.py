@@ -15,6 +15,8 @@ def main() -> None:
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     from retailpipe.errors import RetailpipeError, SomeNotLoaded
 
+    as_json = "--json" in sys.argv
+
     try:
         from retailpipe.cli.app import app
 
@@ -26,7 +28,7 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         if hint:
             print(f"hint: {hint}", file=sys.stderr)
-        if "--json" in sys.argv:
+        if as_json:
             told: dict[str, object] = {"type": type(error).__name__, "message": str(error), "hint": hint}
             if isinstance(error, SomeNotLoaded):
                 told["loads"] = [report.as_dict() for report in error.reports]
@@ -34,7 +36,7 @@ def main() -> None:
         sys.exit(error.exit_code)
     except OSError as error:
         print(f"error: {error}", file=sys.stderr)
-        if "--json" in sys.argv:
+        if as_json:
             print(json.dumps({"ok": False, "error": {"type": "OSError", "message": str(error), "hint": ""}}))
         sys.exit(1)
     except (KeyboardInterrupt, SystemExit) as exit_:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 _environment: list[str] = []
+_called = sys.argv[0]
 
 
 def remember_environment(arguments: list[str]) -> None:
@@ -17,7 +18,7 @@ def remember_environment(arguments: list[str]) -> None:
 
 def program() -> str:
     """The program as the caller can type it: by its path where it lies below the folder he is in, else by its name."""
-    called = Path(sys.argv[0])
+    called = Path(_called)
     if called.name == "__main__.py":
         return "python -m retailpipe"
     try:

@@ -39,11 +39,11 @@ class SheetReader:
                 raise SheetError(reason, hint="Give a workbook whose sheet holds rows.")
             number = self._first.numbers[header]
             self.layout = find_layout(package.file, sheet.name, number, self._first.row(header), contract)
+            claimed = package.last_row_claimed(sheet)
         except BaseException:
             self.close()
             raise
         self._below = range(header + 1, len(self._first.numbers))
-        claimed = package.last_row_claimed(sheet)
         self.rows_claimed = claimed - self.layout.header_row if claimed else None
 
     def pieces(self) -> Iterator[Piece]:

@@ -20,7 +20,7 @@ import threading
 import zipfile
 from collections import deque
 from collections.abc import Generator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import cached_property
 
@@ -37,8 +37,8 @@ from retailpipe.workbook.pieces import Grid, Piece, Place
 BLOCK_SIZE = 1 << 20
 """Bytes of XML in a block: smaller ones cost more calls, larger ones more memory."""
 
-_AHEAD = 4
-"""Blocks under way at a time: enough that no thread waits for the others, few enough to be held in memory."""
+_MORE_AHEAD = 3
+"""Blocks under way at a time, beyond one for each thread: enough that none waits, few enough to be held in memory."""
 _ROOM = 4 * BLOCK_SIZE
 """Bytes that a slot can take: a block is larger than BLOCK_SIZE by a row, and by what was inflated last."""
 _MOST_BLANK_ROWS = 10_000
@@ -88,29 +88,45 @@ class BlockReader:
         self._next_block = threading.Lock()
         self._slots = _Slots(package, sheet)
         self._ahead: deque[Future[_Parsed]] = deque()
-        self._pool = ThreadPoolExecutor(max(1, _cores() - 1), thread_name_prefix="parse")
-        for _ in range(_AHEAD):
-            self._pool.submit(self._parse_next)
+        self._is_closed = False
+        # Daemons, as is said at Worker.
+        self._threads = [threading.Thread(target=self._work, name="parse", daemon=True) for _ in range(_threads())]
+        # More than there are threads, so that the reader never lacks room for the block that he waits for.
+        self._room = threading.Semaphore(len(self._threads) + _MORE_AHEAD)
+        for thread in self._threads:
+            thread.start()
 
     def __iter__(self) -> Iterator[Piece]:
         return self
 
     def __next__(self) -> Piece:
-        while self._ahead or self._parse_next() or self._ahead:
+        while self._ahead or self._help() or self._ahead:
             block = self._ahead[0]
-            while not block.done() and len(self._ahead) < _AHEAD and self._parse_next():
+            while not block.done() and self._help():
                 pass
-            self._ahead.popleft()
-            self._pool.submit(self._parse_next)
-            if piece := block.result().piece():
+            parsed = self._ahead.popleft()
+            self._room.release()
+            if piece := parsed.result().piece():
                 return piece
         raise StopIteration
 
     def close(self) -> None:
         """Ends the threads, whatever they are at, and gives back what they used."""
-        self._pool.shutdown(cancel_futures=True)
+        self._is_closed = True
+        self._room.release(len(self._threads))
+        for thread in self._threads:
+            if thread.ident:
+                thread.join()
         self._blocks.close()
         self._slots.close()
+
+    def _work(self) -> None:
+        while self._room.acquire() and not self._is_closed and self._parse_next():
+            pass
+
+    def _help(self) -> bool:
+        """Parses a block here, if there is one, and room for it."""
+        return self._room.acquire(blocking=False) and self._parse_next()
 
     def _parse_next(self) -> bool:
         """Parses one block more, or puts what keeps it from being parsed in its place; False if there is none."""
@@ -118,7 +134,7 @@ class BlockReader:
         with self._next_block:
             try:
                 xml = next(self._blocks, None)
-            except (WorkbookError, NotCut) as error:
+            except Exception as error:
                 block.set_exception(error)
                 self._ahead.append(block)
                 return True
@@ -129,6 +145,8 @@ class BlockReader:
             block.set_result(self._slots.parse(xml))
         except BaseException as error:
             block.set_exception(error)
+            if not isinstance(error, Exception):  # Ctrl-C, where it is the reader who parses
+                raise
         return True
 
 
@@ -179,10 +197,10 @@ def _checked(block: bytes, after: int) -> int:
     span = last - first + 1
     if first <= after:  # out of order
         raise NotCut
-    # Each row has two tags with a `w`, and few texts have one: a count of single bytes costs next to nothing.
-    if block.count(b"w") > 2 * span and block.count(_ROW) > span:  # a row twice
+    rows = block.count(_ROW)
+    if rows > span:  # a row twice
         raise NotCut
-    if span > _MOST_BLANK_ROWS and span > _MOST_BLANK_ROWS + 4 * block.count(_ROW):  # calamine makes every row between
+    if span > _MOST_BLANK_ROWS + 4 * rows:  # calamine makes every row between
         raise NotCut
     if (b"!" in block and b"<!" in block) or (b"'" in block and _SINGLE_QUOTED.search(block)):
         raise NotCut
@@ -265,6 +283,9 @@ class _Slot:
                     self._place = _fill(slot, package)
                 # It keeps the file open, which has no name any more when this block ends.
                 self._workbook = CalamineWorkbook.from_path(path)  # pyright: ignore[reportUnknownMemberType] - its stub
+        except CalamineError as error:
+            os.close(self._file)
+            raise unreadable(package.file, "its styles or shared strings", error) from error
         except OSError as error:
             reason = f"{package.file} cannot be read: there is no room in {tempfile.gettempdir()} ({error.strerror})"
             raise WorkbookError(reason, hint="Free some space there, or set TMPDIR to another folder.") from error
@@ -354,5 +375,7 @@ def _relations(**targets: str) -> str:
     return _RELATIONS.format("".join(_RELATION.format(kind=kind, target=target) for kind, target in targets.items()))
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _threads() -> int:
+    """How many threads parse beside the reader, who parses too: one less than there are cores, but one."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores - 1)
