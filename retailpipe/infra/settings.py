@@ -329,9 +329,11 @@ class Settings:
                 + _mend("databaseMaxStorage", str(least))
             )
         if bool(self.existing_vpc_id) != bool(self.existing_subnet_ids):
-            missing = "existingSubnetIds" if self.existing_vpc_id else "existingVpcId"
+            given, missing = "existingVpcId", "existingSubnetIds"
+            if not self.existing_vpc_id:
+                given, missing = missing, given
             examples = {"existingVpcId": "vpc-0123456789abcdef0", "existingSubnetIds": '["subnet-0a","subnet-0b"]'}
-            mistakes.append(f"{missing} is not set, but its counterpart is. {_mend(missing, examples[missing])}")
+            mistakes.append(f"{missing} is not set, but {given} is. {_mend(missing, examples[missing])}")
         if self.existing_vpc_id and self.nat_gateway:
             mistakes.append("natGateway: no network is made beside existingVpcId. " + _mend("natGateway", "false"))
         return mistakes
@@ -351,8 +353,10 @@ def _example(each: Field[Any]) -> str:
 
 
 def _mend(name: str, example: str) -> str:
-    """The command that sets a setting; that of a list sets its first element, and takes no list as a whole."""
+    """The commands that set a setting; those of a list set its elements, since it is not taken as a whole."""
     if example.startswith("["):
-        return f"Mend it with `pulumi config set --path '{name}[0]' {json.loads(example)[0]}`."
+        elements = enumerate(json.loads(example))
+        commands = [f"`pulumi config set --path '{name}[{number}]' {value}`" for number, value in elements]
+        return f"Mend it with {' and '.join(commands)}."
     quoted = f"'{example}'" if re.search(r"[^\w./:@-]", example) else example
     return f"Mend it with `pulumi config set {name} {quoted}`."

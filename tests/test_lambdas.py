@@ -1,0 +1,358 @@
+"""The Lambdas, from the archives that Pulumi packs, on events that S3's stand-in really delivers, over HTTP."""
+
+from __future__ import annotations
+
+import http.server
+import importlib
+import json
+import ssl
+import subprocess
+import sys
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import boto3
+import pytest
+import trustme
+from moto.server import ThreadedMotoServer
+
+from retailpipe.infra.functions import archive
+from retailpipe.receipts import Receipt
+
+CONTEXT = SimpleNamespace(aws_request_id="request-1")
+BUCKET = "retailpipe-dev"
+WORKBOOK = b"PK\x03\x04" + b"a workbook" * 100
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def aws(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
+    """Clients of an empty account with a bucket, a topic, and a queue that hears it."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "eu-central-1",
+        "BUCKET": BUCKET,
+        "STACK": "dev",
+        "SOURCE_URL": "",
+    }.items():
+        monkeypatch.setenv(name, value)
+    clients: dict[str, Any] = {}
+
+    def client(service: str) -> Any:
+        return clients.setdefault(service, boto3.client(service))
+
+    where = {"LocationConstraint": "eu-central-1"}
+    client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration=where)
+    client("s3").put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    topic = client("sns").create_topic(Name="notices")["TopicArn"]
+    monkeypatch.setenv("TOPIC_ARN", topic)
+    queue = client("sqs").create_queue(QueueName="uploads")["QueueUrl"]
+    client("sns").subscribe(
+        TopicArn=topic, Protocol="sqs", Endpoint=arn(client, queue), Attributes={"RawMessageDelivery": "true"}
+    )
+    yield client
+    boto3.client("s3").close()
+    import urllib.request
+
+    urllib.request.urlopen(urllib.request.Request(f"{endpoint}/moto-api/reset", method="POST")).close()
+    for each in clients.values():
+        each.close()
+
+
+def arn(client: Callable[[str], Any], queue: str) -> str:
+    return client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+
+
+def messages(client: Callable[[str], Any], name: str = "uploads") -> list[str]:
+    """Takes all messages off a queue."""
+    queue = client("sqs").get_queue_url(QueueName=name)["QueueUrl"]
+    taken: list[str] = []
+    while found := client("sqs").receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages"):
+        for message in found:
+            taken.append(message["Body"])
+            client("sqs").delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+    return taken
+
+
+def packed(function: str, path: Path) -> Path:
+    """The archive of a function, as a zip file."""
+    with zipfile.ZipFile(path, "w") as file:
+        for name, asset in archive(function).assets.items():
+            file.write(asset.path, name)  # type: ignore[union-attr]
+    return path
+
+
+@pytest.fixture(params=["notify_upload", "check_bucket"])
+def function(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ModuleType]]:
+    """Imports the handler of a function from its archive."""
+    own = ("handler", "common", "receipts")
+
+    def load(function: str) -> ModuleType:
+        monkeypatch.syspath_prepend(str(packed(function, tmp_path / f"{function}.zip")))
+        return importlib.import_module("handler")
+
+    yield load
+    if common := sys.modules.get("common"):
+        common.client.cache_clear()
+    for name in own:
+        sys.modules.pop(name, None)
+
+
+def upload(client: Callable[[str], Any], key: str, body: bytes = WORKBOOK) -> None:
+    client("s3").put_object(Bucket=BUCKET, Key=key, Body=body)
+
+
+def deliver(client: Callable[[str], Any]) -> str:
+    """Has the bucket deliver its events to a queue of the test's, and gives the queue's name."""
+    queue = client("sqs").create_queue(QueueName="events")["QueueUrl"]
+    told = {"QueueConfigurations": [{"QueueArn": arn(client, queue), "Events": ["s3:ObjectCreated:*"]}]}
+    client("s3").put_bucket_notification_configuration(Bucket=BUCKET, NotificationConfiguration=told)
+    return "events"
+
+
+def test_an_archive_is_all_that_its_handler_needs(function: str, tmp_path: Path) -> None:
+    """In a Python of its own, which knows boto3 and nothing of this project."""
+    file = packed(function, tmp_path / "function.zip")
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import handler; "
+        "assert callable(handler.handle); assert 'retailpipe' not in sys.modules"
+    )
+
+    done = subprocess.run([sys.executable, "-I", "-c", code, file], capture_output=True, text=True, cwd=tmp_path)
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("key", ["input/2011.xlsx", "input/a b & c.xlsx", "input/größe 日本.XLSX", "input/a+b%20.xlsx"])
+def test_an_upload_is_told_with_the_command_that_loads_it(
+    aws: Any, load: Any, key: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events = deliver(aws)
+    upload(aws, key)
+    delivered = [json.loads(text) for text in messages(aws, events)]
+
+    published = [load("notify_upload").handle(event, CONTEXT)["published"] for event in delivered]
+
+    assert sum(published) == 1
+    (notice,) = [json.loads(text) for text in messages(aws)]
+    assert (notice["kind"], notice["bucket"], notice["key"], notice["size"]) == ("upload", BUCKET, key, len(WORKBOOK))
+    assert notice["command"].startswith("retailpipe run --stack dev ")
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {line["request_id"] for line in lines} == {"request-1"}
+    assert key in [line.get("key") for line in lines]
+
+
+def test_buckets_test_event_is_no_upload(aws: Any, load: Any) -> None:
+    event = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": BUCKET}
+
+    assert load("notify_upload").handle(event, CONTEXT) == {"published": 0}
+    assert messages(aws) == []
+
+
+def record(key: str, **changes: Any) -> dict[str, Any]:
+    stored = {"key": key, "size": 3, "eTag": "e1", "versionId": "v1"}
+    return {"eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
+            "s3": {"bucket": {"name": BUCKET}, "object": stored}, **changes}  # fmt: skip
+
+
+def test_repeats_and_both_events_of_a_multipart_upload_are_told_once(aws: Any, load: Any) -> None:
+    put, complete = record("input/a.xlsx"), record("input/a.xlsx", eventName="ObjectCreated:CompleteMultipartUpload")
+
+    assert load("notify_upload").handle({"Records": [put, complete, put]}, CONTEXT) == {"published": 1}
+    assert len(messages(aws)) == 1
+
+
+def test_what_is_no_workbook_is_not_told(aws: Any, load: Any) -> None:
+    records = [record("input/notes.txt"), record("elsewhere/a.xlsx"), record("input/~%24a.xlsx")]
+
+    assert load("notify_upload").handle({"Records": records}, CONTEXT) == {"published": 0}
+    assert messages(aws) == []
+
+
+@pytest.mark.parametrize("bad", [{}, None, {"eventSource": "aws:sqs"}, {"eventSource": "aws:s3", "s3": {}}])
+def test_a_malformed_record_does_not_stop_the_others_but_is_raised(aws: Any, load: Any, bad: Any) -> None:
+    handler = load("notify_upload")
+
+    with pytest.raises(RuntimeError, match="1 of 3 records failed"):
+        handler.handle({"Records": [record("input/a.xlsx"), bad, record("input/b.xlsx")]}, CONTEXT)
+
+    assert sorted(json.loads(text)["key"] for text in messages(aws)) == ["input/a.xlsx", "input/b.xlsx"]
+
+
+@pytest.mark.parametrize("event", [{}, None, [], {"Records": "none"}, {"detail": {}}])
+def test_an_event_that_is_not_s3s_is_raised_and_nothing_published(aws: Any, load: Any, event: Any) -> None:
+    with pytest.raises(ValueError, match="not an event of S3"):
+        load("notify_upload").handle(event, CONTEXT)
+
+    assert messages(aws) == []
+
+
+def test_a_long_name_fits_the_subject(aws: Any, load: Any) -> None:
+    load("notify_upload").handle({"Records": [record(f"input/{'ü' * 300}.xlsx")]}, CONTEXT)
+
+    assert len(messages(aws)) == 1
+
+
+def test_workbooks_without_a_receipt_wait(aws: Any, load: Any) -> None:
+    upload(aws, "input/a b.xlsx")
+    upload(aws, "input/b.xlsx", WORKBOOK + b"b")
+    upload(aws, "input/notes.txt")
+    etag = aws("s3").head_object(Bucket=BUCKET, Key="input/b.xlsx")["ETag"]
+    receipt = Receipt("input/b.xlsx", etag.strip('"'), "sha", 1, 10, 0, "2026-11-26T08:00:00+00:00")
+    aws("s3").put_object(Bucket=BUCKET, Key=receipt.receipt_key, Body=receipt.as_json().encode())
+
+    assert load("check_bucket").handle({}, CONTEXT) == {"pulled": None, "waiting": 1}
+
+    (notice,) = messages(aws)
+    assert "input/a b.xlsx" in notice
+    assert "input/b.xlsx" not in notice
+    assert "retailpipe run --stack dev" in notice
+
+
+def test_where_nothing_waits_nobody_is_told(aws: Any, load: Any) -> None:
+    assert load("check_bucket").handle({}, CONTEXT) == {"pulled": None, "waiting": 0}
+    assert messages(aws) == []
+
+
+@pytest.mark.nightly
+def test_more_workbooks_than_a_page_lists(aws: Any, load: Any) -> None:
+    for number in range(1_005):
+        upload(aws, f"input/{number:04}.xlsx", b"PK\x03\x04")
+
+    assert load("check_bucket").handle({}, CONTEXT)["waiting"] == 1_005
+
+    (notice,) = messages(aws)
+    assert "and 985 more" in notice
+
+
+class Source:
+    """An HTTPS server whose answers a test sets."""
+
+    def __init__(self, folder: Path) -> None:
+        authority = trustme.CA()
+        self.authority = folder / "authority.pem"
+        authority.cert_pem.write_to_path(str(self.authority))
+        self.status, self.headers, self.body, self.asked = 200, {}, WORKBOOK, []
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                outer.asked.append((self.path, self.headers.get("If-None-Match")))
+                etag = outer.headers.get("ETag")
+                status = 304 if etag and self.headers.get("If-None-Match") == etag else outer.status
+                self.send_response(status)
+                for name, value in {"Content-Length": str(len(outer.body)), **outer.headers}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                if status == 200:
+                    self.wfile.write(outer.body)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("localhost").configure_cert(context)
+        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"https://localhost:{self.server.server_port}/files/sales%202011.xlsx"
+
+
+@pytest.fixture
+def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Source]:
+    source = Source(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(source.authority))
+    monkeypatch.setenv("SOURCE_URL", source.url)
+    yield source
+    source.server.shutdown()
+    source.server.server_close()
+
+
+def versions(client: Callable[[str], Any]) -> int:
+    return len(client("s3").list_object_versions(Bucket=BUCKET, Prefix="input/").get("Versions", []))
+
+
+def test_a_source_is_pulled_once_and_again_when_it_changes(aws: Any, load: Any, source: Source) -> None:
+    handler = load("check_bucket")
+    source.headers = {"ETag": '"one"'}
+
+    assert handler.handle({}, CONTEXT) == {"pulled": "input/sales 2011.xlsx", "waiting": 1}
+    assert handler.handle({}, CONTEXT) == {"pulled": None, "waiting": 1}
+    source.headers, source.body = {"ETag": '"two"'}, WORKBOOK + b"more"
+    assert handler.handle({}, CONTEXT) == {"pulled": "input/sales 2011.xlsx", "waiting": 1}
+
+    assert [etag for _, etag in source.asked] == [None, '"one"', '"one"']
+    assert versions(aws) == 2
+    stored = aws("s3").get_object(Bucket=BUCKET, Key="input/sales 2011.xlsx")
+    assert stored["Body"].read() == WORKBOOK + b"more"
+
+
+def test_a_source_without_an_etag_is_told_by_its_content(aws: Any, load: Any, source: Source) -> None:
+    handler = load("check_bucket")
+
+    assert handler.handle({}, CONTEXT)["pulled"]
+    assert handler.handle({}, CONTEXT)["pulled"] is None
+    assert versions(aws) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "reason"),
+    [
+        (404, {}, b"", "404"),
+        (500, {}, b"", "500"),
+        (200, {"Content-Type": "text/html; charset=utf-8"}, b"<html>", "it gives text/html; charset=utf-8, which does not begin like an .xlsx workbook"),
+        (200, {}, b"<html>", "does not begin like an .xlsx workbook"),
+        (200, {}, b"", "it gives nothing"),
+        (200, {"Content-Length": "999999999"}, WORKBOOK, "more than 200,000,000 bytes"),
+        (200, {"Content-Length": "2000"}, WORKBOOK, "broke off"),
+        (302, {"Location": "http://localhost/a.xlsx"}, b"", "without https"),
+    ],
+)
+def test_a_source_that_gives_no_workbook_stores_nothing_and_is_told(
+    aws: Any, load: Any, source: Source, status: int, headers: dict[str, str], body: bytes, reason: str
+) -> None:
+    upload(aws, "input/other.xlsx")
+    source.status, source.headers, source.body = status, headers, body
+    handler = load("check_bucket")
+
+    with pytest.raises(handler.PullFailed, match=reason):
+        handler.handle({}, CONTEXT)
+
+    failed, waits = sorted(messages(aws), key=lambda text: "Nothing was stored" not in text)
+    assert reason in failed
+    assert "input/other.xlsx" in waits
+    assert versions(aws) == 1
+
+
+def test_a_server_whose_certificate_nobody_knows_is_not_believed(
+    aws: Any, load: Any, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE")
+    handler = load("check_bucket")
+
+    with pytest.raises(handler.PullFailed, match="CERTIFICATE_VERIFY_FAILED"):
+        handler.handle({}, CONTEXT)
+
+    assert versions(aws) == 0

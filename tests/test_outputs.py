@@ -1,0 +1,99 @@
+"""The outputs of a stack: written once, read by all, refused where they are not whole or of another version."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from retailpipe.errors import OutputsError
+from retailpipe.outputs import MAX_BYTES, StackOutputs
+from retailpipe.receipts import Receipt, is_workbook, receipt_key, waiting
+
+OUTPUTS: dict[str, Any] = {
+    "version": 1,
+    "project": "retailpipe",
+    "stack": "dev",
+    "account_id": "123456789012",
+    "region": "eu-central-1",
+    "parameter": "/retailpipe/dev/outputs",
+    "bucket": "retailpipe-dev-123456789012-eu-central-1",
+    "database_instance": "retailpipe-dev-database",
+    "database_host": "retailpipe-dev-database.abc.eu-central-1.rds.amazonaws.com",
+    "database_port": 5432,
+    "database_name": "retailpipe",
+    "database_secret_arn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:rds!db-1",
+    "database_security_group": "sg-1",
+    "topic_arn": "arn:aws:sns:eu-central-1:123456789012:retailpipe-dev-notices",
+    "queue_url": "https://sqs.eu-central-1.amazonaws.com/123456789012/retailpipe-dev-uploads",
+    "dead_letter_queue_url": "https://sqs.eu-central-1.amazonaws.com/123456789012/retailpipe-dev-dead-letters",
+    "notify_function": "retailpipe-dev-notify-upload",
+    "check_function": "retailpipe-dev-check-bucket",
+    "schedule_rule": "retailpipe-dev-schedule",
+}
+
+
+def test_outputs_come_back_as_they_went() -> None:
+    outputs = StackOutputs.from_mapping({**OUTPUTS, "budget": "month"})
+
+    assert StackOutputs.from_json(outputs.as_json()) == outputs
+    assert outputs.as_dict() == {**OUTPUTS, "budget": "month"}
+    assert outputs.dashboard is None
+
+
+def test_numbers_may_be_floats_and_unknown_outputs_are_left_alone() -> None:
+    outputs = StackOutputs.from_mapping({**OUTPUTS, "version": 1.0, "database_port": 5432.0, "another": "x"})
+
+    assert outputs == StackOutputs.from_mapping(OUTPUTS)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason", "hint"),
+    [
+        ({"version": 2}, "a newer program", "Update retailpipe"),
+        ({"version": 0}, "an older program", "pulumi up"),
+        ({"version": None}, "no version", "pulumi stack ls"),
+        ({"bucket": None}, "lack bucket", "pulumi up"),
+        ({"database_port": "5432"}, "database_port is '5432'", "pulumi up"),
+        ({"stack": 7}, "stack is 7", "pulumi up"),
+    ],
+)
+def test_outputs_that_cannot_be_used_are_told(change: dict[str, Any], reason: str, hint: str) -> None:
+    with pytest.raises(OutputsError, match=reason) as caught:
+        StackOutputs.from_mapping({**OUTPUTS, **change}, "the outputs of stack dev")
+
+    assert str(caught.value).startswith("the outputs of stack dev")
+    assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize("text", ["", "[]", "nothing", '"text"'])
+def test_what_is_no_outputs_at_all(text: str) -> None:
+    with pytest.raises(OutputsError):
+        StackOutputs.from_json(text)
+
+
+def test_outputs_too_long_for_the_parameter() -> None:
+    outputs = StackOutputs.from_mapping({**OUTPUTS, "dashboard": "d" * MAX_BYTES})
+
+    with pytest.raises(OutputsError, match=r"an SSM parameter holds 4,096"):
+        outputs.as_json()
+
+
+def test_receipts_tell_what_waits() -> None:
+    workbooks = [
+        ("input/a b.xlsx", '"e1"'),
+        ("input/größe.XLSX", '"e2"'),
+        ("input/~$a b.xlsx", '"e3"'),
+        ("input/notes.txt", '"e4"'),
+        ("elsewhere/c.xlsx", '"e5"'),
+    ]
+    receipt = Receipt("input/a b.xlsx", "e1", "sha", 7, 10, 1, "2026-11-26T08:00:00+00:00")
+
+    assert receipt.receipt_key == "receipts/input/a%20b.xlsx/e1.json"
+    assert json.loads(receipt.as_json())["version"] == 1
+    assert waiting(workbooks, []) == ["input/a b.xlsx", "input/größe.XLSX"]
+    assert waiting(workbooks, [receipt.receipt_key]) == ["input/größe.XLSX"]
+    assert waiting([("input/a b.xlsx", '"new"')], [receipt.receipt_key]) == ["input/a b.xlsx"]
+    assert receipt_key("input/a.xlsx", '"e"') == "receipts/input/a.xlsx/e.json"
+    assert not is_workbook("input/.hidden.xlsx")
