@@ -7,7 +7,7 @@ UV := $(shell command -v uv || echo .tools/bin/uv)
 export UV_COMPILE_BYTECODE := 1
 TOOLS := $(filter .tools/bin/uv,$(UV))
 
-.PHONY: help demo test nightly lint types format docs bench bench-growth bench-run build clean
+.PHONY: help demo test engine nightly lint types format docs bench bench-growth bench-run build clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ demo: $(TOOLS)  ## Run the whole pipeline on this machine, on a workbook made fo
 
 test: $(TOOLS)  ## Run the tests
 	$(UV) run pytest -n 2 --dist loadscope
+
+engine: $(TOOLS)  ## Rehearse the Pulumi program with the real pulumi command, which has to be on PATH
+	$(UV) run pytest -m engine
 
 nightly: $(TOOLS)  ## Run the tests that are too slow for every change
 	$(UV) run pytest -m nightly

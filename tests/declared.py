@@ -165,17 +165,22 @@ def _monitor(declared: Declared, project: str, stack: str, region: str, preview:
             raise AssertionError(args)
 
         def call(self, args: Any) -> Any:
-            return {
-                "aws:index/getCallerIdentity:getCallerIdentity": {"accountId": ACCOUNT, "id": ACCOUNT},
-                "aws:index/getRegion:getRegion": {"region": region, "id": region},
-                "aws:index/getPartition:getPartition": {"partition": "aws", "id": "aws"},
-                "aws:index/getAvailabilityZones:getAvailabilityZones": {
-                    "names": [region + zone for zone in "abc"],
-                    "id": region,
-                },
-            }[args.token]
+            return answer_of(args.token, region)
 
     return Monitor(Answers())
+
+
+def answer_of(function: str, region: str) -> dict[str, Any]:
+    """What AWS would answer to a function of its provider."""
+    return {
+        "aws:index/getCallerIdentity:getCallerIdentity": {"accountId": ACCOUNT, "id": ACCOUNT},
+        "aws:index/getRegion:getRegion": {"region": region, "id": region},
+        "aws:index/getPartition:getPartition": {"partition": "aws", "id": "aws"},
+        "aws:index/getAvailabilityZones:getAvailabilityZones": {
+            "names": [region + zone for zone in "abc"],
+            "id": region,
+        },
+    }[function]
 
 
 def computed(kind: str, name: str, inputs: Mapping[str, Any], region: str) -> dict[str, Any]:

@@ -322,7 +322,12 @@ def test_a_source_without_an_etag_is_told_by_its_content(aws: Any, load: Any, so
     [
         (404, {}, b"", "404"),
         (500, {}, b"", "500"),
-        (200, {"Content-Type": "text/html; charset=utf-8"}, b"<html>", "it gives text/html; charset=utf-8, which does not begin like an .xlsx workbook"),
+        (
+            200,
+            {"Content-Type": "text/html; charset=utf-8"},
+            b"<html>",
+            "it gives text/html; charset=utf-8, which does not begin like an .xlsx workbook",
+        ),
         (200, {}, b"<html>", "does not begin like an .xlsx workbook"),
         (200, {}, b"", "it gives nothing"),
         (200, {"Content-Length": "999999999"}, WORKBOOK, "more than 200,000,000 bytes"),
