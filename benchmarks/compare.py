@@ -17,6 +17,8 @@ from retailpipe.environment import Environment
 HERE = Path(__file__).parent
 PEERS = ("duckdb", "fastexcel", "polars", "dlt", "pandas")
 OURS = "bronze.raw_transactions"
+DLT_STATE = "public._dlt_loads, public._dlt_pipeline_state, public._dlt_version"
+"""What dlt remembers of a table; it would not make one again that it remembers."""
 COLUMNS = (
     "invoice_no",
     "stock_code",
@@ -55,7 +57,7 @@ def main() -> None:
             sys.exit(f"retailpipe failed: {failure}")
         for each in peers:
             if not each.failure:
-                execute(url, f"drop table if exists {each.table}")
+                execute(url, f"drop table if exists {each.table}, {DLT_STATE}")
                 each.failure = each.figures.run(each.command)
         print(f"round {round_}", file=sys.stderr)
         if round_ == 0:

@@ -52,7 +52,7 @@ def config() -> str:
 def main() -> None:
     (TOP / "docs" / "settings.md").write_text(page(), encoding="utf-8")
     project = TOP / "Pulumi.yaml"
-    head = project.read_text(encoding="utf-8").partition("config:\n")[0]
+    head = project.read_text(encoding="utf-8").partition("\nconfig:\n")[0] + "\n"
     project.write_text(head + config(), encoding="utf-8")
 
 
