@@ -115,5 +115,6 @@ def put(title: str, text: str, results: Path | None) -> None:
     if results is None:
         return
     before = results.read_text(encoding="utf-8") if results.exists() else "# Results\n\nMade by `make bench`.\n"
-    others = re.sub(rf"\n## {re.escape(title)}\n.*?(?=\n## |\Z)", "", before, flags=re.DOTALL)
-    results.write_text(f"{others.rstrip()}\n\n## {title}\n\n{text.strip()}\n", encoding="utf-8")
+    section = f"\n## {title}\n\n{text.strip()}\n"
+    after, found = re.subn(rf"\n## {re.escape(title)}\n.*?(?=\n## |\Z)", lambda _: section, before, flags=re.DOTALL)
+    results.write_text(after if found else before + section, encoding="utf-8")
