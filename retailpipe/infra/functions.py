@@ -9,7 +9,7 @@ import pulumi
 import pulumi_aws as aws
 
 from retailpipe.infra.notifications import Notifications
-from retailpipe.infra.part import Part, Place, policy, statement, trust
+from retailpipe.infra.part import Part, Place, statement
 from retailpipe.infra.storage import Storage
 from retailpipe.receipts import INPUT, RECEIPTS, SUFFIX
 
@@ -128,33 +128,13 @@ class Functions(Part):
             tags=place.tags(part),
             opts=self.child(),
         )
-        depends_on: list[pulumi.Resource] = [logs]
-        role_arn: pulumi.Input[str]
-        if place.settings.existing_role_arn:
-            role_arn = place.settings.existing_role_arn
-        else:
-            role = aws.iam.Role(
-                f"{self.name}-{part}",
-                name=f"{function_name}-{place.region}",
-                assume_role_policy=trust("lambda.amazonaws.com"),
-                tags=place.tags(part),
-                opts=self.child(),
-            )
-            depends_on.append(
-                aws.iam.RolePolicy(
-                    f"{self.name}-{part}",
-                    role=role.name,
-                    policy=policy(
-                        statement(
-                            ["logs:CreateLogStream", "logs:PutLogEvents"], [pulumi.Output.concat(logs.arn, ":*")]
-                        ),
-                        statement(["sns:Publish"], [self._topic_arn]),
-                        *rights,
-                    ),
-                    opts=self.child(),
-                )
-            )
-            role_arn = role.arn
+        role_arn, rights_given = self.role(
+            part,
+            "lambda.amazonaws.com",
+            statement(["logs:CreateLogStream", "logs:PutLogEvents"], [pulumi.Output.concat(logs.arn, ":*")]),
+            statement(["sns:Publish"], [self._topic_arn]),
+            *rights,
+        )
         variables = {"TOPIC_ARN": self._topic_arn, "STACK": place.names.stack, **environment}
         return aws.lambda_.Function(
             f"{self.name}-{part}",
@@ -168,5 +148,5 @@ class Functions(Part):
             memory_size=memory,
             environment={"variables": variables},
             tags=place.tags(part),
-            opts=self.child(depends_on=depends_on),
+            opts=self.child(depends_on=[logs, *rights_given]),
         )

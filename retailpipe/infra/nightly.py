@@ -8,7 +8,7 @@ import pulumi
 import pulumi_aws as aws
 
 from retailpipe.infra.database import Database
-from retailpipe.infra.part import Part, Place, policy, statement, trust
+from retailpipe.infra.part import Part, Place, statement
 
 
 class NightlyStop(Part):
@@ -20,26 +20,12 @@ class NightlyStop(Part):
         super().__init__("NightlyStop", name, place, opts)
         hour, minute = time.split(":")
         part = "nightly-stop"
-        role_arn: pulumi.Input[str]
-        if place.settings.existing_role_arn:
-            role_arn = place.settings.existing_role_arn
-        else:
-            role = aws.iam.Role(
-                f"{name}-role",
-                name=f"{place.names.of(part)}-{place.region}",
-                assume_role_policy=trust(
-                    "scheduler.amazonaws.com", {"StringEquals": {"aws:SourceAccount": place.account_id}}
-                ),
-                tags=place.tags(part),
-                opts=self.child(),
-            )
-            aws.iam.RolePolicy(
-                f"{name}-role",
-                role=role.name,
-                policy=policy(statement(["rds:StopDBInstance"], [database.arn])),
-                opts=self.child(),
-            )
-            role_arn = role.arn
+        role_arn, _ = self.role(
+            part,
+            "scheduler.amazonaws.com",
+            statement(["rds:StopDBInstance"], [database.arn]),
+            condition={"StringEquals": {"aws:SourceAccount": place.account_id}},
+        )
         self.schedule = aws.scheduler.Schedule(
             f"{name}-schedule",
             name=place.names.of(part),

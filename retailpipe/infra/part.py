@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulumi
+import pulumi_aws as aws
 
 from retailpipe.infra.names import Names
 from retailpipe.infra.settings import Settings
@@ -47,6 +48,28 @@ class Part(pulumi.ComponentResource):
         self.place = place
         self.name = name
 
+    def role(
+        self, part: str, service: str, *rights: Mapping[str, Any], condition: Mapping[str, Any] | None = None
+    ) -> tuple[pulumi.Input[str], list[pulumi.Resource]]:
+        """The ARN of a role that a service of AWS may take, and what gives it its rights.
+
+        It is `existingRoleArn` where that is set, and nothing is made.
+        """
+        place = self.place
+        if place.settings.existing_role_arn:
+            return place.settings.existing_role_arn, []
+        trusted = statement(["sts:AssumeRole"], [], principal={"Service": service}, condition=condition)
+        role = aws.iam.Role(
+            f"{self.name}-{part}",
+            # Roles are the whole account's, whatever the region.
+            name=f"{place.names.of(part)}-{place.region}",
+            assume_role_policy=json.dumps({"Version": "2012-10-17", "Statement": [trusted]}),
+            tags=place.tags(part),
+            opts=self.child(),
+        )
+        given = aws.iam.RolePolicy(f"{self.name}-{part}", role=role.name, policy=policy(*rights), opts=self.child())
+        return role.arn, [given]
+
     def child(self, **options: Any) -> pulumi.ResourceOptions:
         return pulumi.ResourceOptions(parent=self, **options)
 
@@ -74,9 +97,3 @@ def statement(
 
 def policy(*statements: Mapping[str, Any]) -> pulumi.Output[str]:
     return pulumi.Output.json_dumps({"Version": "2012-10-17", "Statement": list(statements)})
-
-
-def trust(service: str, condition: Mapping[str, Any] | None = None) -> str:
-    """Who may take a role: a service of AWS."""
-    allowed = statement(["sts:AssumeRole"], [], principal={"Service": service}, condition=condition)
-    return json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
