@@ -21,7 +21,6 @@ from typing import Any
 
 import pulumi
 import pulumi.runtime
-import pulumi_aws  # noqa: F401 - registers its types
 from pulumi.runtime import mocks, rpc, settings
 from pulumi.runtime.proto import resource_pb2
 
@@ -77,6 +76,17 @@ class Declared:
         return [resource for resource in self.resources if resource.custom]
 
 
+class _Said(logging.Handler):
+    """Keeps what the program says to its user."""
+
+    def __init__(self, declared: Declared) -> None:
+        super().__init__()
+        self._declared = declared
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._declared.said.append(record.getMessage())
+
+
 def declare(
     config: Mapping[str, Any] = CONFIG,
     *,
@@ -91,8 +101,7 @@ def declare(
     values = {f"{project}:{name}": text if isinstance(text, str) else json.dumps(text) for name, text in config.items()}
     values["aws:region"] = region
     engine = mocks.MockEngine(logging.getLogger("pulumi"))
-    said = logging.Handler()
-    said.emit = lambda record: declared.said.append(record.getMessage())  # type: ignore[method-assign]
+    said = _Said(declared)
     logging.getLogger("pulumi").addHandler(said)
     logging.getLogger("pulumi").setLevel(logging.INFO)
     settings.configure(
@@ -132,7 +141,7 @@ def declare(
 
 def _monitor(declared: Declared, project: str, stack: str, region: str, preview: bool) -> Any:
     class Monitor(mocks.MockMonitor):
-        def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - as gRPC calls it
+        def RegisterResource(self, request: Any) -> Any:
             urn = self.make_urn(request.parent, request.type, request.name)
             if request.type == "pulumi:pulumi:Stack":
                 return resource_pb2.RegisterResourceResponse(urn=urn)
@@ -155,7 +164,7 @@ def _monitor(declared: Declared, project: str, stack: str, region: str, preview:
             answer.object.update({**{name: value for name, value in inputs.items() if is_plain(value)}, **state})
             return answer
 
-        def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802
+        def RegisterResourceOutputs(self, request: Any) -> Any:
             if request.urn.split("::")[2].endswith("pulumi:pulumi:Stack"):
                 declared.outputs.update({name: plain(value) for name, value in request.outputs.fields.items()})
             return super().RegisterResourceOutputs(request)

@@ -16,6 +16,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import boto3
+import pulumi
 import pytest
 import trustme
 from moto.server import ThreadedMotoServer
@@ -92,7 +93,8 @@ def packed(function: str, path: Path) -> Path:
     """The archive of a function, as a zip file."""
     with zipfile.ZipFile(path, "w") as file:
         for name, asset in archive(function).assets.items():
-            file.write(asset.path, name)  # type: ignore[union-attr]
+            assert isinstance(asset, pulumi.FileAsset)
+            file.write(asset.path, name)
     return path
 
 

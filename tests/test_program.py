@@ -120,7 +120,8 @@ def test_all_that_is_stored_is_encrypted(declared: Declared) -> None:
 
 def test_the_bucket_is_private_and_keeps_versions(declared: Declared) -> None:
     block = declared.one("BucketPublicAccessBlock").inputs
-    assert [block[name] for name in ("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets")] == [True] * 4  # fmt: skip # noqa: E501
+    for name in ("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets"):
+        assert block[name] is True
     assert declared.one("BucketVersioning").inputs["versioningConfiguration"] == {"status": "Enabled"}
     (rule,) = declared.one("BucketLifecycleConfiguration").inputs["rules"]
     assert rule["noncurrentVersionExpiration"] == {"noncurrentDays": 90}

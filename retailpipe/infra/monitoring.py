@@ -100,8 +100,9 @@ class Dashboard(Part):
             _widget(place, metric, [["AWS/RDS", metric, "DBInstanceIdentifier", database.identifier]], statistic, n)
             for n, (metric, statistic) in enumerate(rds)
         ]
+        names = (functions.notify_upload.name, functions.check_bucket.name)
         for n, metric in enumerate(("Invocations", "Errors", "Duration"), start=len(rds)):
-            lines = [["AWS/Lambda", metric, "FunctionName", f.name] for f in (functions.notify_upload, functions.check_bucket)]  # fmt: skip # noqa: E501
+            lines = [["AWS/Lambda", metric, "FunctionName", name] for name in names]
             widgets.append(_widget(place, f"Lambda {metric}", lines, "Average" if metric == "Duration" else "Sum", n))
         dashboard = aws.cloudwatch.Dashboard(
             f"{name}-dashboard",

@@ -60,7 +60,7 @@ def check_container(path: Path, name: str) -> None:
                 _check_entry(name, part)
     except OSError as error:
         raise WorkbookError(f"cannot read {name}: {error.strerror}", hint="Check the file's name.") from error
-    except (zipfile.BadZipFile, NotImplementedError) as error:
+    except (zipfile.BadZipFile, NotImplementedError) as error:  # the latter is zipfile's for a later version of zip
         raise WorkbookError(f"{name} is damaged or cut short: {error}", hint=_SAVE_AGAIN) from error
 
 

@@ -134,7 +134,7 @@ class BlockReader:
         with self._next_block:
             try:
                 xml = next(self._blocks, None)
-            except Exception as error:
+            except Exception as error:  # whatever it is: in a thread nobody hears it, and the sheet would seem to end
                 block.set_exception(error)
                 self._ahead.append(block)
                 return True

@@ -40,35 +40,35 @@ def type_of(urn: str) -> str:
 class Provider(provider_pb2_grpc.ResourceProviderServicer):
     region = "eu-central-1"
 
-    def Handshake(self, request: Any, context: Any) -> Any:  # noqa: N802 - these names are gRPC's
+    def Handshake(self, request: Any, context: Any) -> Any:
         return provider_pb2.ProviderHandshakeResponse()
 
-    def GetPluginInfo(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def GetPluginInfo(self, request: Any, context: Any) -> Any:
         return plugin_pb2.PluginInfo(version=_VERSION)
 
-    def GetSchema(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def GetSchema(self, request: Any, context: Any) -> Any:
         return provider_pb2.GetSchemaResponse(schema=f'{{"name": "aws", "version": "{_VERSION}"}}')
 
-    def CheckConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def CheckConfig(self, request: Any, context: Any) -> Any:
         return provider_pb2.CheckResponse(inputs=request.news)
 
-    def DiffConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def DiffConfig(self, request: Any, context: Any) -> Any:
         return provider_pb2.DiffResponse(changes=provider_pb2.DiffResponse.DIFF_NONE)
 
-    def Configure(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def Configure(self, request: Any, context: Any) -> Any:
         self.region = python(request.args).get("region", self.region)
         return provider_pb2.ConfigureResponse(supportsPreview=True)
 
-    def Check(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def Check(self, request: Any, context: Any) -> Any:
         return provider_pb2.CheckResponse(inputs=request.news)
 
-    def Diff(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def Diff(self, request: Any, context: Any) -> Any:
         old, new = python(request.old_inputs), python(request.news)
         changed = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
         kinds = provider_pb2.DiffResponse
         return kinds(changes=kinds.DIFF_SOME if changed else kinds.DIFF_NONE, diffs=changed)
 
-    def Create(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def Create(self, request: Any, context: Any) -> Any:
         kind, name = type_of(request.urn), request.urn.rpartition("::")[2]
         if request.preview:
             return provider_pb2.CreateResponse(properties=request.properties)
@@ -78,22 +78,22 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         made.MergeFrom(request.properties)
         return provider_pb2.CreateResponse(id=f"{name}-id", properties=made)
 
-    def Read(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def Read(self, request: Any, context: Any) -> Any:
         return provider_pb2.ReadResponse(id=request.id, properties=request.properties, inputs=request.inputs)
 
-    def Update(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def Update(self, request: Any, context: Any) -> Any:
         name = request.urn.rpartition("::")[2]
         made = struct({**computed(type_of(request.urn), name, python(request.news), self.region)})
         made.MergeFrom(request.news)
         return provider_pb2.UpdateResponse(properties=made)
 
-    def Delete(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def Delete(self, request: Any, context: Any) -> Any:
         return empty_pb2.Empty()
 
-    def Invoke(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def Invoke(self, request: Any, context: Any) -> Any:
         return provider_pb2.InvokeResponse(**{"return": struct(answer_of(request.tok, self.region))})
 
-    def Cancel(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def Cancel(self, request: Any, context: Any) -> Any:
         return empty_pb2.Empty()
 
 
