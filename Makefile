@@ -7,7 +7,7 @@ UV := $(shell command -v uv || echo .tools/bin/uv)
 export UV_COMPILE_BYTECODE := 1
 TOOLS := $(filter .tools/bin/uv,$(UV))
 
-.PHONY: help demo test engine nightly lint types format docs bench bench-growth bench-run build clean
+.PHONY: help demo test engine rehearse nightly lint types format docs bench bench-growth bench-run build clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,9 +35,13 @@ format: $(TOOLS)  ## Put the code into its style
 	$(UV) run ruff check --fix
 	$(UV) run ruff format
 
-docs: $(TOOLS)  ## Make docs/cli.md, docs/settings.md and Pulumi.yaml's config from the code
+rehearse: $(TOOLS)  ## Make the whole stack on a stand-in for AWS, with Terraform's provider, and use it
+	$(UV) run pytest -m rehearse
+
+docs: $(TOOLS)  ## Make docs/cli.md, docs/settings.md, docs/costs.md and Pulumi.yaml's config from the code
 	$(UV) run python docs/reference.py
 	$(UV) run python docs/settings.py
+	$(UV) run python docs/costs.py
 
 bench: $(TOOLS)  ## Compare with other ways to load a workbook; BENCH="--workbook FILE --rounds 9" changes how
 	$(UV) venv --quiet --allow-existing benchmarks/work/peers

@@ -10,22 +10,18 @@ from typing import Any
 from retailpipe.infra.settings import Settings, name_in_config
 
 TOP = Path(__file__).resolve().parents[1]
-EMPTY = {"string": "", "array": []}
 
 
 def default(each: Field[Any]) -> Any:
     """The default as config writes it; MISSING where there is none."""
-    if each.default is None:
-        return EMPTY[each.metadata["kind"]]
-    return list(each.default) if isinstance(each.default, tuple) else each.default
+    return "" if each.default in (None, ()) else each.default
 
 
 def page() -> str:
     lines = [
         "# Settings of a stack",
         "",
-        "Made from the code by `make docs`. Each is set by `pulumi config set NAME VALUE`, and the elements of a list",
-        "by `pulumi config set --path 'NAME[0]' VALUE`. An empty text or list stands for: not set.",
+        "Made from the code by `make docs`. Each is set by `pulumi config set NAME VALUE`; empty stands for: not set.",
         "",
         "| name | type | default | |",
         "|---|---|---|---|",
@@ -43,7 +39,6 @@ def config() -> str:
     for each in fields(Settings):
         kind, value = each.metadata["kind"], default(each)
         lines += [f"  {name_in_config(each)}:", f"    type: {kind}"]
-        lines += ["    items:", "      type: string"] if kind == "array" else []
         lines += [f"    description: {json.dumps(each.metadata['about'])}"]
         lines += [] if value is MISSING else [f"    default: {json.dumps(value)}"]
     return "\n".join(lines) + "\n"

@@ -15,6 +15,7 @@ RetailpipeError
 │   ├── SchemaError       schema bronze is newer, foreign, or shaped otherwise
 │   └── ServerError       the embedded PostgreSQL does not start
 ├── TransformError        dbt could not run
+├── UnknownPrice          the price file does not know what is asked for
 ├── OutputsError          the outputs of a stack are missing, or of another version
 └── SettingsError         the config of a stack is wrong
 
@@ -116,6 +117,10 @@ class TransformError(RetailpipeError):
 
 class OutputsError(RetailpipeError):
     """The outputs of a stack are missing, incomplete, or were made by another version of the program."""
+
+
+class UnknownPrice(RetailpipeError):
+    """The price file does not know what a stack uses."""
 
 
 class SettingsError(UsageError):

@@ -26,7 +26,7 @@ from pulumi.runtime.proto import resource_pb2
 
 TOP = Path(__file__).resolve().parents[1]
 ACCOUNT = "123456789012"
-CONFIG: dict[str, Any] = {"allowedCidrs": ["203.0.113.7/32"]}
+CONFIG: dict[str, Any] = {"allowedCidrs": "203.0.113.7/32"}
 """The least that a stack has to be told."""
 
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
@@ -48,6 +48,8 @@ class Resource:
     dependencies: frozenset[str]
     protect: bool
     custom: bool
+    computed: dict[str, Any] = field(default_factory=dict)
+    """What AWS makes up, as far as the program asks, and the id; nothing in a preview."""
 
     @property
     def kind(self) -> str:
@@ -147,6 +149,9 @@ def _monitor(declared: Declared, project: str, stack: str, region: str, preview:
                 return resource_pb2.RegisterResourceResponse(urn=urn)
             assert urn not in {resource.urn for resource in declared.resources}, f"{urn} is declared twice"
             inputs = {name: plain(value) for name, value in request.object.fields.items()}
+            known = request.custom and not preview
+            state = computed(request.type, request.name, inputs, region) if known else {}
+            id_ = f"{request.type.rpartition(':')[2]}-{request.name}-id" if known else ""
             declared.resources.append(
                 Resource(
                     urn=urn,
@@ -156,10 +161,9 @@ def _monitor(declared: Declared, project: str, stack: str, region: str, preview:
                     dependencies=frozenset(request.dependencies),
                     protect=request.protect,
                     custom=request.custom,
+                    computed={"id": id_, **state} if known else {},
                 )
             )
-            id_ = "" if preview or not request.custom else f"{request.name}-id"
-            state = {} if preview or not request.custom else computed(request.type, request.name, inputs, region)
             answer = resource_pb2.RegisterResourceResponse(urn=urn, id=id_)
             answer.object.update({**{name: value for name, value in inputs.items() if is_plain(value)}, **state})
             return answer
@@ -194,8 +198,8 @@ def answer_of(function: str, region: str) -> dict[str, Any]:
 
 def computed(kind: str, name: str, inputs: Mapping[str, Any], region: str) -> dict[str, Any]:
     """What AWS would make up for a resource, as far as the program asks."""
-    service = kind.split(":")[1].split("/")[0]
-    state: dict[str, Any] = {"arn": f"arn:aws:{service}:{region}:{ACCOUNT}:{name}"}
+    _, module, short = kind.split(":")
+    state: dict[str, Any] = {"arn": f"arn:aws:{module.split('/')[0]}:{region}:{ACCOUNT}:{short}/{name}"}
     if kind.endswith(":Queue"):
         state["url"] = f"https://sqs.{region}.amazonaws.com/{ACCOUNT}/{inputs['name']}"
     if kind.endswith("rds/instance:Instance"):

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,7 @@ class Project:
     def make(self, stack: str = "dev", **config: str) -> None:
         self.done("stack", "init", stack)
         self.done("config", "set", "aws:region", "eu-central-1")
-        self.done("config", "set", "--path", "allowedCidrs[0]", "203.0.113.7/32")
+        self.done("config", "set", "allowedCidrs", "203.0.113.7/32")
         for name, value in config.items():
             self.done("config", "set", name, value)
 
@@ -74,7 +75,10 @@ class Project:
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project as a person has it, for which the engine makes an environment by uv."""
-    folder = tmp_path_factory.mktemp("engine") / "a clone"
+    return copied(tmp_path_factory.mktemp("engine") / "a clone")
+
+
+def copied(folder: Path) -> Path:
     left_out = shutil.ignore_patterns(".*", "__pycache__", "work", "tests", "dist")
     return Path(shutil.copytree(TOP, folder, ignore=left_out))
 
@@ -160,13 +164,55 @@ def test_a_missing_setting_is_told_by_name(project: Project) -> None:
     assert "allowedCidrs" in refused.stdout + refused.stderr
 
 
+def test_a_secret_stays_one(project: Project) -> None:
+    """The address of a source may carry a token; the database's password is not known to the program at all."""
+    project.make()
+    project.done("config", "set", "--secret", "sourceUrl", "https://example.com/sales.xlsx?token=s3cr3t")
+
+    said = project.done("up", "--yes") + project.done("stack", "output", "--json")
+    state = project.done("stack", "export")
+
+    assert "s3cr3t" not in said + state
+    assert "SOURCE_URL" in state
+    assert "assw" not in project.done("stack", "output", "--json")
+
+
+def test_a_wrong_secret_is_not_told(project: Project) -> None:
+    project.make()
+    project.done("config", "set", "--secret", "sourceUrl", "http://example.com/sales.xlsx?token=s3cr3t")
+
+    refused = project.pulumi("up", "--yes")
+
+    assert "sourceUrl" in refused.stdout + refused.stderr
+    assert "s3cr3t" not in refused.stdout + refused.stderr
+
+
+def test_a_new_project_from_the_template(project: Project, tmp_path: Path) -> None:
+    """`pulumi new` asks for what has no default; where nobody answers, the program says what is missing."""
+    template, folder = copied(tmp_path / "clean clone"), tmp_path / "my sales"
+    # It would download the provider, which is not on PATH for it.
+    installed = Path(project.env["PULUMI_HOME"]) / "plugins" / f"resource-aws-v{version('pulumi-aws')}"
+    installed.mkdir(parents=True)
+    (installed / "pulumi-resource-aws").symlink_to(Path(__file__).parent / "engine" / "pulumi-resource-aws")
+    project.done("new", str(template), "--yes", "--name", "sales", "--stack", "first", "--dir", str(folder))
+    project.folder = folder
+    unsaid = project.pulumi("preview")
+    project.done("config", "set", "allowedCidrs", "203.0.113.7/32")
+    project.done("up", "--yes")
+
+    outputs = StackOutputs.from_mapping(json.loads(project.done("stack", "output", "--json")))
+    assert "allowedCidrs" in unsaid.stdout + unsaid.stderr
+    assert (outputs.project, outputs.stack, outputs.region) == ("sales", "first", "eu-central-1")
+    assert outputs.parameter == "/sales/first/outputs"
+
+
 def test_two_stacks_of_one_program_by_the_automation_api(project: Project) -> None:
     options = automation.LocalWorkspaceOptions(env_vars=project.env)
     names: list[set[str]] = []
     for name in ("north", "south"):
         stack = automation.create_or_select_stack(name, work_dir=str(project.folder), opts=options)
         stack.set_config("aws:region", automation.ConfigValue("eu-central-1"))
-        stack.set_config("allowedCidrs[0]", automation.ConfigValue("203.0.113.7/32"), path=True)
+        stack.set_config("allowedCidrs", automation.ConfigValue("203.0.113.7/32"))
         values = {key: output.value for key, output in stack.up().outputs.items()}
         assert StackOutputs.from_mapping(values).stack == name
         names.append({str(value) for key, value in values.items() if key in ("bucket", "parameter", "notify_function")})

@@ -19,10 +19,10 @@ import boto3
 import pulumi
 import pytest
 import trustme
-from moto.server import ThreadedMotoServer
 
 from retailpipe.infra.functions import archive
 from retailpipe.receipts import Receipt
+from tests.aws import moto_server
 
 CONTEXT = SimpleNamespace(aws_request_id="request-1")
 BUCKET = "retailpipe-dev"
@@ -31,11 +31,8 @@ WORKBOOK = b"PK\x03\x04" + b"a workbook" * 100
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with moto_server() as endpoint:
+        yield endpoint
 
 
 @pytest.fixture

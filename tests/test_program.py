@@ -16,11 +16,11 @@ from tests.declared import ACCOUNT, CONFIG, Declared, Resource, declare, is_unkn
 
 KEPT = {**CONFIG, "ephemeral": "false"}
 WITHOUT_ROLES = {**CONFIG, "existingRoleArn": f"arn:aws:iam::{ACCOUNT}:role/LabRole"}
-IN_A_NETWORK = {**CONFIG, "existingVpcId": "vpc-0a1", "existingSubnetIds": ["subnet-0a", "subnet-0b"]}
+IN_A_NETWORK = {**CONFIG, "existingVpcId": "vpc-0a1", "existingSubnetIds": "subnet-0a,subnet-0b"}
 EVERYTHING = {
-    "allowedCidrs": ["203.0.113.7/32", "2001:db8::/48"],
+    "allowedCidrs": "203.0.113.7/32,2001:db8::/48",
     "natGateway": "true",
-    "notifyEmails": ["me@example.com", "you@example.com"],
+    "notifyEmails": "me@example.com,you@example.com",
     "nightlyStop": "22:30",
     "nightlyStopTimeZone": "Europe/Berlin",
     "sourceUrl": "https://example.com/sales.xlsx",
@@ -337,7 +337,7 @@ def test_a_stack_name_that_cannot_be_used_is_refused_before_anything_is_made(sta
 
 
 def test_wrong_settings_make_no_resource_and_are_told_all_at_once() -> None:
-    wrong = {"allowedCidrs": ["0.0.0.0/0"], "databaseClass": "t4g", "nightlyStop": "25:00"}
+    wrong = {"allowedCidrs": "0.0.0.0/0", "databaseClass": "t4g", "nightlyStop": "25:00"}
 
     with pytest.raises(pulumi.RunError) as caught:
         declare(wrong)

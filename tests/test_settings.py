@@ -16,7 +16,7 @@ from retailpipe.errors import SettingsError
 from retailpipe.infra.settings import Settings, name_in_config
 
 TOP = Path(__file__).resolve().parents[1]
-LEAST = {"allowedCidrs": '["203.0.113.7/32"]'}
+LEAST = {"allowedCidrs": "203.0.113.7/32"}
 page = runpy.run_path(str(TOP / "docs" / "settings.py"))
 
 
@@ -39,7 +39,7 @@ def test_the_least_that_has_to_be_said() -> None:
 
 
 def test_what_is_empty_is_not_set() -> None:
-    settings = read(sourceUrl="", nightlyStop="", notifyEmails="[]", existingSubnetIds="[]")
+    settings = read(sourceUrl="", nightlyStop="", notifyEmails="", existingSubnetIds="")
 
     assert (settings.source_url, settings.nightly_stop, settings.notify_emails) == (None, None, ())
 
@@ -47,15 +47,14 @@ def test_what_is_empty_is_not_set() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
-        ("allowedCidrs", '["0.0.0.0/0"]', "the whole internet"),
-        ("allowedCidrs", '["::/0"]', "the whole internet"),
-        ("allowedCidrs", '["128.0.0.0/1"]', "a large part of the internet"),
-        ("allowedCidrs", '["2000::/3"]', "a large part of the internet"),
-        ("allowedCidrs", '["203.0.113.7/24"]', "has host bits set"),
-        ("allowedCidrs", '["home"]', "'home' is no network"),
-        ("allowedCidrs", "{}", "no list"),
-        ("allowedCidrs", "[1]", "no list of texts"),
-        ("allowedCidrs", " ", "the list is empty"),
+        ("allowedCidrs", "0.0.0.0/0", "the whole internet"),
+        ("allowedCidrs", "::/0", "the whole internet"),
+        ("allowedCidrs", "128.0.0.0/1", "a large part of the internet"),
+        ("allowedCidrs", "2000::/3", "a large part of the internet"),
+        ("allowedCidrs", "203.0.113.7/24", "has host bits set"),
+        ("allowedCidrs", "home", "'home' is no network"),
+        ("allowedCidrs", '["203.0.113.7/32"]', "is no network"),
+        ("allowedCidrs", " , ", "the list is empty"),
         ("ephemeral", "perhaps", "neither true nor false"),
         ("databaseClass", "t4g.micro", "is not an instance class"),
         ("databaseStorage", "19", "not within 20"),
@@ -68,14 +67,14 @@ def test_what_is_empty_is_not_set() -> None:
         ("sourceUrl", "http://example.com/a.xlsx", "https://host/path"),
         ("sourceUrl", "https://me:secret@example.com/a.xlsx", "https://host/path"),
         ("sourceUrl", "file:///etc/passwd", "https://host/path"),
-        ("notifyEmails", '["me"]', "no email address"),
+        ("notifyEmails", "me", "no email address"),
         ("monthlyBudget", "-1", "not within"),
         ("nightlyStop", "24:00", "no time of day"),
         ("nightlyStopTimeZone", "Mars/Base", "no time zone"),
         ("existingRoleArn", "LabRole", "the ARN of a role"),
         ("existingVpcId", "vpc-0a", "existingSubnetIds is not set"),
-        ("existingSubnetIds", '["subnet-0a","subnet-0b"]', "existingVpcId is not set"),
-        ("existingSubnetIds", '["subnet-0a"]', "two subnets"),
+        ("existingSubnetIds", "subnet-0a,subnet-0b", "existingVpcId is not set"),
+        ("existingSubnetIds", "subnet-0a", "two subnets"),
         ("expiresOn", "soon", "no date"),
         ("owner", "me;you", "is not a tag"),
         ("allowedCidr", "x", "is no setting"),
@@ -100,11 +99,17 @@ def test_all_mistakes_are_told_at_once() -> None:
 @pytest.mark.parametrize("each", fields(Settings), ids=lambda each: each.name)
 def test_every_example_in_a_message_is_taken(each: Any) -> None:
     """The command that a message proposes sets a value that is right."""
-    name, is_list = name_in_config(each), each.metadata["kind"] == "array"
-    (mistake,) = mistakes({**LEAST, name: "[7]" if is_list else "\0"})
-    values = [quoted or bare for quoted, bare in re.findall(r"config set (?:--path )?\S+ (?:'(.*?)'|(.*?))`", mistake)]
+    (mistake,) = mistakes({**LEAST, name_in_config(each): "\0"})
+    ((quoted, bare),) = re.findall(r"config set \S+ (?:'(.*?)'|(.*?))`", mistake)
 
-    assert each.metadata["parse"](json.dumps(values) if is_list else values[0]) is not None
+    assert each.metadata["parse"](quoted or bare) is not None
+
+
+def test_lists_have_commas_between_their_elements() -> None:
+    settings = read(allowedCidrs="203.0.113.7/32, 2001:db8::/48,203.0.113.7/32", notifyEmails="me@example.com,")
+
+    assert settings.allowed_cidrs == ("203.0.113.7/32", "2001:db8::/48")
+    assert settings.notify_emails == ("me@example.com",)
 
 
 def test_docs_and_the_project_file_are_as_the_code_has_them() -> None:
@@ -117,7 +122,7 @@ def test_the_project_file_has_every_setting_with_its_type_and_default() -> None:
 
     assert config.keys() == {name_in_config(each) for each in fields(Settings)}
     assert [name for name, each in config.items() if "default" not in each] == ["allowedCidrs"]
-    kinds = {"boolean": bool, "integer": int, "string": str, "array": list}
+    kinds = {"boolean": bool, "integer": int, "string": str}
     for name, each in config.items():
         if "default" in each:
             assert type(each["default"]) is kinds[each["type"]], name

@@ -10,6 +10,7 @@ import pulumi_aws as aws
 
 from retailpipe.infra.notifications import Notifications
 from retailpipe.infra.part import Part, Place, statement
+from retailpipe.infra.settings import Secret
 from retailpipe.infra.storage import Storage
 from retailpipe.receipts import INPUT, RECEIPTS, SUFFIX
 
@@ -49,12 +50,15 @@ class Functions(Part):
         super().__init__("Functions", name, place, opts)
         self._topic_arn = notifications.topic.arn
         bucket_arn = storage.bucket.arn
+        source_url: pulumi.Input[str] = place.settings.source_url or ""
+        if isinstance(source_url, Secret):
+            source_url = pulumi.Output.secret(str(source_url))
         self.notify_upload = self._function("notify-upload", timeout=30, memory=128, environment={}, rights=[])
         self.check_bucket = self._function(
             "check-bucket",
             timeout=300,
             memory=256,
-            environment={"BUCKET": storage.bucket.bucket, "SOURCE_URL": place.settings.source_url or ""},
+            environment={"BUCKET": storage.bucket.bucket, "SOURCE_URL": source_url},
             rights=[
                 statement(
                     ["s3:ListBucket"],

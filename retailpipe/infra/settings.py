@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from datetime import date
-from typing import Any, Self, cast
+from typing import Any, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -25,6 +24,12 @@ _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _CRON = re.compile(r"cron\(\S+( \S+){5}\)|rate\([1-9][0-9]* (minutes?|hours?|days?)\)")
 _TAG = re.compile(r"[\w .:/=+@-]{0,256}")
 _MOST_STORAGE = 65_536
+
+
+class Secret(str):
+    """A text that the config keeps as a secret: so do the state and the messages."""
+
+    __slots__ = ()
 
 
 class _Wrong(ValueError):
@@ -67,20 +72,14 @@ def _matching(pattern: str, what: str, example: str) -> Callable[[str], str]:
     return parse
 
 
-def _list(text: str, example: str) -> list[str]:
-    try:
-        values: Any = json.loads(text)
-    except ValueError:
-        values = [part.strip() for part in text.split(",") if part.strip()]
-    if not isinstance(values, list) or not all(isinstance(value, str) for value in cast("list[Any]", values)):
-        raise _Wrong(f"{text!r} is no list of texts", example)
-    return cast("list[str]", values)
+def _list(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _cidrs(text: str) -> tuple[str, ...]:
-    example = '["203.0.113.7/32"]'
+    example = "203.0.113.7/32"
     networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = []
-    for value in _list(text, example):
+    for value in _list(text):
         try:
             network = ipaddress.ip_network(value)
         except ValueError as error:
@@ -95,18 +94,17 @@ def _cidrs(text: str) -> tuple[str, ...]:
 
 
 def _emails(text: str) -> tuple[str, ...]:
-    example = '["me@example.com"]'
-    addresses = _list(text, example)
+    addresses = _list(text)
     for address in addresses:
         if not _EMAIL.fullmatch(address):
-            raise _Wrong(f"{address!r} is no email address", example)
+            raise _Wrong(f"{address!r} is no email address", "me@example.com")
     return tuple(dict.fromkeys(addresses))
 
 
 def _subnets(text: str) -> tuple[str, ...]:
-    example = '["subnet-0123456789abcdef0","subnet-0fedcba9876543210"]'
-    subnets = _list(text, example)
+    subnets = _list(text)
     if len(set(subnets)) < 2 or not all(re.fullmatch(r"subnet-[0-9a-f]+", subnet) for subnet in subnets):
+        example = "subnet-0123456789abcdef0,subnet-0fedcba9876543210"
         raise _Wrong("a database wants two subnets or more, in two zones", example)
     return tuple(dict.fromkeys(subnets))
 
@@ -160,10 +158,10 @@ class Settings:
     """What a stack can be told; the names in config are the same in camel case."""
 
     allowed_cidrs: tuple[str, ...] = _setting(
-        "Networks that may reach the database, as a list; your own address is `https://checkip.amazonaws.com`, with "
-        "/32. The whole internet is refused.",
+        "Networks that may reach the database, with commas between them; your own is what "
+        "https://checkip.amazonaws.com answers, with /32. The whole internet is refused.",
         _cidrs,
-        "array",
+        "string",
     )
     ephemeral: bool = _setting(
         "Whether the stack is a student's, to be destroyed whole: no protection, no backups, nothing kept. A stack "
@@ -217,7 +215,10 @@ class Settings:
         "An https address from which check_bucket pulls a workbook when it has changed.", _https, "string", default=None
     )
     notify_emails: tuple[str, ...] = _setting(
-        "Who gets notices and alarms by email; each has to confirm a first one.", _emails, "array", default=()
+        "Who gets notices and alarms by email, with commas between them; each has to confirm a first one.",
+        _emails,
+        "string",
+        default=(),
     )
     monthly_budget: int = _setting(
         "USD a month beyond which notices are sent; 0 for no budget.", _whole(0, 1_000_000), "integer", default=20
@@ -252,7 +253,10 @@ class Settings:
         default=None,
     )
     existing_subnet_ids: tuple[str, ...] = _setting(
-        "Subnets of that VPC for the database, in two zones or more.", _subnets, "array", default=()
+        "Subnets of that VPC for the database, in two zones or more, with commas between them.",
+        _subnets,
+        "string",
+        default=(),
     )
     owner: str = _setting("Whose stack it is: the tag Owner.", _owner, "string", default="")
     expires_on: str = _setting(
@@ -288,7 +292,11 @@ class Settings:
         """The settings of the stack that Pulumi runs the program for. Raises SettingsError."""
         prefix = f"{pulumi.get_project()}:"
         config = {**pulumi_config.get_config_env(), **pulumi_config.CONFIG.get()}
-        own = {name.removeprefix(prefix): value for name, value in config.items() if name.startswith(prefix)}
+        own = {
+            name.removeprefix(prefix): Secret(value) if pulumi_config.is_config_secret(name) else value
+            for name, value in config.items()
+            if name.startswith(prefix)
+        }
         return cls.read(own)
 
     @classmethod
@@ -304,14 +312,17 @@ class Settings:
             mistakes.append(f"{name} is no setting. Mend it with `pulumi config rm {name}`.")
         for name, each in known.items():
             text = config.get(name, "")
-            if text in ("", "[]"):  # the defaults in Pulumi.yaml of what is not set
+            if text == "":  # the default in Pulumi.yaml of what is not set
                 if each.default is MISSING:
                     mistakes.append(f"{name} is not set. {_mend(name, _example(each))}")
                 continue
             try:
-                values[each.name] = each.metadata["parse"](text)
+                value = each.metadata["parse"](text)
             except _Wrong as wrong:
-                mistakes.append(f"{name}: {wrong}. {_mend(name, wrong.example)}")
+                reason = "its value, a secret, is not right" if isinstance(text, Secret) else wrong
+                mistakes.append(f"{name}: {reason}. {_mend(name, wrong.example)}")
+            else:
+                values[each.name] = Secret(value) if isinstance(text, Secret) and isinstance(value, str) else value
         if not mistakes:
             settings = cls(**values)
             mistakes = settings._contradictions()
@@ -332,7 +343,7 @@ class Settings:
             given, missing = "existingVpcId", "existingSubnetIds"
             if not self.existing_vpc_id:
                 given, missing = missing, given
-            examples = {"existingVpcId": "vpc-0123456789abcdef0", "existingSubnetIds": '["subnet-0a","subnet-0b"]'}
+            examples = {"existingVpcId": "vpc-0123456789abcdef0", "existingSubnetIds": "subnet-0a,subnet-0b"}
             mistakes.append(f"{missing} is not set, but {given} is. {_mend(missing, examples[missing])}")
         if self.existing_vpc_id and self.nat_gateway:
             mistakes.append("natGateway: no network is made beside existingVpcId. " + _mend("natGateway", "false"))
@@ -353,10 +364,5 @@ def _example(each: Field[Any]) -> str:
 
 
 def _mend(name: str, example: str) -> str:
-    """The commands that set a setting; those of a list set its elements, since it is not taken as a whole."""
-    if example.startswith("["):
-        elements = enumerate(json.loads(example))
-        commands = [f"`pulumi config set --path '{name}[{number}]' {value}`" for number, value in elements]
-        return f"Mend it with {' and '.join(commands)}."
-    quoted = f"'{example}'" if re.search(r"[^\w./:@-]", example) else example
+    quoted = f"'{example}'" if re.search(r"[^\w./:@,-]", example) else example
     return f"Mend it with `pulumi config set {name} {quoted}`."

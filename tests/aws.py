@@ -1,0 +1,96 @@
+"""A stand-in for AWS over HTTP: moto, with what Terraform's provider asks for and moto lacks."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from moto.budgets.responses import BudgetsResponse
+from moto.core.responses import BaseResponse
+from moto.rds.models import DBParameterGroup
+from moto.s3.responses import S3Response
+from moto.server import ThreadedMotoServer
+from moto.sqs.models import Queue
+
+
+@contextlib.contextmanager
+def moto_server() -> Iterator[str]:
+    """Gives the address of a server with an empty account."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@contextlib.contextmanager
+def recorded_calls() -> Iterator[set[tuple[str, str]]]:
+    """Keeps the service and the operation of each call that servers of this process are asked."""
+    calls: set[tuple[str, str]] = set()
+    usual = BaseResponse._authenticate_and_authorize_normal_action
+    of_s3 = S3Response._authenticate_and_authorize_s3_action
+
+    def keep(self: Any, *arguments: Any, **options: Any) -> None:
+        calls.add((self.boto3_service_name, self._get_action()))
+        usual(self, *arguments, **options)
+
+    def keep_of_s3(self: Any, *arguments: Any, **options: Any) -> None:
+        calls.add(("s3", self._get_action()))
+        of_s3(self, *arguments, **options)
+
+    BaseResponse._authenticate_and_authorize_normal_action = keep
+    S3Response._authenticate_and_authorize_s3_action = keep_of_s3
+    try:
+        yield calls
+    finally:
+        BaseResponse._authenticate_and_authorize_normal_action = usual
+        S3Response._authenticate_and_authorize_s3_action = of_s3
+
+
+_create_budget = BudgetsResponse.create_budget
+_update_parameters = DBParameterGroup.update_parameters
+_attributes = Queue.attributes
+
+
+def _create_tagged(self: Any) -> str:
+    answer = _create_budget(self)
+    name = self._get_param("Budget")["BudgetName"]
+    self.backend.budgets[self._get_param("AccountId")][name].tags = self._get_param("ResourceTags")
+    return answer
+
+
+def _tags(self: Any) -> str:
+    account, name = self._get_param("ResourceARN").split(":")[4], self._get_param("ResourceARN").split("/")[-1]
+    return json.dumps({"ResourceTags": self.backend.budgets[account][name].tags})
+
+
+def _subscribers(self: Any) -> str:
+    wanted = self._get_param("Notification")
+    budget = self.backend.budgets[self._get_param("AccountId")][self._get_param("BudgetName")]
+    for notification in budget.notifications:
+        kept = notification.details
+        same_type = kept["NotificationType"] == wanted["NotificationType"]
+        if same_type and float(kept["Threshold"]) == float(wanted["Threshold"]):
+            return json.dumps({"Subscribers": notification.subscribers, "NextToken": None})
+    return json.dumps({"Subscribers": [], "NextToken": None})
+
+
+def _update_as_user(self: Any, parameters: Iterable[dict[str, Any]]) -> None:
+    _update_parameters(self, [{**parameter, "Source": "user"} for parameter in parameters])
+
+
+def _compact_attributes(self: Any) -> dict[str, Any]:
+    """SQS gives JSON back without blanks."""
+    attributes = _attributes.fget(self)
+    if policy := attributes.get("RedrivePolicy"):
+        attributes["RedrivePolicy"] = json.dumps(json.loads(policy), separators=(",", ":"))
+    return attributes
+
+
+BudgetsResponse.create_budget = _create_tagged
+BudgetsResponse.list_tags_for_resource = _tags
+BudgetsResponse.describe_subscribers_for_notification = _subscribers
+DBParameterGroup.update_parameters = _update_as_user
+Queue.attributes = property(_compact_attributes)

@@ -1,0 +1,149 @@
+"""The policy of whoever deploys: the calls that the real provider made on AWS's stand-in, and what no stand-in shows.
+
+`make rehearse` compares it with docs/deployer-policy.json; `python -m tests.terraform.deployer` writes that anew.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from tests.aws import moto_server, recorded_calls
+from tests.declared import TOP, declare
+from tests.terraform.command import Terraform
+from tests.terraform.rewrite import rewrite
+from tests.test_program import EVERYTHING
+
+FILE = TOP / "docs" / "deployer-policy.json"
+MAX_CHARACTERS = 6144
+"""Of a managed policy, blanks left out."""
+
+NOT_ON_MOTO = ("BucketPolicy",)
+"""Left out where there is a stand-in: moto knows no conditions, and would refuse everything that is not TLS."""
+
+RENAMED = {
+    "budgets": {"Create": "ModifyBudget", "Delete": "ModifyBudget", "Describe": "ViewBudget"},
+    "s3": {"HeadBucket": "ListBucket"},
+}
+"""What IAM calls operations, by the beginning of their names, where it has names of its own."""
+
+SCOPES = {
+    "budgets": ["arn:aws:budgets::*:budget/retailpipe-*"],
+    "cloudwatch": ["arn:aws:cloudwatch:*:*:alarm:retailpipe-*", "arn:aws:cloudwatch::*:dashboard/retailpipe-*"],
+    "events": ["arn:aws:events:*:*:rule/retailpipe-*"],
+    "iam": ["arn:aws:iam::*:role/retailpipe-*", "arn:aws:iam::*:policy/retailpipe-*"],
+    "lambda": ["arn:aws:lambda:*:*:function:retailpipe-*"],
+    "logs": ["arn:aws:logs:*:*:log-group:/aws/lambda/retailpipe-*", "arn:aws:logs:*:*:log-group:/aws/rds/instance/*"],
+    "rds": [f"arn:aws:rds:*:*:{kind}:retailpipe-*" for kind in ("db", "pg", "subgrp", "snapshot")],
+    "s3": ["arn:aws:s3:::retailpipe-*"],
+    "scheduler": ["arn:aws:scheduler:*:*:schedule/default/retailpipe-*"],
+    "secretsmanager": ["arn:aws:secretsmanager:*:*:secret:rds!db-*"],
+    "sns": ["arn:aws:sns:*:*:retailpipe-*"],
+    "sqs": ["arn:aws:sqs:*:*:retailpipe-*"],
+    "ssm": ["arn:aws:ssm:*:*:parameter/retailpipe/*"],
+}
+"""What a service's actions are allowed on; those of the others, and LISTS, on everything."""
+
+LISTS = {"logs:Describe*", "ssm:Describe*", "rds:Describe*", "iam:GetUser"}
+"""Actions that AWS allows on everything or not at all, or that the provider asks for without a name."""
+
+UNSEEN = {
+    "budgets": ["ListTagsForResource", "TagResource", "UntagResource"],
+    "cloudwatch": ["TagResource", "UntagResource"],
+    "ec2": ["DeleteTags", "ModifySecurityGroupRules", "ModifyVpcEndpoint"],
+    "events": ["DisableRule", "EnableRule", "TagResource", "UntagResource"],
+    "iam": ["CreatePolicyVersion", "DeletePolicyVersion", "TagPolicy", "TagRole", "UntagPolicy", "UntagRole",
+            "UpdateAssumeRolePolicy"],
+    "kms": ["DescribeKey"],
+    "lambda": ["ListTags", "TagResource", "UntagResource", "UpdateFunctionCode", "UpdateFunctionConfiguration"],
+    "logs": ["TagResource", "UntagResource"],
+    "rds": ["AddTagsToResource", "CreateDBSnapshot", "DeleteDBInstanceAutomatedBackup", "ModifyDBInstance",
+            "ModifyDBSubnetGroup", "RemoveTagsFromResource"],
+    "s3": ["DeleteBucketPolicy", "GetBucketObjectLockConfiguration", "GetBucketOwnershipControls",
+           "GetBucketPublicAccessBlock", "GetBucketRequestPayment", "GetEncryptionConfiguration",
+           "GetReplicationConfiguration", "ListBucketVersions", "PutBucketOwnershipControls", "PutBucketPolicy",
+           "PutBucketPublicAccessBlock", "PutEncryptionConfiguration"],
+    "scheduler": ["UpdateSchedule"],
+    "secretsmanager": ["CreateSecret", "TagResource"],
+    "sns": ["SetSubscriptionAttributes", "TagResource", "UntagResource"],
+    "sqs": ["GetQueueUrl", "TagQueue", "UntagQueue"],
+    "ssm": ["AddTagsToResource", "RemoveTagsFromResource"],
+}  # fmt: skip
+"""What a change or the stand-in's silence hides: updates, tags, the secret that RDS makes in the deployer's name."""
+
+ALONE = [
+    {
+        "Sid": "EmptyTheBucket",
+        "Effect": "Allow",
+        "Action": ["s3:DeleteObject", "s3:DeleteObjectVersion"],
+        "Resource": ["arn:aws:s3:::retailpipe-*/*"],
+    },
+    {
+        "Sid": "GiveRolesToServices",
+        "Effect": "Allow",
+        "Action": ["iam:PassRole"],
+        "Resource": ["arn:aws:iam::*:role/retailpipe-*"],
+        "Condition": {"StringEquals": {"iam:PassedToService": ["lambda.amazonaws.com", "scheduler.amazonaws.com"]}},
+    },
+    {
+        "Sid": "FirstDatabaseOfAnAccount",
+        "Effect": "Allow",
+        "Action": ["iam:CreateServiceLinkedRole"],
+        "Resource": ["arn:aws:iam::*:role/aws-service-role/rds.amazonaws.com/*"],
+    },
+]
+
+
+_READ = re.compile(r"^(Describe|List|GetBucket|GetRole|GetPolicy)\w*$")
+"""What only tells of a resource is not listed one by one: a managed policy may not be long."""
+
+
+def policy_for(calls: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """The policy that allows calls, as (service, operation) pairs."""
+    actions: dict[str, set[str]] = {}
+    unseen = [(service, name) for service, names in UNSEEN.items() for name in names]
+    for service, operation in (*calls, *unseen):
+        beginnings = RENAMED.get(service, {}).items()
+        name = next((action for beginning, action in beginnings if operation.startswith(beginning)), operation)
+        actions.setdefault(service, set()).add(_READ.sub(r"\1*", name))
+    everywhere = sorted(
+        f"{service}:{name}"
+        for service, names in actions.items()
+        for name in names
+        if service not in SCOPES or f"{service}:{name}" in LISTS
+    )
+    statements: list[dict[str, Any]] = [
+        {"Sid": "NetworkAndLists", "Effect": "Allow", "Action": everywhere, "Resource": ["*"]},
+        *(
+            {
+                "Sid": service.title(),
+                "Effect": "Allow",
+                "Action": sorted(f"{service}:{name}" for name in names if f"{service}:{name}" not in LISTS),
+                "Resource": SCOPES[service],
+            }
+            for service, names in sorted(actions.items())
+            if service in SCOPES
+        ),
+        *ALONE,
+    ]
+    return {"Version": "2012-10-17", "Statement": statements}
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name, moto_server() as endpoint:
+        folder = Path(name)
+        program = rewrite(declare(EVERYTHING), folder, leave_out=NOT_ON_MOTO)
+        with recorded_calls() as calls:
+            terraform = Terraform(folder, program, region="eu-central-1", endpoint=endpoint)
+            terraform.run("apply", "-auto-approve")
+            terraform.run("destroy", "-auto-approve")
+    FILE.write_text(json.dumps(policy_for(calls), indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
