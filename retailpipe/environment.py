@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from retailpipe.errors import UsageError
 from retailpipe.store import FolderStore, Store
 from retailpipe.warehouse import Warehouse
 
 if TYPE_CHECKING:
+    from retailpipe.aws.stack import Stack
     from retailpipe.local.server import EmbeddedServer
 
 
@@ -21,12 +23,14 @@ class Environment:
 
     folder: holds what belongs to this environment on this machine, dbt's files among them.
     server: the embedded PostgreSQL; None where the warehouse is a server of somebody else's.
+    stack: the deployed stack, where this is one on AWS.
     """
 
     folder: Path
     store: Store
     warehouse: Warehouse
-    server: EmbeddedServer | None
+    server: EmbeddedServer | None = None
+    stack: Stack | None = None
 
     @classmethod
     def local(cls, folder: str | Path | None = None, *, database_url: str | None = None) -> Environment:
@@ -48,8 +52,46 @@ class Environment:
             ) from error
         database_url = database_url or os.environ.get("RETAILPIPE_DATABASE_URL")
         if database_url:
-            return cls(folder, FolderStore(folder), Warehouse.at(database_url), None)
+            return cls(folder, FolderStore(folder), Warehouse.at(database_url))
         return cls.embedded(folder)
+
+    @classmethod
+    def from_stack(cls, name: str, *, profile: str | None = None, region: str | None = None) -> Environment:
+        """The environment of a stack on AWS: STACK, or PROJECT/STACK where the project is not retailpipe.
+
+        What the stack exports is asked of the pulumi command, where it is on PATH and the folder we are in belongs to
+        the project, otherwise of the SSM parameter. Credentials and region come by boto3's usual chain.
+
+        profile, region: in place of those that the chain would find.
+
+        Raises StackNotFound, AwsError, OutputsError. The database is not asked yet.
+        """
+        from retailpipe.aws.session import Aws
+        from retailpipe.aws.stack import Stack
+
+        return cls._on_aws(Stack.named(name, Aws(profile, region)))
+
+    @classmethod
+    def from_outputs(
+        cls, outputs: str | Path | Mapping[str, Any], *, profile: str | None = None, region: str | None = None
+    ) -> Environment:
+        """The environment of a stack whose outputs were kept: a mapping, or a file of JSON.
+
+        Raises OutputsError, AwsError.
+        """
+        from retailpipe.aws.session import Aws
+        from retailpipe.aws.stack import Stack
+
+        kept = outputs if isinstance(outputs, Mapping) else Path(outputs)
+        return cls._on_aws(Stack.of_outputs(kept, Aws(profile, region)))
+
+    @classmethod
+    def _on_aws(cls, stack: Stack) -> Environment:
+        from retailpipe.aws.rds import Database
+        from retailpipe.aws.store import BucketStore
+
+        folder = stack_folder(stack.outputs.project, stack.outputs.stack)
+        return cls(folder, BucketStore(stack, folder), Database(stack).warehouse(), stack=stack)
 
     @classmethod
     def embedded(cls, folder: Path) -> Environment:
@@ -60,6 +102,13 @@ class Environment:
         remedy = f"`retailpipe local start`; the server's log is {server.log}."
         warehouse = Warehouse(server.start, remedy=remedy, isolated=True)
         return cls(folder.absolute(), FolderStore(folder.absolute()), warehouse, server)
+
+
+def stack_folder(project: str, stack: str) -> Path:
+    """What this machine keeps of a stack: dbt's files, downloads under way."""
+    from platformdirs import user_data_path
+
+    return user_data_path("retailpipe-stacks", appauthor=False) / project / stack
 
 
 def default_folder() -> Path:

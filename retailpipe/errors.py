@@ -15,6 +15,8 @@ RetailpipeError
 │   ├── SchemaError       schema bronze is newer, foreign, or shaped otherwise
 │   └── ServerError       the embedded PostgreSQL does not start
 ├── TransformError        dbt could not run
+├── AwsError              AWS refused, or cannot be reached
+│   └── StackNotFound     there is no such stack where it was looked for
 ├── UnknownPrice          the price file does not know what is asked for
 ├── OutputsError          the outputs of a stack are missing, or of another version
 └── SettingsError         the config of a stack is wrong
@@ -117,6 +119,21 @@ class TransformError(RetailpipeError):
 
 class OutputsError(RetailpipeError):
     """The outputs of a stack are missing, incomplete, or were made by another version of the program."""
+
+
+class AwsError(RetailpipeError):
+    """AWS refused something, or cannot be reached.
+
+    code: AWS's own name for it, such as NoSuchBucket; empty where AWS did not answer.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", code: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
+
+
+class StackNotFound(AwsError):
+    """There is no stack of that name in the account and region, or in Pulumi's backend."""
 
 
 class UnknownPrice(RetailpipeError):

@@ -26,12 +26,18 @@ def init(environment: Environment, *, contract: Contract | None = None) -> int:
     return schema.init(environment.warehouse, contract or Contract.default())
 
 
-def upload(environment: Environment, path: str | Path) -> Stored:
+def upload(
+    environment: Environment, path: str | Path, *, replace: bool = False, progress: Progress | None = None
+) -> Stored:
     """Puts a workbook into the environment's store, as `input/` and its file name.
 
-    Raises UsageError for what is no .xlsx file by its name, StoreError where the store cannot be written.
+    replace: replace another content of that name in a bucket, which keeps it as an older version. A folder's is
+        replaced in any case.
+
+    Raises UsageError for what is no .xlsx file by its name, StoreError where the store cannot be written, or holds
+    another content of that name.
     """
-    return environment.store.upload(Path(path))
+    return environment.store.upload(Path(path), replace=replace, progress=progress)
 
 
 def ingest(
@@ -40,6 +46,7 @@ def ingest(
     contract: Contract | None = None,
     allow_duplicate: bool = False,
     dry_run: bool = False,
+    replace: bool = False,
     progress: Progress | None = None,
 ) -> list[LoadReport]:
     """Loads workbooks into bronze, each in a transaction of its own.
@@ -48,6 +55,7 @@ def ingest(
         whose content is not loaded yet, or not by the contract where one is given.
     allow_duplicate: load a content that is loaded under another name already.
     dry_run: say what would be loaded and what refused, and change nothing, in the store neither.
+    replace: as in `upload`, for files.
 
     Where some of several workbooks fail, the others are loaded all the same, and SomeNotLoaded tells both.
     Raises SourceNotFound, WorkbookError, TooManyRejects, DuplicateContent, SchemaError, WarehouseError.
@@ -58,6 +66,7 @@ def ingest(
         contract=contract,
         allow_duplicate=allow_duplicate,
         dry_run=dry_run,
+        replace=replace,
         progress=progress,
     )
 
@@ -68,6 +77,7 @@ def _ingest(
     contract: Contract | None,
     allow_duplicate: bool,
     dry_run: bool = False,
+    replace: bool,
     progress: Progress | None,
     starting: Callable[[], None] | None = None,
 ) -> list[LoadReport]:
@@ -80,7 +90,7 @@ def _ingest(
     foreseen: dict[str, str] = {}
     for source in wanted:
         try:
-            with _snapshot(environment, source, upload_first=not dry_run) as snapshot:
+            with _snapshot(environment, source, not dry_run, replace, progress) as snapshot:
                 report = load(
                     environment.warehouse,
                     snapshot,
@@ -91,6 +101,8 @@ def _ingest(
                     progress=progress,
                     starting=starting,
                 )
+                if not dry_run:
+                    environment.store.acknowledge(snapshot, report)
             reports.append(report)
             if dry_run:
                 foreseen[report.content_hash] = report.source
@@ -111,6 +123,7 @@ def run(
     *,
     contract: Contract | None = None,
     allow_duplicate: bool = False,
+    replace: bool = False,
     progress: Progress | None = None,
 ) -> RunReport:
     """The whole way: upload and ingest `source` (or all that wait), then transform and verify.
@@ -130,6 +143,7 @@ def run(
             *sources,
             contract=contract,
             allow_duplicate=allow_duplicate,
+            replace=replace,
             progress=progress,
             starting=warm_up.start,
         )
@@ -176,11 +190,17 @@ def waiting(environment: Environment, *, contract: Contract | None = None) -> li
     """The keys of the store whose content is not loaded; where a contract is given, whose content is not by it."""
     with environment.warehouse.connect(read_only=True) as connection:
         loads = ledger.current_loads(connection) if schema.has_schema(connection) else {}
+        etags = ledger.loaded_etags(connection) if schema.is_migrated(connection) else {}
     keys: list[str] = []
     for stored in environment.store.workbooks():
         load = loads.get(stored.key)
+        if load is None:
+            keys.append(stored.key)
+            continue
+        if stored.etag and stored.etag == etags.get(stored.key) and load.holds(load.content_hash, contract):
+            continue
         with environment.store.snapshot(stored.key) as snapshot:
-            if load is None or not load.holds(snapshot.content_hash, contract):
+            if not load.holds(snapshot.content_hash, contract):
                 keys.append(stored.key)
     return keys
 
@@ -217,17 +237,20 @@ def query(environment: Environment, sql: str) -> pa.Table:
     return environment.warehouse.query(sql)
 
 
-def _snapshot(environment: Environment, source: str | Path, *, upload_first: bool) -> AbstractContextManager[Snapshot]:
+def _snapshot(
+    environment: Environment, source: str | Path, upload_first: bool, replace: bool, progress: Progress | None
+) -> AbstractContextManager[Snapshot]:
     """A snapshot of a source: a file that exists is put into the store, anything else must be there already."""
     path = Path(source).expanduser()
     if path.exists():
         if not upload_first:
             return file_snapshot(path)
-        return environment.store.snapshot(upload(environment, path).key)
+        stored = upload(environment, path, replace=replace, progress=progress)
+        return environment.store.snapshot(stored.key, at_hand=path, progress=progress)
     keys = [stored.key for stored in environment.store.workbooks()]
     for key in (str(source), f"{PREFIX}{source}"):
         if key in keys:
-            return environment.store.snapshot(key)
+            return environment.store.snapshot(key, progress=progress)
     raise SourceNotFound(
         f"there is neither a file {source} nor a workbook of that name in {environment.store.address}",
         hint="See what there is with `retailpipe status`.",

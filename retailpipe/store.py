@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 import stat
 import tempfile
 import time
@@ -19,7 +20,8 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol
 
 from retailpipe.errors import SourceNotFound, StoreError, UsageError
-from retailpipe.reports import Report
+from retailpipe.progress import Progress
+from retailpipe.reports import LoadReport, Report
 
 PREFIX = "input/"
 SUFFIX = ".xlsx"
@@ -30,11 +32,15 @@ _TRIES = 5
 
 @dataclass(frozen=True)
 class Stored(Report):
-    """A workbook in the store; its size in bytes, its time in UTC."""
+    """A workbook in the store; its size in bytes, its time in UTC.
+
+    etag: changes with the content, where the store keeps such a mark; else empty.
+    """
 
     key: str
     size: int
     modified: datetime
+    etag: str = ""
 
     def __str__(self) -> str:
         return f"{self.key} ({self.size:,} bytes)"
@@ -45,11 +51,13 @@ class Snapshot:
     """One content of a workbook, in a file that stays as it is while the snapshot is held.
 
     content_hash: SHA-256 in hexadecimal digits.
+    etag: the store's mark of this content, as in Stored.
     """
 
     key: str
     path: Path
     content_hash: str
+    etag: str = ""
 
 
 class Store(Protocol):
@@ -60,9 +68,11 @@ class Store(Protocol):
         """Where the store is, for people."""
         ...
 
-    def upload(self, path: Path) -> Stored:
+    def upload(self, path: Path, *, replace: bool = False, progress: Progress | None = None) -> Stored:
         """Puts a file under input/ and its own name, in one step: nobody ever sees a part of it.
 
+        replace: whether another content of that name may be replaced, where a store asks: a bucket does, a folder,
+            which its owner looks after, does not.
         Raises UsageError if the file is none, or its name does not end in .xlsx.
         """
         ...
@@ -71,8 +81,17 @@ class Store(Protocol):
         """All workbooks, by key."""
         ...
 
-    def snapshot(self, key: str) -> AbstractContextManager[Snapshot]:
-        """A snapshot of a workbook. Raises SourceNotFound if there is none of that key."""
+    def snapshot(
+        self, key: str, *, at_hand: Path | None = None, progress: Progress | None = None
+    ) -> AbstractContextManager[Snapshot]:
+        """A snapshot of a workbook. Raises SourceNotFound if there is none of that key.
+
+        at_hand: a file that may have the same content, where reading it is quicker.
+        """
+        ...
+
+    def acknowledge(self, snapshot: Snapshot, report: LoadReport) -> None:
+        """Tells whoever sees the store and not the warehouse that a content is loaded."""
         ...
 
 
@@ -91,7 +110,7 @@ class FolderStore:
         """Whether a file lies in this store already."""
         return path.resolve().is_relative_to((self._folder / PREFIX).resolve())
 
-    def upload(self, path: Path) -> Stored:
+    def upload(self, path: Path, *, replace: bool = False, progress: Progress | None = None) -> Stored:
         check_uploadable(path)
         target = self._folder / PREFIX / path.name
         if self.holds(path):
@@ -104,7 +123,7 @@ class FolderStore:
             copy.replace(target)
         except OSError as error:
             message = f"cannot put {path} into {self._folder}: {error.strerror}"
-            raise StoreError(message, hint=_remedy(error)) from error
+            raise StoreError(message, hint=remedy(error)) from error
         return self._stored(target)
 
     def workbooks(self) -> list[Stored]:
@@ -114,8 +133,13 @@ class FolderStore:
             found += [self._stored(file) for file in files if file.is_file()]
         return sorted(found, key=lambda stored: stored.key)
 
+    def acknowledge(self, snapshot: Snapshot, report: LoadReport) -> None:
+        """Whoever sees the folder sees the warehouse: there is nothing to tell."""
+
     @contextmanager
-    def snapshot(self, key: str) -> Generator[Snapshot]:
+    def snapshot(
+        self, key: str, *, at_hand: Path | None = None, progress: Progress | None = None
+    ) -> Generator[Snapshot]:
         file = self._folder / key
         nothing = SourceNotFound(
             f"there is no {key} in {self._folder}",
@@ -131,7 +155,7 @@ class FolderStore:
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
                 raise nothing from None
-            raise StoreError(f"cannot read {file}: {error.strerror}", hint=_remedy(error)) from error
+            raise StoreError(f"cannot read {file}: {error.strerror}", hint=remedy(error)) from error
         try:
             yield snapshot
         finally:
@@ -144,16 +168,20 @@ class FolderStore:
 
     def _copied(self, file: Path, key: str) -> Snapshot:
         self._temporary.mkdir(parents=True, exist_ok=True)
-        self._remove_orphans()
+        remove_orphans(self._temporary)
         return _copied(file, key, self._temporary)
 
-    def _remove_orphans(self) -> None:
-        """Removes copies of processes that were killed."""
-        for copy in self._temporary.glob(f"*-*{SUFFIX}"):
-            import psutil
 
-            owner = copy.name.partition("-")[0]
-            if owner.isdigit() and not psutil.pid_exists(int(owner)):
+def remove_orphans(temporary: Path) -> None:
+    """Removes copies, and folders of them, whose names begin with the number of a process that was killed."""
+    for copy in temporary.glob("*-*"):
+        import psutil
+
+        owner = copy.name.partition("-")[0]
+        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+            if copy.is_dir():
+                shutil.rmtree(copy, ignore_errors=True)
+            else:
                 copy.unlink(missing_ok=True)
 
 
@@ -165,7 +193,7 @@ def file_snapshot(path: Path) -> Generator[Snapshot]:
         try:
             snapshot = _copied(path, PREFIX + path.name, Path(folder))
         except OSError as error:
-            raise StoreError(f"cannot read {path}: {error.strerror}", hint=_remedy(error)) from error
+            raise StoreError(f"cannot read {path}: {error.strerror}", hint=remedy(error)) from error
         yield snapshot
 
 
@@ -217,10 +245,10 @@ def _copy(source: BinaryIO, target: BinaryIO) -> str:
 
 def _unreadable(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError):  # a store without workbooks has no such folder yet
-        raise StoreError(f"cannot read {error.filename}: {error.strerror}", hint=_remedy(error)) from error
+        raise StoreError(f"cannot read {error.filename}: {error.strerror}", hint=remedy(error)) from error
 
 
-def _remedy(error: OSError) -> str:
+def remedy(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return "Free some disk space, then try again; the store is as it was."
     return "Check that the file and the folder can be read and written."

@@ -169,7 +169,7 @@ def _invoke(
     project = str(project_folder())
     state = environment.folder / "dbt"
     settings = _settings(environment) | {
-        "DBT_TARGET": "local",
+        "DBT_TARGET": "aws" if environment.stack else "local",
         "DBT_PROJECT_DIR": project,
         "DBT_PROFILES_DIR": project,
         "DBT_TARGET_PATH": str(state / "target"),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from retailpipe.errors import UsageError
+from retailpipe.errors import UsageError, WarehouseError
 from retailpipe.variables import ALONE, environment_variables, no_libpq_variables
 
 if TYPE_CHECKING:
@@ -25,12 +25,24 @@ class Warehouse:
     uri: gives, each time a connection is made, a libpq URI; it may start a server first.
     remedy: what to do when the server does not answer, for hints.
     isolated: whether libpq's environment variables are for other databases than this one.
+    again: whether a connection that failed is to be tried once more, with what `uri` gives then.
+    explain: puts why a connection failed better than libpq knows.
     """
 
-    def __init__(self, uri: Callable[[], str], *, remedy: str, isolated: bool = False) -> None:
+    def __init__(
+        self,
+        uri: Callable[[], str],
+        *,
+        remedy: str,
+        isolated: bool = False,
+        again: Callable[[WarehouseError], bool] = lambda error: False,
+        explain: Callable[[WarehouseError], WarehouseError] = lambda error: error,
+    ) -> None:
         self._uri = uri
         self._remedy = remedy
         self.isolated = isolated
+        self._again = again
+        self._explain = explain
 
     @classmethod
     def at(cls, database_url: str) -> Warehouse:
@@ -63,17 +75,25 @@ class Warehouse:
     @contextmanager
     def connect(self, *, read_only: bool = False) -> Generator[Connection]:
         """A connection whose transaction is rolled back at the end unless it was committed. Raises WarehouseError."""
-        from retailpipe.connection import Connection
-
-        uri = self.uri
-        with ALONE, environment_variables(no_libpq_variables() if self.isolated else {}):
-            connection = Connection(_with_defaults(uri), self._remedy)
+        try:
+            connection = self._connected()
+        except WarehouseError as error:
+            if not self._again(error):
+                raise self._explain(error) from error
+            connection = self._connected()
         try:
             if read_only:
                 connection.execute("set transaction read only")
             yield connection
         finally:
             connection.close()
+
+    def _connected(self) -> Connection:
+        from retailpipe.connection import Connection
+
+        uri = self.uri
+        with ALONE, environment_variables(no_libpq_variables() if self.isolated else {}):
+            return Connection(_with_defaults(uri), self._remedy)
 
     def query(self, sql: str) -> pa.Table:
         """The rows of one SELECT, in a transaction that cannot write. Raises WarehouseError."""

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.rehearse
 
 @dataclass
 class Deployed:
-    """A stack on AWS's stand-in."""
+    """A stack on AWS's stand-in. calls: what Terraform's provider asked for it."""
 
     terraform: Terraform
     endpoint: str
@@ -38,9 +38,10 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     skip_unless_installed()
     folder: Path = tmp_path_factory.mktemp("terraform")
     program = rewrite(declare(EVERYTHING), folder, leave_out=NOT_ON_MOTO)
-    with moto_server() as endpoint, recorded_calls() as calls:
+    with moto_server() as endpoint:
         terraform = Terraform(folder, program, region="eu-central-1", endpoint=endpoint)
-        terraform.run("apply", "-auto-approve")
+        with recorded_calls() as calls:
+            terraform.run("apply", "-auto-approve")
         yield Deployed(terraform, endpoint, calls)
 
 
@@ -62,7 +63,9 @@ def test_the_parameter_holds_what_is_exported(deployed: Deployed) -> None:
 
 
 def test_destroy_leaves_nothing(deployed: Deployed) -> None:
-    deployed.terraform.run("destroy", "-auto-approve")
+    with recorded_calls() as calls:
+        deployed.terraform.run("destroy", "-auto-approve")
+    deployed.calls.update(calls)
 
     tagged = deployed.session().client("resourcegroupstaggingapi", endpoint_url=deployed.endpoint)
     found = tagged.get_resources(TagFilters=[{"Key": "Project", "Values": ["retailpipe"]}])["ResourceTagMappingList"]

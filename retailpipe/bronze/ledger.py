@@ -98,6 +98,32 @@ def other_source_of(connection: Connection, content_hash: str, source: str) -> s
     return row[0] if row else None
 
 
+def loaded_etags(connection: Connection) -> dict[str, str]:
+    """The ETag of each source whose current load is of the content that had it."""
+    return dict(
+        connection.rows(
+            """
+            select source, etag from bronze.etags
+            inner join bronze.loads using (source, content_hash)
+            where status = 'loaded'
+            """
+        )
+    )
+
+
+def note_etag(connection: Connection, source: str, etag: str, content_hash: str) -> None:
+    """Keeps the ETag under which a store has the content of a load, so that nobody need read it again."""
+    connection.execute(
+        """
+        insert into bronze.etags (source, etag, content_hash) values ($1, $2, $3)
+        on conflict (source) do update set etag = excluded.etag, content_hash = excluded.content_hash
+        """,
+        source,
+        etag,
+        content_hash,
+    )
+
+
 def open_load(connection: Connection, source: str, content_hash: str, contract: Contract, sheet: str) -> int:
     """Writes the row of a load that begins, and gives its load_id. Until the commit nobody else sees it."""
     [(load_id,)] = connection.rows(

@@ -63,6 +63,9 @@ def load(
         ledger.lock(connection, snapshot.key, snapshot.content_hash, progress)
         old = ledger.current_load(connection, snapshot.key)
         if old and old.holds(snapshot.content_hash, contract):
+            if snapshot.etag and not dry_run:
+                ledger.note_etag(connection, snapshot.key, snapshot.etag, snapshot.content_hash)
+                connection.commit()
             return _unchanged(old, time.monotonic() - started)
         other = ledger.other_source_of(connection, snapshot.content_hash, snapshot.key)
         other = other or (foreseen or {}).get(snapshot.content_hash)
@@ -97,6 +100,8 @@ def load(
             if old:
                 ledger.replace_load(connection, old, load_id)
             ledger.close_load(connection, load_id, judge)
+            if snapshot.etag:
+                ledger.note_etag(connection, snapshot.key, snapshot.etag, snapshot.content_hash)
             connection.commit()
     return LoadReport(
         source=snapshot.key,

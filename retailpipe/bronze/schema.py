@@ -71,6 +71,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
         "comment on table bronze.builds is 'The dbt project and the loads that silver and gold were last built from'",
     ),
+    (
+        "create table bronze.etags (source text primary key, etag text not null, content_hash text not null)",
+        "comment on table bronze.etags is 'By which mark a store of objects knows the content that is loaded'",
+    ),
 )
 
 

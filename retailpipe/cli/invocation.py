@@ -9,6 +9,8 @@ from pathlib import Path
 
 _environment: list[str] = []
 _called = sys.argv[0]
+_GROUPS = ("local", "db", "schedule")
+"""Commands whose next word is a command too: options come after that."""
 
 
 def remember_environment(arguments: list[str]) -> None:
@@ -30,9 +32,9 @@ def program() -> str:
 def command(arguments: str) -> str:
     """A command of this program on the environment of this call."""
     name, _, rest = arguments.partition(" ")
-    if name == "local":
+    if name in _GROUPS:
         second, _, rest = rest.partition(" ")
-        name = f"local {second}"
+        name = f"{name} {second}"
     return " ".join([program(), name, *map(shlex.quote, _environment), *([rest] if rest else [])])
 
 

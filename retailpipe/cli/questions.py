@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from retailpipe import pipeline
-from retailpipe.cli.options import ContractFile, DatabaseUrl, Json, Local, open_contract, open_environment
+from retailpipe.cli.options import ContractFile, Json, on_environment, open_contract
 from retailpipe.cli.output import print_json, print_status, print_table
+from retailpipe.environment import Environment
 
 
 class Form(StrEnum):
@@ -20,23 +21,22 @@ class Form(StrEnum):
     json = "json"
 
 
-def status(
-    contract: ContractFile = None, local: Local = None, database_url: DatabaseUrl = None, json: Json = False
-) -> None:
+@on_environment
+def status(environment: Environment, contract: ContractFile = None, json: Json = False) -> None:
     """What is loaded, and which workbooks wait.
 
     \b
     Example: retailpipe status
     """
-    report = pipeline.status(open_environment(local, database_url), contract=open_contract(contract))
+    report = pipeline.status(environment, contract=open_contract(contract))
     print_json(report.as_dict()) if json else print_status(report)
 
 
+@on_environment
 def rejects(
+    environment: Environment,
     source: Annotated[str | None, typer.Argument(help="A key of the store. Default: all sources.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Print at most so many.")] = None,
-    local: Local = None,
-    database_url: DatabaseUrl = None,
     json: Json = False,
 ) -> None:
     """The rows that broke the contract, each with its cell and the reason.
@@ -44,18 +44,18 @@ def rejects(
     \b
     Example: retailpipe rejects input/online_retail.xlsx --limit 20
     """
-    found = pipeline.rejects(open_environment(local, database_url), source=source, limit=limit)
+    found = pipeline.rejects(environment, source=source, limit=limit)
     if json:
         print_table(found, "json")
     else:
         print_table(found.select(["source", "sheet", "cell", "column_name", "raw_value", "code", "message"]), "table")
 
 
+@on_environment
 def query(
+    environment: Environment,
     sql: Annotated[str, typer.Argument(help="One SELECT.")],
     form: Annotated[Form, typer.Option("--format", help="How to print the rows.")] = Form.table,
-    local: Local = None,
-    database_url: DatabaseUrl = None,
     json: Json = False,
 ) -> None:
     """Ask the warehouse, in a transaction that cannot write.
@@ -63,7 +63,7 @@ def query(
     \b
     Example: retailpipe query "select * from public_gold.monthly_sales_summary" --format csv
     """
-    print_table(pipeline.query(open_environment(local, database_url), sql), "json" if json else form.value)
+    print_table(pipeline.query(environment, sql), "json" if json else form.value)
 
 
 def register(app: typer.Typer) -> None:

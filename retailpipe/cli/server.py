@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from retailpipe.cli.options import Json, Local, open_environment
+from retailpipe.cli.invocation import remember_environment
+from retailpipe.cli.options import Json, Local
 from retailpipe.cli.output import print_json
 from retailpipe.environment import Environment
 from retailpipe.errors import UsageError
@@ -25,7 +27,7 @@ def start(local: Local = None, json: Json = False) -> None:
     \b
     Example: retailpipe local start
     """
-    server = _server(open_environment(local, None))
+    server = _server(_environment(local))
     url = server.start()
     print_json({"url": url, "log": str(server.log)}) if json else typer.echo(f"{url}\nlog: {server.log}")
 
@@ -37,7 +39,7 @@ def stop(local: Local = None, json: Json = False) -> None:
     \b
     Example: retailpipe local stop
     """
-    stopped = _server(open_environment(local, None)).stop()
+    stopped = _server(_environment(local)).stop()
     print_json({"stopped": stopped}) if json else typer.echo("stopped" if stopped else "it did not run")
 
 
@@ -48,7 +50,7 @@ def url(local: Local = None, json: Json = False) -> None:
     \b
     Example: psql "$(retailpipe local url)"
     """
-    address = _server(open_environment(local, None)).start()
+    address = _server(_environment(local)).start()
     print_json({"url": address}) if json else typer.echo(address)
 
 
@@ -63,7 +65,7 @@ def destroy(
     \b
     Example: retailpipe local destroy --yes
     """
-    environment = open_environment(local, None)
+    environment = _environment(local)
     server = _server(environment)
     if not yes and not sys.stdin.isatty():
         raise UsageError("there is nobody to ask whether to remove the database", hint="Add --yes if you are sure.")
@@ -76,6 +78,11 @@ def destroy(
     print_json({"destroyed": str(environment.folder)}) if json else typer.echo(
         f"removed the database in {environment.folder}; the workbooks in {environment.folder / 'input'} are still there"
     )
+
+
+def _environment(local: Path | None) -> Environment:
+    remember_environment(["--local", str(local)] if local else [])
+    return Environment.local(local)
 
 
 def _server(environment: Environment) -> EmbeddedServer:

@@ -13,11 +13,11 @@ from retailpipe.cli.invocation import command, program, remember_environment
 from retailpipe.cli.options import (
     AllowDuplicate,
     ContractFile,
-    DatabaseUrl,
     Json,
     Local,
+    Replace,
+    on_environment,
     open_contract,
-    open_environment,
 )
 from retailpipe.cli.output import (
     print_build,
@@ -80,12 +80,13 @@ def demo(
     _exit(report.ok)
 
 
+@on_environment
 def run(
+    environment: Environment,
     source: Annotated[str | None, typer.Argument(help="A file, or a key of the store. Default: all that wait.")] = None,
     contract: ContractFile = None,
     allow_duplicate: AllowDuplicate = False,
-    local: Local = None,
-    database_url: DatabaseUrl = None,
+    replace: Replace = False,
     json: Json = False,
 ) -> None:
     """The whole way: upload, ingest, transform, verify.
@@ -93,37 +94,37 @@ def run(
     \b
     Example: retailpipe run online_retail.xlsx
     """
-    environment = open_environment(local, database_url)
     with progress_shown() as progress:
         report = pipeline.run(
             environment,
             source,
             contract=open_contract(contract),
             allow_duplicate=allow_duplicate,
+            replace=replace,
             progress=progress,
         )
     print_json(report.as_dict()) if json else print_run(report)
     _exit(report.ok)
 
 
-def init(
-    contract: ContractFile = None, local: Local = None, database_url: DatabaseUrl = None, json: Json = False
-) -> None:
+@on_environment
+def init(environment: Environment, contract: ContractFile = None, json: Json = False) -> None:
     """Make schema bronze, or bring it up to date.
 
     \b
     Example: retailpipe init
     """
-    number = pipeline.init(open_environment(local, database_url), contract=open_contract(contract))
+    number = pipeline.init(environment, contract=open_contract(contract))
     print_json({"schema": "bronze", "number": number}) if json else typer.echo(
         f"schema bronze is there, number {number}"
     )
 
 
+@on_environment
 def upload(
+    environment: Environment,
     file: Annotated[Path, typer.Argument(help="A workbook.")],
-    local: Local = None,
-    database_url: DatabaseUrl = None,
+    replace: Replace = False,
     json: Json = False,
 ) -> None:
     """Put a workbook into the store.
@@ -131,11 +132,14 @@ def upload(
     \b
     Example: retailpipe upload online_retail.xlsx
     """
-    stored = pipeline.upload(open_environment(local, database_url), file)
+    with progress_shown() as progress:
+        stored = pipeline.upload(environment, file, replace=replace, progress=progress)
     print_json(stored.as_dict()) if json else typer.echo(f"uploaded {stored}")
 
 
+@on_environment
 def ingest(
+    environment: Environment,
     sources: Annotated[
         list[str] | None, typer.Argument(help="Files, or keys of the store. Default: all that wait.")
     ] = None,
@@ -144,8 +148,7 @@ def ingest(
     ] = False,
     contract: ContractFile = None,
     allow_duplicate: AllowDuplicate = False,
-    local: Local = None,
-    database_url: DatabaseUrl = None,
+    replace: Replace = False,
     json: Json = False,
 ) -> None:
     """Load workbooks from the store into bronze.
@@ -153,7 +156,6 @@ def ingest(
     \b
     Example: retailpipe ingest input/online_retail.xlsx
     """
-    environment = open_environment(local, database_url)
     with progress_shown() as progress:
         try:
             reports = pipeline.ingest(
@@ -162,6 +164,7 @@ def ingest(
                 contract=open_contract(contract),
                 allow_duplicate=allow_duplicate,
                 dry_run=dry_run,
+                replace=replace,
                 progress=progress,
             )
         except SomeNotLoaded as error:
@@ -171,11 +174,11 @@ def ingest(
     print_json([report.as_dict() for report in reports]) if json else print_loads(reports)
 
 
+@on_environment
 def transform(
+    environment: Environment,
     select: Annotated[str | None, typer.Option(help="Nodes in dbt's own syntax, such as fact_sales_daily+.")] = None,
     full_refresh: Annotated[bool, typer.Option("--full-refresh", help="Build incremental models anew.")] = False,
-    local: Local = None,
-    database_url: DatabaseUrl = None,
     json: Json = False,
 ) -> None:
     """Build silver and gold from bronze, and test them (dbt build).
@@ -183,14 +186,14 @@ def transform(
     \b
     Example: retailpipe transform --select +monthly_sales_summary
     """
-    environment = open_environment(local, database_url)
     with progress_shown() as progress:
         report = transform_environment(environment, select=select, full_refresh=full_refresh, progress=progress)
     print_json(report.as_dict()) if json else print_build(report)
     _exit(report.ok)
 
 
-def dbt(context: typer.Context, local: Local = None, database_url: DatabaseUrl = None) -> None:
+@on_environment
+def dbt(environment: Environment, context: typer.Context) -> None:
     """Any dbt command on this environment. Options of retailpipe's come before dbt's command.
 
     \b
@@ -198,27 +201,29 @@ def dbt(context: typer.Context, local: Local = None, database_url: DatabaseUrl =
     """
     if not context.args:
         raise typer.BadParameter("name a command of dbt's, such as: retailpipe dbt debug")
-    raise typer.Exit(run_dbt(open_environment(local, database_url), context.args))
+    raise typer.Exit(run_dbt(environment, context.args))
 
 
-def verify(local: Local = None, database_url: DatabaseUrl = None, json: Json = False) -> None:
+@on_environment
+def verify(environment: Environment, json: Json = False) -> None:
     """Count every table, and compare the layers with each other.
 
     \b
     Example: retailpipe verify
     """
-    report = verify_environment(open_environment(local, database_url))
+    report = verify_environment(environment)
     print_json(report.as_dict()) if json else print_verification(report)
     _exit(report.ok)
 
 
-def check(local: Local = None, database_url: DatabaseUrl = None, json: Json = False) -> None:
+@on_environment
+def check(environment: Environment, json: Json = False) -> None:
     """Try every part, and say for each that fails what to do next.
 
     \b
     Example: retailpipe check
     """
-    report = check_environment(open_environment(local, database_url))
+    report = check_environment(environment)
     print_json(report.as_dict()) if json else print_check(report)
     _exit(report.ok)
 

@@ -76,7 +76,7 @@ class Terraform:
 
     def call(self, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         asks = ["-input=false"] if command in ("init", "plan", "apply", "destroy") else []
-        plain = ["-no-color"] if command not in ("show", "output", "validate") else []
+        plain = ["-no-color"] if command not in ("show", "output", "state", "validate") else []
         return subprocess.run(
             ["terraform", command, *asks, *plain, *arguments],
             cwd=self.folder,

@@ -1,0 +1,138 @@
+"""AWS by boto3: one session, and its failures as errors of ours, each with the next command."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from retailpipe.errors import AwsError
+
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
+
+_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
+_UNKNOWN = {
+    "InvalidClientTokenId", "InvalidAccessKeyId", "UnrecognizedClientException", "AuthFailure", "SignatureDoesNotMatch",
+    "InvalidToken", "InvalidSignatureException",
+}  # fmt: skip
+_DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError", "403"}
+_CLOCK = {"RequestTimeTooSkewed"}
+_THROTTLED = {"Throttling", "ThrottlingException", "SlowDown", "RequestLimitExceeded", "TooManyRequestsException"}
+
+
+class Aws:
+    """Clients of one account and region, by boto3's usual chain of credentials.
+
+    profile: of ~/.aws/config. region: where neither it nor the chain names one, AwsError is raised.
+    """
+
+    def __init__(self, profile: str | None = None, region: str | None = None) -> None:
+        self._profile = profile
+        self._region = region
+        self._session: Any = None
+        self._clients: dict[str, Any] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def region(self) -> str:
+        region = self._opened().region_name
+        if not region:
+            hint = "Name it: --region REGION, or AWS_REGION, or `aws configure set region REGION`."
+            raise AwsError("no region of AWS is named", hint=hint)
+        return str(region)
+
+    def in_region(self, region: str) -> Aws:
+        """The same credentials in another region."""
+        return self if self._opened().region_name == region else Aws(self._profile, region)
+
+    def client(self, service: str) -> Any:
+        """boto3's client of a service, made once. Any thread may ask for it, and use it."""
+        with self._lock:
+            if service not in self._clients:
+                from botocore.config import Config
+
+                config = Config(
+                    connect_timeout=10,
+                    read_timeout=60,
+                    retries={"mode": "standard", "max_attempts": 6},
+                    max_pool_connections=16,
+                    user_agent_extra="retailpipe",
+                )
+                session, region = self._opened(), self.region
+                with told(f"use {service}"):
+                    self._clients[service] = session.client(service, region_name=region, config=config)
+            return self._clients[service]
+
+    def close(self) -> None:
+        """Closes the connections of its clients."""
+        for client in self._clients.values():
+            client.close()
+        self._clients.clear()
+
+    def _opened(self) -> Any:
+        if self._session is None:
+            import boto3
+            from botocore.exceptions import ProfileNotFound
+
+            try:
+                self._session = boto3.Session(profile_name=self._profile, region_name=self._region)
+            except ProfileNotFound as error:
+                raise AwsError(f"{error}", hint="List the profiles with `aws configure list-profiles`.") from error
+        return self._session
+
+
+@contextmanager
+def told(doing: str) -> Generator[None]:
+    """Turns what boto3 raises into AwsError, whose `code` is AWS's own where it answered.
+
+    doing: what failed, with the names of things, after the word cannot.
+    """
+    from boto3.exceptions import Boto3Error
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        raise _of_answer(doing, error) from error
+    except (BotoCoreError, Boto3Error) as error:
+        cause = error.__cause__ or error.__context__
+        if isinstance(cause, ClientError):
+            raise _of_answer(doing, cause) from error
+        raise AwsError(f"cannot {doing}: {error}", hint=_hint_of(error)) from error
+
+
+def _of_answer(doing: str, error: ClientError) -> AwsError:
+    answer = error.response.get("Error", {})
+    code, message = str(answer.get("Code", "")), str(answer.get("Message", "")).strip()
+    if code in _EXPIRED:
+        hint = "Log in again: `aws sso login`, or new keys from the lab's page."
+        return AwsError(f"cannot {doing}: the AWS session has expired", hint=hint, code=code)
+    if code in _UNKNOWN:
+        hint = "Check the keys: `aws sts get-caller-identity`. Another profile: --profile NAME."
+        return AwsError(f"cannot {doing}: AWS does not know these credentials ({code})", hint=hint, code=code)
+    if code in _CLOCK:
+        hint = "Set the clock of this machine: its time is part of every signature."
+        return AwsError(f"cannot {doing}: the clock of this machine is wrong", hint=hint, code=code)
+    if code in _DENIED:
+        hint = "Ask for the stack's student policy, or try another profile: --profile NAME. Who you are: `aws sts " + (
+            "get-caller-identity`."
+        )
+        return AwsError(f"cannot {doing}: AWS does not allow it ({error.operation_name})", hint=hint, code=code)
+    if code in _THROTTLED:
+        return AwsError(f"cannot {doing}: AWS asks for patience ({code})", hint="Try again in a minute.", code=code)
+    said = f"{code}: {message}" if message and message != code else code
+    return AwsError(f"cannot {doing}: {said}", hint="", code=code)
+
+
+def _hint_of(error: Exception) -> str:
+    from botocore import exceptions
+
+    if isinstance(error, exceptions.NoCredentialsError | exceptions.PartialCredentialsError):
+        return "Log in: `aws configure`, or `aws sso login`, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+    if isinstance(error, exceptions.UnauthorizedSSOTokenError | exceptions.SSOTokenLoadError):
+        return "Log in again: `aws sso login`."
+    if isinstance(error, exceptions.EndpointConnectionError | exceptions.ConnectTimeoutError):
+        return "Check the network, and the region: --region REGION."
+    return "Try again; if it fails again, check the network."

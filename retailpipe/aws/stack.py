@@ -1,0 +1,91 @@
+"""A deployed stack: its outputs, and clients of the account and region it is in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from retailpipe.aws.pulumi import Pulumi
+from retailpipe.aws.session import Aws, told
+from retailpipe.errors import AwsError, OutputsError, StackNotFound
+from retailpipe.outputs import StackOutputs
+
+PROJECT = "retailpipe"
+"""The project of a stack that is named without one."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """outputs: where its parts are. aws: for the region it is in."""
+
+    outputs: StackOutputs
+    aws: Aws
+
+    @classmethod
+    def named(cls, name: str, aws: Aws) -> Stack:
+        """The stack of a name: STACK, or PROJECT/STACK where the project is not retailpipe.
+
+        Its outputs come from the pulumi command where that is here and knows it, otherwise from the SSM parameter.
+        Raises StackNotFound, AwsError, OutputsError.
+        """
+        project, stack = parts_of(name)
+        unknown: AwsError | None = None
+        if pulumi := Pulumi.find(stack, project):
+            try:
+                outputs = StackOutputs.from_mapping(pulumi.outputs(), f"the outputs of stack {stack}")
+                return cls(outputs, aws.in_region(outputs.region))
+            except AwsError as error:
+                unknown = error
+        try:
+            return cls(_of_parameter(project, stack, aws), aws)
+        except AwsError as error:
+            if unknown and isinstance(error, StackNotFound):
+                raise StackNotFound(f"{error}; and {unknown}", hint=f"{unknown.hint} {error.hint}") from error
+            raise
+
+    @classmethod
+    def of_outputs(cls, outputs: Mapping[str, Any] | Path, aws: Aws) -> Stack:
+        """The stack of outputs that were kept: a mapping, or a file of JSON as `pulumi stack output --json` prints.
+
+        Raises OutputsError.
+        """
+        if isinstance(outputs, Mapping):
+            read = StackOutputs.from_mapping(outputs)
+        else:
+            try:
+                text = outputs.read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                hint = "Make it with `pulumi stack output --json > outputs.json`."
+                raise OutputsError(f"{outputs} cannot be read: {error}", hint=hint) from error
+            read = StackOutputs.from_json(text, str(outputs))
+        return cls(read, aws.in_region(read.region))
+
+    @property
+    def name(self) -> str:
+        """As it is told to --stack."""
+        return self.outputs.stack if self.outputs.project == PROJECT else f"{self.outputs.project}/{self.outputs.stack}"
+
+
+def parts_of(name: str) -> tuple[str, str]:
+    """Project and stack of a name such as dev or sales/dev. Raises StackNotFound if it is none."""
+    project, _, stack = name.rpartition("/")
+    if not stack or "/" in project:
+        raise StackNotFound(f"{name!r} names no stack", hint="Name it as STACK or PROJECT/STACK.")
+    return project or PROJECT, stack
+
+
+def _of_parameter(project: str, stack: str, aws: Aws) -> StackOutputs:
+    parameter = f"/{project}/{stack}/outputs"
+    try:
+        with told(f"read the SSM parameter {parameter} in {aws.region}"):
+            answer = aws.client("ssm").get_parameter(Name=parameter)
+    except AwsError as error:
+        if error.code != "ParameterNotFound":
+            raise
+        raise StackNotFound(
+            f"there is no stack {stack} of project {project} in {aws.region}: no SSM parameter {parameter}",
+            hint="Deploy it with `pulumi up`, or name another region (--region), profile (--profile) or stack.",
+        ) from error
+    return StackOutputs.from_json(answer["Parameter"]["Value"], f"the outputs in {parameter}")

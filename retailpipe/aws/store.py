@@ -1,0 +1,233 @@
+"""The bucket of a stack as a store of workbooks."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+import tempfile
+import zlib
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from retailpipe.aws.session import told
+from retailpipe.aws.stack import Stack
+from retailpipe.errors import AwsError, SourceNotFound, StoreError
+from retailpipe.progress import NoProgress, Progress
+from retailpipe.receipts import RECEIPTS, Receipt, is_workbook
+from retailpipe.reports import LoadReport
+from retailpipe.store import PREFIX, Snapshot, Stored, file_snapshot, remedy, remove_orphans
+
+_PART = 8 << 20
+_ATTEMPTS = 10
+"""How often a part of a download is tried, which is all that a broken connection costs."""
+_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+_MISSING = {"404", "NoSuchKey", "NotFound", "NoSuchVersion"}
+_MD5 = re.compile(r"[0-9a-f]{32}")
+
+
+class BucketStore:
+    """Workbooks under `input/` of a stack's bucket, which keeps every version of them."""
+
+    def __init__(self, stack: Stack, folder: Path) -> None:
+        self._stack = stack
+        self._bucket = stack.outputs.bucket
+        self._folder = folder / "tmp"
+
+    @property
+    def address(self) -> str:
+        return f"s3://{self._bucket}"
+
+    def upload(self, path: Path, *, replace: bool = False, progress: Progress | None = None) -> Stored:
+        with file_snapshot(path) as copy:
+            there = self._head(copy.key)
+            if there and self._content_hash(there) == copy.content_hash:
+                return _stored(copy.key, there)
+            if there and not replace:
+                raise StoreError(
+                    f"there is another {copy.key} in {self.address}, of {there['ContentLength']:,} bytes and "
+                    f"{there['LastModified']:%Y-%m-%d %H:%M} UTC",
+                    hint=f"Give the file another name, or replace that one: `retailpipe upload {path} --replace`.",
+                )
+            (progress or NoProgress()).step("uploading", unit="bytes", total=copy.path.stat().st_size)
+            with told(f"upload {path} to {self.address}"):
+                self._s3.upload_file(
+                    str(copy.path),
+                    self._bucket,
+                    copy.key,
+                    ExtraArgs={
+                        **self._owner,
+                        "ChecksumAlgorithm": "SHA256",
+                        "ContentType": _TYPE,
+                        "Metadata": {"sha256": copy.content_hash},
+                    },
+                    Callback=(progress or NoProgress()).advance,
+                    Config=_transfers(),
+                )
+            stored = self._head(copy.key)
+        if stored is None:
+            raise StoreError(f"{copy.key} vanished from {self.address}", hint="Upload it again.")
+        return _stored(copy.key, stored)
+
+    def workbooks(self) -> list[Stored]:
+        found = (
+            Stored(each["Key"], each["Size"], each["LastModified"].astimezone(UTC), each["ETag"].strip('"'))
+            for each in self._list(PREFIX)
+            if is_workbook(each["Key"])
+        )
+        return sorted(found, key=lambda stored: stored.key)
+
+    @contextmanager
+    def snapshot(
+        self, key: str, *, at_hand: Path | None = None, progress: Progress | None = None
+    ) -> Generator[Snapshot]:
+        there = self._head(key) if key.startswith(PREFIX) else None
+        if there is None:
+            raise SourceNotFound(
+                f"there is no {key} in {self.address}",
+                hint="See what there is with `retailpipe status`, or name a file to upload it.",
+            )
+        etag = there["ETag"].strip('"')
+        if at_hand:
+            with file_snapshot(at_hand) as copy:
+                if copy.content_hash == self._content_hash(there):
+                    yield Snapshot(key, copy.path, copy.content_hash, etag)
+                    return
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            remove_orphans(self._folder)
+            folder = tempfile.TemporaryDirectory(dir=self._folder, prefix=f"{os.getpid()}-")
+        except OSError as error:
+            raise StoreError(f"cannot download {key}: {error.strerror}", hint=remedy(error)) from error
+        with folder:
+            path = Path(folder.name) / "workbook.xlsx"
+            yield Snapshot(key, path, self._download(key, there, path, progress or NoProgress()), etag)
+
+    def acknowledge(self, snapshot: Snapshot, report: LoadReport) -> None:
+        """Puts the receipt of a load beside the workbooks. Raises StoreError where it cannot: the load stands."""
+        receipt = Receipt(
+            key=snapshot.key,
+            etag=snapshot.etag,
+            content_hash=snapshot.content_hash,
+            load_id=report.load_id or 0,
+            rows_loaded=report.rows_loaded,
+            rows_rejected=report.rows_rejected,
+            loaded_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        if report.status == "unchanged" and any(self._list(receipt.receipt_key)):
+            return
+        try:
+            with told(f"put the receipt of {snapshot.key} under {RECEIPTS} of {self.address}"):
+                self._s3.put_object(
+                    Bucket=self._bucket,
+                    Key=receipt.receipt_key,
+                    Body=receipt.as_json().encode(),
+                    ContentType="application/json",
+                    **self._owner,
+                )
+        except AwsError as error:
+            hint = f"{error.hint} `retailpipe ingest {snapshot.key}` writes it later."
+            raise StoreError(f"{snapshot.key} is loaded, but {error}", hint=hint) from error
+
+    @property
+    def _s3(self) -> Any:
+        return self._stack.aws.client("s3")
+
+    @property
+    def _owner(self) -> dict[str, str]:
+        """Names are the whole world's: a bucket of somebody else's is refused."""
+        return {"ExpectedBucketOwner": self._stack.outputs.account_id}
+
+    def _head(self, key: str) -> dict[str, Any] | None:
+        try:
+            with told(f"look at {key} in {self.address}"):
+                return self._s3.head_object(Bucket=self._bucket, Key=key, ChecksumMode="ENABLED", **self._owner)
+        except AwsError as error:
+            if error.code in _MISSING:
+                return None
+            raise
+
+    def _list(self, prefix: str) -> Generator[dict[str, Any]]:
+        with told(f"list {self.address}"):
+            pages = self._s3.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=prefix, **self._owner
+            )
+            for page in pages:
+                yield from page.get("Contents", [])
+
+    def _content_hash(self, there: dict[str, Any]) -> str | None:
+        return there["Metadata"].get("sha256")
+
+    def _download(self, key: str, there: dict[str, Any], path: Path, progress: Progress) -> str:
+        """Downloads the version that was looked at, and gives its SHA-256."""
+        progress.step("downloading", unit="bytes", total=there["ContentLength"])
+        version = {"VersionId": there["VersionId"]} if there.get("VersionId") else {}
+        try:
+            with told(f"download {key} from {self.address}"):
+                self._s3.download_file(
+                    self._bucket,
+                    key,
+                    str(path),
+                    ExtraArgs={**version, **self._owner},
+                    Callback=progress.advance,
+                    Config=_transfers(),
+                )
+        except OSError as error:
+            raise StoreError(f"cannot download {key}: {error.strerror or error}", hint=remedy(error)) from error
+        except AwsError as error:
+            if error.code in _MISSING:
+                hint = "It was removed meanwhile: see what there is with `retailpipe status`."
+                raise SourceNotFound(f"{key} vanished from {self.address}", hint=hint) from error
+            raise
+        digests = _digests(path)
+        for name, expected in _expected(there).items():
+            if digests[name] != expected:
+                raise StoreError(
+                    f"{key} of {self.address} arrived damaged: its {name} is not what the bucket has",
+                    hint="Try again; if it fails again, upload the workbook anew.",
+                )
+        return digests["SHA-256"]
+
+
+def _transfers() -> Any:
+    from boto3.s3.transfer import TransferConfig
+
+    return TransferConfig(
+        multipart_threshold=_PART, multipart_chunksize=_PART, max_concurrency=8, num_download_attempts=_ATTEMPTS
+    )
+
+
+def _expected(there: dict[str, Any]) -> dict[str, str]:
+    """What the bucket knows of a content: the hash of whoever uploaded it, S3's own checksums, the ETag."""
+    expected: dict[str, str] = {"size": str(there["ContentLength"])}
+    if content_hash := there["Metadata"].get("sha256"):
+        expected["SHA-256"] = content_hash
+    if there.get("ChecksumType", "FULL_OBJECT") == "FULL_OBJECT" and "-" not in there.get("ChecksumCRC32", "-"):
+        expected["CRC32"] = there["ChecksumCRC32"]
+    etag = there["ETag"].strip('"')
+    if _MD5.fullmatch(etag) and there.get("ServerSideEncryption") in (None, "AES256"):
+        expected["MD5"] = etag
+    return expected
+
+
+def _digests(path: Path) -> dict[str, str]:
+    sha256, md5, crc = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            sha256.update(block)
+            md5.update(block)
+            crc = zlib.crc32(block, crc)
+    return {
+        "size": str(path.stat().st_size),
+        "SHA-256": sha256.hexdigest(),
+        "MD5": md5.hexdigest(),
+        "CRC32": base64.b64encode(crc.to_bytes(4, "big")).decode(),
+    }
+
+
+def _stored(key: str, there: dict[str, Any]) -> Stored:
+    return Stored(key, there["ContentLength"], there["LastModified"].astimezone(UTC), there["ETag"].strip('"'))
