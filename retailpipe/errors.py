@@ -125,11 +125,13 @@ class AwsError(RetailpipeError):
     """AWS refused something, or cannot be reached.
 
     code: AWS's own name for it, such as NoSuchBucket; empty where AWS did not answer.
+    passing: whether it may be otherwise in a minute: a network that is down, an AWS that asks for patience.
     """
 
-    def __init__(self, message: str, *, hint: str = "", code: str = "") -> None:
+    def __init__(self, message: str, *, hint: str = "", code: str = "", passing: bool = False) -> None:
         super().__init__(message, hint=hint)
         self.code = code
+        self.passing = passing
 
 
 class StackNotFound(AwsError):

@@ -26,6 +26,7 @@ class StackOutputs:
     queue_url, dead_letter_queue_url: where notices of uploads arrive, and those that nobody could handle.
     topic_arn: the SNS topic of all notices and alarms.
     parameter: name of the SSM parameter that holds these outputs.
+    ephemeral: whether the stack is a student's, to be destroyed whole. alarms: how many it has.
     """
 
     version: int
@@ -34,6 +35,7 @@ class StackOutputs:
     account_id: str
     region: str
     parameter: str
+    ephemeral: bool
     bucket: str
     database_instance: str
     database_host: str
@@ -47,6 +49,8 @@ class StackOutputs:
     notify_function: str
     check_function: str
     schedule_rule: str
+    nat_gateway: bool
+    alarms: int
     nightly_stop: str | None = None
     dashboard: str | None = None
     budget: str | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,12 @@ from retailpipe.verify import verify
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+class Key(str):
+    """A key of the store, for `ingest` and `run`, whatever files have the same name."""
+
+    __slots__ = ()
 
 
 def init(environment: Environment, *, contract: Contract | None = None) -> int:
@@ -83,7 +89,7 @@ def _ingest(
 ) -> list[LoadReport]:
     from retailpipe.bronze.loader import load
 
-    wanted = sources or waiting(environment, contract=contract)
+    wanted = sources or [Key(key) for key in waiting(environment, contract=contract)]
     contract = contract or Contract.default()
     reports: list[LoadReport] = []
     failures: list[RetailpipeError] = []
@@ -153,6 +159,23 @@ def run(
             raise
         loads = list(error.reports)
         failures = [f"{failure}. {failure.hint}" for failure in error.failures]
+    return _completed(environment, loads, failures, progress, warm_up)
+
+
+def complete(
+    environment: Environment, loads: Sequence[LoadReport] = (), *, progress: Progress | None = None
+) -> RunReport:
+    """The rest of the way for loads that `ingest` gave: transform and verify, as `run` does. Raises what they raise."""
+    return _completed(environment, loads, [], progress or NoProgress(), WarmUp(environment))
+
+
+def _completed(
+    environment: Environment,
+    loads: Sequence[LoadReport],
+    failures: Sequence[str],
+    progress: Progress,
+    warm_up: WarmUp,
+) -> RunReport:
     build, verification = _built_and_verified(environment, progress, warm_up)
     ok = build.ok and bool(verification and verification.ok) and not failures
     return RunReport(ok, tuple(loads), tuple(failures), build, verification)
@@ -177,13 +200,18 @@ def _built_and_verified(
 
 
 def status(environment: Environment, *, contract: Contract | None = None) -> StatusReport:
-    """The ledger, newest load first, and the workbooks of the store that wait to be loaded."""
+    """The ledger, newest load first, the workbooks that wait to be loaded; on AWS how many notices were given up."""
     loads: list[dict[str, Any]] = []
     with environment.warehouse.connect(read_only=True) as connection:
         if schema.has_schema(connection):
             loads = connection.table("select * from bronze.loads order by load_id desc").to_pylist()
     waits = tuple(waiting(environment, contract=contract))
-    return StatusReport(environment.store.address, tuple(loads), waits)
+    given_up = None
+    if environment.stack:
+        from retailpipe.aws.notices import given_up as ask
+
+        given_up = ask(environment.stack)
+    return StatusReport(environment.store.address, tuple(loads), waits, given_up)
 
 
 def waiting(environment: Environment, *, contract: Contract | None = None) -> list[str]:
@@ -241,6 +269,8 @@ def _snapshot(
     environment: Environment, source: str | Path, upload_first: bool, replace: bool, progress: Progress | None
 ) -> AbstractContextManager[Snapshot]:
     """A snapshot of a source: a file that exists is put into the store, anything else must be there already."""
+    if isinstance(source, Key):
+        return environment.store.snapshot(source, progress=progress)
     path = Path(source).expanduser()
     if path.exists():
         if not upload_first:

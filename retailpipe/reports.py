@@ -159,11 +159,15 @@ class RunReport(Report):
 
 @dataclass(frozen=True)
 class StatusReport(Report):
-    """The ledger, newest load first, and the workbooks of the store that wait to be loaded."""
+    """The ledger, newest load first, and the workbooks of the store that wait to be loaded.
+
+    given_up: notices in a stack's dead-letter queue, of workbooks that `watch` could not load; None elsewhere.
+    """
 
     store: str
     loads: tuple[dict[str, Any], ...]
     waiting: tuple[str, ...]
+    given_up: int | None = None
 
 
 def _plain(value: Any) -> Any:

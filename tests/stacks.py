@@ -112,6 +112,7 @@ def hand_made(endpoint: str, port: int = 1, *, stack: str = "dev") -> HandMade:
         account_id=ACCOUNT,
         region=REGION,
         parameter=f"/retailpipe/{stack}/outputs",
+        ephemeral=True,
         bucket=bucket,
         database_instance=f"{prefix}-database",
         database_host="localhost",
@@ -125,6 +126,8 @@ def hand_made(endpoint: str, port: int = 1, *, stack: str = "dev") -> HandMade:
         notify_function=f"{prefix}-notify-upload",
         check_function=f"{prefix}-check-bucket",
         schedule_rule=f"{prefix}-schedule",
+        nat_gateway=False,
+        alarms=6,
     )
     made.publish()
     return made

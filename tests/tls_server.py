@@ -45,9 +45,10 @@ def binaries() -> Path:
     for folder in folders:
         if (folder / "postgres").is_file() and (folder / "initdb").is_file():
             return folder
-    if found := shutil.which("postgres"):
-        return Path(found).resolve().parent
-    skip("there is no PostgreSQL with TLS here: install Debian's package postgresql, or set RETAILPIPE_TLS_PG_BIN")
+    found = shutil.which("postgres")
+    if not found:
+        skip("there is no PostgreSQL with TLS here: install Debian's package postgresql, or set RETAILPIPE_TLS_PG_BIN")
+    return Path(found).resolve().parent
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from retailpipe.errors import AwsError
@@ -18,6 +19,7 @@ _UNKNOWN = {
     "InvalidToken", "InvalidSignatureException",
 }  # fmt: skip
 _DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError", "403"}
+_PATIENCE = "Try again in a minute."
 _CLOCK = {"RequestTimeTooSkewed"}
 _THROTTLED = {"Throttling", "ThrottlingException", "SlowDown", "RequestLimitExceeded", "TooManyRequestsException"}
 
@@ -100,7 +102,7 @@ def told(doing: str) -> Generator[None]:
         cause = error.__cause__ or error.__context__
         if isinstance(cause, ClientError):
             raise _of_answer(doing, cause) from error
-        raise AwsError(f"cannot {doing}: {error}", hint=_hint_of(error)) from error
+        raise AwsError(f"cannot {doing}: {error}", hint=_hint_of(error), passing=_is_passing(error)) from error
 
 
 def _of_answer(doing: str, error: ClientError) -> AwsError:
@@ -121,9 +123,19 @@ def _of_answer(doing: str, error: ClientError) -> AwsError:
         )
         return AwsError(f"cannot {doing}: AWS does not allow it ({error.operation_name})", hint=hint, code=code)
     if code in _THROTTLED:
-        return AwsError(f"cannot {doing}: AWS asks for patience ({code})", hint="Try again in a minute.", code=code)
+        return AwsError(
+            f"cannot {doing}: AWS asks for patience ({code})", hint="Try again in a minute.", code=code, passing=True
+        )
     said = f"{code}: {message}" if message and message != code else code
-    return AwsError(f"cannot {doing}: {said}", hint="", code=code)
+    of_aws = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= HTTPStatus.INTERNAL_SERVER_ERROR
+    hint = _PATIENCE if of_aws else ""
+    return AwsError(f"cannot {doing}: {said}", hint=hint, code=code, passing=of_aws)
+
+
+def _is_passing(error: Exception) -> bool:
+    from botocore import exceptions
+
+    return isinstance(error, exceptions.HTTPClientError | exceptions.ConnectionError | exceptions.IncompleteReadError)
 
 
 def _hint_of(error: Exception) -> str:

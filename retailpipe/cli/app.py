@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from retailpipe.cli import questions, server, steps
+from retailpipe.cli import aws, questions, server, steps
 
 app = typer.Typer(
     name="retailpipe",
@@ -39,3 +39,4 @@ def options(
 steps.register(app)
 questions.register(app)
 app.add_typer(server.app, name="local")
+aws.register(app)

@@ -26,6 +26,8 @@ from retailpipe.reports import (
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from retailpipe.aws.watch import Handled
+
 _REJECTS_SHOWN = 3
 
 
@@ -88,6 +90,13 @@ def print_run(report: RunReport) -> None:
             typer.echo(f"  {layer}: {', '.join(f'{name} {rows:,}' for name, rows in counts.items())}")
 
 
+def print_handled(handled: Handled) -> None:
+    for failure in handled.failures:
+        typer.echo(f"not loaded: {as_typed(failure)}")
+    if handled.run:
+        print_run(handled.run)
+
+
 def print_status(report: StatusReport) -> None:
     typer.echo(f"store: {report.store}")
     if report.loads:
@@ -109,6 +118,8 @@ def print_status(report: StatusReport) -> None:
         typer.echo(as_typed("load with `retailpipe ingest`"))
     else:
         typer.echo("nothing waits")
+    if report.given_up:
+        typer.echo(f"given up: {report.given_up} notices of uploads lie in the dead-letter queue")
 
 
 def print_table(table: pa.Table, form: str) -> None:

@@ -33,7 +33,7 @@ class _Watch:
 
 
 class Alarms(Part):
-    """An alarm for each thing that goes wrong; none where nothing happens at all."""
+    """An alarm for each thing that goes wrong, count in all; none where nothing happens at all."""
 
     def __init__(
         self,
@@ -62,6 +62,7 @@ class Alarms(Part):
             _Watch("dead-letters", "Notices that nobody could handle", "AWS/SQS", "ApproximateNumberOfMessagesVisible",
                    "Maximum", {"QueueName": notifications.dead_letters.name}, above, 1, 5),
         ]  # fmt: skip
+        self.count = len(watches)
         for watch in watches:
             aws.cloudwatch.MetricAlarm(
                 f"{name}-{watch.part}",

@@ -65,6 +65,7 @@ class RetailPipeline(pulumi.ComponentResource):
             "account_id": place.account_id,
             "region": place.region,
             "parameter": names.parameter,
+            "ephemeral": settings.ephemeral,
             "bucket": storage.bucket.bucket,
             "database_instance": database.identifier,
             "database_host": database.instance.address,
@@ -78,12 +79,15 @@ class RetailPipeline(pulumi.ComponentResource):
             "notify_function": functions.notify_upload.name,
             "check_function": functions.check_bucket.name,
             "schedule_rule": functions.rule.name,
+            "nat_gateway": settings.nat_gateway,
+            "alarms": 0,
         }
         if settings.nightly_stop:
             nightly = NightlyStop(f"{name}-nightly", place, database, settings.nightly_stop, child)
             outputs["nightly_stop"] = nightly.schedule.name
         if settings.alarms:
-            Alarms(f"{name}-alarms", place, database, functions, notifications, child)
+            alarms = Alarms(f"{name}-alarms", place, database, functions, notifications, child)
+            outputs["alarms"] = alarms.count
         if settings.dashboard:
             outputs["dashboard"] = Dashboard(f"{name}-dashboard", place, database, functions, child).dashboard_name
         if settings.monthly_budget:

@@ -1,0 +1,197 @@
+"""The end of a stack: everything that it made, and that AWS and this machine made for it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from retailpipe.aws.pulumi import Pulumi
+from retailpipe.aws.session import Aws, told
+from retailpipe.aws.shell import ENV_FILE
+from retailpipe.aws.stack import Stack, parts_of
+from retailpipe.environment import stack_folder
+from retailpipe.errors import AwsError, StackNotFound
+from retailpipe.progress import NoProgress, Progress
+from retailpipe.reports import Report
+
+_AT_ONCE = 1000
+_GONE = {"NoSuchBucket", "404", "ResourceNotFoundException"}
+
+
+@dataclass(frozen=True)
+class Remains(Report):
+    """What there is of a stack.
+
+    versions: objects of the bucket, each version and each mark of a deletion counted.
+    log_groups: those of the stack that AWS has, whoever made them.
+    folder, variables: what this machine keeps, if it does: a folder, and in the folder we are in aws_config.env.
+    deployed: whether the stack's outputs are there, so that it is, wholly or partly.
+    by_pulumi: whether the pulumi command is here to take it down.
+    """
+
+    project: str
+    stack: str
+    deployed: bool
+    by_pulumi: bool
+    bucket: str | None
+    versions: int
+    log_groups: tuple[str, ...]
+    folder: Path | None
+    variables: Path | None
+
+    @property
+    def nothing(self) -> bool:
+        return not (self.deployed or self.versions or self.log_groups or self.folder or self.variables)
+
+    def lines(self) -> list[str]:
+        """What goes, for people."""
+        lines = [f"stack {self.stack} of project {self.project}"] if self.deployed else []
+        if self.bucket:
+            lines.append(f"s3://{self.bucket} with {self.versions:,} versions of objects")
+        lines += [f"log group {name}" for name in self.log_groups]
+        lines += [f"folder {self.folder}"] if self.folder else []
+        lines += [f"file {self.variables}"] if self.variables else []
+        return lines
+
+
+class Cleanup:
+    """Finds what there is of a stack, and removes it. It works where the stack is half gone, too.
+
+    name: STACK or PROJECT/STACK.
+    """
+
+    def __init__(self, name: str, aws: Aws) -> None:
+        self._name = name
+        self._project, self._stack = parts_of(name)
+        self._found: Stack | None = None
+        with suppress(StackNotFound):
+            self._found = Stack.named(name, aws)
+        self._aws = self._found.aws if self._found else aws
+        self._pulumi = Pulumi.find(self._stack, self._project)
+
+    def remains(self) -> Remains:
+        """What there is now. Raises AwsError."""
+        bucket = self._bucket()
+        folder = stack_folder(self._project, self._stack)
+        return Remains(
+            project=self._project,
+            stack=self._stack,
+            deployed=self._found is not None,
+            by_pulumi=self._pulumi is not None,
+            bucket=bucket,
+            versions=sum(1 for _ in self._versions(bucket)) if bucket else 0,
+            log_groups=tuple(self._log_groups()),
+            folder=folder if folder.exists() else None,
+            variables=self._variables(),
+        )
+
+    def check(self) -> None:
+        """Raises AwsError where the stack is to be kept: `ephemeral` is false."""
+        if self._found and not self._found.outputs.ephemeral:
+            raise AwsError(
+                f"stack {self._stack} is to be kept: it is protected, and nothing of it was touched",
+                hint="If it is to go all the same: `pulumi config set ephemeral true`, `pulumi up`, and try again.",
+            )
+
+    def remove(self, progress: Progress | None = None) -> Remains:
+        """Removes all of it, and gives what is left: nothing, or what only pulumi can take down.
+
+        Raises AwsError, of a stack that is to be kept before anything is touched.
+        """
+        progress = progress or NoProgress()
+        self.check()
+        if bucket := self._bucket():
+            progress.step("emptying the bucket", unit="versions")
+            self._empty(bucket, progress)
+        if self._found and self._pulumi:
+            progress.step("taking down the stack")
+            progress.end()
+            self._pulumi.destroy()
+            self._found = None
+        if not self._found:
+            progress.step("removing logs")
+            for name in self._log_groups():
+                self._remove_log_group(name)
+            shutil.rmtree(stack_folder(self._project, self._stack), ignore_errors=True)
+            if file := self._variables():
+                file.unlink()
+        return self.remains()
+
+    def _variables(self) -> Path | None:
+        """The file of variables in the folder we are in, if it is of this stack."""
+        file = Path(ENV_FILE)
+        wanted = {"PROJECT_NAME": self._project, "STACK_NAME": self._stack}
+        try:
+            lines = file.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError):
+            return None
+        of_this_stack = all(f"export {name}={value}" in lines for name, value in wanted.items())
+        return file.absolute() if of_this_stack else None
+
+    def _bucket(self) -> str | None:
+        """The stack's bucket, if it is there; of a stack that is half gone by the name it would have."""
+        with told("ask AWS who we are"):
+            account = self._aws.client("sts").get_caller_identity()["Account"]
+        name = f"{self._project}-{self._stack}-{account}-{self._aws.region}"
+        bucket = self._found.outputs.bucket if self._found else name
+        try:
+            with told(f"look at s3://{bucket}"):
+                self._aws.client("s3").head_bucket(Bucket=bucket, ExpectedBucketOwner=account)
+        except AwsError as error:
+            if error.code in _GONE:
+                return None
+            raise
+        return bucket
+
+    def _versions(self, bucket: str) -> Iterator[dict[str, Any]]:
+        with told(f"list the versions in s3://{bucket}"):
+            for page in self._aws.client("s3").get_paginator("list_object_versions").paginate(Bucket=bucket):
+                yield from page.get("Versions", [])
+                yield from page.get("DeleteMarkers", [])
+
+    def _empty(self, bucket: str, progress: Progress) -> None:
+        s3 = self._aws.client("s3")
+        with told(f"empty s3://{bucket}"):
+            for page in s3.get_paginator("list_multipart_uploads").paginate(Bucket=bucket):
+                for upload in page.get("Uploads", []):
+                    s3.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+        batch: list[dict[str, str]] = []
+        for version in [*self._versions(bucket)]:
+            batch.append({"Key": version["Key"], "VersionId": version["VersionId"]})
+            if len(batch) == _AT_ONCE:
+                self._delete(bucket, batch, progress)
+                batch = []
+        self._delete(bucket, batch, progress)
+
+    def _delete(self, bucket: str, batch: list[dict[str, str]], progress: Progress) -> None:
+        if not batch:
+            return
+        with told(f"empty s3://{bucket}"):
+            answer = self._aws.client("s3").delete_objects(Bucket=bucket, Delete={"Objects": batch, "Quiet": True})
+        for error in answer.get("Errors", []):
+            raise AwsError(f"cannot remove {error['Key']} from s3://{bucket}: {error['Code']}", code=error["Code"])
+        progress.advance(len(batch))
+
+    def _log_groups(self) -> list[str]:
+        prefix = f"{self._project}-{self._stack}-"
+        own = {f"/aws/lambda/{prefix}{name}" for name in ("notify-upload", "check-bucket")}
+        own |= {f"/aws/rds/instance/{prefix}database/{kind}" for kind in ("postgresql", "upgrade")}
+        found: list[str] = []
+        with told("list the log groups"):
+            for beginning in (f"/aws/lambda/{prefix}", f"/aws/rds/instance/{prefix}"):
+                pages = self._aws.client("logs").get_paginator("describe_log_groups")
+                for page in pages.paginate(logGroupNamePrefix=beginning):
+                    found += [group["logGroupName"] for group in page["logGroups"] if group["logGroupName"] in own]
+        return sorted(found)
+
+    def _remove_log_group(self, name: str) -> None:
+        try:
+            with told(f"remove the log group {name}"):
+                self._aws.client("logs").delete_log_group(logGroupName=name)
+        except AwsError as error:
+            if error.code not in _GONE:
+                raise

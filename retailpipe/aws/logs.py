@@ -1,0 +1,91 @@
+"""What the Lambdas and the database wrote into CloudWatch."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from retailpipe.aws.session import told
+from retailpipe.aws.stack import Stack
+from retailpipe.errors import AwsError, UsageError
+from retailpipe.reports import Report
+
+_POLL_SECONDS = 2.0
+_LATE = timedelta(seconds=30)
+"""How late a line may arrive: so far back each look begins."""
+_SPAN = re.compile(r"([1-9][0-9]*)([smhdw])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+@dataclass(frozen=True)
+class LogLine(Report):
+    """at: UTC. stream: who wrote it, within the group."""
+
+    at: datetime
+    stream: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M:%S} {self.message}"
+
+
+def logs(
+    stack: Stack, source: str, *, since: timedelta = timedelta(hours=1), follow: bool = False
+) -> Generator[LogLine]:
+    """The lines of notify-upload, check-bucket or database, oldest first; with `follow` it does not end.
+
+    Raises UsageError for another source, AwsError.
+    """
+    groups = stack.outputs.log_groups
+    if source not in groups:
+        raise UsageError(f"{source!r} writes no log", hint=f"One of {', '.join(groups)} does.")
+    start = datetime.now(UTC) - since
+    seen: dict[str, datetime] = {}
+    while True:
+        for event in _events(stack, groups[source], start):
+            line = _line(event)
+            if event["eventId"] not in seen:
+                seen[event["eventId"]] = line.at
+                yield line
+        if not follow:
+            return
+        start = max([*seen.values(), start + _LATE]) - _LATE
+        seen = {event: at for event, at in seen.items() if at >= start}
+        time.sleep(_POLL_SECONDS)
+
+
+def span(text: str) -> timedelta:
+    """A length of time such as 90s, 10m, 1h, 2d or 1w. Raises UsageError."""
+    found = _SPAN.fullmatch(text.strip())
+    if not found:
+        raise UsageError(f"{text!r} is no length of time", hint="Write it as 90s, 10m, 1h or 2d.")
+    try:
+        return timedelta(**{_UNITS[found[2]]: int(found[1])})
+    except OverflowError:
+        raise UsageError(f"{text!r} is longer than there is time", hint="Write it as 90s, 10m, 1h or 2d.") from None
+
+
+def _events(stack: Stack, group: str, start: datetime) -> Iterator[dict[str, Any]]:
+    try:
+        with told(f"read the log {group}"):
+            pages = stack.aws.client("logs").get_paginator("filter_log_events")
+            found = [
+                event
+                for page in pages.paginate(logGroupName=group, startTime=int(start.timestamp() * 1000))
+                for event in page["events"]
+            ]
+    except AwsError as error:
+        if error.code != "ResourceNotFoundException":
+            raise
+        hint = "Deploy the stack again with `pulumi up`."
+        raise AwsError(f"there is no log {group}", hint=hint, code=error.code) from error
+    yield from sorted(found, key=lambda event: (event["timestamp"], event["eventId"]))
+
+
+def _line(event: dict[str, Any]) -> LogLine:
+    at = datetime.fromtimestamp(event["timestamp"] / 1000, UTC)
+    return LogLine(at, event["logStreamName"], event["message"].rstrip())

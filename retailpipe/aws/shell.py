@@ -1,0 +1,54 @@
+"""The variables of the course's shell scripts."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import tempfile
+from pathlib import Path
+
+from retailpipe.aws.rds import Database
+from retailpipe.aws.stack import Stack
+from retailpipe.errors import StoreError
+
+ENV_FILE = "aws_config.env"
+"""What the course calls the file of these variables."""
+
+
+def env(stack: Stack, *, with_password: bool = False) -> dict[str, str]:
+    """The variables by name, in the order of the course.
+
+    with_password: also AWS_RDS_PASSWORD, from the secret as it is now; RDS changes it every week.
+    Raises AwsError.
+    """
+    outputs = stack.outputs
+    user, password = Database(stack).login()
+    variables = {
+        "AWS_REGION": outputs.region,
+        "PROJECT_NAME": outputs.project,
+        "STACK_NAME": outputs.stack,
+        "AWS_S3_BUCKET": outputs.bucket,
+        "AWS_RDS_HOST": outputs.database_host,
+        "AWS_RDS_PORT": str(outputs.database_port),
+        "AWS_RDS_DATABASE": outputs.database_name,
+        "AWS_RDS_USER": user,
+        "AWS_SNS_TOPIC": outputs.topic_arn,
+    }
+    return variables | ({"AWS_RDS_PASSWORD": password} if with_password else {})
+
+
+def as_shell(variables: dict[str, str]) -> str:
+    """Lines that a shell can take: `source FILE`, or `eval "$(...)"`."""
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
+
+
+def write_env(variables: dict[str, str], path: Path) -> None:
+    """Writes the lines into a file that only its owner can read. Raises StoreError."""
+    try:
+        handle, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}-")  # its mode is 0600
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(as_shell(variables))
+        Path(name).replace(path)
+    except OSError as error:
+        hint = "Name a file in a folder that can be written."
+        raise StoreError(f"cannot write {path}: {error.strerror}", hint=hint) from error

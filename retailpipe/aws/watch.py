@@ -1,0 +1,271 @@
+"""The laptop hears the upload: S3 tells a Lambda, that tells the topic, and the topic the queue that is watched here.
+
+A message is deleted only when what it asks for is done. It is hidden from other watchers as long as work goes on; what
+fails comes back, and after some tries lies in the dead-letter queue.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from retailpipe import pipeline
+from retailpipe.aws.notices import publish
+from retailpipe.aws.session import told
+from retailpipe.environment import Environment
+from retailpipe.errors import AwsError, RetailpipeError, SourceNotFound, UsageError, WarehouseError
+from retailpipe.progress import Progress
+from retailpipe.receipts import is_workbook
+from retailpipe.reports import LoadReport, Report, RunReport
+
+_WAIT_SECONDS = 20
+"""How long one request waits for a message: what SQS allows at most."""
+_HIDDEN_SECONDS = 120
+_HEARTBEAT_SECONDS = 40.0
+_AT_ONCE = 10
+_BACK_SECONDS = 30
+"""After how long a message that failed comes back."""
+_PATIENCE_SECONDS = 20.0
+"""How long to wait where AWS or the database cannot be reached, before the next try."""
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Message:
+    """A notice of an upload. tries: how often it was received, this time counted."""
+
+    receipt_handle: str
+    key: str
+    tries: int
+
+
+@dataclass(frozen=True)
+class Handled(Report):
+    """What became of the workbooks of some messages. run: None where nothing could be loaded."""
+
+    keys: tuple[str, ...]
+    run: RunReport | None
+    failures: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        return self.run is not None and self.run.ok and not self.failures
+
+
+def watch(
+    environment: Environment,
+    *,
+    once: bool = False,
+    idle_exit: timedelta | None = None,
+    progress: Progress | None = None,
+) -> Generator[Handled]:
+    """Loads, builds and verifies whatever is uploaded, and tells the topic how it went; gives each as it is done.
+
+    It begins with what waits in the bucket: a message may have been lost. Several watchers share the work.
+
+    once: end when nothing waits, in the bucket and in the queue. idle_exit: end when nothing came for so long.
+
+    Raises UsageError for an environment that is not on AWS, and AwsError where the queue is gone or forbidden. Other
+    failures are told, here and to the topic, and the watch goes on.
+    """
+    watcher = Watcher(environment, progress, patient=not once)
+    last = time.monotonic()
+    yield from watcher.catch_up()
+    while True:
+        messages = watcher.receive(0 if once else _wait(last, idle_exit))
+        if messages:
+            yield from watcher.handle(messages)
+            last = time.monotonic()
+        elif once or (idle_exit is not None and time.monotonic() - last >= idle_exit.total_seconds()):
+            return
+
+
+class Watcher:
+    """The steps of a watch. patient: wait where AWS or the database cannot be reached, and try again."""
+
+    def __init__(self, environment: Environment, progress: Progress | None = None, *, patient: bool = True) -> None:
+        if environment.stack is None:
+            raise UsageError("only a stack on AWS can be watched", hint="Name it: --stack NAME.")
+        self._environment = environment
+        self._stack = environment.stack
+        self._progress = progress
+        self._patient = patient
+
+    def catch_up(self) -> Generator[Handled]:
+        """Loads what waits in the bucket."""
+        keys = self._patiently(lambda: pipeline.waiting(self._environment))
+        if keys:
+            yield self._work([(key, 1) for key in keys])[0]
+
+    def receive(self, wait_seconds: int) -> list[Message]:
+        """Messages, at most ten; those that are none of ours are left to the dead-letter queue. Raises AwsError."""
+        url = self._stack.outputs.queue_url
+
+        def ask() -> list[dict[str, Any]]:
+            with told(f"receive from the queue {url}"):
+                answer = self._stack.aws.client("sqs").receive_message(
+                    QueueUrl=url,
+                    MaxNumberOfMessages=_AT_ONCE,
+                    WaitTimeSeconds=wait_seconds,
+                    VisibilityTimeout=_HIDDEN_SECONDS,
+                    AttributeNames=["ApproximateReceiveCount"],
+                )
+            return answer.get("Messages", [])
+
+        messages: list[Message] = []
+        for found in self._patiently(ask):
+            key, tries = self._key(found["Body"]), int(found["Attributes"]["ApproximateReceiveCount"])
+            if key:
+                messages.append(Message(found["ReceiptHandle"], key, tries))
+            else:
+                _log.warning("a message that is no notice of an upload to this bucket: %s", found["Body"][:500])
+                self._release([found["ReceiptHandle"]], _BACK_SECONDS)
+        return messages
+
+    def handle(self, messages: Sequence[Message]) -> Generator[Handled]:
+        """Does what messages ask for, and deletes those whose work is done."""
+        handles = [message.receipt_handle for message in messages]
+        try:
+            with self._hidden(handles):
+                tries: dict[str, int] = {}
+                for message in messages:
+                    tries[message.key] = max(message.tries, tries.get(message.key, 0))
+                handled, done = self._work([*tries.items()])
+        except BaseException:  # Ctrl-C, too: another watcher is to have them at once
+            self._release(handles, 0)
+            raise
+        self._delete([message.receipt_handle for message in messages if message.key in done])
+        self._release([message.receipt_handle for message in messages if message.key not in done], _BACK_SECONDS)
+        yield handled
+
+    def _work(self, keys: Sequence[tuple[str, int]]) -> tuple[Handled, set[str]]:
+        """Loads workbooks, then builds and verifies once; gives the keys of which nothing is left to do."""
+        loads: list[LoadReport] = []
+        done: set[str] = set()
+        failures: list[str] = []
+        for key, tries in keys:
+            try:
+                loads += pipeline.ingest(self._environment, pipeline.Key(key), progress=self._progress)
+                done.add(key)
+            except SourceNotFound as error:
+                _log.warning("%s; nothing is left to do for it", error)
+                done.add(key)
+            except RetailpipeError as error:
+                failures.append(f"{error}. {error.hint}")
+                if tries == 1 and not isinstance(error, WarehouseError | AwsError):
+                    self._tell(f"Not loaded: {key}", f"{key} is not loaded.\n\n{error}\n\n{error.hint}\n", "failure")
+        run = None
+        try:
+            run = pipeline.complete(self._environment, loads, progress=self._progress)
+        except RetailpipeError as error:
+            failures.append(f"{error}. {error.hint}")
+        if run is None or not run.ok:
+            done -= {load.source for load in loads}
+        changed = [load for load in loads if load.status != "unchanged"]
+        if run and changed:
+            self._tell_result(run, changed)
+        return Handled(tuple(key for key, _ in keys), run, tuple(failures)), done
+
+    def _tell_result(self, run: RunReport, loads: Sequence[LoadReport]) -> None:
+        rows, rejects = sum(load.rows_loaded for load in loads), sum(load.rows_rejected for load in loads)
+        newest = max((load.last_date for load in loads if load.last_date), default=None)
+        lines = [f"    {load}" for load in loads]
+        lines += ["", f"Silver and gold: {run.build}."]
+        if newest:
+            lines.append(f"They reach to {newest:%Y-%m-%d %H:%M}.")
+        if run.verification:
+            held = sum(invariant.ok for invariant in run.verification.invariants)
+            lines.append(f"{held} of {len(run.verification.invariants)} invariants hold.")
+        if rejects:
+            lines.append(f"\nSee the rows that were rejected:\n\n    retailpipe rejects --stack {self._stack.name}")
+        outcome = "Loaded" if run.ok else "Loaded, but silver and gold are not right"
+        self._tell(
+            f"{outcome}: {rows:,} rows, {rejects:,} rejected",
+            "\n".join(lines) + "\n",
+            "result" if run.ok else "failure",
+        )
+
+    def _tell(self, subject: str, text: str, kind: str) -> None:
+        try:
+            publish(self._stack, kind, subject, text)
+        except AwsError as error:  # the load stands, whoever hears of it
+            _log.warning("%s", error)
+
+    def _patiently(self, work: Callable[[], Any]) -> Any:
+        """What work gives, tried until AWS and the database can be reached; what they refuse is raised."""
+        while True:
+            try:
+                return work()
+            except AwsError as error:
+                if not (self._patient and error.passing):
+                    raise
+                _log.warning("%s; trying again in %d s", error, _PATIENCE_SECONDS)
+            except WarehouseError as error:
+                if not self._patient:
+                    raise
+                _log.warning("%s; trying again in %d s. %s", error, _PATIENCE_SECONDS, error.hint)
+            time.sleep(_PATIENCE_SECONDS)
+
+    def _key(self, body: str) -> str | None:
+        """The key of a notice of an upload to this stack's bucket."""
+        try:
+            notice: Any = json.loads(body)
+        except ValueError:
+            return None
+        if not isinstance(notice, dict) or notice.get("bucket") != self._stack.outputs.bucket:  # pyright: ignore[reportUnknownMemberType] - any JSON object
+            return None
+        key: Any = notice.get("key")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - any JSON object
+        return key if isinstance(key, str) and is_workbook(key) else None
+
+    @contextmanager
+    def _hidden(self, handles: Sequence[str]) -> Generator[None]:
+        """Keeps messages hidden from other watchers while work goes on."""
+        ended = threading.Event()
+
+        def extend() -> None:
+            while not ended.wait(_HEARTBEAT_SECONDS):
+                self._release(handles, _HIDDEN_SECONDS)
+
+        thread = threading.Thread(target=extend, name="heartbeat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def _release(self, handles: Sequence[str], seconds: int) -> None:
+        """Hides messages for so many seconds from now. What cannot be done, SQS does by itself, later."""
+        entries = [
+            {"Id": str(n), "ReceiptHandle": handle, "VisibilityTimeout": seconds} for n, handle in enumerate(handles)
+        ]
+        self._batch("change_message_visibility_batch", entries)
+
+    def _delete(self, handles: Sequence[str]) -> None:
+        """Deletes messages; one that stays comes again, and costs a look into the ledger."""
+        self._batch("delete_message_batch", [{"Id": str(n), "ReceiptHandle": h} for n, h in enumerate(handles)])
+
+    def _batch(self, call: str, entries: Sequence[dict[str, Any]]) -> None:
+        if not entries:
+            return
+        sqs, url = self._stack.aws.client("sqs"), self._stack.outputs.queue_url
+        try:
+            with told(f"tell the queue {url} of messages that are done"):
+                getattr(sqs, call)(QueueUrl=url, Entries=[*entries])
+        except AwsError as error:
+            _log.warning("%s", error)
+
+
+def _wait(last: float, idle_exit: timedelta | None) -> int:
+    """How long to wait for a message, in whole seconds."""
+    if idle_exit is None:
+        return _WAIT_SECONDS
+    left = idle_exit.total_seconds() - (time.monotonic() - last)
+    return max(0, min(_WAIT_SECONDS, -int(-left // 1)))

@@ -1,0 +1,375 @@
+"""The commands for a stack on AWS."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from retailpipe.cli.invocation import as_typed, remember_environment
+from retailpipe.cli.options import Json, Profile, Region, StackName, on_stack
+from retailpipe.cli.output import print_handled, print_json, table_text
+from retailpipe.cli.progress import progress_shown
+from retailpipe.environment import Environment
+from retailpipe.errors import UsageError
+
+if TYPE_CHECKING:
+    from retailpipe.aws.stack import Stack
+
+db = typer.Typer(help="The database of a stack.", no_args_is_help=True, rich_markup_mode=None)
+schedule = typer.Typer(help="The schedule of a stack's check.", no_args_is_help=True, rich_markup_mode=None)
+
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
+
+@on_stack
+def env(
+    environment: Environment,
+    write: Annotated[
+        Path | None, typer.Option("--write", metavar="FILE", help="Into a file that only you can read.")
+    ] = None,
+    with_password: Annotated[
+        bool, typer.Option("--with-password", help="Also AWS_RDS_PASSWORD, which RDS changes every week.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Print the course's variables for the shell.
+
+    \b
+    Example: retailpipe env --stack dev --write aws_config.env
+    """
+    from retailpipe.aws import shell
+
+    variables = shell.env(_stack(environment), with_password=with_password)
+    if write:
+        shell.write_env(variables, write)
+        print_json({"written": str(write)}) if json else typer.echo(f"wrote {write}; use it with: source {write}")
+        return
+    print_json(variables) if json else typer.echo(shell.as_shell(variables), nl=False)
+
+
+@on_stack
+def watch(
+    environment: Environment,
+    once: Annotated[bool, typer.Option("--once", help="End when nothing waits any more.")] = False,
+    idle_exit: Annotated[
+        str | None, typer.Option("--idle-exit", metavar="TIME", help="End when nothing came for so long, such as 10m.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Load, build and verify whatever is uploaded, until Ctrl-C. With --json one document a line.
+
+    \b
+    Example: retailpipe watch --stack dev --idle-exit 2h
+    """
+    import json as json_module
+
+    from retailpipe.aws.logs import span
+    from retailpipe.aws.watch import watch as watch_environment
+
+    idle = span(idle_exit) if idle_exit else None
+    all_well = True
+    typer.echo(f"watching {environment.store.address}", err=True)
+    with progress_shown() as progress:
+        for handled in watch_environment(environment, once=once, idle_exit=idle, progress=progress):
+            progress.end()
+            all_well = all_well and handled.ok
+            typer.echo(json_module.dumps(handled.as_dict(), ensure_ascii=False)) if json else print_handled(handled)
+    if once and not all_well:
+        raise typer.Exit(1)
+
+
+@on_stack
+def logs(
+    environment: Environment,
+    source: Annotated[str, typer.Argument(help="notify-upload, check-bucket or database.")],
+    follow: Annotated[bool, typer.Option("--follow", help="Go on until Ctrl-C.")] = False,
+    since: Annotated[
+        str, typer.Option("--since", metavar="TIME", help="How far back to begin, such as 90s, 2d.")
+    ] = "1h",
+    json: Json = False,
+) -> None:
+    """What the Lambdas and the database wrote. With --json one document a line.
+
+    \b
+    Example: retailpipe logs notify-upload --stack dev --since 2h
+    """
+    import json as json_module
+
+    from retailpipe.aws.logs import logs as logs_of
+    from retailpipe.aws.logs import span
+
+    for line in logs_of(_stack(environment), source, since=span(since), follow=follow):
+        typer.echo(json_module.dumps(line.as_dict(), ensure_ascii=False) if json else str(line))
+
+
+@on_stack
+def subscribe(
+    environment: Environment,
+    email: Annotated[str | None, typer.Argument(help="Who is to hear. Default: show who does.")] = None,
+    json: Json = False,
+) -> None:
+    """Have an address hear the notices; it is asked to confirm by an email.
+
+    \b
+    Example: retailpipe subscribe me@example.com --stack dev
+    """
+    from retailpipe.aws import notices
+
+    stack = _stack(environment)
+    found = notices.subscribe(stack, email) if email else notices.subscriptions(stack)
+    print_json([each.as_dict() for each in found]) if json else typer.echo("\n".join(map(str, found)) or "nobody")
+
+
+@schedule.command("on")
+@on_stack
+def schedule_on(environment: Environment, json: Json = False) -> None:
+    """Switch the schedule on.
+
+    \b
+    Example: retailpipe schedule on --stack dev
+    """
+    _switch(environment, on=True, json=json)
+
+
+@schedule.command("off")
+@on_stack
+def schedule_off(environment: Environment, json: Json = False) -> None:
+    """Switch the schedule off.
+
+    \b
+    Example: retailpipe schedule off --stack dev
+    """
+    _switch(environment, on=False, json=json)
+
+
+@schedule.command("status")
+@on_stack
+def schedule_status(environment: Environment, json: Json = False) -> None:
+    """Show when the check runs, and whether.
+
+    \b
+    Example: retailpipe schedule status --stack dev
+    """
+    from retailpipe.aws.schedule import schedule as schedule_of
+
+    found = schedule_of(_stack(environment))
+    print_json(found.as_dict()) if json else typer.echo(str(found))
+
+
+@schedule.command("run-now")
+@on_stack
+def schedule_run_now(environment: Environment, json: Json = False) -> None:
+    """Run the check now, and say what it found.
+
+    \b
+    Example: retailpipe schedule run-now --stack dev
+    """
+    from retailpipe.aws.schedule import run_now
+
+    answer = run_now(_stack(environment))
+    print_json(answer) if json else typer.echo("\n".join(f"{name}: {value}" for name, value in answer.items()))
+
+
+@db.command("status")
+@on_stack
+def db_status(environment: Environment, json: Json = False) -> None:
+    """Show what RDS says of the database.
+
+    \b
+    Example: retailpipe db status --stack dev
+    """
+    from retailpipe.aws.database import database_status
+
+    found = database_status(_stack(environment))
+    print_json(found.as_dict()) if json else typer.echo(str(found))
+
+
+@db.command("start")
+@on_stack
+def db_start(environment: Environment, json: Json = False) -> None:
+    """Start the database, which takes some minutes.
+
+    \b
+    Example: retailpipe db start --stack dev
+    """
+    from retailpipe.aws.database import start_database
+
+    found = start_database(_stack(environment))
+    print_json(found.as_dict()) if json else typer.echo(str(found))
+
+
+@db.command("stop")
+@on_stack
+def db_stop(environment: Environment, json: Json = False) -> None:
+    """Stop the database; it costs its storage then. AWS starts it again after seven days.
+
+    \b
+    Example: retailpipe db stop --stack dev
+    """
+    from retailpipe.aws.database import stop_database
+
+    found = stop_database(_stack(environment))
+    print_json(found.as_dict()) if json else typer.echo(str(found))
+
+
+@db.command("psql", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@on_stack
+def db_psql(context: typer.Context, environment: Environment) -> None:
+    """psql on the database. Options of retailpipe's come before --, those of psql after it.
+
+    \b
+    Example: retailpipe db psql --stack dev -- -c "select count(*) from bronze.raw_transactions"
+    """
+    from retailpipe.aws.database import psql
+
+    raise typer.Exit(psql(_stack(environment), context.args))
+
+
+@db.command("rotate-password")
+@on_stack
+def db_rotate_password(environment: Environment, json: Json = False) -> None:
+    """Have RDS change the password now.
+
+    \b
+    Example: retailpipe db rotate-password --stack dev
+    """
+    from retailpipe.aws.database import rotate_password
+
+    stack = _stack(environment)
+    rotate_password(stack)
+    print_json({"rotating": stack.outputs.database_instance}) if json else typer.echo(
+        "RDS changes the password; whoever asks for it gets the new one in a minute"
+    )
+
+
+@db.command("allow")
+@on_stack
+def db_allow(
+    environment: Environment,
+    address: Annotated[
+        str | None, typer.Option("--address", metavar="ADDRESS", help="An address or network. Default: this machine's.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the change, and make none.")] = False,
+    json: Json = False,
+) -> None:
+    """Let an address reach the database: set `allowedCidrs`, for the next `pulumi up`.
+
+    \b
+    Example: retailpipe db allow --stack dev
+    """
+    from retailpipe.aws.database import allow
+
+    allowed = allow(_stack(environment), address, dry_run=dry_run)
+    if json:
+        print_json(allowed.as_dict() | {"changed": allowed.changed})
+        return
+    typer.echo(str(allowed))
+    if allowed.changed and not dry_run:
+        typer.echo("open the database to it with: pulumi up")
+
+
+@on_stack
+def cost(
+    environment: Environment,
+    hours: Annotated[
+        float | None, typer.Option(min=0, max=744, help="How long the database runs in a month. Default: all day.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """What the stack costs in a month, as it is set, in USD.
+
+    \b
+    Example: retailpipe cost --stack dev --hours 173
+    """
+    from retailpipe.aws.costs import cost as cost_of
+
+    found = cost_of(_stack(environment), hours=hours)
+    if json:
+        print_json(found.as_dict())
+        return
+    rows = [[part.part, f"{part.running:.2f}", f"{part.stopped:.2f}", part.about] for part in found.parts]
+    rows.append(["together", f"{found.running:.2f}", f"{found.stopped:.2f}", "USD a month"])
+    typer.echo(table_text(["part", "running", "stopped", ""], rows))
+    typer.echo(f"prices of {found.region}, as of {found.as_of}; other regions differ")
+
+
+def cleanup(
+    stack: StackName = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and remove nothing.")] = False,
+    yes: Yes = False,
+    profile: Profile = None,
+    region: Region = None,
+    json: Json = False,
+) -> None:
+    """Remove a stack with all that is in it: workbooks with their versions, the database, logs, local files.
+
+    \b
+    Example: retailpipe cleanup --stack dev --dry-run
+    """
+    from retailpipe.aws.cleanup import Cleanup
+    from retailpipe.aws.session import Aws
+
+    name = stack or os.environ.get("RETAILPIPE_STACK")
+    if not name:
+        raise UsageError("this is about a stack on AWS", hint="Name it: --stack NAME, or set RETAILPIPE_STACK.")
+    remember_environment(["--stack", name])
+    cleaner = Cleanup(name, Aws(profile, region))
+    remains = cleaner.remains()
+    if remains.nothing or dry_run:
+        if json:
+            print_json(remains.as_dict())
+        elif remains.nothing:
+            typer.echo(f"nothing is left of stack {name}")
+        else:
+            typer.echo("would remove:\n" + "\n".join(f"  {line}" for line in remains.lines()))
+        return
+    cleaner.check()
+    typer.echo("this goes, for good:\n" + "\n".join(f"  {line}" for line in remains.lines()), err=True)
+    if not yes and not sys.stdin.isatty():
+        raise UsageError("there is nobody to ask whether to remove the stack", hint="Add --yes if you are sure.")
+    if not yes and typer.prompt("Type the stack's name to remove it", err=True) != name:
+        raise UsageError("that is not its name; nothing was removed", hint="Try again, or leave it.")
+    with progress_shown() as progress:
+        left = cleaner.remove(progress)
+    print_json(left.as_dict()) if json else _say_left(left.lines(), name)
+    if not left.nothing:
+        raise typer.Exit(1)
+
+
+def _say_left(lines: list[str], name: str) -> None:
+    if not lines:
+        typer.echo(f"nothing is left of stack {name}")
+        return
+    typer.echo("still there:\n" + "\n".join(f"  {line}" for line in lines))
+    typer.echo(f"take it down where you deployed it, with: pulumi destroy --stack {name.rpartition('/')[2]}")
+    typer.echo(as_typed("then `retailpipe cleanup` again, for the logs"))
+
+
+def register(app: typer.Typer) -> None:
+    for function in (env, watch, logs, subscribe):
+        app.command()(function)
+    app.add_typer(schedule, name="schedule")
+    app.add_typer(db, name="db")
+    for function in (cost, cleanup):
+        app.command()(function)
+
+
+def _stack(environment: Environment) -> Stack:
+    if environment.stack is None:
+        raise UsageError("this is about a stack on AWS", hint="Name it: --stack NAME.")
+    return environment.stack
+
+
+def _switch(environment: Environment, *, on: bool, json: bool) -> None:
+    from retailpipe.aws.schedule import switch
+
+    found = switch(_stack(environment), on=on)
+    if json:
+        print_json(found.as_dict())
+        return
+    typer.echo(str(found))
+    typer.echo(f"so that `pulumi up` keeps it: pulumi config set scheduleEnabled {str(on).lower()}")
