@@ -16,10 +16,27 @@ MAX_BYTES = 4096
 """What an SSM parameter of the standard tier holds, as UTF-8."""
 
 
+PROJECT = "retailpipe"
+"""The project of a stack that is named without one."""
+
+
+def stack_name(project: str, stack: str, part: str = "") -> str:
+    """The shortest name of a stack, or of one pipeline of it."""
+    if part:
+        return f"{project}/{stack}/{part}"
+    return stack if project == PROJECT else f"{project}/{stack}"
+
+
+def parameter_of(project: str, stack: str, part: str = "") -> str:
+    """The name of the SSM parameter that holds a stack's outputs."""
+    return "/" + "/".join(filter(None, (project, stack, part, "outputs")))
+
+
 @dataclass(frozen=True)
 class StackOutputs:
     """Where the parts of a deployed stack are. None stands for a part that the stack goes without.
 
+    part: tells the pipelines of a stack apart; empty for the only one.
     bucket: name of the S3 bucket; workbooks lie under `input/`, receipts under `receipts/`.
     database_host, database_port: the endpoint of the RDS instance; TLS alone is taken.
     database_secret_arn: the secret that RDS manages, with `username` and `password`; it changes every week.
@@ -32,6 +49,7 @@ class StackOutputs:
     version: int
     project: str
     stack: str
+    part: str
     account_id: str
     region: str
     parameter: str
@@ -55,6 +73,11 @@ class StackOutputs:
     dashboard: str | None = None
     budget: str | None = None
     student_policy_arn: str | None = None
+
+    @property
+    def name(self) -> str:
+        """How the stack is named to commands: STACK, PROJECT/STACK or PROJECT/STACK/PART."""
+        return stack_name(self.project, self.stack, self.part)
 
     @property
     def log_groups(self) -> dict[str, str]:

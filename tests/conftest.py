@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +20,10 @@ from retailpipe import Environment
 from retailpipe.local.server import EmbeddedServer
 from retailpipe.sample import HEADERS
 from retailpipe.store import FolderStore
+from tests.aws import moto_server
 from tests.lacking import skip
+from tests.stacks import HandMade, hand_made, variables
+from tests.tls_server import PASSWORD, USER, TlsServer, tls_server
 
 ROW = (
     536365,
@@ -40,7 +44,7 @@ Program = Callable[..., "subprocess.CompletedProcess[str]"]
 def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No test sees the settings, or touches the data directory, of the person who runs it."""
     for name in list(os.environ):
-        if name.startswith(("RETAILPIPE_", "PG", "DBT_", "AWS_")) and name != "RETAILPIPE_DATASET":
+        if name.startswith(("RETAILPIPE_", "PG", "DBT_", "AWS_", "PULUMI_")) and name != "RETAILPIPE_DATASET":
             monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data home"))
 
@@ -125,6 +129,49 @@ def dataset() -> Path:
     if not path.is_file():
         skip(f"the real workbook is not at {path}: set RETAILPIPE_DATASET to it")
     return path
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[str]:
+    """The address of a stand-in for AWS."""
+    with moto_server() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def tls() -> Iterator[TlsServer]:
+    """A PostgreSQL with TLS, that stands in for RDS."""
+    with tls_server() as server:
+        yield server
+
+
+@pytest.fixture
+def made(
+    moto: str, tls: TlsServer, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[HandMade]:
+    """A stack of the test's own, with an empty database; this process and its children find both."""
+    urllib.request.urlopen(urllib.request.Request(f"{moto}/moto-api/reset", method="POST")).close()
+    for name, value in variables(moto, tls.ca).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache home"))
+    made = hand_made(moto, tls.port)
+    database = f"test_{abs(hash(request.node.nodeid))}"
+    made.outputs["database_name"] = database
+    made.publish()
+    tls.execute(f"alter role {USER} password '{PASSWORD}'")
+    tls.execute(f"create database {database} owner {USER}")
+    yield made
+    tls.execute(f"drop database {database} with (force)")
+    made.close()
+
+
+@pytest.fixture
+def on_aws(made: HandMade) -> Iterator[Environment]:
+    """The environment of that stack."""
+    environment = Environment.from_stack("dev")
+    yield environment
+    assert environment.stack
+    environment.stack.aws.close()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import zipfile
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -12,6 +13,7 @@ from typing import Any
 import boto3
 
 from retailpipe.outputs import VERSION, StackOutputs
+from tests.archives import packed
 from tests.tls_server import DATABASE, PASSWORD, USER
 
 REGION, ACCOUNT = "eu-central-1", "123456789012"
@@ -47,8 +49,8 @@ class HandMade:
             client.close()
 
 
-def hand_made(endpoint: str, port: int = 1, *, stack: str = "dev") -> HandMade:
-    """A stack whose database is on this machine."""
+def hand_made(endpoint: str, port: int = 1, *, stack: str = "dev", lambdas: bool = False) -> HandMade:
+    """A stack whose database is on this machine. lambdas: whether its Lambdas run, a second for each upload."""
     made = HandMade(endpoint, {})
     prefix = f"retailpipe-{stack}"
     bucket = f"{prefix}-{ACCOUNT}-{REGION}"
@@ -75,7 +77,8 @@ def hand_made(endpoint: str, port: int = 1, *, stack: str = "dev") -> HandMade:
             Runtime="python3.13",
             Role=role,
             Handler="handler.handle",
-            Code={"ZipFile": _archive()},
+            Code={"ZipFile": _archive(function) if lambdas else _empty()},
+            Environment={"Variables": {"TOPIC_ARN": topic, "STACK": stack, "BUCKET": bucket, "SOURCE_URL": ""}},
         )
         made.client("logs").create_log_group(logGroupName=f"/aws/lambda/{prefix}-{function}")
     notify = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{prefix}-notify-upload"
@@ -86,7 +89,12 @@ def hand_made(endpoint: str, port: int = 1, *, stack: str = "dev") -> HandMade:
         Principal="s3.amazonaws.com",
         SourceArn=f"arn:aws:s3:::{bucket}",
     )
-    told = {"LambdaFunctionArn": notify, "Events": ["s3:ObjectCreated:*"]}
+    rules = [{"Name": "prefix", "Value": "input/"}]
+    told = {
+        "LambdaFunctionArn": notify,
+        "Events": ["s3:ObjectCreated:*"],
+        "Filter": {"Key": {"FilterRules": rules}},
+    }
     s3.put_bucket_notification_configuration(
         Bucket=bucket, NotificationConfiguration={"LambdaFunctionConfigurations": [told]}
     )
@@ -109,6 +117,7 @@ def hand_made(endpoint: str, port: int = 1, *, stack: str = "dev") -> HandMade:
         version=VERSION,
         project="retailpipe",
         stack=stack,
+        part="",
         account_id=ACCOUNT,
         region=REGION,
         parameter=f"/retailpipe/{stack}/outputs",
@@ -133,7 +142,12 @@ def hand_made(endpoint: str, port: int = 1, *, stack: str = "dev") -> HandMade:
     return made
 
 
-def _archive() -> bytes:
+def _archive(function: str) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        return packed(function.replace("-", "_"), Path(folder) / "function.zip").read_bytes()
+
+
+def _empty() -> bytes:
     buffer = BytesIO()
     with zipfile.ZipFile(buffer, "w") as file:
         file.writestr("handler.py", "")

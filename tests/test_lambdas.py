@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import http.server
-import importlib
 import json
 import ssl
 import subprocess
 import sys
 import threading
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import boto3
-import pulumi
 import pytest
 import trustme
 
-from retailpipe.infra.functions import archive
 from retailpipe.receipts import Receipt
+from tests.archives import handlers, packed
 from tests.aws import moto_server
 
 CONTEXT = SimpleNamespace(aws_request_id="request-1")
@@ -86,34 +83,16 @@ def messages(client: Callable[[str], Any], name: str = "uploads") -> list[str]:
     return taken
 
 
-def packed(function: str, path: Path) -> Path:
-    """The archive of a function, as a zip file."""
-    with zipfile.ZipFile(path, "w") as file:
-        for name, asset in archive(function).assets.items():
-            assert isinstance(asset, pulumi.FileAsset)
-            file.write(asset.path, name)
-    return path
-
-
 @pytest.fixture(params=["notify_upload", "check_bucket"])
 def function(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
 @pytest.fixture
-def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ModuleType]]:
+def load(tmp_path: Path) -> Iterator[Callable[[str], ModuleType]]:
     """Imports the handler of a function from its archive."""
-    own = ("handler", "common", "receipts")
-
-    def load(function: str) -> ModuleType:
-        monkeypatch.syspath_prepend(str(packed(function, tmp_path / f"{function}.zip")))
-        return importlib.import_module("handler")
-
-    yield load
-    if common := sys.modules.get("common"):
-        common.client.cache_clear()
-    for name in own:
-        sys.modules.pop(name, None)
+    with handlers(tmp_path) as load:
+        yield load
 
 
 def upload(client: Callable[[str], Any], key: str, body: bytes = WORKBOOK) -> None:

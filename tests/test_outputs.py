@@ -15,9 +15,11 @@ OUTPUTS: dict[str, Any] = {
     "version": 1,
     "project": "retailpipe",
     "stack": "dev",
+    "part": "",
     "account_id": "123456789012",
     "region": "eu-central-1",
     "parameter": "/retailpipe/dev/outputs",
+    "ephemeral": True,
     "bucket": "retailpipe-dev-123456789012-eu-central-1",
     "database_instance": "retailpipe-dev-database",
     "database_host": "retailpipe-dev-database.abc.eu-central-1.rds.amazonaws.com",
@@ -31,6 +33,8 @@ OUTPUTS: dict[str, Any] = {
     "notify_function": "retailpipe-dev-notify-upload",
     "check_function": "retailpipe-dev-check-bucket",
     "schedule_rule": "retailpipe-dev-schedule",
+    "nat_gateway": False,
+    "alarms": 6,
 }
 
 

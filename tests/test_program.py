@@ -26,6 +26,7 @@ EVERYTHING = {
     "sourceUrl": "https://example.com/sales.xlsx",
     "scheduleEnabled": "true",
     "owner": "me@example.com",
+    "studentUser": "student-1",
     "expiresOn": "2027-03-31",
 }
 LEAST = {**CONFIG, "monthlyBudget": "0", "dashboard": "false", "alarms": "false", "studentPolicy": "false"}
@@ -43,6 +44,7 @@ UNTAGGED = {
     "BucketVersioning", "BucketServerSideEncryptionConfiguration", "BucketOwnershipControls", "BucketPolicy",
     "BucketPublicAccessBlock", "BucketLifecycleConfiguration", "BucketNotification", "TopicPolicy", "TopicSubscription",
     "QueuePolicy", "RolePolicy", "Permission", "EventTarget", "Route", "RouteTableAssociation", "Dashboard", "Schedule",
+    "FunctionEventInvokeConfig", "UserPolicyAttachment",
 }  # fmt: skip
 """What AWS gives no tags."""
 
@@ -153,12 +155,43 @@ def test_log_groups_are_there_before_those_who_write_to_them(declared: Declared)
         assert groups[name].inputs["retentionInDays"] == 14
 
 
+def test_the_database_waits_for_the_way_to_the_internet(usual: Declared) -> None:
+    """Without it, RDS refuses a public address."""
+    assert usual.one("Route", "to-internet").urn in usual.one("Instance").dependencies
+
+
+def test_a_minor_version_that_is_named_stays() -> None:
+    named = declare({**CONFIG, "engineVersion": "17.6"}).one("Instance").inputs
+
+    assert (named["engineVersion"], named["autoMinorVersionUpgrade"]) == ("17.6", False)
+    assert declare().one("Instance").inputs["autoMinorVersionUpgrade"] is True
+
+
+def test_the_students_user_gets_the_policy(everything: Declared, usual: Declared) -> None:
+    assert everything.one("UserPolicyAttachment").inputs["user"] == "student-1"
+    assert not usual.of("UserPolicyAttachment")
+
+
+@pytest.mark.parametrize(
+    ("project", "stack", "name"), [("retailpipe", "dev", "dev"), ("sales", "first", "sales/first")]
+)
+def test_notices_name_the_stack_as_commands_do(project: str, stack: str, name: str) -> None:
+    declared = declare(project=project, stack=stack)
+
+    assert {f.inputs["environment"]["variables"]["STACK"] for f in declared.of("Function")} == {name}
+    assert StackOutputs.from_mapping(declared.outputs).name == name
+
+
+def test_what_fails_on_schedule_is_told_once(usual: Declared) -> None:
+    assert usual.one("FunctionEventInvokeConfig").inputs["maximumRetryAttempts"] == 0
+
+
 def test_the_notification_waits_for_the_permission(declared: Declared) -> None:
     notification, permission = declared.one("BucketNotification"), declared.one("Permission", "from-bucket")
     (told,) = notification.inputs["lambdaFunctions"]
 
     assert permission.urn in notification.dependencies
-    assert (told["filterPrefix"], told["filterSuffix"]) == ("input/", ".xlsx")
+    assert (told["filterPrefix"], told.get("filterSuffix")) == ("input/", None)
     assert permission.inputs["sourceAccount"] == ACCOUNT
 
 
@@ -334,6 +367,12 @@ def test_a_stack_name_that_cannot_be_used_is_refused_before_anything_is_made(sta
         declare(stack=stack)
 
     assert "pulumi stack rename" in str(caught.value)
+
+
+@pytest.mark.parametrize("project", ["aws-sales", "ssm", "sg-1"])
+def test_a_project_name_that_aws_keeps_for_itself_is_refused(project: str) -> None:
+    with pytest.raises(pulumi.RunError, match="AWS keeps names for itself"):
+        declare(project=project)
 
 
 def test_wrong_settings_make_no_resource_and_are_told_all_at_once() -> None:

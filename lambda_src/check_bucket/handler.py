@@ -38,15 +38,16 @@ def handle(event, context):
             pulled = pull(bucket, url)
         except PullFailed as error:
             failure = error
-            log(context, "pull failed", url=url, error=str(error))
+            log(context, "pull failed", url=_shown(url), error=str(error))
             _publish(
                 "Pull failed",
-                f"The workbook of {url} could not be pulled: {error}.\n\nNothing was stored. Look at the address in a "
-                f"browser; change it with `pulumi config set sourceUrl ...` and `pulumi up`.\n",
+                f"The workbook of {_shown(url)} could not be pulled: {error}.\n\n"
+                f"Nothing was stored. Look at the address in a browser; change it with "
+                f"`pulumi config set sourceUrl ...` and `pulumi up`.\n",
                 "failure",
             )
         else:
-            log(context, "pulled" if pulled else "unchanged", url=url, key=pulled)
+            log(context, "pulled" if pulled else "unchanged", url=_shown(url), key=pulled)
     workbooks = [(stored["Key"], stored["ETag"]) for stored in _list(bucket, INPUT)]
     waits = waiting(workbooks, (stored["Key"] for stored in _list(bucket, RECEIPTS)))
     log(context, "checked", workbooks=len(workbooks), waiting=len(waits))
@@ -74,7 +75,8 @@ def pull(bucket, url):
     key = INPUT + _name(url)
     known = _metadata(bucket, key)
     headers = {"User-Agent": "retailpipe"}
-    if known.get("source-url") == _ascii(url) and known.get("source-etag"):
+    source = hashlib.sha256(url.encode()).hexdigest()
+    if known.get("source") == source and known.get("source-etag"):
         headers["If-None-Match"] = known["source-etag"]
     try:
         with _opener.open(urllib.request.Request(url, headers=headers), timeout=_TIMEOUT_SECONDS) as answer:
@@ -85,7 +87,7 @@ def pull(bucket, url):
                 if known.get("sha256") == digest:
                     return None
                 file.seek(0)
-                metadata = {"source-url": _ascii(url), "sha256": digest}
+                metadata = {"source": source, "sha256": digest}
                 if etag := answer.headers.get("ETag"):
                     metadata["source-etag"] = _ascii(etag)
                 client("s3").upload_fileobj(file, bucket, key, ExtraArgs={"Metadata": metadata})
@@ -126,6 +128,12 @@ class _HttpsOnly(urllib.request.HTTPRedirectHandler):
 
 
 _opener = urllib.request.build_opener(_HttpsOnly)
+
+
+def _shown(url):
+    """An address without what may be secret in it."""
+    address = urlsplit(url)
+    return f"{address.scheme}://{address.hostname}{address.path}"
 
 
 def _name(url):

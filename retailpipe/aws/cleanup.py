@@ -29,7 +29,7 @@ class Remains(Report):
     versions: objects of the bucket, each version and each mark of a deletion counted.
     log_groups: those of the stack that AWS has, whoever made them.
     folder, variables: what this machine keeps, if it does: a folder, and in the folder we are in aws_config.env.
-    deployed: whether the stack's outputs are there, so that it is, wholly or partly.
+    deployed: whether the stack is there, wholly or partly: its outputs, or what pulumi knows of it.
     by_pulumi: whether the pulumi command is here to take it down.
     """
 
@@ -66,12 +66,18 @@ class Cleanup:
 
     def __init__(self, name: str, aws: Aws) -> None:
         self._name = name
-        self._project, self._stack = parts_of(name)
+        self._project, self._stack, part = parts_of(name)
+        if part:
+            raise StackNotFound(
+                f"{part} is one pipeline of several in stack {self._stack}",
+                hint="Take it out of your program, and `pulumi up`.",
+            )
         self._found: Stack | None = None
         with suppress(StackNotFound):
             self._found = Stack.named(name, aws)
         self._aws = self._found.aws if self._found else aws
         self._pulumi = Pulumi.find(self._stack, self._project)
+        self._half_made = bool(not self._found and self._pulumi and self._pulumi.has_resources())
 
     def remains(self) -> Remains:
         """What there is now. Raises AwsError."""
@@ -80,7 +86,7 @@ class Cleanup:
         return Remains(
             project=self._project,
             stack=self._stack,
-            deployed=self._found is not None,
+            deployed=self._deployed,
             by_pulumi=self._pulumi is not None,
             bucket=bucket,
             versions=sum(1 for _ in self._versions(bucket)) if bucket else 0,
@@ -91,7 +97,11 @@ class Cleanup:
 
     def check(self) -> None:
         """Raises AwsError where the stack is to be kept: `ephemeral` is false."""
-        if self._found and not self._found.outputs.ephemeral:
+        if self._found:
+            kept = not self._found.outputs.ephemeral
+        else:
+            kept = self._half_made and bool(self._pulumi) and self._pulumi.config("ephemeral") == "false"
+        if kept:
             raise AwsError(
                 f"stack {self._stack} is to be kept: it is protected, and nothing of it was touched",
                 hint="If it is to go all the same: `pulumi config set ephemeral true`, `pulumi up`, and try again.",
@@ -107,12 +117,12 @@ class Cleanup:
         if bucket := self._bucket():
             progress.step("emptying the bucket", unit="versions")
             self._empty(bucket, progress)
-        if self._found and self._pulumi:
+        if self._deployed and self._pulumi:
             progress.step("taking down the stack")
             progress.end()
             self._pulumi.destroy()
-            self._found = None
-        if not self._found:
+            self._found, self._half_made = None, False
+        if not self._deployed:
             progress.step("removing logs")
             for name in self._log_groups():
                 self._remove_log_group(name)
@@ -120,6 +130,10 @@ class Cleanup:
             if file := self._variables():
                 file.unlink()
         return self.remains()
+
+    @property
+    def _deployed(self) -> bool:
+        return self._found is not None or self._half_made
 
     def _variables(self) -> Path | None:
         """The file of variables in the folder we are in, if it is of this stack."""

@@ -45,6 +45,15 @@ class Pulumi:
             raise StackNotFound(f"stack {self.stack} is not deployed", hint="Deploy it with `pulumi up`.")
         return outputs
 
+    def has_resources(self) -> bool:
+        """Whether pulumi knows of anything that the stack made, whole or half. Raises AwsError."""
+        try:
+            state: Any = json.loads(self._run("stack", "export"))
+        except StackNotFound:
+            return False
+        resources: list[Any] = (state.get("deployment") or {}).get("resources") or []
+        return any(each["custom"] and not str(each["type"]).startswith("pulumi:") for each in resources)
+
     def config(self, name: str) -> str:
         """A setting of the stack; empty where it is not set."""
         value: Any = json.loads(self._run("config", "--json"))

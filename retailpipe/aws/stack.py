@@ -10,15 +10,12 @@ from typing import Any
 from retailpipe.aws.pulumi import Pulumi
 from retailpipe.aws.session import Aws, told
 from retailpipe.errors import AwsError, OutputsError, StackNotFound
-from retailpipe.outputs import StackOutputs
-
-PROJECT = "retailpipe"
-"""The project of a stack that is named without one."""
+from retailpipe.outputs import PROJECT, StackOutputs, parameter_of
 
 
 @dataclass(frozen=True)
 class Stack:
-    """outputs: where its parts are. aws: for the region it is in."""
+    """outputs: where its parts are. aws: clients for the region it is in."""
 
     outputs: StackOutputs
     aws: Aws
@@ -30,16 +27,17 @@ class Stack:
         Its outputs come from the pulumi command where that is here and knows it, otherwise from the SSM parameter.
         Raises StackNotFound, AwsError, OutputsError.
         """
-        project, stack = parts_of(name)
+        project, stack, part = parts_of(name)
         unknown: AwsError | None = None
-        if pulumi := Pulumi.find(stack, project):
+        # A program of several pipelines exports what it likes; the parameters are the same.
+        if (pulumi := Pulumi.find(stack, project)) and not part:
             try:
                 outputs = StackOutputs.from_mapping(pulumi.outputs(), f"the outputs of stack {stack}")
                 return cls(outputs, aws.in_region(outputs.region))
             except AwsError as error:
                 unknown = error
         try:
-            return cls(_of_parameter(project, stack, aws), aws)
+            return cls(_of_parameter(name, parameter_of(project, stack, part), aws), aws)
         except AwsError as error:
             if unknown and isinstance(error, StackNotFound):
                 raise StackNotFound(f"{error}; and {unknown}", hint=f"{unknown.hint} {error.hint}") from error
@@ -62,22 +60,18 @@ class Stack:
             read = StackOutputs.from_json(text, str(outputs))
         return cls(read, aws.in_region(read.region))
 
-    @property
-    def name(self) -> str:
-        """As it is told to --stack."""
-        return self.outputs.stack if self.outputs.project == PROJECT else f"{self.outputs.project}/{self.outputs.stack}"
+
+def parts_of(name: str) -> tuple[str, str, str]:
+    """Project, stack and part of a name such as dev, sales/dev or sales/dev/north. Raises StackNotFound for others."""
+    words = name.split("/")
+    if not all(words) or len(words) > 3:
+        raise StackNotFound(f"{name!r} names no stack", hint="Name it as STACK, PROJECT/STACK or PROJECT/STACK/PART.")
+    if len(words) == 1:
+        return PROJECT, name, ""
+    return words[0], words[1], "/".join(words[2:])
 
 
-def parts_of(name: str) -> tuple[str, str]:
-    """Project and stack of a name such as dev or sales/dev. Raises StackNotFound if it is none."""
-    project, _, stack = name.rpartition("/")
-    if not stack or "/" in project:
-        raise StackNotFound(f"{name!r} names no stack", hint="Name it as STACK or PROJECT/STACK.")
-    return project or PROJECT, stack
-
-
-def _of_parameter(project: str, stack: str, aws: Aws) -> StackOutputs:
-    parameter = f"/{project}/{stack}/outputs"
+def _of_parameter(name: str, parameter: str, aws: Aws) -> StackOutputs:
     try:
         with told(f"read the SSM parameter {parameter} in {aws.region}"):
             answer = aws.client("ssm").get_parameter(Name=parameter)
@@ -85,7 +79,7 @@ def _of_parameter(project: str, stack: str, aws: Aws) -> StackOutputs:
         if error.code != "ParameterNotFound":
             raise
         raise StackNotFound(
-            f"there is no stack {stack} of project {project} in {aws.region}: no SSM parameter {parameter}",
+            f"there is no stack {name} in {aws.region}: no SSM parameter {parameter}",
             hint="Deploy it with `pulumi up`, or name another region (--region), profile (--profile) or stack.",
         ) from error
     return StackOutputs.from_json(answer["Parameter"]["Value"], f"the outputs in {parameter}")

@@ -184,7 +184,8 @@ class Watcher:
             held = sum(invariant.ok for invariant in run.verification.invariants)
             lines.append(f"{held} of {len(run.verification.invariants)} invariants hold.")
         if rejects:
-            lines.append(f"\nSee the rows that were rejected:\n\n    retailpipe rejects --stack {self._stack.name}")
+            command = f"retailpipe rejects --stack {self._stack.outputs.name}"
+            lines.append(f"\nSee the rows that were rejected:\n\n    {command}")
         outcome = "Loaded" if run.ok else "Loaded, but silver and gold are not right"
         self._tell(
             f"{outcome}: {rows:,} rows, {rejects:,} rejected",

@@ -16,7 +16,7 @@ from retailpipe.receipts import INPUT, RECEIPTS
 
 
 class StudentPolicy(Part):
-    """policy: to be attached to a user or a role by whoever manages those."""
+    """policy: given to `studentUser`, or attached to a user or a role by whoever manages those."""
 
     def __init__(
         self,
@@ -40,7 +40,11 @@ class StudentPolicy(Part):
         ]
         rights: list[dict[str, Any]] = [
             statement(["ssm:GetParameter"], [place.arn("ssm", f"parameter{place.names.parameter}")], sid="Outputs"),
-            statement(["s3:ListBucket", "s3:ListBucketVersions", "s3:GetBucketNotification"], [bucket], sid="Bucket"),
+            statement(
+                ["s3:ListBucket", "s3:ListBucketVersions", "s3:GetBucketNotification", "s3:GetBucketVersioning"],
+                [bucket],
+                sid="Bucket",
+            ),
             statement(
                 ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:AbortMultipartUpload"],
                 objects,
@@ -81,4 +85,8 @@ class StudentPolicy(Part):
             tags=place.tags("student"),
             opts=self.child(),
         )
+        if place.settings.student_user:
+            aws.iam.UserPolicyAttachment(
+                f"{name}-user", user=place.settings.student_user, policy_arn=self.policy.arn, opts=self.child()
+            )
         self.register_outputs({})

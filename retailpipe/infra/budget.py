@@ -10,7 +10,7 @@ from retailpipe.infra.part import Part, Place
 
 
 class Budget(Part):
-    """budget. It counts what carries the stack's tag, once the account activates `Stack` as a cost allocation tag."""
+    """budget. It counts what carries the tag `Pipeline`, once the account activates that as a cost allocation tag."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class Budget(Part):
             time_unit="MONTHLY",
             limit_amount=str(place.settings.monthly_budget),
             limit_unit="USD",
-            cost_filters=[{"name": "TagKeyValue", "values": [f"user:Stack${place.names.stack}"]}],
+            cost_filters=[{"name": "TagKeyValue", "values": [f"user:Pipeline${place.names.prefix}"]}],
             notifications=[
                 {
                     "comparison_operator": "GREATER_THAN",

@@ -24,6 +24,7 @@ class Database(Part):
         place: Place,
         vpc_id: pulumi.Input[str],
         subnet_ids: Sequence[pulumi.Input[str]],
+        ready: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("Database", name, place, opts)
@@ -97,7 +98,8 @@ class Database(Part):
             vpc_security_group_ids=[self.security_group.id],
             parameter_group_name=parameters.name,
             publicly_accessible=True,
-            auto_minor_version_upgrade=True,
+            # A minor version that is named stays.
+            auto_minor_version_upgrade="." not in settings.engine_version,
             enabled_cloudwatch_logs_exports=["postgresql"],
             backup_retention_period=settings.kept_backup_days,
             delete_automated_backups=settings.ephemeral,
@@ -108,9 +110,9 @@ class Database(Part):
             apply_immediately=settings.ephemeral,
             tags=place.tags("database"),
             opts=self.child(
-                depends_on=[logs],
+                depends_on=[logs, *ready],
                 protect=not settings.ephemeral,
-                # Storage grows by itself, and a minor version comes by itself: neither is to be taken back.
+                # Storage grows by itself, which is not to be taken back.
                 ignore_changes=["allocatedStorage"],
             ),
         )

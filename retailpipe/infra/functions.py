@@ -12,7 +12,7 @@ from retailpipe.infra.notifications import Notifications
 from retailpipe.infra.part import Part, Place, statement
 from retailpipe.infra.settings import Secret
 from retailpipe.infra.storage import Storage
-from retailpipe.receipts import INPUT, RECEIPTS, SUFFIX
+from retailpipe.receipts import INPUT, RECEIPTS
 
 _RUNTIME = "python3.13"
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -68,6 +68,10 @@ class Functions(Part):
                 statement(["s3:GetObject", "s3:PutObject"], [pulumi.Output.concat(bucket_arn, f"/{INPUT}*")]),
             ],
         )
+        # What failed is told once; the next night tells again.
+        aws.lambda_.FunctionEventInvokeConfig(
+            f"{name}-once", function_name=self.check_bucket.name, maximum_retry_attempts=0, opts=self.child()
+        )
         may_call = aws.lambda_.Permission(
             f"{name}-from-bucket",
             action="lambda:InvokeFunction",
@@ -85,8 +89,8 @@ class Functions(Part):
                 {
                     "lambda_function_arn": self.notify_upload.arn,
                     "events": ["s3:ObjectCreated:*"],
+                    # No suffix: S3 tells .xlsx and .XLSX apart. The Lambda leaves alone what is no workbook.
                     "filter_prefix": INPUT,
-                    "filter_suffix": SUFFIX,
                 }
             ],
             opts=self.child(depends_on=[may_call]),
@@ -139,7 +143,7 @@ class Functions(Part):
             statement(["sns:Publish"], [self._topic_arn]),
             *rights,
         )
-        variables = {"TOPIC_ARN": self._topic_arn, "STACK": place.names.stack, **environment}
+        variables = {"TOPIC_ARN": self._topic_arn, "STACK": place.names.told, **environment}
         return aws.lambda_.Function(
             f"{self.name}-{part}",
             name=function_name,

@@ -6,10 +6,12 @@ import re
 from dataclasses import dataclass
 
 from retailpipe.errors import SettingsError
+from retailpipe.outputs import parameter_of, stack_name
 
 MAX_LENGTH = 32
 """Characters of project, hyphen and stack: the bucket's name also has the account, the region and hyphens, and may have
 63 in all; the longest region has 14."""
+_RESERVED = re.compile(r"aws|ssm|sg-|sthree|amzn|xn-")
 _ALLOWED = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
@@ -32,6 +34,12 @@ class Names:
                     "and single hyphens, and begin with a letter",
                     hint="Choose another: `pulumi stack rename NAME`, or `pulumi stack init NAME`.",
                 )
+        if reserved := _RESERVED.match(self.project):
+            raise SettingsError(
+                f"the project name {self.project!r} cannot be used: AWS keeps names for itself that begin with "
+                f"{reserved[0]}",
+                hint="Give the project another name in Pulumi.yaml.",
+            )
         if len(self.prefix) > MAX_LENGTH:
             raise SettingsError(
                 f"{self.prefix!r} is too long: project and stack may have {MAX_LENGTH} characters together, since "
@@ -45,7 +53,12 @@ class Names:
 
     @property
     def parameter(self) -> str:
-        return "/" + "/".join(filter(None, (self.project, self.stack, self.part, "outputs")))
+        return parameter_of(self.project, self.stack, self.part)
+
+    @property
+    def told(self) -> str:
+        """How commands name this pipeline."""
+        return stack_name(self.project, self.stack, self.part)
 
     def of(self, part: str) -> str:
         """The name of a part, such as retailpipe-dev-database."""

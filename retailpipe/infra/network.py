@@ -14,7 +14,7 @@ _ZONES = 2
 
 
 class Network(Part):
-    """vpc_id, database_subnet_ids: where the database goes.
+    """vpc_id, database_subnet_ids: where the database goes; ready: what it has to wait for.
 
     A laptop reaches the database from outside, so it stands in the public subnets, behind its security group.
     """
@@ -25,6 +25,7 @@ class Network(Part):
         zones = aws.get_availability_zones(
             state="available",
             filters=[aws.GetAvailabilityZonesFilterArgs(name="opt-in-status", values=["opt-in-not-required"])],
+            opts=pulumi.InvokeOptions(parent=self),
         ).names[:_ZONES]
         vpc = aws.ec2.Vpc(
             f"{name}-vpc",
@@ -64,6 +65,8 @@ class Network(Part):
         )
         if place.settings.nat_gateway:
             self._translate(public[0], private_routes, to_internet)
+        # RDS gives no public address where there is no way to the internet, and takes none back when it has gone.
+        self.ready: list[pulumi.Resource] = [to_internet]
         self.vpc_id = vpc.id
         self.database_subnet_ids: list[pulumi.Input[str]] = [subnet.id for subnet in public]
         self.register_outputs({"vpc_id": self.vpc_id})

@@ -34,6 +34,7 @@ class Place:
             "Name": self.names.of(part),
             "Project": self.names.project,
             "Stack": self.names.stack,
+            "Pipeline": self.names.prefix,
             "Owner": self.settings.owner,
             "ExpiresOn": self.settings.expires_on,
         }

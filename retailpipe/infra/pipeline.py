@@ -51,17 +51,18 @@ class RetailPipeline(pulumi.ComponentResource):
             pulumi.log.info(f"This stack goes without: {'; '.join(settings.goes_without)}.", self)
         storage = Storage(f"{name}-storage", place, child)
         if settings.existing_vpc_id:
-            vpc_id, subnet_ids = settings.existing_vpc_id, [*settings.existing_subnet_ids]
+            vpc_id, subnet_ids, ready = settings.existing_vpc_id, [*settings.existing_subnet_ids], []
         else:
             network = Network(f"{name}-network", place, child)
-            vpc_id, subnet_ids = network.vpc_id, network.database_subnet_ids
-        database = Database(f"{name}-database", place, vpc_id, subnet_ids, child)
+            vpc_id, subnet_ids, ready = network.vpc_id, network.database_subnet_ids, network.ready
+        database = Database(f"{name}-database", place, vpc_id, subnet_ids, ready, child)
         notifications = Notifications(f"{name}-notifications", place, child)
         functions = Functions(f"{name}-functions", place, storage, notifications, child)
         outputs: dict[str, pulumi.Input[Any]] = {
             "version": VERSION,
             "project": names.project,
             "stack": names.stack,
+            "part": names.part,
             "account_id": place.account_id,
             "region": place.region,
             "parameter": names.parameter,

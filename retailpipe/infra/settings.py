@@ -21,7 +21,9 @@ _WIDEST = {4: 8, 6: 19}
 _RETENTIONS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653)
 _TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
-_CRON = re.compile(r"cron\(\S+( \S+){5}\)|rate\([1-9][0-9]* (minutes?|hours?|days?)\)")
+_RATE = re.compile(r"rate\((1 (minute|hour|day)|([2-9]|[1-9][0-9]+) (minutes|hours|days))\)")
+_CRON_RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (1, 7), (1970, 2199))
+"""Minutes, hours, days, months, days of the week, years."""
 _TAG = re.compile(r"[\w .:/=+@-]{0,256}")
 _MOST_STORAGE = 65_536
 
@@ -88,6 +90,8 @@ def _cidrs(text: str) -> tuple[str, ...]:
             whole = "the whole internet" if network.prefixlen == 0 else "a large part of the internet"
             raise _Wrong(f"{value} is {whole}; name your own address", example)
         networks.append(network)
+    if networks and not any(network.version == 4 for network in networks):
+        raise _Wrong("the database has an IPv4 address alone, so a network of IPv4 is needed", example)
     if not networks:
         raise _Wrong("the list is empty, so nobody could reach the database", example)
     return tuple(dict.fromkeys(str(network) for network in networks))
@@ -138,8 +142,19 @@ def _time_zone(text: str) -> str:
 
 
 def _schedule(text: str) -> str:
-    if not _CRON.fullmatch(text):
-        raise _Wrong(f"{text!r} is no schedule of EventBridge", "cron(0 2 * * ? *)")
+    """As EventBridge takes it: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-scheduled-rule-pattern.html"""
+    example = "cron(0 2 * * ? *)"
+    if _RATE.fullmatch(text):
+        return text
+    fields_ = text.removeprefix("cron(").removesuffix(")").split(" ")
+    if not (text.startswith("cron(") and text.endswith(")") and len(fields_) == len(_CRON_RANGES)):
+        raise _Wrong(f"{text!r} is no schedule of EventBridge", example)
+    if [fields_[2], fields_[4]].count("?") != 1:
+        raise _Wrong(f"{text!r}: one of the day of the month and the day of the week has to be ?", example)
+    for each, (low, high) in zip(fields_, _CRON_RANGES, strict=True):
+        numbers = [int(number) for number in re.findall(r"(?<![/#0-9])[0-9]+", each)]
+        if not re.fullmatch(r"[0-9A-Z*?/,#LW-]+", each) or not all(low <= number <= high for number in numbers):
+            raise _Wrong(f"{text!r}: {each} is not within {low} to {high}", example)
     return text
 
 
@@ -221,7 +236,7 @@ class Settings:
         default=(),
     )
     monthly_budget: int = _setting(
-        "USD a month beyond which notices are sent; 0 for no budget.", _whole(0, 1_000_000), "integer", default=20
+        "USD a month beyond which notices are sent; 0 for no budget.", _whole(0, 1_000_000), "integer", default=25
     )
     nightly_stop: str | None = _setting(
         "Time of day at which the database is stopped, such as 22:00; not set, it runs on. A stopped database starts "
@@ -238,6 +253,12 @@ class Settings:
         _boolean,
         "boolean",
         default=True,
+    )
+    student_user: str | None = _setting(
+        "The IAM user to whom that policy is given; not set, it is attached by hand.",
+        _matching(r"[\w+=,.@-]{1,64}", "the name of an IAM user", "student-1"),
+        "string",
+        default=None,
     )
     existing_role_arn: str | None = _setting(
         "A role for the Lambdas and the nightly stop, where you may make none (learner labs): no IAM resource is made "

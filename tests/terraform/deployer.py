@@ -36,10 +36,13 @@ SCOPES = {
     "budgets": ["arn:aws:budgets::*:budget/retailpipe-*"],
     "cloudwatch": ["arn:aws:cloudwatch:*:*:alarm:retailpipe-*", "arn:aws:cloudwatch::*:dashboard/retailpipe-*"],
     "events": ["arn:aws:events:*:*:rule/retailpipe-*"],
-    "iam": ["arn:aws:iam::*:role/retailpipe-*", "arn:aws:iam::*:policy/retailpipe-*"],
+    "iam": [f"arn:aws:iam::*:{kind}" for kind in ("role/retailpipe-*", "policy/retailpipe-*", "user/*")],
     "lambda": ["arn:aws:lambda:*:*:function:retailpipe-*"],
     "logs": ["arn:aws:logs:*:*:log-group:/aws/lambda/retailpipe-*", "arn:aws:logs:*:*:log-group:/aws/rds/instance/*"],
-    "rds": [f"arn:aws:rds:*:*:{kind}:retailpipe-*" for kind in ("db", "pg", "subgrp", "snapshot")],
+    "rds": [
+        *(f"arn:aws:rds:*:*:{kind}:retailpipe-*" for kind in ("db", "pg", "subgrp", "snapshot")),
+        "arn:aws:rds:*:*:og:default*",
+    ],
     "s3": ["arn:aws:s3:::retailpipe-*"],
     "scheduler": ["arn:aws:scheduler:*:*:schedule/default/retailpipe-*"],
     "secretsmanager": ["arn:aws:secretsmanager:*:*:secret:rds!db-*"],
@@ -49,7 +52,10 @@ SCOPES = {
 }
 """What a service's actions are allowed on; those of the others, and LISTS, on everything."""
 
-LISTS = {"logs:Describe*", "ssm:Describe*", "rds:Describe*", "iam:GetUser"}
+LISTS = {
+    "cloudwatch:Describe*", "iam:GetUser", "logs:Describe*", "rds:Describe*", "sns:GetSubscriptionAttributes",
+    "sns:SetSubscriptionAttributes", "sns:Unsubscribe", "ssm:Describe*",
+}  # fmt: skip
 """Actions that AWS allows on everything or not at all, or that the provider asks for without a name."""
 
 UNSEEN = {
@@ -57,8 +63,8 @@ UNSEEN = {
     "cloudwatch": ["TagResource", "UntagResource"],
     "ec2": ["DeleteTags", "ModifySecurityGroupRules", "ModifyVpcEndpoint"],
     "events": ["DisableRule", "EnableRule", "TagResource", "UntagResource"],
-    "iam": ["CreatePolicyVersion", "DeletePolicyVersion", "TagPolicy", "TagRole", "UntagPolicy", "UntagRole",
-            "UpdateAssumeRolePolicy"],
+    "iam": ["AttachUserPolicy", "CreatePolicyVersion", "DeletePolicyVersion", "DetachUserPolicy", "TagPolicy",
+            "TagRole", "UntagPolicy", "UntagRole", "UpdateAssumeRolePolicy"],
     "kms": ["DescribeKey"],
     "lambda": ["ListTags", "TagResource", "UntagResource", "UpdateFunctionCode", "UpdateFunctionConfiguration"],
     "logs": ["TagResource", "UntagResource"],
@@ -67,9 +73,9 @@ UNSEEN = {
     "s3": ["DeleteBucketPolicy", "GetBucketObjectLockConfiguration", "GetBucketOwnershipControls",
            "GetBucketPublicAccessBlock", "GetBucketRequestPayment", "GetEncryptionConfiguration",
            "GetReplicationConfiguration", "ListBucketVersions", "PutBucketOwnershipControls", "PutBucketPolicy",
-           "PutBucketPublicAccessBlock", "PutEncryptionConfiguration"],
+           "PutBucketPublicAccessBlock", "PutEncryptionConfiguration", "TagResource", "UntagResource"],
     "scheduler": ["UpdateSchedule"],
-    "secretsmanager": ["CreateSecret", "TagResource"],
+    "secretsmanager": ["CreateSecret", "RotateSecret", "TagResource"],
     "sns": ["SetSubscriptionAttributes", "TagResource", "UntagResource"],
     "sqs": ["GetQueueUrl", "TagQueue", "UntagQueue"],
     "ssm": ["AddTagsToResource", "RemoveTagsFromResource"],
@@ -80,7 +86,7 @@ ALONE = [
     {
         "Sid": "EmptyTheBucket",
         "Effect": "Allow",
-        "Action": ["s3:DeleteObject", "s3:DeleteObjectVersion"],
+        "Action": ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:DeleteObjectVersion"],
         "Resource": ["arn:aws:s3:::retailpipe-*/*"],
     },
     {

@@ -1,0 +1,48 @@
+"""The Lambdas as Pulumi packs them."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+import pulumi
+
+from retailpipe.infra.functions import archive
+
+_OWN = ("handler", "common", "receipts")
+
+
+def packed(function: str, path: Path) -> Path:
+    """The archive of a function, as a zip file."""
+    with zipfile.ZipFile(path, "w") as file:
+        for name, asset in archive(function).assets.items():
+            assert isinstance(asset, pulumi.FileAsset)
+            file.write(asset.path, name)
+    return path
+
+
+@contextmanager
+def handlers(folder: Path) -> Iterator[Callable[[str], ModuleType]]:
+    """Gives what imports the handler of a function from its archive, as its runtime would."""
+    before = [*sys.path]
+
+    def load(function: str) -> ModuleType:
+        _forget()
+        sys.path.insert(0, str(packed(function, folder / f"{function}.zip")))
+        return importlib.import_module("handler")
+
+    yield load
+    sys.path[:] = before
+    _forget()
+
+
+def _forget() -> None:
+    if common := sys.modules.get("common"):
+        common.client.cache_clear()
+    for name in _OWN:
+        sys.modules.pop(name, None)
