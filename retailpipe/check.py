@@ -24,8 +24,16 @@ def check(environment: Environment) -> CheckReport:
 
     On this machine there are seven points, for a stack on AWS nine.
     """
-    points = tuple(_try(name, attempt, environment) for name, attempt in _points(environment))
-    return CheckReport(all(point.ok for point in points), points)
+    points: list[CheckPoint] = []
+    unreachable: CheckPoint | None = None
+    for name, attempt in _points(environment):
+        if unreachable and name in _NEED_CONNECTION:  # it was tried, and would be waited for again and again
+            points.append(CheckPoint(name, ok=False, detail=unreachable.detail, hint=unreachable.hint))
+            continue
+        points.append(_try(name, attempt, environment))
+        if name == "connection" and not points[-1].ok:
+            unreachable = points[-1]
+    return CheckReport(all(point.ok for point in points), tuple(points))
 
 
 def _try(name: str, attempt: Callable[[Environment], str], environment: Environment) -> CheckPoint:
@@ -108,6 +116,7 @@ def _fresh_and_true(environment: Environment) -> str:
     return f"{_transformation(environment)}, and {_verification(environment)}"
 
 
+_NEED_CONNECTION = {"schemas", "ingestion complete", "transformation fresh", "layers agree"}
 _Points = Sequence[tuple[str, Callable[[Environment], str]]]
 _LOCAL: _Points = (
     ("store", _store),

@@ -24,7 +24,8 @@ _T = TypeVar("_T")
 _DISK_FULL = "53100"
 _CANCELLED = "57014"
 _LOST = re.compile(
-    "server closed|terminating connection|no connection|connection not open|could not (?:send|receive)|[Bb]roken pipe"
+    "server closed|terminating connection|no connection|connection not open|could not (?:send|receive)|[Bb]roken pipe|"
+    "unexpected eof|SSL SYSCALL|reset by peer|[Cc]onnection timed out"
 )
 _MOST_DIGITS = 38
 
@@ -49,7 +50,7 @@ class Connection:
         except BaseException as error:
             self._thread.shutdown()
             if isinstance(error, WarehouseError):
-                raise WarehouseError(str(error), hint=remedy) from error
+                raise WarehouseError(str(error), hint=remedy, passing=True) from error
             raise
 
     def execute(self, sql: str, *parameters: object) -> None:
@@ -155,11 +156,12 @@ class Connection:
             hint = (
                 "Free some disk space where the database lies, then try again; what was loaded before is still there."
             )
-            return WarehouseError(f"the database has no disk space left: {message}", hint=hint)
+            return WarehouseError(f"the database has no disk space left: {message}", hint=hint, passing=True)
         if sqlstate == _CANCELLED:
             return WarehouseError(f"the database stopped a statement: {message}", hint="Try again.")
         if sqlstate.startswith(("08", "57P")) or (not sqlstate and _LOST.search(message)):
-            return WarehouseError(f"the connection to the database was lost: {message}", hint=self._remedy)
+            told = f"the connection to the database was lost: {message}"
+            return WarehouseError(told, hint=self._remedy, passing=True)
         hint = "A question is one SELECT." if sqlstate.startswith("42") else ""
         return WarehouseError(message, hint=hint)
 

@@ -102,7 +102,14 @@ class SomeNotLoaded(LoadError):
 
 
 class WarehouseError(RetailpipeError):
-    """The database cannot be reached, or refused a statement."""
+    """The database cannot be reached, or refused a statement.
+
+    passing: whether it may be otherwise in a minute: a database that is stopped, a network that is down, a full disk.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", passing: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.passing = passing
 
 
 class SchemaError(WarehouseError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, Self, get_type_hints
@@ -15,6 +16,9 @@ VERSION = 1
 MAX_BYTES = 4096
 """What an SSM parameter of the standard tier holds, as UTF-8."""
 
+
+NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+"""What a project, a stack and a part may be called: it becomes part of the names of buckets and databases."""
 
 PROJECT = "retailpipe"
 """The project of a stack that is named without one."""

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from retailpipe.bronze import ledger, schema
 from retailpipe.contract import Contract
 from retailpipe.environment import Environment
-from retailpipe.errors import RetailpipeError, SomeNotLoaded, SourceNotFound, WarehouseError
+from retailpipe.errors import RetailpipeError, SomeNotLoaded, SourceNotFound, StoreError, WarehouseError
 from retailpipe.progress import NoProgress, Progress
-from retailpipe.reports import BuildReport, LoadReport, RunReport, StatusReport, VerifyReport
+from retailpipe.reports import BuildReport, LoadReport, RunReport, StatusReport, VerifyReport, unchanged
 from retailpipe.store import PREFIX, Snapshot, Stored, file_snapshot
 from retailpipe.transform import WarmUp, is_built, transform
 from retailpipe.verify import verify
@@ -90,6 +90,8 @@ def _ingest(
     from retailpipe.bronze.loader import load
 
     wanted = sources or [Key(key) for key in waiting(environment, contract=contract)]
+    if not sources and not dry_run and environment.stack:
+        environment.store.heal(*_current(environment))
     contract = contract or Contract.default()
     reports: list[LoadReport] = []
     failures: list[RetailpipeError] = []
@@ -107,9 +109,9 @@ def _ingest(
                     progress=progress,
                     starting=starting,
                 )
+                reports.append(report)
                 if not dry_run:
                     environment.store.acknowledge(snapshot, report)
-            reports.append(report)
             if dry_run:
                 foreseen[report.content_hash] = report.source
         except RetailpipeError as error:
@@ -216,10 +218,9 @@ def status(environment: Environment, *, contract: Contract | None = None) -> Sta
 
 def waiting(environment: Environment, *, contract: Contract | None = None) -> list[str]:
     """The keys of the store whose content is not loaded; where a contract is given, whose content is not by it."""
-    with environment.warehouse.connect(read_only=True) as connection:
-        loads = ledger.current_loads(connection) if schema.has_schema(connection) else {}
-        etags = ledger.loaded_etags(connection) if schema.is_migrated(connection) else {}
+    loads, etags = _current(environment)
     keys: list[str] = []
+    same: list[Snapshot] = []
     for stored in environment.store.workbooks():
         load = loads.get(stored.key)
         if load is None:
@@ -227,10 +228,40 @@ def waiting(environment: Environment, *, contract: Contract | None = None) -> li
             continue
         if stored.etag and stored.etag == etags.get(stored.key) and load.holds(load.content_hash, contract):
             continue
-        with environment.store.snapshot(stored.key) as snapshot:
-            if not load.holds(snapshot.content_hash, contract):
-                keys.append(stored.key)
+        try:
+            with environment.store.snapshot(stored.key) as snapshot:
+                if not load.holds(snapshot.content_hash, contract):
+                    keys.append(stored.key)
+                elif snapshot.etag:
+                    same.append(snapshot)
+        except SourceNotFound:  # removed since it was listed
+            continue
+        except StoreError:  # whoever loads it will hear
+            keys.append(stored.key)
+    if same:  # under another ETag than it was loaded by: it need not be read the next time
+        with environment.warehouse.connect() as connection:
+            for snapshot in same:
+                ledger.note_etag(connection, snapshot.key, snapshot.etag, snapshot.content_hash)
+            connection.commit()
     return keys
+
+
+def loaded(environment: Environment) -> dict[str, LoadReport]:
+    """The loads whose content the store has as it was loaded, by key, as far as a listing tells: by their ETag."""
+    loads, etags = _current(environment)
+    return {
+        stored.key: unchanged(loads[stored.key])
+        for stored in environment.store.workbooks()
+        if stored.etag and stored.etag == etags.get(stored.key) and stored.key in loads
+    }
+
+
+def _current(environment: Environment) -> tuple[dict[str, ledger.Entry], dict[str, str]]:
+    """The current load of each source, and the ETag by which it was loaded."""
+    with environment.warehouse.connect(read_only=True) as connection:
+        loads = ledger.current_loads(connection) if schema.has_schema(connection) else {}
+        etags = ledger.loaded_etags(connection) if schema.is_migrated(connection) else {}
+    return loads, etags
 
 
 def rejects(environment: Environment, *, source: str | None = None, limit: int | None = None) -> pa.Table:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+if TYPE_CHECKING:
+    from retailpipe.bronze.ledger import Entry
 
 LoadStatus = Literal["loaded", "replaced", "unchanged", "would load", "would replace"]
 
@@ -66,6 +69,23 @@ class LoadReport(Report):
         if self.load_id is None:
             return f"{self.source}: {self.status} ({counts.replace(' loaded', ' kept')})"
         return f"{self.source}: {self.status} as load {self.load_id} in {self.seconds:.1f} s ({counts})"
+
+
+def unchanged(load: Entry, seconds: float = 0.0) -> LoadReport:
+    """What is told of a workbook whose content the ledger has."""
+    return LoadReport(
+        source=load.source,
+        status="unchanged",
+        content_hash=load.content_hash,
+        load_id=load.load_id,
+        sheet=load.sheet,
+        rows_read=load.rows_read,
+        rows_loaded=load.rows_loaded,
+        rows_rejected=load.rows_rejected,
+        first_date=load.first_date,
+        last_date=load.last_date,
+        seconds=round(seconds, 3),
+    )
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,19 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from retailpipe.errors import SourceNotFound, StoreError, UsageError
 from retailpipe.progress import Progress
 from retailpipe.reports import LoadReport, Report
+
+if TYPE_CHECKING:
+    from retailpipe.bronze.ledger import Entry
 
 PREFIX = "input/"
 SUFFIX = ".xlsx"
@@ -91,7 +94,11 @@ class Store(Protocol):
         ...
 
     def acknowledge(self, snapshot: Snapshot, report: LoadReport) -> None:
-        """Tells whoever sees the store and not the warehouse that a content is loaded."""
+        """Tells whoever sees the store and not the warehouse that a content is loaded. Raises nothing."""
+        ...
+
+    def heal(self, loads: Mapping[str, Entry], etags: Mapping[str, str]) -> None:
+        """Acknowledges current loads, by source, that are not acknowledged yet."""
         ...
 
 
@@ -135,6 +142,9 @@ class FolderStore:
 
     def acknowledge(self, snapshot: Snapshot, report: LoadReport) -> None:
         """Whoever sees the folder sees the warehouse: there is nothing to tell."""
+
+    def heal(self, loads: Mapping[str, Entry], etags: Mapping[str, str]) -> None:
+        """There is nothing to tell here either."""
 
     @contextmanager
     def snapshot(

@@ -141,6 +141,9 @@ def dbt(environment: Environment, arguments: Sequence[str]) -> int:
             _forget_unless_built(connection)
             result = _invoke(environment, list(arguments), [])
     else:
+        if environment.stack:
+            with suppress(RetailpipeError), environment.warehouse.connect():
+                pass  # a password that was changed is known from here on; what fails, dbt tells
         result = _invoke(environment, list(arguments), [])
     if result.success:
         return 0

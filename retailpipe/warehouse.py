@@ -76,17 +76,23 @@ class Warehouse:
     def connect(self, *, read_only: bool = False) -> Generator[Connection]:
         """A connection whose transaction is rolled back at the end unless it was committed. Raises WarehouseError."""
         try:
-            connection = self._connected()
+            connection = self._connected_again()
         except WarehouseError as error:
-            if not self._again(error):
-                raise self._explain(error) from error
-            connection = self._connected()
+            raise self._explain(error) from error
         try:
             if read_only:
                 connection.execute("set transaction read only")
             yield connection
         finally:
             connection.close()
+
+    def _connected_again(self) -> Connection:
+        try:
+            return self._connected()
+        except WarehouseError as error:
+            if not self._again(error):
+                raise
+        return self._connected()
 
     def _connected(self) -> Connection:
         from retailpipe.connection import Connection

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from moto.sqs.models import Queue
 @contextlib.contextmanager
 def moto_server() -> Iterator[str]:
     """Gives the address of a server with an empty account."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     host, port = server.get_host_and_port()

@@ -57,6 +57,8 @@ def hand_made(endpoint: str, port: int = 1, *, stack: str = "dev", lambdas: bool
     s3, sns, sqs, iam = (made.client(service) for service in ("s3", "sns", "sqs", "iam"))
     s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    tags = {"Project": "retailpipe", "Stack": stack, "Ephemeral": "true"}
+    s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": [{"Key": k, "Value": v} for k, v in tags.items()]})
     topic = sns.create_topic(Name=f"{prefix}-notices")["TopicArn"]
     dead = sqs.create_queue(QueueName=f"{prefix}-dead-letters")["QueueUrl"]
     redrive = {"deadLetterTargetArn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{prefix}-dead-letters", "maxReceiveCount": 3}

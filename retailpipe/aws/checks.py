@@ -61,7 +61,7 @@ def lambdas(stack: Stack) -> str:
     called = [each["LambdaFunctionArn"] for each in notified.get("LambdaFunctionConfigurations", [])]
     if arns[outputs.notify_function] not in called:
         raise AwsError(f"s3://{outputs.bucket} does not notify {outputs.notify_function}", hint=_DEPLOY)
-    if not _may_call(stack, outputs.notify_function):
+    if not _may_call(stack, outputs.notify_function, f":{outputs.bucket}"):
         raise AwsError(f"s3://{outputs.bucket} may not call {outputs.notify_function}", hint=_DEPLOY)
     return f"{outputs.notify_function}, which the bucket calls, and {outputs.check_function}"
 
@@ -91,7 +91,7 @@ def _function(stack: Stack, name: str) -> str:
     return str(found["FunctionArn"])
 
 
-def _may_call(stack: Stack, function: str) -> bool:
+def _may_call(stack: Stack, function: str, bucket: str) -> bool:
     try:
         with told(f"look at who may call {function}"):
             text = stack.aws.client("lambda").get_policy(FunctionName=function)["Policy"]
@@ -100,4 +100,9 @@ def _may_call(stack: Stack, function: str) -> bool:
             raise
         return False
     statements: list[dict[str, Any]] = json.loads(text)["Statement"]
-    return any("s3.amazonaws.com" in str(each.get("Principal")) and each["Effect"] == "Allow" for each in statements)
+    return any(
+        each["Effect"] == "Allow"
+        and "s3.amazonaws.com" in str(each.get("Principal"))
+        and (f'{bucket}"' in json.dumps(each.get("Condition")) or not each.get("Condition"))
+        for each in statements
+    )

@@ -45,17 +45,17 @@ class Remains(Report):
 
     @property
     def nothing(self) -> bool:
-        return not (self.deployed or self.versions or self.log_groups or self.folder or self.variables)
+        return not (self.deployed or self.bucket or self.log_groups or self.folder or self.variables)
 
     def lines(self) -> list[str]:
-        """What goes, for people."""
+        """What `remove` takes away, for people. Without the pulumi command that is the content of the bucket alone."""
+        if self.deployed and not self.by_pulumi:
+            return [f"{self.versions:,} versions of objects in s3://{self.bucket}"] if self.versions else []
         lines = [f"stack {self.stack} of project {self.project}"] if self.deployed else []
-        if self.bucket:
-            lines.append(f"s3://{self.bucket} with {self.versions:,} versions of objects")
+        lines += [f"s3://{self.bucket} with {self.versions:,} versions of objects"] if self.bucket else []
         lines += [f"log group {name}" for name in self.log_groups]
         lines += [f"folder {self.folder}"] if self.folder else []
-        lines += [f"file {self.variables}"] if self.variables else []
-        return lines
+        return lines + ([f"file {self.variables}"] if self.variables else [])
 
 
 class Cleanup:
@@ -108,20 +108,23 @@ class Cleanup:
             )
 
     def remove(self, progress: Progress | None = None) -> Remains:
-        """Removes all of it, and gives what is left: nothing, or what only pulumi can take down.
+        """Removes all of it, and gives what is left: nothing, or where there is no pulumi command the stack, emptied.
 
         Raises AwsError, of a stack that is to be kept before anything is touched.
         """
         progress = progress or NoProgress()
         self.check()
-        if bucket := self._bucket():
-            progress.step("emptying the bucket", unit="versions")
-            self._empty(bucket, progress)
         if self._deployed and self._pulumi:
             progress.step("taking down the stack")
             progress.end()
-            self._pulumi.destroy()
+            self._pulumi.destroy()  # the bucket of an ephemeral stack goes with what is in it
             self._found, self._half_made = None, False
+        if bucket := self._bucket():
+            progress.step("emptying the bucket", unit="versions")
+            self._empty(bucket, progress)
+            if not self._deployed:
+                with told(f"remove s3://{bucket}"):
+                    self._aws.client("s3").delete_bucket(Bucket=bucket)
         if not self._deployed:
             progress.step("removing logs")
             for name in self._log_groups():
@@ -147,19 +150,25 @@ class Cleanup:
         return file.absolute() if of_this_stack else None
 
     def _bucket(self) -> str | None:
-        """The stack's bucket, if it is there; of a stack that is half gone by the name it would have."""
+        """The stack's bucket, if it is there; of a stack that is half gone by the name and the tags it would have."""
         with told("ask AWS who we are"):
             account = self._aws.client("sts").get_caller_identity()["Account"]
-        name = f"{self._project}-{self._stack}-{account}-{self._aws.region}"
-        bucket = self._found.outputs.bucket if self._found else name
+        if self._found:
+            bucket = self._found.outputs.bucket
+        else:
+            bucket = f"{self._project}-{self._stack}-{account}-{self._aws.region}"
         try:
             with told(f"look at s3://{bucket}"):
-                self._aws.client("s3").head_bucket(Bucket=bucket, ExpectedBucketOwner=account)
+                answer = self._aws.client("s3").get_bucket_tagging(Bucket=bucket, ExpectedBucketOwner=account)
         except AwsError as error:
             if error.code in _GONE:
                 return None
-            raise
-        return bucket
+            if error.code != "NoSuchTagSet":
+                raise
+            answer: dict[str, Any] = {"TagSet": []}
+        tags = {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
+        wanted = {"Project": self._project, "Stack": self._stack, "Ephemeral": "true"}
+        return bucket if self._found or wanted.items() <= tags.items() else None
 
     def _versions(self, bucket: str) -> Iterator[dict[str, Any]]:
         with told(f"list the versions in s3://{bucket}"):

@@ -14,6 +14,7 @@ from retailpipe.aws.rds import Database, ca_bundle, my_address
 from retailpipe.aws.session import told
 from retailpipe.aws.stack import Stack
 from retailpipe.errors import AwsError, UsageError
+from retailpipe.networks import Network, is_too_wide
 from retailpipe.reports import Report
 
 
@@ -86,7 +87,13 @@ def psql(stack: Stack, arguments: Sequence[str] = ()) -> int:
         "PGSSLMODE": "verify-full",
         "PGSSLROOTCERT": str(ca_bundle()),
     }
-    return subprocess.run([program, *arguments], env={**os.environ, **variables}, check=False).returncode
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    with subprocess.Popen([program, *arguments], env=environment | variables) as process:
+        while True:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:  # it is for psql, which cancels a statement and goes on
+                continue
 
 
 @dataclass(frozen=True)
@@ -117,11 +124,14 @@ def allow(stack: Stack, address: str | None = None, *, dry_run: bool = False) ->
         network = ipaddress.ip_network(address or my_address())
     except ValueError as error:
         raise UsageError(f"{address!r} is no address: {error}", hint="Write it as 203.0.113.7.") from None
+    if is_too_wide(network):
+        raise UsageError(f"{network} is much more than somebody's own", hint="Name your own address, or your network.")
     pulumi = Pulumi.find(stack.outputs.stack, stack.outputs.project)
     if pulumi is None:
         raise AwsError(
             f"the pulumi command, and a folder with project {stack.outputs.project}, are needed to change allowedCidrs",
-            hint=f"Where you deploy from: `pulumi config set allowedCidrs {network}`, then `pulumi up`.",
+            hint=f"Where you deploy from: add {network} to what `pulumi config get allowedCidrs` shows, with a comma, "
+            "and set that: `pulumi config set allowedCidrs LIST`, then `pulumi up`.",
         )
     before = pulumi.config("allowedCidrs")
     networks = [part.strip() for part in before.split(",") if part.strip()]
@@ -133,7 +143,7 @@ def allow(stack: Stack, address: str | None = None, *, dry_run: bool = False) ->
     return Allowed(str(network), before, after)
 
 
-def _holds(network: str, other: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
+def _holds(network: str, other: Network) -> bool:
     try:
         held = ipaddress.ip_network(network)
     except ValueError:

@@ -18,6 +18,7 @@ _POLL_SECONDS = 2.0
 _LATE = timedelta(seconds=30)
 """How late a line may arrive: so far back each look begins."""
 _SPAN = re.compile(r"([1-9][0-9]*)([smhdw])")
+_LONGEST = timedelta(days=3660)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -64,9 +65,12 @@ def span(text: str) -> timedelta:
     if not found:
         raise UsageError(f"{text!r} is no length of time", hint="Write it as 90s, 10m, 1h or 2d.")
     try:
-        return timedelta(**{_UNITS[found[2]]: int(found[1])})
+        length = timedelta(**{_UNITS[found[2]]: int(found[1])})
     except OverflowError:
-        raise UsageError(f"{text!r} is longer than there is time", hint="Write it as 90s, 10m, 1h or 2d.") from None
+        length = timedelta.max
+    if length > _LONGEST:
+        raise UsageError(f"{text!r} is longer than ten years", hint="Write it as 90s, 10m, 1h or 2d.")
+    return length
 
 
 def _events(stack: Stack, group: str, start: datetime) -> Iterator[dict[str, Any]]:

@@ -62,6 +62,12 @@ def publish(stack: Stack, kind: str, subject: str, text: str) -> None:
         )
 
 
+def for_stack(stack: Stack, hint: str) -> str:
+    """A hint whose commands name the stack, so that they can be typed as they stand."""
+    command = r"`retailpipe ((?:(?:db|schedule|local) )?[a-z-]+)"
+    return re.sub(command, rf"`retailpipe \1 --stack {stack.outputs.name}", hint)
+
+
 def given_up(stack: Stack) -> int:
     """How many notices lie in the dead-letter queue: of workbooks that nobody could load. Raises AwsError."""
     url = stack.outputs.dead_letter_queue_url

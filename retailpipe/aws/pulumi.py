@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from retailpipe.errors import AwsError, StackNotFound
 
 _NO_STACK, _NO_LOGIN = 6, 3
+_TIMEOUT_SECONDS = 120
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ class Pulumi:
             state: Any = json.loads(self._run("stack", "export"))
         except StackNotFound:
             return False
-        resources: list[Any] = (state.get("deployment") or {}).get("resources") or []
+        deployment: dict[str, Any] = state.get("deployment") or {}
+        resources: list[Any] = deployment.get("resources", [])
         return any(each["custom"] and not str(each["type"]).startswith("pulumi:") for each in resources)
 
     def config(self, name: str) -> str:
@@ -63,9 +66,9 @@ class Pulumi:
         self._run("config", "set", name, value)
 
     def destroy(self) -> None:
-        """Takes the stack down, with all that pulumi says on our own streams. Raises AwsError."""
+        """Takes the stack down, with all that pulumi says on the standard error. Raises AwsError."""
         command = [self.program, "destroy", "--yes", "--stack", self.stack, "--non-interactive"]
-        if subprocess.run(command, cwd=self.folder, check=False).returncode != 0:
+        if subprocess.run(command, cwd=self.folder, stdout=sys.stderr, check=False).returncode != 0:
             raise AwsError(
                 f"pulumi could not take down stack {self.stack}",
                 hint=f"See what it says above, and try again: `pulumi destroy --stack {self.stack}`.",
@@ -74,9 +77,19 @@ class Pulumi:
     def _run(self, *arguments: str) -> str:
         command = [self.program, *arguments, "--stack", self.stack, "--non-interactive"]
         environment = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true", "NO_COLOR": "1"}
-        done = subprocess.run(
-            command, cwd=self.folder, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL
-        )
+        try:
+            done = subprocess.run(
+                command,
+                cwd=self.folder,
+                env=environment,
+                capture_output=True,
+                text=True,
+                stdin=subprocess.DEVNULL,
+                timeout=_TIMEOUT_SECONDS,
+            )
+        except subprocess.TimeoutExpired as error:
+            hint = f"Try it by hand: `pulumi {' '.join(arguments)} --stack {self.stack}`."
+            raise AwsError(f"pulumi has not answered in {_TIMEOUT_SECONDS} s", hint=hint, passing=True) from error
         if done.returncode == 0:
             return done.stdout
         said = done.stderr.strip().removeprefix("error: ") or f"it ended with {done.returncode}"

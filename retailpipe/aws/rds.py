@@ -8,6 +8,7 @@ import os
 import re
 import ssl
 import tempfile
+import threading
 import urllib.request
 from pathlib import Path
 from typing import Any, cast
@@ -23,8 +24,9 @@ CA_BUNDLE_URL = "https://truststore.pki.rds.amazonaws.com/global/global-bundle.p
 ADDRESS_URL = "https://checkip.amazonaws.com"
 """Answers with the address that it is asked from."""
 
-_TIMEOUT_SECONDS = 15
+_TIMEOUT_SECONDS = 10
 _LOGIN_FAILED = re.compile(r"password authentication failed|28P01|PAM authentication failed")
+_WRONG_CERTIFICATE = re.compile("certificate verify failed|does not match host name|self.signed|root certificate")
 _NOT_READY = {
     "stopped": ("is stopped", "Start it with `retailpipe db start`; that takes some minutes."),
     "stopping": ("is being stopped", "Wait until it is stopped, then start it with `retailpipe db start`."),
@@ -42,6 +44,7 @@ class Database:
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
         self._login: tuple[str, str] | None = None
+        self._lock = threading.Lock()
 
     def warehouse(self) -> Warehouse:
         """The database over TLS, its certificate verified, with a password that is read again when it is refused."""
@@ -59,13 +62,13 @@ class Database:
             arn = self._stack.outputs.database_secret_arn
             try:
                 with told(f"read the secret {arn}"):
-                    text = self._stack.aws.client("secretsmanager").get_secret_value(SecretId=arn)["SecretString"]
+                    answer = self._stack.aws.client("secretsmanager").get_secret_value(SecretId=arn)
             except AwsError as error:
                 if error.code != "ResourceNotFoundException":
                     raise
                 hint = "The database was made anew: deploy the stack again with `pulumi up`."
                 raise AwsError(f"there is no secret {arn}", hint=hint, code=error.code) from error
-            fields = _object(text)
+            fields = _object(answer.get("SecretString", ""))
             missing = [name for name in ("username", "password") if not isinstance(fields.get(name), str)]
             if missing:
                 hint = "It is RDS that writes it: `retailpipe db rotate-password` has it written anew."
@@ -82,6 +85,9 @@ class Database:
             "sslrootcert": str(ca_bundle()),
             # Home routers forget a quiet connection after some minutes.
             "keepalives_idle": "60",
+            "keepalives_interval": "10",
+            "keepalives_count": "3",
+            "tcp_user_timeout": "60000",
         }
         place = f"{outputs.database_host}:{outputs.database_port}/{quote(outputs.database_name, safe='')}"
         options = urlencode(settings, quote_via=quote)
@@ -110,7 +116,7 @@ class Database:
         status = instance.get("DBInstanceStatus", "available")
         if status in _NOT_READY:
             what, hint = _NOT_READY[status]
-            return WarehouseError(f"the database {outputs.database_instance} {what}", hint=hint)
+            return WarehouseError(f"the database {outputs.database_instance} {what}", hint=hint, passing=True)
         if _LOGIN_FAILED.search(said):
             reason = f"{place} refuses the password in the secret, which was read again just now"
             hint = "RDS may be changing it: try again in a minute, or have it changed: `retailpipe db rotate-password`."
@@ -119,16 +125,16 @@ class Database:
             reason = f"there is no database {outputs.database_name} on {place}"
             command = f"retailpipe db psql -- -d postgres -c 'create database {outputs.database_name}'"
             return WarehouseError(reason, hint=f"Make it: `{command}`.")
-        if "certificate" in said or "SSL" in said:
-            hint = (
-                f"Remove {ca_bundle()} if it is old; it is fetched anew. Somebody between you and AWS may read along."
-            )
+        if _WRONG_CERTIFICATE.search(said):
+            given = "RETAILPIPE_CA_BUNDLE" in os.environ
+            old = "Check the file in RETAILPIPE_CA_BUNDLE." if given else f"If {ca_bundle()} is old, remove it."
+            hint = f"{old} If it is not, somebody between you and AWS may read along."
             return WarehouseError(f"the certificate of {place} is not Amazon's: {said}", hint=hint)
         if "translate host name" in said or "not known" in said:
             hint = (
                 "Check the network and its names (DNS); if the stack was deployed anew, `pulumi stack output` is too."
             )
-            return WarehouseError(f"the host {outputs.database_host} is unknown", hint=hint)
+            return WarehouseError(f"the host {outputs.database_host} is unknown", hint=hint, passing=True)
         if instance and not instance.get("PubliclyAccessible", True):
             hint = "Reach it from inside its network, or make it public: the program of the stack declares it so."
             return WarehouseError(f"{place} is not publicly accessible", hint=hint)
@@ -137,16 +143,17 @@ class Database:
             with contextlib.suppress(AwsError):
                 mine = f" {my_address()}"
             hint = f"Your address{mine} may not be in `allowedCidrs`: `retailpipe db allow` puts it there."
-            return WarehouseError(f"{place} does not answer ({said})", hint=hint)
+            return WarehouseError(f"{place} does not answer ({said})", hint=hint, passing=True)
         return error
 
     def _renew(self, error: WarehouseError) -> bool:
         """Whether there is another password than the one that was refused: RDS changes it every week."""
-        refused = self._login
-        if refused is None or not _LOGIN_FAILED.search(str(error)):
-            return False
-        self._login = None
-        return self.login() != refused
+        with self._lock:
+            refused = self._login
+            if refused is None or not _LOGIN_FAILED.search(str(error)):
+                return False
+            self._login = None
+            return self.login() != refused
 
 
 def ca_bundle(url: str = CA_BUNDLE_URL, folder: Path | None = None) -> Path:
@@ -167,8 +174,7 @@ def ca_bundle(url: str = CA_BUNDLE_URL, folder: Path | None = None) -> Path:
     hint = f"Download {url} with a browser, and set RETAILPIPE_CA_BUNDLE to the file."
     try:
         pem = _fetch(url)
-        if not ssl.create_default_context(cadata=pem).get_ca_certs():
-            raise ValueError("it holds no certificates")
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem or " ")
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=folder, delete=False) as file:
             file.write(pem)

@@ -47,7 +47,8 @@ def run_now(stack: Stack) -> dict[str, Any]:
     """
     function = stack.outputs.check_function
     with told(f"call the Lambda {function}"):
-        answer = stack.aws.client("lambda").invoke(FunctionName=function, Payload=b"{}")
+        # A pull may take minutes, and is not to be done twice.
+        answer = stack.aws.client("lambda", read_timeout=310, attempts=1).invoke(FunctionName=function, Payload=b"{}")
         said = answer["Payload"].read().decode()
     if answer.get("FunctionError"):
         hint = "See its log: `retailpipe logs check-bucket`."

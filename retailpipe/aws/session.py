@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -19,9 +20,9 @@ _UNKNOWN = {
     "InvalidToken", "InvalidSignatureException",
 }  # fmt: skip
 _DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError", "403"}
+_WRONG_CLOCK = re.compile("signature expired|not yet current|earlier than|RequestTimeTooSkewed", re.IGNORECASE)
+_BUSY = re.compile("Throttl|SlowDown|RequestLimitExceeded|TooManyRequests|RequestTimeout|ThroughputExceeded")
 _PATIENCE = "Try again in a minute."
-_CLOCK = {"RequestTimeTooSkewed"}
-_THROTTLED = {"Throttling", "ThrottlingException", "SlowDown", "RequestLimitExceeded", "TooManyRequestsException"}
 
 
 class Aws:
@@ -49,23 +50,27 @@ class Aws:
         """The same credentials in another region."""
         return self if self._opened().region_name == region else Aws(self._profile, region)
 
-    def client(self, service: str) -> Any:
-        """boto3's client of a service, made once. Any thread may ask for it, and use it."""
+    def client(self, service: str, *, read_timeout: int = 60, attempts: int = 6) -> Any:
+        """boto3's client of a service, made once. Any thread may ask for it, and use it.
+
+        read_timeout: seconds without an answer. attempts: how often a call is tried.
+        """
+        key = f"{service}, {read_timeout} s, {attempts} times"
         with self._lock:
-            if service not in self._clients:
+            if key not in self._clients:
                 from botocore.config import Config
 
                 config = Config(
-                    connect_timeout=10,
-                    read_timeout=60,
-                    retries={"mode": "standard", "max_attempts": 6},
+                    connect_timeout=min(10, read_timeout),
+                    read_timeout=read_timeout,
+                    retries={"mode": "standard", "max_attempts": attempts},
                     max_pool_connections=16,
                     user_agent_extra="retailpipe",
                 )
                 session, region = self._opened(), self.region
                 with told(f"use {service}"):
-                    self._clients[service] = session.client(service, region_name=region, config=config)
-            return self._clients[service]
+                    self._clients[key] = session.client(service, region_name=region, config=config)
+            return self._clients[key]
 
     def close(self) -> None:
         """Closes the connections of its clients."""
@@ -79,9 +84,13 @@ class Aws:
             from botocore.exceptions import ProfileNotFound
 
             try:
-                self._session = boto3.Session(profile_name=self._profile, region_name=self._region)
-            except ProfileNotFound as error:
-                raise AwsError(f"{error}", hint="List the profiles with `aws configure list-profiles`.") from error
+                with told("read AWS's config"):
+                    self._session = boto3.Session(profile_name=self._profile, region_name=self._region)
+            except AwsError as error:
+                if not isinstance(error.__cause__, ProfileNotFound):
+                    raise
+                hint = "List the profiles with `aws configure list-profiles`."
+                raise AwsError(f"{error.__cause__}", hint=hint) from error
         return self._session
 
 
@@ -103,6 +112,13 @@ def told(doing: str) -> Generator[None]:
         if isinstance(cause, ClientError):
             raise _of_answer(doing, cause) from error
         raise AwsError(f"cannot {doing}: {error}", hint=_hint_of(error), passing=_is_passing(error)) from error
+    except ValueError as error:  # an endpoint, a name or an ARN that botocore does not take
+        raise AwsError(f"cannot {doing}: {error}", hint="Check AWS's variables: `env | grep AWS_`.") from error
+
+
+def is_login(error: AwsError) -> bool:
+    """Whether an error is about who we are, so that nothing else would be answered either."""
+    return error.code in _EXPIRED | _UNKNOWN or not (error.code or error.passing)
 
 
 def _of_answer(doing: str, error: ClientError) -> AwsError:
@@ -111,18 +127,18 @@ def _of_answer(doing: str, error: ClientError) -> AwsError:
     if code in _EXPIRED:
         hint = "Log in again: `aws sso login`, or new keys from the lab's page."
         return AwsError(f"cannot {doing}: the AWS session has expired", hint=hint, code=code)
+    if _WRONG_CLOCK.search(f"{code} {message}"):
+        hint = "Set the clock of this machine: its time is part of every signature."
+        return AwsError(f"cannot {doing}: the clock of this machine is wrong", hint=hint, code=code)
     if code in _UNKNOWN:
         hint = "Check the keys: `aws sts get-caller-identity`. Another profile: --profile NAME."
         return AwsError(f"cannot {doing}: AWS does not know these credentials ({code})", hint=hint, code=code)
-    if code in _CLOCK:
-        hint = "Set the clock of this machine: its time is part of every signature."
-        return AwsError(f"cannot {doing}: the clock of this machine is wrong", hint=hint, code=code)
     if code in _DENIED:
         hint = "Ask for the stack's student policy, or try another profile: --profile NAME. Who you are: `aws sts " + (
             "get-caller-identity`."
         )
         return AwsError(f"cannot {doing}: AWS does not allow it ({error.operation_name})", hint=hint, code=code)
-    if code in _THROTTLED:
+    if _BUSY.search(code):
         return AwsError(
             f"cannot {doing}: AWS asks for patience ({code})", hint="Try again in a minute.", code=code, passing=True
         )
@@ -143,7 +159,7 @@ def _hint_of(error: Exception) -> str:
 
     if isinstance(error, exceptions.NoCredentialsError | exceptions.PartialCredentialsError):
         return "Log in: `aws configure`, or `aws sso login`, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
-    if isinstance(error, exceptions.UnauthorizedSSOTokenError | exceptions.SSOTokenLoadError):
+    if isinstance(error, exceptions.SSOError | exceptions.TokenRetrievalError):
         return "Log in again: `aws sso login`."
     if isinstance(error, exceptions.EndpointConnectionError | exceptions.ConnectTimeoutError):
         return "Check the network, and the region: --region REGION."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import tempfile
@@ -44,11 +45,19 @@ def as_shell(variables: dict[str, str]) -> str:
 
 def write_env(variables: dict[str, str], path: Path) -> None:
     """Writes the lines into a file that only its owner can read. Raises StoreError."""
+    temporary: Path | None = None
     try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
         handle, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}-")  # its mode is 0600
+        temporary = Path(name)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(as_shell(variables))
-        Path(name).replace(path)
-    except OSError as error:
+        temporary.replace(path)
+    except BaseException as error:
+        if temporary:
+            temporary.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
         hint = "Name a file in a folder that can be written."
         raise StoreError(f"cannot write {path}: {error.strerror}", hint=hint) from error

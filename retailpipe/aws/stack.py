@@ -10,7 +10,7 @@ from typing import Any
 from retailpipe.aws.pulumi import Pulumi
 from retailpipe.aws.session import Aws, told
 from retailpipe.errors import AwsError, OutputsError, StackNotFound
-from retailpipe.outputs import PROJECT, StackOutputs, parameter_of
+from retailpipe.outputs import NAME, PROJECT, StackOutputs, parameter_of
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Stack:
 def parts_of(name: str) -> tuple[str, str, str]:
     """Project, stack and part of a name such as dev, sales/dev or sales/dev/north. Raises StackNotFound for others."""
     words = name.split("/")
-    if not all(words) or len(words) > 3:
+    if not all(NAME.fullmatch(word) for word in words) or len(words) > 3:
         raise StackNotFound(f"{name!r} names no stack", hint="Name it as STACK, PROJECT/STACK or PROJECT/STACK/PART.")
     if len(words) == 1:
         return PROJECT, name, ""

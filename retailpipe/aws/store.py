@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
+import logging
 import os
 import re
+import shlex
 import tempfile
 import zlib
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,17 +19,20 @@ from typing import Any
 
 from retailpipe.aws.session import told
 from retailpipe.aws.stack import Stack
+from retailpipe.bronze.ledger import Entry
 from retailpipe.errors import AwsError, SourceNotFound, StoreError
 from retailpipe.progress import NoProgress, Progress
-from retailpipe.receipts import RECEIPTS, Receipt, is_workbook
-from retailpipe.reports import LoadReport
+from retailpipe.receipts import RECEIPTS, Receipt, is_workbook, receipt_key
+from retailpipe.reports import LoadReport, unchanged
 from retailpipe.store import PREFIX, Snapshot, Stored, file_snapshot, remedy, remove_orphans
 
 _PART = 8 << 20
 _ATTEMPTS = 10
 """How often a part of a download is tried, which is all that a broken connection costs."""
 _TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+_UNEXPLAINED = {"400", "403"}
 _MISSING = {"404", "NoSuchKey", "NotFound", "NoSuchVersion"}
+_log = logging.getLogger(__name__)
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
 
@@ -45,13 +51,14 @@ class BucketStore:
     def upload(self, path: Path, *, replace: bool = False, progress: Progress | None = None) -> Stored:
         with file_snapshot(path) as copy:
             there = self._head(copy.key)
-            if there and self._content_hash(there) == copy.content_hash:
+            if there and _is_same(there, copy.path):
                 return _stored(copy.key, there)
             if there and not replace:
                 raise StoreError(
                     f"there is another {copy.key} in {self.address}, of {there['ContentLength']:,} bytes and "
                     f"{there['LastModified']:%Y-%m-%d %H:%M} UTC",
-                    hint=f"Give the file another name, or replace that one: `retailpipe upload {path} --replace`.",
+                    hint="Give the file another name, or replace that one: "
+                    f"`retailpipe upload {shlex.quote(str(path))} --replace`.",
                 )
             (progress or NoProgress()).step("uploading", unit="bytes", total=copy.path.stat().st_size)
             with told(f"upload {path} to {self.address}"):
@@ -94,7 +101,7 @@ class BucketStore:
         etag = there["ETag"].strip('"')
         if at_hand:
             with file_snapshot(at_hand) as copy:
-                if copy.content_hash == self._content_hash(there):
+                if _is_same(there, copy.path):
                     yield Snapshot(key, copy.path, copy.content_hash, etag)
                     return
         try:
@@ -108,7 +115,7 @@ class BucketStore:
             yield Snapshot(key, path, self._download(key, there, path, progress or NoProgress()), etag)
 
     def acknowledge(self, snapshot: Snapshot, report: LoadReport) -> None:
-        """Puts the receipt of a load beside the workbooks. Raises StoreError where it cannot: the load stands."""
+        """Puts the receipt of a load into the bucket. Where it cannot, the load stands, and `heal` does it later."""
         receipt = Receipt(
             key=snapshot.key,
             etag=snapshot.etag,
@@ -118,20 +125,39 @@ class BucketStore:
             rows_rejected=report.rows_rejected,
             loaded_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
-        if report.status == "unchanged" and any(self._list(receipt.receipt_key)):
-            return
         try:
-            with told(f"put the receipt of {snapshot.key} under {RECEIPTS} of {self.address}"):
-                self._s3.put_object(
-                    Bucket=self._bucket,
-                    Key=receipt.receipt_key,
-                    Body=receipt.as_json().encode(),
-                    ContentType="application/json",
-                    **self._owner,
-                )
+            if report.status != "unchanged" or not any(self._list(receipt.receipt_key)):
+                self._put(receipt.receipt_key, receipt.as_json())
         except AwsError as error:
-            hint = f"{error.hint} `retailpipe ingest {snapshot.key}` writes it later."
-            raise StoreError(f"{snapshot.key} is loaded, but {error}", hint=hint) from error
+            _log.warning("%s is loaded, but its receipt is not written: %s", snapshot.key, error)
+
+    def heal(self, loads: Mapping[str, Entry], etags: Mapping[str, str]) -> None:
+        """Puts the receipts that are missing of loads, by source; etags: under which each of them was loaded."""
+        there = {each["Key"] for each in self._list(RECEIPTS)}
+        for stored in self.workbooks():
+            load = loads.get(stored.key)
+            if load is None or etags.get(stored.key) != stored.etag:
+                continue
+            if receipt_key(stored.key, stored.etag) not in there:
+                snapshot = Snapshot(stored.key, self._folder, load.content_hash, stored.etag)
+                self.acknowledge(snapshot, unchanged(load))
+
+    def note_failure(self, key: str, reason: str) -> bool:
+        """Notes that the content of a workbook cannot be loaded; gives whether that is news."""
+        there = self._head(key)
+        if there is None:
+            return False
+        note = f"{receipt_key(key, there['ETag'])}.failed"
+        if any(self._list(note)):
+            return False
+        self._put(note, json.dumps({"reason": reason}, ensure_ascii=False))
+        return True
+
+    def _put(self, key: str, text: str) -> None:
+        with told(f"put {key} into {self.address}"):
+            self._s3.put_object(
+                Bucket=self._bucket, Key=key, Body=text.encode(), ContentType="application/json", **self._owner
+            )
 
     @property
     def _s3(self) -> Any:
@@ -149,6 +175,10 @@ class BucketStore:
         except AwsError as error:
             if error.code in _MISSING:
                 return None
+            if error.code in _UNEXPLAINED:  # the answer to HEAD has no body; another call tells what is the matter
+                with told(f"look at {key} in {self.address}"):
+                    self._stack.aws.client("sts").get_caller_identity()
+                    self._s3.list_objects_v2(Bucket=self._bucket, MaxKeys=1, **self._owner)
             raise
 
     def _list(self, prefix: str) -> Generator[dict[str, Any]]:
@@ -158,9 +188,6 @@ class BucketStore:
             )
             for page in pages:
                 yield from page.get("Contents", [])
-
-    def _content_hash(self, there: dict[str, Any]) -> str | None:
-        return there["Metadata"].get("sha256")
 
     def _download(self, key: str, there: dict[str, Any], path: Path, progress: Progress) -> str:
         """Downloads the version that was looked at, and gives its SHA-256."""
@@ -202,16 +229,25 @@ def _transfers() -> Any:
 
 
 def _expected(there: dict[str, Any]) -> dict[str, str]:
-    """What the bucket knows of a content: the hash of whoever uploaded it, S3's own checksums, the ETag."""
+    """What the bucket knows of a content: its size, S3's own checksums, the ETag, the hash of whoever uploaded it."""
     expected: dict[str, str] = {"size": str(there["ContentLength"])}
-    if content_hash := there["Metadata"].get("sha256"):
-        expected["SHA-256"] = content_hash
-    if there.get("ChecksumType", "FULL_OBJECT") == "FULL_OBJECT" and "-" not in there.get("ChecksumCRC32", "-"):
-        expected["CRC32"] = there["ChecksumCRC32"]
+    if there.get("ChecksumType") == "FULL_OBJECT":
+        if crc := there.get("ChecksumCRC32"):
+            expected["CRC32"] = crc
+        if sha256 := there.get("ChecksumSHA256"):
+            expected["SHA-256"] = base64.b64decode(sha256).hex()
     etag = there["ETag"].strip('"')
     if _MD5.fullmatch(etag) and there.get("ServerSideEncryption") in (None, "AES256"):
         expected["MD5"] = etag
+    if content_hash := there["Metadata"].get("sha256"):
+        expected["SHA-256"] = content_hash
     return expected
+
+
+def _is_same(there: dict[str, Any], path: Path) -> bool:
+    """Whether a file has the content of an object, as far as the bucket knows; by its size alone it is not."""
+    expected, digests = _expected(there), _digests(path)
+    return len(expected) > 1 and all(digests[name] == value for name, value in expected.items())
 
 
 def _digests(path: Path) -> dict[str, str]:

@@ -14,16 +14,18 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from retailpipe import pipeline
-from retailpipe.aws.notices import publish
-from retailpipe.aws.session import told
+from retailpipe.aws.notices import for_stack, publish
+from retailpipe.aws.session import is_login, told
+from retailpipe.aws.store import BucketStore
 from retailpipe.environment import Environment
 from retailpipe.errors import AwsError, RetailpipeError, SourceNotFound, UsageError, WarehouseError
 from retailpipe.progress import Progress
 from retailpipe.receipts import is_workbook
 from retailpipe.reports import LoadReport, Report, RunReport
+from retailpipe.transform import is_built
 
 _WAIT_SECONDS = 20
 """How long one request waits for a message: what SQS allows at most."""
@@ -34,6 +36,8 @@ _BACK_SECONDS = 30
 """After how long a message that failed comes back."""
 _PATIENCE_SECONDS = 20.0
 """How long to wait where AWS or the database cannot be reached, before the next try."""
+_QUICK_SECONDS = 5
+_T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 
@@ -48,7 +52,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Handled(Report):
-    """What became of the workbooks of some messages. run: None where nothing could be loaded."""
+    """What became of the workbooks of some messages. run: None where nothing had to be built, or could be."""
 
     keys: tuple[str, ...]
     run: RunReport | None
@@ -56,7 +60,7 @@ class Handled(Report):
 
     @property
     def ok(self) -> bool:
-        return self.run is not None and self.run.ok and not self.failures
+        return not self.failures and (self.run is None or self.run.ok)
 
 
 def watch(
@@ -69,39 +73,45 @@ def watch(
     """Loads, builds and verifies whatever is uploaded, and tells the topic how it went; gives each as it is done.
 
     It begins with what waits in the bucket: a message may have been lost. Several watchers share the work.
+    While AWS or the database cannot be reached it waits for them, and nothing is given up meanwhile.
 
     once: end when nothing waits, in the bucket and in the queue. idle_exit: end when nothing came for so long.
 
-    Raises UsageError for an environment that is not on AWS, and AwsError where the queue is gone or forbidden. Other
-    failures are told, here and to the topic, and the watch goes on.
+    Raises UsageError for an environment that is not on AWS, AwsError where we are not logged in (any more) or the queue
+    is gone; with `once`, and with `idle_exit` after that time, also what cannot be reached. What is wrong with a
+    workbook is told, here and to the topic, and the watch goes on.
     """
-    watcher = Watcher(environment, progress, patient=not once)
-    last = time.monotonic()
+    patience = 0.0 if once else idle_exit.total_seconds() if idle_exit else None
+    watcher = Watcher(environment, progress, patience=patience)
     yield from watcher.catch_up()
+    last = time.monotonic()
     while True:
-        messages = watcher.receive(0 if once else _wait(last, idle_exit))
+        messages = watcher.receive(1 if once else _wait(last, idle_exit))
         if messages:
-            yield from watcher.handle(messages)
+            yield watcher.handle(messages)
             last = time.monotonic()
         elif once or (idle_exit is not None and time.monotonic() - last >= idle_exit.total_seconds()):
             return
 
 
 class Watcher:
-    """The steps of a watch. patient: wait where AWS or the database cannot be reached, and try again."""
+    """The steps of a watch. patience: seconds to wait for what cannot be reached; None: for ever."""
 
-    def __init__(self, environment: Environment, progress: Progress | None = None, *, patient: bool = True) -> None:
-        if environment.stack is None:
+    def __init__(
+        self, environment: Environment, progress: Progress | None = None, *, patience: float | None = None
+    ) -> None:
+        if environment.stack is None or not isinstance(environment.store, BucketStore):
             raise UsageError("only a stack on AWS can be watched", hint="Name it: --stack NAME.")
         self._environment = environment
         self._stack = environment.stack
+        self._store = environment.store
         self._progress = progress
-        self._patient = patient
+        self._patience = patience
 
     def catch_up(self) -> Generator[Handled]:
-        """Loads what waits in the bucket."""
+        """Loads what waits in the bucket, and builds what a watcher left that was killed."""
         keys = self._patiently(lambda: pipeline.waiting(self._environment))
-        if keys:
+        if keys or (self._patiently(lambda: pipeline.loaded(self._environment)) and not self._is_built()):
             yield self._work([(key, 1) for key in keys])[0]
 
     def receive(self, wait_seconds: int) -> list[Message]:
@@ -129,49 +139,72 @@ class Watcher:
                 self._release([found["ReceiptHandle"]], _BACK_SECONDS)
         return messages
 
-    def handle(self, messages: Sequence[Message]) -> Generator[Handled]:
+    def handle(self, messages: Sequence[Message]) -> Handled:
         """Does what messages ask for, and deletes those whose work is done."""
         handles = [message.receipt_handle for message in messages]
+        tries: dict[str, int] = {}
+        for message in messages:
+            tries[message.key] = max(message.tries, tries.get(message.key, 0))
         try:
             with self._hidden(handles):
-                tries: dict[str, int] = {}
-                for message in messages:
-                    tries[message.key] = max(message.tries, tries.get(message.key, 0))
                 handled, done = self._work([*tries.items()])
         except BaseException:  # Ctrl-C, too: another watcher is to have them at once
             self._release(handles, 0)
             raise
         self._delete([message.receipt_handle for message in messages if message.key in done])
         self._release([message.receipt_handle for message in messages if message.key not in done], _BACK_SECONDS)
-        yield handled
+        return handled
 
     def _work(self, keys: Sequence[tuple[str, int]]) -> tuple[Handled, set[str]]:
         """Loads workbooks, then builds and verifies once; gives the keys of which nothing is left to do."""
         loads: list[LoadReport] = []
-        done: set[str] = set()
         failures: list[str] = []
-        for key, tries in keys:
+        there = self._patiently(lambda: pipeline.loaded(self._environment))
+        done = {key for key, _ in keys if key in there}
+        for key in [key for key, _ in keys if key not in there]:
             try:
-                loads += pipeline.ingest(self._environment, pipeline.Key(key), progress=self._progress)
+                loads += self._load(key)
                 done.add(key)
             except SourceNotFound as error:
                 _log.warning("%s; nothing is left to do for it", error)
                 done.add(key)
             except RetailpipeError as error:
-                failures.append(f"{error}. {error.hint}")
-                if tries == 1 and not isinstance(error, WarehouseError | AwsError):
-                    self._tell(f"Not loaded: {key}", f"{key} is not loaded.\n\n{error}\n\n{error.hint}\n", "failure")
+                if isinstance(error, AwsError) and is_login(error):
+                    raise
+                failures.append(self._told(error))
+                self._tell_failure(key, error)
         run = None
-        try:
-            run = pipeline.complete(self._environment, loads, progress=self._progress)
-        except RetailpipeError as error:
-            failures.append(f"{error}. {error.hint}")
-        if run is None or not run.ok:
-            done -= {load.source for load in loads}
-        changed = [load for load in loads if load.status != "unchanged"]
-        if run and changed:
-            self._tell_result(run, changed)
+        first = all(tries == 1 for _, tries in keys)
+        if loads or not self._is_built():
+            try:
+                run = self._patiently(lambda: pipeline.complete(self._environment, loads, progress=self._progress))
+            except RetailpipeError as error:
+                failures.append(self._told(error))
+                if first:
+                    self._tell("Silver and gold are not built", f"{self._told(error)}\n", "failure")
+            if run is None or not run.ok:
+                done.clear()
+            if run and (first or run.ok) and not run.build.up_to_date:
+                known = [there[key] for key, _ in keys if key in there] or [*there.values()]
+                self._tell_result(run, loads or known)
         return Handled(tuple(key for key, _ in keys), run, tuple(failures)), done
+
+    def _load(self, key: str) -> list[LoadReport]:
+        return self._patiently(lambda: pipeline.ingest(self._environment, pipeline.Key(key), progress=self._progress))
+
+    def _is_built(self) -> bool:
+        return bool(self._patiently(lambda: is_built(self._environment)))
+
+    def _told(self, error: RetailpipeError) -> str:
+        return f"{error}. {for_stack(self._stack, error.hint)}".strip()
+
+    def _tell_failure(self, key: str, error: RetailpipeError) -> None:
+        """Tells of a workbook that cannot be loaded, once for each of its contents."""
+        try:
+            if self._store.note_failure(key, str(error)):
+                self._tell(f"Not loaded: {key}", f"{key} is not loaded.\n\n{self._told(error)}\n", "failure")
+        except AwsError as untold:
+            _log.warning("%s", untold)
 
     def _tell_result(self, run: RunReport, loads: Sequence[LoadReport]) -> None:
         rows, rejects = sum(load.rows_loaded for load in loads), sum(load.rows_rejected for load in loads)
@@ -199,19 +232,17 @@ class Watcher:
         except AwsError as error:  # the load stands, whoever hears of it
             _log.warning("%s", error)
 
-    def _patiently(self, work: Callable[[], Any]) -> Any:
+    def _patiently(self, work: Callable[[], _T]) -> _T:
         """What work gives, tried until AWS and the database can be reached; what they refuse is raised."""
+        started = time.monotonic()
         while True:
             try:
                 return work()
-            except AwsError as error:
-                if not (self._patient and error.passing):
+            except (AwsError, WarehouseError) as error:
+                waited = time.monotonic() - started
+                if not error.passing or (self._patience is not None and waited >= self._patience):
                     raise
-                _log.warning("%s; trying again in %d s", error, _PATIENCE_SECONDS)
-            except WarehouseError as error:
-                if not self._patient:
-                    raise
-                _log.warning("%s; trying again in %d s. %s", error, _PATIENCE_SECONDS, error.hint)
+                _log.warning("%s; trying again in %d s", self._told(error), _PATIENCE_SECONDS)
             time.sleep(_PATIENCE_SECONDS)
 
     def _key(self, body: str) -> str | None:
@@ -240,28 +271,34 @@ class Watcher:
             yield
         finally:
             ended.set()
-            thread.join()
+            thread.join(_QUICK_SECONDS)
 
     def _release(self, handles: Sequence[str], seconds: int) -> None:
         """Hides messages for so many seconds from now. What cannot be done, SQS does by itself, later."""
         entries = [
             {"Id": str(n), "ReceiptHandle": handle, "VisibilityTimeout": seconds} for n, handle in enumerate(handles)
         ]
-        self._batch("change_message_visibility_batch", entries)
+        # Nobody is to wait for it, who presses Ctrl-C where AWS does not answer.
+        sqs = self._stack.aws.client("sqs", read_timeout=_QUICK_SECONDS, attempts=1)
+        self._batch(sqs.change_message_visibility_batch, entries)
 
     def _delete(self, handles: Sequence[str]) -> None:
         """Deletes messages; one that stays comes again, and costs a look into the ledger."""
-        self._batch("delete_message_batch", [{"Id": str(n), "ReceiptHandle": h} for n, h in enumerate(handles)])
+        entries = [{"Id": str(n), "ReceiptHandle": handle} for n, handle in enumerate(handles)]
+        self._batch(self._stack.aws.client("sqs").delete_message_batch, entries)
 
-    def _batch(self, call: str, entries: Sequence[dict[str, Any]]) -> None:
+    def _batch(self, call: Callable[..., Any], entries: Sequence[dict[str, Any]]) -> None:
         if not entries:
             return
-        sqs, url = self._stack.aws.client("sqs"), self._stack.outputs.queue_url
+        url = self._stack.outputs.queue_url
         try:
-            with told(f"tell the queue {url} of messages that are done"):
-                getattr(sqs, call)(QueueUrl=url, Entries=[*entries])
+            with told(f"tell the queue {url} of messages"):
+                failed = call(QueueUrl=url, Entries=[*entries]).get("Failed", [])
         except AwsError as error:
             _log.warning("%s", error)
+            return
+        for each in failed:
+            _log.warning("the queue %s: %s", url, each.get("Message") or each.get("Code"))
 
 
 def _wait(last: float, idle_exit: timedelta | None) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -17,7 +18,7 @@ from retailpipe.bronze.schema import ensure_schema
 from retailpipe.contract import Contract
 from retailpipe.errors import DuplicateContent, SheetError, TooManyRejects
 from retailpipe.progress import NoProgress, Progress
-from retailpipe.reports import LoadReport, LoadStatus, Reject
+from retailpipe.reports import LoadReport, LoadStatus, Reject, unchanged
 from retailpipe.warehouse import Warehouse
 from retailpipe.workbook.reader import SheetReader, open_sheet
 
@@ -66,13 +67,14 @@ def load(
             if snapshot.etag and not dry_run:
                 ledger.note_etag(connection, snapshot.key, snapshot.etag, snapshot.content_hash)
                 connection.commit()
-            return _unchanged(old, time.monotonic() - started)
+            return unchanged(old, time.monotonic() - started)
         other = ledger.other_source_of(connection, snapshot.content_hash, snapshot.key)
         other = other or (foreseen or {}).get(snapshot.content_hash)
         if other and not allow_duplicate:
             raise DuplicateContent(
                 f"{snapshot.key} has the same content as {other}, which is loaded: its sales would count twice",
-                hint=f"Remove {snapshot.key} from the store, or `retailpipe ingest {snapshot.key} --allow-duplicate`.",
+                hint=f"Remove {snapshot.key} from the store, or "
+                f"`retailpipe ingest {shlex.quote(snapshot.key)} --allow-duplicate`.",
             )
 
         if starting:
@@ -157,22 +159,6 @@ def _refuse_too_many(judge: Judge, contract: Contract, source: str) -> None:
         f"{source}, sheet {judge.rejects[0].sheet!r}: {len(judge.rejects):,} of {read} break the contract, "
         f"{allowed:,} may; nothing was loaded{''.join(lines)}",
         hint="Correct the workbook, or raise max_rejects in a contract of your own and give it with --contract.",
-    )
-
-
-def _unchanged(old: ledger.Entry, seconds: float) -> LoadReport:
-    return LoadReport(
-        source=old.source,
-        status="unchanged",
-        content_hash=old.content_hash,
-        load_id=old.load_id,
-        sheet=old.sheet,
-        rows_read=old.rows_read,
-        rows_loaded=old.rows_loaded,
-        rows_rejected=old.rows_rejected,
-        first_date=old.first_date,
-        last_date=old.last_date,
-        seconds=round(seconds, 3),
     )
 
 

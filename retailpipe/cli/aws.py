@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +18,7 @@ from retailpipe.environment import Environment
 from retailpipe.errors import UsageError
 
 if TYPE_CHECKING:
+    from retailpipe.aws.cleanup import Remains
     from retailpipe.aws.stack import Stack
 
 db = typer.Typer(help="The database of a stack.", no_args_is_help=True, rich_markup_mode=None)
@@ -46,7 +48,9 @@ def env(
     variables = shell.env(_stack(environment), with_password=with_password)
     if write:
         shell.write_env(variables, write)
-        print_json({"written": str(write)}) if json else typer.echo(f"wrote {write}; use it with: source {write}")
+        print_json({"written": str(write)}) if json else typer.echo(
+            f"wrote {write}; use it with: source {shlex.quote(str(write))}"
+        )
         return
     print_json(variables) if json else typer.echo(shell.as_shell(variables), nl=False)
 
@@ -78,7 +82,7 @@ def watch(
             progress.end()
             all_well = all_well and handled.ok
             typer.echo(json_module.dumps(handled.as_dict(), ensure_ascii=False)) if json else print_handled(handled)
-    if once and not all_well:
+    if not all_well:
         raise typer.Exit(1)
 
 
@@ -316,8 +320,10 @@ def cleanup(
     name = stack or os.environ.get("RETAILPIPE_STACK")
     if not name:
         raise UsageError("this is about a stack on AWS", hint="Name it: --stack NAME, or set RETAILPIPE_STACK.")
-    remember_environment(["--stack", name])
+    chosen = {"--stack": name, "--profile": profile, "--region": region}
+    remember_environment([word for option, value in chosen.items() if value for word in (option, value)])
     cleaner = Cleanup(name, Aws(profile, region))
+    cleaner.check()
     remains = cleaner.remains()
     if remains.nothing or dry_run:
         if json:
@@ -325,28 +331,30 @@ def cleanup(
         elif remains.nothing:
             typer.echo(f"nothing is left of stack {name}")
         else:
-            typer.echo("would remove:\n" + "\n".join(f"  {line}" for line in remains.lines()))
+            typer.echo("\n  ".join(["would remove:", *remains.lines()]) + _what_stays(remains))
         return
-    cleaner.check()
-    typer.echo("this goes, for good:\n" + "\n".join(f"  {line}" for line in remains.lines()), err=True)
+    typer.echo("\n  ".join(["this goes, for good:", *remains.lines()]) + _what_stays(remains), err=True)
     if not yes and not sys.stdin.isatty():
         raise UsageError("there is nobody to ask whether to remove the stack", hint="Add --yes if you are sure.")
     if not yes and typer.prompt("Type the stack's name to remove it", err=True) != name:
         raise UsageError("that is not its name; nothing was removed", hint="Try again, or leave it.")
     with progress_shown() as progress:
         left = cleaner.remove(progress)
-    print_json(left.as_dict()) if json else _say_left(left.lines(), name)
+    if json:
+        print_json(left.as_dict())
+    else:
+        typer.echo(f"nothing is left of stack {name}" if left.nothing else f"stack {name} is empty{_what_stays(left)}")
     if not left.nothing:
         raise typer.Exit(1)
 
 
-def _say_left(lines: list[str], name: str) -> None:
-    if not lines:
-        typer.echo(f"nothing is left of stack {name}")
-        return
-    typer.echo("still there:\n" + "\n".join(f"  {line}" for line in lines))
-    typer.echo(f"take it down where you deployed it, with: pulumi destroy --stack {name.rpartition('/')[2]}")
-    typer.echo(as_typed("then `retailpipe cleanup` again, for the logs"))
+def _what_stays(remains: Remains) -> str:
+    if not remains.deployed or remains.by_pulumi:
+        return ""
+    return as_typed(
+        f"\nThe stack itself stays, since the pulumi command and its project are not here: where you deployed it, "
+        f"`pulumi destroy --stack {remains.stack}`, then `retailpipe cleanup` again, for the logs."
+    )
 
 
 def register(app: typer.Typer) -> None:

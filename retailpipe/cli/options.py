@@ -123,6 +123,8 @@ def open_environment(
     named = [option for option, value in given.items() if value is not None]
     if len(named) > 1 and named != ["--local", "--database-url"]:
         raise UsageError(f"{' and '.join(named)} name different environments", hint="Give one of them.")
+    if stack == "":
+        raise UsageError("--stack names no stack", hint="Name it: --stack NAME.")
     if not named:
         stack = os.environ.get("RETAILPIPE_STACK") or None
     if stack or outputs:

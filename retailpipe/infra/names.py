@@ -6,13 +6,12 @@ import re
 from dataclasses import dataclass
 
 from retailpipe.errors import SettingsError
-from retailpipe.outputs import parameter_of, stack_name
+from retailpipe.outputs import NAME, parameter_of, stack_name
 
 MAX_LENGTH = 32
 """Characters of project, hyphen and stack: the bucket's name also has the account, the region and hyphens, and may have
 63 in all; the longest region has 14."""
 _RESERVED = re.compile(r"aws|ssm|sg-|sthree|amzn|xn-")
-_ALLOWED = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Names:
 
     def __post_init__(self) -> None:
         for kind, name in (("project", self.project), ("stack", self.stack), ("pipeline", self.part or "x")):
-            if not _ALLOWED.fullmatch(name):
+            if not NAME.fullmatch(name):
                 raise SettingsError(
                     f"the {kind} name {name!r} cannot be used: buckets and databases take lower-case letters, digits "
                     "and single hyphens, and begin with a letter",

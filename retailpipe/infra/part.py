@@ -35,6 +35,7 @@ class Place:
             "Project": self.names.project,
             "Stack": self.names.stack,
             "Pipeline": self.names.prefix,
+            "Ephemeral": str(self.settings.ephemeral).lower(),
             "Owner": self.settings.owner,
             "ExpiresOn": self.settings.expires_on,
         }

@@ -15,9 +15,8 @@ import pulumi
 from pulumi.runtime import config as pulumi_config
 
 from retailpipe.errors import SettingsError
+from retailpipe.networks import Network, is_too_wide
 
-_WIDEST = {4: 8, 6: 19}
-"""The widest network, as bits of its prefix, that is taken for somebody's own: one allocation to one organisation."""
 _RETENTIONS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653)
 _TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
@@ -80,13 +79,13 @@ def _list(text: str) -> list[str]:
 
 def _cidrs(text: str) -> tuple[str, ...]:
     example = "203.0.113.7/32"
-    networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = []
+    networks: list[Network] = []
     for value in _list(text):
         try:
             network = ipaddress.ip_network(value)
         except ValueError as error:
             raise _Wrong(f"{value!r} is no network: {error}", example) from None
-        if network.prefixlen < _WIDEST[network.version]:
+        if is_too_wide(network):
             whole = "the whole internet" if network.prefixlen == 0 else "a large part of the internet"
             raise _Wrong(f"{value} is {whole}; name your own address", example)
         networks.append(network)

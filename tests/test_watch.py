@@ -1,0 +1,331 @@
+"""The watcher: it hears uploads by the queue, does the whole way, tells the result, and loses and doubles nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from retailpipe import Environment, pipeline
+from retailpipe.aws import watch as module
+from retailpipe.aws.notices import given_up
+from retailpipe.aws.watch import Handled, watch
+from retailpipe.errors import AwsError, UsageError, WarehouseError
+from tests.conftest import ROW, Program, Workbook
+from tests.proxy import proxy
+from tests.stacks import HandMade
+from tests.tls_server import TlsServer
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(module, "_BACK_SECONDS", 0)
+
+
+@pytest.fixture
+def ear(made: HandMade) -> Any:
+    """Gives what the topic was told since: subjects and texts."""
+    sns, sqs = made.client("sns"), made.client("sqs")
+    url = sqs.create_queue(QueueName="ear")["QueueUrl"]
+    sns.subscribe(
+        TopicArn=made.outputs["topic_arn"],
+        Protocol="sqs",
+        Endpoint="arn:aws:sqs:eu-central-1:123456789012:ear",
+        Attributes={"FilterPolicy": json.dumps({"kind": ["result", "failure"]})},
+    )
+
+    def heard() -> list[tuple[str, str]]:
+        told: list[tuple[str, str]] = []
+        while found := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+            for message in found:
+                body = json.loads(message["Body"])
+                told.append((body["Subject"], body["Message"]))
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        return told
+
+    return heard
+
+
+def put(made: HandMade, path: Path, key: str = "") -> str:
+    """Uploads as somebody does who does not know this library."""
+    key = key or f"input/{path.name}"
+    made.client("s3").upload_file(str(path), made.outputs["bucket"], key)
+    return key
+
+
+def notify(made: HandMade, key: str, **changes: Any) -> None:
+    """Tells the topic of an upload, as the Lambda does."""
+    notice = {"kind": "upload", "bucket": made.outputs["bucket"], "key": key, "size": 1, "version": "", **changes}
+    made.client("sns").publish(
+        TopicArn=made.outputs["topic_arn"],
+        Message=json.dumps({"default": "text", "sqs": json.dumps(notice)}),
+        MessageStructure="json",
+        MessageAttributes={"kind": {"DataType": "String", "StringValue": "upload"}},
+    )
+
+
+def waiting_messages(made: HandMade) -> int:
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    found = made.client("sqs").get_queue_attributes(QueueUrl=made.outputs["queue_url"], AttributeNames=names)
+    return sum(int(found["Attributes"][name]) for name in names)
+
+
+def rows(environment: Environment) -> int:
+    return environment.warehouse.query("select count(*) as n from bronze.raw_transactions").to_pylist()[0]["n"]
+
+
+def test_an_upload_goes_the_whole_way_and_the_result_is_told(
+    on_aws: Environment, made: HandMade, make_workbook: Workbook, ear: Any
+) -> None:
+    key = put(made, make_workbook())
+    notify(made, key)
+
+    handled, heard = watch(on_aws, once=True)  # what waits in the bucket, and the message about it
+
+    assert handled.ok
+    assert heard.run is None
+    assert handled.run
+    assert [load.source for load in handled.run.loads] == [key]
+    assert waiting_messages(made) == 0
+    ((subject, text),) = ear()
+    assert subject == "Loaded: 1 rows, 0 rejected"
+    assert "reach to 2010-12-01 08:26" in text
+    assert "invariants hold" in text
+
+
+def test_repeats_are_neither_loaded_nor_read_nor_told_again(
+    on_aws: Environment, made: HandMade, make_workbook: Workbook, ear: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = put(made, make_workbook())
+    assert all(handled.ok for handled in watch(on_aws, once=True))
+    ear()
+    for _ in range(3):
+        notify(made, key)
+    monkeypatch.setattr(type(on_aws.store), "snapshot", None)  # whoever would read the workbook fails
+
+    again = list(watch(on_aws, once=True))
+
+    assert [handled.run for handled in again] == [None]
+    assert (waiting_messages(made), rows(on_aws), ear()) == (0, 1, [])
+
+
+def test_messages_out_of_order_and_a_replaced_workbook(
+    on_aws: Environment, made: HandMade, make_workbook: Workbook
+) -> None:
+    """Whatever a message was about, the content that is there now is loaded."""
+    key = put(made, make_workbook())
+    put(made, make_workbook([ROW, ROW, ROW]), key)
+    for version in ("second", "first"):
+        notify(made, key, version=version)
+
+    list(watch(on_aws, once=True))
+
+    assert rows(on_aws) == 3
+    assert waiting_messages(made) == 0
+
+
+def test_what_is_no_workbook_is_told_once_and_given_up_while_the_watch_goes_on(
+    on_aws: Environment, made: HandMade, make_workbook: Workbook, tmp_path: Path, ear: Any, program: Program
+) -> None:
+    bad = tmp_path / "bad.xlsx"
+    bad.write_bytes(b"<html>")
+    for key in (put(made, bad), put(made, make_workbook(name="good.xlsx"))):
+        notify(made, key)
+
+    handled = list(watch(on_aws, once=True))
+
+    assert not handled[0].ok
+    assert rows(on_aws) == 1
+    told = [subject for subject, _ in ear()]
+    assert sorted(told) == ["Loaded: 1 rows, 0 rejected", "Not loaded: input/bad.xlsx"]
+    assert on_aws.stack
+    assert (waiting_messages(made), given_up(on_aws.stack)) == (0, 1)
+    assert "given up: 1 notices" in program("status", "--stack", "dev").stdout
+    list(watch(on_aws, once=True))
+    assert ear() == []
+
+
+@pytest.mark.parametrize("body", ["no json", "[]", "{}", '{"bucket": "another", "key": "input/a.xlsx"}'])
+def test_a_message_that_is_none_of_ours_ends_in_the_dead_letter_queue(
+    on_aws: Environment, made: HandMade, body: str
+) -> None:
+    made.client("sqs").send_message(QueueUrl=made.outputs["queue_url"], MessageBody=body)
+    assert on_aws.stack
+
+    for _ in range(4):
+        assert list(watch(on_aws, once=True)) == []
+
+    assert given_up(on_aws.stack) == 1
+
+
+def test_a_workbook_that_vanished_leaves_nothing_to_do(on_aws: Environment, made: HandMade) -> None:
+    notify(made, "input/gone.xlsx")
+
+    (handled,) = watch(on_aws, once=True)
+
+    assert handled == Handled(("input/gone.xlsx",), handled.run, ())
+    assert waiting_messages(made) == 0
+
+
+def test_what_waits_in_the_bucket_is_loaded_though_its_message_was_purged(
+    on_aws: Environment, made: HandMade, make_workbook: Workbook
+) -> None:
+    put(made, make_workbook())
+    made.client("sqs").purge_queue(QueueUrl=made.outputs["queue_url"])
+
+    (handled,) = watch(on_aws, once=True)
+
+    assert handled.ok
+    assert rows(on_aws) == 1
+
+
+def test_a_queue_that_is_gone(on_aws: Environment, made: HandMade) -> None:
+    made.client("sqs").delete_queue(QueueUrl=made.outputs["queue_url"])
+
+    with pytest.raises(AwsError, match="cannot receive from the queue"):
+        list(watch(on_aws, once=True))
+
+
+def test_only_a_stack_can_be_watched(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="only a stack on AWS"):
+        list(watch(Environment.local(tmp_path)))
+
+
+def test_it_ends_when_nothing_came_for_so_long(on_aws: Environment) -> None:
+    started = time.monotonic()
+
+    assert list(watch(on_aws, idle_exit=timedelta(seconds=2))) == []
+
+    assert time.monotonic() - started >= 2
+
+
+def test_while_the_database_is_down_nothing_is_given_up(
+    made: HandMade, tls: TlsServer, make_workbook: Workbook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retailpipe.aws.rds.ADDRESS_URL", "http://127.0.0.1:9")
+    key = put(made, make_workbook())
+    notify(made, key)
+    with proxy(1) as door:  # behind which there is nobody yet
+        environment = Environment.from_outputs({**made.outputs, "database_port": door.port})
+        threading.Timer(3, lambda: setattr(door, "target", ("127.0.0.1", tls.port))).start()
+        handled = list(watch(environment, idle_exit=timedelta(seconds=6)))
+        assert environment.stack
+        environment.stack.aws.close()
+
+    assert handled[0].ok
+    assert given_up(environment.stack) == 0
+    environment.stack.aws.close()
+
+
+def test_with_once_a_database_that_is_down_is_an_error_and_the_message_stays(
+    made: HandMade, make_workbook: Workbook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retailpipe.aws.rds.ADDRESS_URL", "http://127.0.0.1:9")
+    notify(made, put(made, make_workbook()))
+    environment = Environment.from_outputs({**made.outputs, "database_port": 1})
+
+    with pytest.raises(WarehouseError, match="does not answer"):
+        list(watch(environment, once=True))
+
+    assert environment.stack
+    environment.stack.aws.close()
+    assert waiting_messages(made) == 1
+
+
+def test_a_build_that_fails_is_told_and_tried_again(
+    on_aws: Environment, made: HandMade, make_workbook: Workbook, ear: Any
+) -> None:
+    pipeline.init(on_aws)
+    with on_aws.warehouse.connect() as connection:  # in the way of silver
+        connection.execute("create schema public_silver")
+        connection.execute("create type public_silver.dim_date as (a int)")
+        connection.commit()
+    notify(made, put(made, make_workbook()))
+
+    first = next(watch(on_aws, once=True))
+    with on_aws.warehouse.connect() as connection:
+        connection.execute("drop schema public_silver cascade")
+        connection.commit()
+    second = next(watch(on_aws, once=True))
+
+    assert (first.ok, second.ok) == (False, True)
+    subjects = [subject for subject, _ in ear()]
+    assert "not right" in subjects[0]
+    assert subjects[-1] == "Loaded: 1 rows, 0 rejected"
+
+
+def test_two_watchers_share_the_work(made: HandMade, make_workbook: Workbook) -> None:
+    """Each workbook once, whoever gets it."""
+    keys = [put(made, make_workbook([(n, *ROW[1:])], name=f"{n}.xlsx")) for n in range(4)]
+    for key in keys:
+        notify(made, key)
+    both = [spawn("--once") for _ in range(2)]
+
+    ended = [each.communicate(timeout=120) for each in both]
+
+    assert [each.returncode for each in both] == [0, 0], ended
+    assert waiting_messages(made) == 0
+    environment = Environment.from_stack("dev")
+    assert rows(environment) == 4
+    assert pipeline.waiting(environment) == []
+    assert environment.stack
+    environment.stack.aws.close()
+
+
+def spawn(*arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "retailpipe", "watch", "--stack", "dev", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def test_ctrl_c_ends_it_at_once(made: HandMade) -> None:
+    watcher = spawn()
+    assert watcher.stderr
+    watcher.stderr.readline()
+    time.sleep(2)
+
+    started = time.monotonic()
+    watcher.send_signal(signal.SIGINT)
+    watcher.communicate(timeout=30)
+
+    assert watcher.returncode == 130
+    assert time.monotonic() - started < 8
+
+
+@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.nightly)])
+def test_a_watcher_that_is_killed_anywhere_loses_and_doubles_nothing(
+    made: HandMade, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kills: int
+) -> None:
+    from retailpipe.sample import write_sample
+
+    at = random.Random(kills)  # the same points each time
+    for number in range(kills):
+        book = tmp_path / f"{number}.xlsx"
+        write_sample(book, rows=2_000, seed=number)
+        notify(made, put(made, book))
+        watcher = spawn("--idle-exit", "1s")
+        time.sleep(at.uniform(0.5, 5))
+        os.killpg(watcher.pid, signal.SIGKILL)
+        watcher.communicate()
+
+    environment = Environment.from_stack("dev")
+    assert all(handled.ok for handled in watch(environment, once=True))
+    found = environment.warehouse.query(
+        "select source, count(*) as loads, sum(rows_read) as rows from bronze.loads where status = 'loaded' group by 1"
+    ).to_pylist()
+    assert len(found) == kills
+    assert {(row["loads"], int(row["rows"])) for row in found} == {(1, 2_000)}
+    assert rows(environment) == sum(load.rows_loaded for load in pipeline.loaded(environment).values())
+    assert pipeline.waiting(environment) == []
+    assert environment.stack
+    environment.stack.aws.close()
