@@ -107,7 +107,7 @@ def hand_made(endpoint: str, port: int = 1, *, stack: str = "dev", lambdas: bool
         Engine="postgres",
         AllocatedStorage=20,
         MasterUsername=USER,
-        MasterUserPassword="never used",
+        ManageMasterUserPassword=True,
         PubliclyAccessible=True,
     )["DBInstance"]
     assert instance["DBInstanceIdentifier"] == f"{prefix}-database"

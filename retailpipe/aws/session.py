@@ -102,6 +102,7 @@ def told(doing: str) -> Generator[None]:
     """
     from boto3.exceptions import Boto3Error
     from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
 
     try:
         yield
@@ -112,6 +113,9 @@ def told(doing: str) -> Generator[None]:
         if isinstance(cause, ClientError):
             raise _of_answer(doing, cause) from error
         raise AwsError(f"cannot {doing}: {error}", hint=_hint_of(error), passing=_is_passing(error)) from error
+    except ResponseParserError as error:
+        hint = "Something between here and AWS answers in its place, such as a hotel's network: open a web page."
+        raise AwsError(f"cannot {doing}: the answer is not AWS's", hint=hint, passing=True) from error
     except ValueError as error:  # an endpoint, a name or an ARN that botocore does not take
         raise AwsError(f"cannot {doing}: {error}", hint="Check AWS's variables: `env | grep AWS_`.") from error
 
