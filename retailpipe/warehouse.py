@@ -75,16 +75,37 @@ class Warehouse:
     @contextmanager
     def connect(self, *, read_only: bool = False) -> Generator[Connection]:
         """A connection whose transaction is rolled back at the end unless it was committed. Raises WarehouseError."""
-        try:
-            connection = self._connected_again()
-        except WarehouseError as error:
-            raise self._explain(error) from error
+        connection = self._open()
         try:
             if read_only:
                 connection.execute("set transaction read only")
             yield connection
         finally:
             connection.close()
+
+    @contextmanager
+    def connecting(self) -> Generator[Callable[[], Connection]]:
+        """Begins to connect, and gives what waits for the connection: a slow link costs nothing where there is work.
+
+        The connection is one as `connect` gives it. What connecting raises, waiting for it raises.
+        """
+        from retailpipe.threads import Worker
+
+        worker = Worker("connecting")
+        opening = worker.submit(self._open)
+        try:
+            yield opening.result
+        finally:
+            # Nobody waits for a connection that nobody wants any more: it is closed when it is there.
+            worker.submit(lambda: opening.exception() or opening.result().close())
+            if opening.done():
+                worker.shutdown()
+
+    def _open(self) -> Connection:
+        try:
+            return self._connected_again()
+        except WarehouseError as error:
+            raise self._explain(error) from error
 
     def _connected_again(self) -> Connection:
         try:

@@ -19,6 +19,9 @@ from tests.tls_server import DATABASE, PASSWORD, USER
 REGION, ACCOUNT = "eu-central-1", "123456789012"
 
 
+_SESSION = boto3.Session("test", "test", region_name=REGION)  # reads the models of services once
+
+
 @dataclass
 class HandMade:
     """outputs: as the program would export them."""
@@ -29,8 +32,7 @@ class HandMade:
 
     def client(self, service: str) -> Any:
         if service not in self.clients:
-            session = boto3.Session("test", "test", region_name=REGION)
-            self.clients[service] = session.client(service, endpoint_url=self.endpoint)
+            self.clients[service] = _SESSION.client(service, endpoint_url=self.endpoint)
         return self.clients[service]
 
     def publish(self) -> None:

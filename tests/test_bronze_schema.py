@@ -42,7 +42,9 @@ def test_init_makes_the_ledger_the_quarantine_and_the_table_of_rows(environment:
     number = init(environment)
 
     tables = rows(environment, "select tablename::text as name from pg_tables where schemaname = 'bronze' order by 1")
-    assert [table["name"] for table in tables] == ["builds", "loads", "migrations", "raw_transactions", "rejected_rows"]
+    assert [table["name"] for table in tables] == [
+        "builds", "etags", "loads", "migrations", "raw_transactions", "rejected_rows",
+    ]  # fmt: skip
     assert rows(environment, "select version from bronze.migrations order by 1") == [
         {"version": version} for version in range(1, number + 1)
     ]

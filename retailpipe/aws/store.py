@@ -11,7 +11,7 @@ import re
 import shlex
 import tempfile
 import zlib
-from collections.abc import Generator, Mapping
+from collections.abc import Collection, Generator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +26,7 @@ from retailpipe.receipts import RECEIPTS, Receipt, is_workbook, receipt_key
 from retailpipe.reports import LoadReport, unchanged
 from retailpipe.store import PREFIX, Snapshot, Stored, file_snapshot, remedy, remove_orphans
 
-_PART = 8 << 20
+_PART = 16 << 20
 _ATTEMPTS = 10
 """How often a part of a download is tried, which is all that a broken connection costs."""
 _TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -210,9 +210,10 @@ class BucketStore:
                 hint = "It was removed meanwhile: see what there is with `retailpipe status`."
                 raise SourceNotFound(f"{key} vanished from {self.address}", hint=hint) from error
             raise
-        digests = _digests(path)
-        for name, expected in _expected(there).items():
-            if digests[name] != expected:
+        expected = _expected(there)
+        digests = _digests(path, expected.keys())
+        for name, value in expected.items():
+            if digests[name] != value:
                 raise StoreError(
                     f"{key} of {self.address} arrived damaged: its {name} is not what the bucket has",
                     hint="Try again; if it fails again, upload the workbook anew.",
@@ -224,39 +225,47 @@ def _transfers() -> Any:
     from boto3.s3.transfer import TransferConfig
 
     return TransferConfig(
-        multipart_threshold=_PART, multipart_chunksize=_PART, max_concurrency=8, num_download_attempts=_ATTEMPTS
+        multipart_threshold=_PART,
+        multipart_chunksize=_PART,
+        max_concurrency=4,
+        io_chunksize=1 << 20,
+        num_download_attempts=_ATTEMPTS,
     )
 
 
 def _expected(there: dict[str, Any]) -> dict[str, str]:
-    """What the bucket knows of a content: its size, S3's own checksums, the ETag, the hash of whoever uploaded it."""
+    """What the bucket knows of a content, the best of it: a SHA-256, else what S3 reckoned by itself."""
     expected: dict[str, str] = {"size": str(there["ContentLength"])}
-    if there.get("ChecksumType") == "FULL_OBJECT":
-        if crc := there.get("ChecksumCRC32"):
-            expected["CRC32"] = crc
-        if sha256 := there.get("ChecksumSHA256"):
-            expected["SHA-256"] = base64.b64decode(sha256).hex()
+    is_whole = there.get("ChecksumType") == "FULL_OBJECT"
     etag = there["ETag"].strip('"')
-    if _MD5.fullmatch(etag) and there.get("ServerSideEncryption") in (None, "AES256"):
-        expected["MD5"] = etag
-    if content_hash := there["Metadata"].get("sha256"):
+    if content_hash := there["Metadata"].get("sha256"):  # of whoever uploaded it
         expected["SHA-256"] = content_hash
+    elif is_whole and (sha256 := there.get("ChecksumSHA256")):
+        expected["SHA-256"] = base64.b64decode(sha256).hex()
+    elif is_whole and (crc := there.get("ChecksumCRC32")):
+        expected["CRC32"] = crc
+    elif _MD5.fullmatch(etag) and there.get("ServerSideEncryption") in (None, "AES256"):
+        expected["MD5"] = etag
     return expected
 
 
 def _is_same(there: dict[str, Any], path: Path) -> bool:
     """Whether a file has the content of an object, as far as the bucket knows; by its size alone it is not."""
-    expected, digests = _expected(there), _digests(path)
+    expected = _expected(there)
+    digests = _digests(path, expected.keys())
     return len(expected) > 1 and all(digests[name] == value for name, value in expected.items())
 
 
-def _digests(path: Path) -> dict[str, str]:
+def _digests(path: Path, wanted: Collection[str]) -> dict[str, str]:
+    """The SHA-256 of a file, and what else is wanted of it."""
     sha256, md5, crc = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
     with path.open("rb") as file:
         while block := file.read(1 << 20):
             sha256.update(block)
-            md5.update(block)
-            crc = zlib.crc32(block, crc)
+            if "MD5" in wanted:
+                md5.update(block)
+            if "CRC32" in wanted:
+                crc = zlib.crc32(block, crc)
     return {
         "size": str(path.stat().st_size),
         "SHA-256": sha256.hexdigest(),

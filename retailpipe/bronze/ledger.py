@@ -54,15 +54,20 @@ def lock(connection: Connection, source: str, content_hash: str, progress: Progr
 
     The locks are released with the transaction.
     """
-    for kind, lock_class, name in (
+    wanted = (
         ("_shared", _LOCK_CLASS_BRONZE, ""),
         ("", _LOCK_CLASS_SOURCE, source),
         ("", _LOCK_CLASS_CONTENT, content_hash),
-    ):
-        arguments = f"{kind}({lock_class}, hashtext($1))"
-        if connection.row(f"select pg_try_advisory_xact_lock{arguments}", name) != (True,):
+    )
+    tries = ", ".join(
+        f"pg_try_advisory_xact_lock{kind}({lock_class}, hashtext(${place}))"
+        for place, (kind, lock_class, _) in enumerate(wanted, start=1)
+    )
+    had = connection.row(f"select {tries}", *(name for _, _, name in wanted)) or ()
+    for is_held, (kind, lock_class, name) in zip(had, wanted, strict=True):
+        if not is_held:
             progress.step("waiting for another load or build")
-            connection.row(f"select pg_advisory_xact_lock{arguments}", name)
+            connection.row(f"select pg_advisory_xact_lock{kind}({lock_class}, hashtext($1))", name)
 
 
 def lock_for_build(connection: Connection, progress: Progress) -> None:
@@ -73,29 +78,22 @@ def lock_for_build(connection: Connection, progress: Progress) -> None:
         connection.row(f"select pg_advisory_lock{arguments}")
 
 
-def current_load(connection: Connection, source: str) -> Entry | None:
-    """The load of a source whose rows are in bronze."""
-    row = connection.row(
-        f"select {_ENTRY_COLUMNS} from bronze.loads where source = $1 and status = 'loaded'",
+def current_load(connection: Connection, source: str, content_hash: str) -> tuple[Entry | None, str | None]:
+    """The load of a source whose rows are in bronze; and another source with that content, whose rows are too."""
+    rows = connection.rows(
+        f"select {_ENTRY_COLUMNS} from bronze.loads where status = 'loaded' and (source = $1 or content_hash = $2)",
         source,
+        content_hash,
     )
-    return Entry(*row) if row else None
+    entries = [Entry(*row) for row in rows]
+    current = next((entry for entry in entries if entry.source == source), None)
+    return current, next((entry.source for entry in entries if entry.source != source), None)
 
 
 def current_loads(connection: Connection) -> dict[str, Entry]:
     """The current load of every source."""
     rows = connection.rows(f"select {_ENTRY_COLUMNS} from bronze.loads where status = 'loaded'")
     return {entry.source: entry for entry in (Entry(*row) for row in rows)}
-
-
-def other_source_of(connection: Connection, content_hash: str, source: str) -> str | None:
-    """Another source with the same content whose rows are in bronze."""
-    row = connection.row(
-        "select source from bronze.loads where content_hash = $1 and source <> $2 and status = 'loaded' limit 1",
-        content_hash,
-        source,
-    )
-    return row[0] if row else None
 
 
 def loaded_etags(connection: Connection) -> dict[str, str]:
@@ -147,42 +145,50 @@ def open_load(connection: Connection, source: str, content_hash: str, contract: 
 
 def replace_load(connection: Connection, old: Entry, new_load_id: int) -> None:
     """Takes the rows of an old load out of bronze and its quarantine; its row in the ledger stays, as replaced."""
-    connection.execute(f'delete from bronze."{old.table_name}" where load_id = {old.load_id}')
-    connection.execute(f"delete from bronze.rejected_rows where load_id = {old.load_id}")
     connection.execute(
-        f"update bronze.loads set status = 'replaced', replaced_by = {new_load_id} where load_id = {old.load_id}"
+        f"""
+        with
+        old_rows as (delete from bronze."{old.table_name}" where load_id = {old.load_id}),
+        old_rejects as (delete from bronze.rejected_rows where load_id = {old.load_id})
+        update bronze.loads set status = 'replaced', replaced_by = {new_load_id} where load_id = {old.load_id}
+        """
     )
 
 
-def close_load(connection: Connection, load_id: int, judge: Judge) -> None:
-    """Completes the row of a load with its counts, and writes its quarantine."""
-    # As one JSON document, so that the number of rejects costs no round trips.
+def close_load(connection: Connection, load_id: int, judge: Judge, etag: str = "") -> None:
+    """Completes the row of a load with its counts, writes its quarantine, and keeps the ETag if there is one."""
+    # One statement, and the rejects in one JSON document: neither their number nor a slow link costs round trips.
     connection.execute(
         """
-        insert into bronze.rejected_rows
-        select $1::bigint, sheet, source_row, cell, column_name, raw_value, code, message, hint, raw_row
-        from jsonb_to_recordset($2::jsonb) as reject (
-            sheet text, source_row integer, cell text, column_name text, raw_value text,
-            code text, message text, hint text, raw_row jsonb
+        with
+        quarantine as (
+            insert into bronze.rejected_rows
+            select $1::bigint, sheet, source_row, cell, column_name, raw_value, code, message, hint, raw_row
+            from jsonb_to_recordset($2::jsonb) as reject (
+                sheet text, source_row integer, cell text, column_name text, raw_value text,
+                code text, message text, hint text, raw_row jsonb
+            )
+        ),
+        closed as (
+            update bronze.loads set
+                rows_read = $3, rows_loaded = $4, rows_rejected = $5,
+                first_date = nullif($6, '')::timestamp, last_date = nullif($7, '')::timestamp,
+                finished_at = clock_timestamp(), status = 'loaded'
+            where load_id = $1
+            returning source, content_hash
         )
+        insert into bronze.etags (source, etag, content_hash)
+        select source, $8, content_hash from closed where $8 <> ''
+        on conflict (source) do update set etag = excluded.etag, content_hash = excluded.content_hash
         """,
         load_id,
         json.dumps([_storable(reject.as_dict()) for reject in judge.rejects]),
-    )
-    connection.execute(
-        """
-        update bronze.loads set
-            rows_read = $2, rows_loaded = $3, rows_rejected = $4,
-            first_date = nullif($5, '')::timestamp, last_date = nullif($6, '')::timestamp,
-            finished_at = clock_timestamp(), status = 'loaded'
-        where load_id = $1
-        """,
-        load_id,
         judge.rows_read,
         judge.rows_accepted,
         len(judge.rejects),
         _iso(judge.first_date),
         _iso(judge.last_date),
+        etag,
     )
 
 

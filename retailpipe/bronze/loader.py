@@ -52,23 +52,22 @@ def load(
     progress = progress or NoProgress()
     started = time.monotonic()
     progress.step("reading the workbook")
-    # The workbook is opened first: the first of its rows are parsed while the database is asked.
+    # The first rows are parsed while the connection is made and the ledger is asked.
     with (
         _no_garbage_collection(),
+        warehouse.connecting() as connected,
         closing(open_sheet(snapshot.path, contract, snapshot.key)) as sheet,
-        warehouse.connect() as connection,
     ):
-        ensure_schema(connection, contract)
-        if not dry_run:
+        connection = connected()
+        if ensure_schema(connection, contract) and not dry_run:
             connection.commit()
         ledger.lock(connection, snapshot.key, snapshot.content_hash, progress)
-        old = ledger.current_load(connection, snapshot.key)
+        old, other = ledger.current_load(connection, snapshot.key, snapshot.content_hash)
         if old and old.holds(snapshot.content_hash, contract):
             if snapshot.etag and not dry_run:
                 ledger.note_etag(connection, snapshot.key, snapshot.etag, snapshot.content_hash)
                 connection.commit()
             return unchanged(old, time.monotonic() - started)
-        other = ledger.other_source_of(connection, snapshot.content_hash, snapshot.key)
         other = other or (foreseen or {}).get(snapshot.content_hash)
         if other and not allow_duplicate:
             raise DuplicateContent(
@@ -101,9 +100,7 @@ def load(
         if load_id is not None:
             if old:
                 ledger.replace_load(connection, old, load_id)
-            ledger.close_load(connection, load_id, judge)
-            if snapshot.etag:
-                ledger.note_etag(connection, snapshot.key, snapshot.etag, snapshot.content_hash)
+            ledger.close_load(connection, load_id, judge, snapshot.etag)
             connection.commit()
     return LoadReport(
         source=snapshot.key,

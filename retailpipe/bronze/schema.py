@@ -6,6 +6,7 @@ retailpipe; one without the table was made by somebody else. Both are refused.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from retailpipe.contract import Contract
@@ -89,29 +90,43 @@ def init(warehouse: Warehouse, contract: Contract) -> int:
     return len(MIGRATIONS)
 
 
-def ensure_schema(connection: Connection, contract: Contract) -> None:
-    """The work of `init`, in the transaction of a connection; nothing but a look where all is there already."""
-    if _version(connection) == len(MIGRATIONS) and _has_table(connection, contract):
-        return
+def ensure_schema(connection: Connection, contract: Contract) -> bool:
+    """The work of `init`, in the transaction of a connection; gives whether there was anything to do.
+
+    Where there was not, it costs two questions.
+    """
+    state = _state(connection, contract)
+    if state.version == len(MIGRATIONS) and state.has_table:
+        return False
     connection.execute(f"select pg_advisory_xact_lock({LOCK_CLASS_SCHEMA}, 0)")
-    _migrate(connection, _version(connection))
-    if not _has_table(connection, contract):
+    state = _state(connection, contract)
+    _migrate(connection, state.version)
+    if not state.has_table:
         columns = ", ".join(f'"{name}" {kind}' for name, kind in _table_columns(contract).items())
         connection.execute(f'create table bronze."{contract.table}" ({columns})')
+    return True
 
 
 def has_schema(connection: Connection) -> bool:
     """Whether schema bronze is there. Raises SchemaError if it is newer than this library, or not ours."""
-    return bool(_version(connection))
+    return bool(_state(connection).version)
 
 
 def is_migrated(connection: Connection) -> bool:
     """Whether the schema is there, and is the one this library knows. Raises SchemaError as `has_schema`."""
-    return _version(connection) == len(MIGRATIONS)
+    return _state(connection).version == len(MIGRATIONS)
 
 
-def _version(connection: Connection) -> int | None:
-    """The schema's number, 0 for an empty schema, None where there is none."""
+@dataclass(frozen=True)
+class _State:
+    """version: the schema's number, 0 for an empty schema, None where there is none."""
+
+    version: int | None
+    has_table: bool
+
+
+def _state(connection: Connection, contract: Contract | None = None) -> _State:
+    """What there is of schema bronze, and of a contract's table. Raises SchemaError as `init`."""
     row = connection.row(
         """
         select
@@ -125,26 +140,32 @@ def _version(connection: Connection) -> int | None:
             exists (
                 select from pg_class
                 where relnamespace = to_regnamespace('bronze') and relkind in ('r', 'p', 'v', 'm', 'f')
+            ),
+            (
+                select array_agg(attname || ' ' || format_type(atttypid, atttypmod)) from pg_attribute
+                where attrelid = to_regclass(nullif($1, '')) and attnum > 0 and not attisdropped
             )
-        """
+        """,
+        f'bronze."{contract.table}"' if contract else "",
     )
-    exists, ours, in_use = row or (False, False, False)
-    if not exists:
-        return None
+    exists, ours, in_use, columns = row or (False, False, False, None)
+    if exists and not ours and in_use:
+        raise SchemaError(
+            "schema bronze holds tables that retailpipe did not make",
+            hint="Use another database, or rename that schema: alter schema bronze rename to ...",
+        )
     if not ours:
-        if in_use:
-            raise SchemaError(
-                "schema bronze holds tables that retailpipe did not make",
-                hint="Use another database, or rename that schema: alter schema bronze rename to ...",
-            )
-        return 0
-    version = (connection.row("select coalesce(max(version), 0) from bronze.migrations") or (0,))[0]
+        return _State(0 if exists else None, has_table=False)
+    # With a parameter the driver needs one round trip less.
+    [(version,)] = connection.rows("select coalesce(max(version), $1::integer) from bronze.migrations", 0)
     if version > len(MIGRATIONS):
         raise SchemaError(
             f"schema bronze has number {version}, this retailpipe knows up to {len(MIGRATIONS)}",
             hint="A newer retailpipe made it: install that version, or use another database.",
         )
-    return int(version)
+    if contract and columns:
+        _check_table(contract, dict(column.split(" ", 1) for column in columns))
+    return _State(int(version), bool(columns))
 
 
 def _migrate(connection: Connection, version: int | None) -> None:
@@ -161,24 +182,16 @@ def _migrate(connection: Connection, version: int | None) -> None:
         connection.execute(f"insert into bronze.migrations (version) values ({number})")
 
 
-def _has_table(connection: Connection, contract: Contract) -> bool:
-    """Whether the contract's table is there. Raises SchemaError if it has another shape."""
-    rows = connection.rows(
-        """
-        select attname, format_type(atttypid, atttypmod) from pg_attribute
-        where attrelid = to_regclass($1) and attnum > 0 and not attisdropped
-        """,
-        f'bronze."{contract.table}"',
-    )
-    found = {name: kind.removesuffix(" without time zone") for name, kind in rows}
+def _check_table(contract: Contract, columns: dict[str, str]) -> None:
+    """Raises SchemaError if the contract's table has other columns, by name and type, than the contract."""
+    found = {name: kind.removesuffix(" without time zone") for name, kind in columns.items()}
     wanted = {name: kind.removesuffix(" not null") for name, kind in _table_columns(contract).items()}
-    if found and found != wanted:
+    if found != wanted:
         different = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
         raise SchemaError(
             f"table bronze.{contract.table} differs from contract {contract.name!r} in {', '.join(different)}",
             hint="Give the contract another table, or drop that one if its rows are not needed.",
         )
-    return bool(found)
 
 
 def _table_columns(contract: Contract) -> dict[str, str]:

@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import boto3
+
 from tests.aws import moto_server, recorded_calls
 from tests.declared import TOP, declare
 from tests.terraform.command import Terraform
@@ -22,6 +24,9 @@ from tests.test_program import EVERYTHING
 FILE = TOP / "docs" / "deployer-policy.json"
 MAX_CHARACTERS = 6144
 """Of a managed policy, blanks left out."""
+
+REHEARSED = {name: value for name, value in EVERYTHING.items() if name != "sourceUrl"}
+"""What is made on AWS's stand-in: nothing is to be pulled from the internet."""
 
 NOT_ON_MOTO = ("BucketPolicy",)
 """Left out where there is a stand-in: moto knows no conditions, and would refuse everything that is not TLS."""
@@ -109,6 +114,13 @@ _READ = re.compile(r"^(Describe|List|GetBucket|GetRole|GetPolicy)\w*$")
 """What only tells of a resource is not listed one by one: a managed policy may not be long."""
 
 
+def make_user(endpoint: str) -> None:
+    """The account's user to whom the student's policy is given: no stack makes users."""
+    iam = boto3.Session("test", "test", region_name="eu-central-1").client("iam", endpoint_url=endpoint)
+    iam.create_user(UserName=REHEARSED["studentUser"])
+    iam.close()
+
+
 def policy_for(calls: Iterable[tuple[str, str]]) -> dict[str, Any]:
     """The policy that allows calls, as (service, operation) pairs."""
     actions: dict[str, set[str]] = {}
@@ -143,7 +155,8 @@ def policy_for(calls: Iterable[tuple[str, str]]) -> dict[str, Any]:
 def main() -> None:
     with tempfile.TemporaryDirectory() as name, moto_server() as endpoint:
         folder = Path(name)
-        program = rewrite(declare(EVERYTHING), folder, leave_out=NOT_ON_MOTO)
+        make_user(endpoint)
+        program = rewrite(declare(REHEARSED), folder, leave_out=NOT_ON_MOTO)
         with recorded_calls() as calls:
             terraform = Terraform(folder, program, region="eu-central-1", endpoint=endpoint)
             terraform.run("apply", "-auto-approve")
