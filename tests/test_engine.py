@@ -18,6 +18,7 @@ from pulumi import automation
 
 from retailpipe.outputs import StackOutputs
 from tests.declared import TOP, declare
+from tests.stacks import variables
 
 PULUMI = shutil.which("pulumi")
 UV = [str(Path(os.environ["UV"]).parent)] if "UV" in os.environ else []
@@ -204,6 +205,40 @@ def test_a_new_project_from_the_template(project: Project, tmp_path: Path) -> No
     assert "allowedCidrs" in unsaid.stdout + unsaid.stderr
     assert (outputs.project, outputs.stack, outputs.region) == ("sales", "first", "eu-central-1")
     assert outputs.parameter == "/sales/first/outputs"
+
+
+def test_the_commands_on_a_stack_that_the_engine_made(project: Project, moto: str) -> None:
+    """Outputs come from the real pulumi command; AWS itself is a stand-in in which there is nothing."""
+    project.make()
+    project.done("up", "--yes")
+
+    def retailpipe(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "retailpipe", *arguments],
+            cwd=project.folder,
+            env={**project.env, **variables(moto), "XDG_DATA_HOME": str(project.folder / "data")},
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=300,
+        )
+
+    checked = json.loads(retailpipe("check", "--stack", "dev", "--json").stdout)
+    allowed = retailpipe("db", "allow", "--stack", "dev", "--address", "198.51.100.7")
+    config = project.done("config", "get", "allowedCidrs")
+    would = retailpipe("cleanup", "--stack", "dev", "--dry-run")
+    first, second = (retailpipe("cleanup", "--stack", "dev", "--yes") for _ in range(2))
+
+    points = {point["name"]: point for point in checked["points"]}
+    assert points["credentials"]["ok"]
+    assert points["bucket"]["detail"] == "there is no s3://retailpipe-dev-123456789012-eu-central-1"
+    assert allowed.returncode == 0, allowed.stderr
+    assert config.strip() == "203.0.113.7/32,198.51.100.7/32"
+    assert "stack dev of project retailpipe" in would.stdout
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    assert first.stdout == second.stdout == "nothing is left of stack dev\n"
+    assert project.resources() == []
+    assert "no stack" in retailpipe("status", "--stack", "other").stderr
 
 
 def test_two_stacks_of_one_program_by_the_automation_api(project: Project) -> None:
