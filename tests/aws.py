@@ -25,6 +25,8 @@ from moto.s3.exceptions import S3AccessDeniedError
 from moto.s3.responses import S3Response
 from moto.server import ThreadedMotoServer
 from moto.sqs.models import Queue
+from werkzeug.exceptions import abort
+from werkzeug.wrappers import Response
 
 
 @contextlib.contextmanager
@@ -96,11 +98,28 @@ answer = handler.handle(json.loads(sys.argv[2]), types.SimpleNamespace(aws_reque
 print(json.dumps(answer))
 """
 _endpoints: list[str] = []
+
+
+@contextlib.contextmanager
+def s3_refuses(code: str, status: int, times: int) -> Iterator[None]:
+    """The next calls of S3 are answered by an error, as a busy or a strict AWS does."""
+    _refusals.extend([(code, status)] * times)
+    try:
+        yield
+    finally:
+        _refusals.clear()
+
+
+_refusals: list[tuple[str, int]] = []
 _authorize = S3Response._authenticate_and_authorize_s3_action
 
 
 def _of_expected_owner(self: Any, *arguments: Any, **options: Any) -> None:
-    """A bucket is refused that is not the account's named in the request."""
+    """A bucket is refused that is not the account's named in the request; and whatever `s3_refuses` says."""
+    if _refusals:
+        code, status = _refusals.pop()
+        body = f"<Error><Code>{code}</Code><Message>as the test wants it</Message></Error>"
+        abort(Response(body, status=status, mimetype="application/xml"))
     expected = self.headers.get("x-amz-expected-bucket-owner")
     if expected not in (None, DEFAULT_ACCOUNT_ID):
         raise S3AccessDeniedError

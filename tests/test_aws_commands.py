@@ -22,6 +22,7 @@ from retailpipe.aws.logs import span
 from retailpipe.aws.session import Aws, told
 from retailpipe.errors import AwsError, UsageError
 from tests.conftest import Program, Workbook
+from tests.lacking import skip
 from tests.stacks import HandMade
 from tests.tls_server import PASSWORD, USER
 
@@ -260,8 +261,9 @@ def test_a_password_is_rotated(made: HandMade, program: Program) -> None:
     assert "RDS changes the password" in done(program("db", "rotate-password", *STACK))
 
 
-@pytest.mark.skipif(shutil.which("psql") is None, reason="psql is not on PATH")
 def test_psql_gets_in_whatever_the_environment_says(made: HandMade, program: Program) -> None:
+    if not shutil.which("psql"):
+        skip("psql is not on PATH")
     wrong = {"PGHOSTADDR": "127.0.0.9", "PGUSER": "nobody", "PGSSLMODE": "disable"}
 
     answer = done(program("db", "psql", *STACK, "--", "-Atc", "select current_user, 6 * 7", env=wrong))

@@ -14,7 +14,9 @@ from retailpipe import Environment
 from retailpipe.errors import AwsError, SourceNotFound, StoreError, UsageError
 from retailpipe.receipts import receipt_key
 from retailpipe.store import Store
+from tests.aws import s3_refuses
 from tests.conftest import ROW, Workbook
+from tests.proxy import proxy
 from tests.stacks import HandMade
 
 CONTENT = os.urandom(20_000_000)
@@ -162,6 +164,46 @@ def test_what_others_put_there_is_verified_by_what_the_bucket_knows(
         return
     with bucket.snapshot("input/a.xlsx") as snapshot:
         assert snapshot.content_hash == hashlib.sha256(b"PK content").hexdigest()
+
+
+def test_a_busy_s3_is_asked_again(bucket: Store, book: Path) -> None:
+    with s3_refuses("SlowDown", 503, times=3):
+        key = bucket.upload(book).key
+    with s3_refuses("SlowDown", 503, times=2), bucket.snapshot(key) as snapshot:
+        assert snapshot.path.read_bytes() == b"first content"
+
+
+def test_a_session_that_expired(bucket: Store, book: Path) -> None:
+    key = bucket.upload(book).key
+
+    with s3_refuses("ExpiredToken", 400, times=100), pytest.raises(AwsError, match="session has expired") as caught:
+        bucket.upload(book)
+    with s3_refuses("ExpiredToken", 400, times=100), pytest.raises(AwsError, match="session has expired"):
+        bucket.workbooks()
+
+    assert "aws sso login" in caught.value.hint
+    assert [stored.key for stored in bucket.workbooks()] == [key]
+
+
+def test_a_download_goes_on_where_the_connection_breaks(
+    made: HandMade, big: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with proxy(int(made.endpoint.rpartition(":")[2])) as door:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{door.port}")
+        environment = Environment.from_stack("dev")
+        key = environment.store.upload(big).key
+
+        class Cutting(Heard):
+            def advance(self, amount: int = 1) -> None:
+                self.done += amount
+                if not door.cuts:
+                    door.cut()
+
+        with environment.store.snapshot(key, progress=Cutting()) as snapshot:
+            assert snapshot.path.read_bytes() == CONTENT
+        assert door.cuts
+        assert environment.stack
+        environment.stack.aws.close()
 
 
 def test_a_bucket_of_somebody_elses(made: HandMade, book: Path) -> None:

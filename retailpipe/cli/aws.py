@@ -16,6 +16,7 @@ from retailpipe.cli.output import print_handled, print_json, table_text
 from retailpipe.cli.progress import progress_shown
 from retailpipe.environment import Environment
 from retailpipe.errors import UsageError
+from retailpipe.reports import Report
 
 if TYPE_CHECKING:
     from retailpipe.aws.cleanup import Remains
@@ -160,8 +161,7 @@ def schedule_status(environment: Environment, json: Json = False) -> None:
     """
     from retailpipe.aws.schedule import schedule as schedule_of
 
-    found = schedule_of(_stack(environment))
-    print_json(found.as_dict()) if json else typer.echo(str(found))
+    _show(schedule_of(_stack(environment)), json)
 
 
 @schedule.command("run-now")
@@ -188,8 +188,7 @@ def db_status(environment: Environment, json: Json = False) -> None:
     """
     from retailpipe.aws.database import database_status
 
-    found = database_status(_stack(environment))
-    print_json(found.as_dict()) if json else typer.echo(str(found))
+    _show(database_status(_stack(environment)), json)
 
 
 @db.command("start")
@@ -202,8 +201,7 @@ def db_start(environment: Environment, json: Json = False) -> None:
     """
     from retailpipe.aws.database import start_database
 
-    found = start_database(_stack(environment))
-    print_json(found.as_dict()) if json else typer.echo(str(found))
+    _show(start_database(_stack(environment)), json)
 
 
 @db.command("stop")
@@ -216,8 +214,7 @@ def db_stop(environment: Environment, json: Json = False) -> None:
     """
     from retailpipe.aws.database import stop_database
 
-    found = stop_database(_stack(environment))
-    print_json(found.as_dict()) if json else typer.echo(str(found))
+    _show(stop_database(_stack(environment)), json)
 
 
 @db.command("psql", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -372,12 +369,13 @@ def _stack(environment: Environment) -> Stack:
     return environment.stack
 
 
+def _show(report: Report, json: bool) -> None:
+    print_json(report.as_dict()) if json else typer.echo(str(report))
+
+
 def _switch(environment: Environment, *, on: bool, json: bool) -> None:
     from retailpipe.aws.schedule import switch
 
-    found = switch(_stack(environment), on=on)
-    if json:
-        print_json(found.as_dict())
-        return
-    typer.echo(str(found))
-    typer.echo(f"so that `pulumi up` keeps it: pulumi config set scheduleEnabled {str(on).lower()}")
+    _show(switch(_stack(environment), on=on), json)
+    if not json:
+        typer.echo(f"so that `pulumi up` keeps it: pulumi config set scheduleEnabled {str(on).lower()}")

@@ -56,7 +56,7 @@ class Terraform:
         }
         (folder / "main.tf.json").write_text(json.dumps(document, indent=1))
         (folder / "terraform.rc").write_text(
-            'provider_installation {\n  filesystem_mirror {\n    path = "%s"\n  }\n}\n' % mirror()  # noqa: UP031 - braces
+            f'provider_installation {{\n  filesystem_mirror {{\n    path = "{mirror()}"\n  }}\n}}\n'
         )
         self._env = {
             **os.environ,
