@@ -281,14 +281,15 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "Pulumi.yaml").write_text("name: retailpipe\n")
     (folder / "config.json").write_text('{"retailpipe:allowedCidrs": {"value": "198.51.100.0/24"}}')
     program = folder / "bin" / "pulumi"
-    program.write_text(PULUMI.format(python=sys.executable))
+    (folder / "bin" / "pulumi.py").write_text(PULUMI)
+    program.write_text(f"#!/bin/sh\nexec '{sys.executable}' '{folder}/bin/pulumi.py' \"$@\"\n")
     program.chmod(0o755)
     monkeypatch.chdir(folder)
     monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
     return folder
 
 
-PULUMI = """#!{python}
+PULUMI = """
 # A stand-in for the pulumi command, with the answers of the real one: config, stack output, stack export, destroy.
 import json, pathlib, sys
 config, outputs = pathlib.Path("config.json"), pathlib.Path("outputs.json")
@@ -296,11 +297,11 @@ said = sys.argv[1:]
 if said[:2] == ["config", "--json"]:
     print(config.read_text())
 elif said[:2] == ["config", "set"]:
-    config.write_text(json.dumps({{"retailpipe:" + said[2]: {{"value": said[3]}}}}))
+    config.write_text(json.dumps({"retailpipe:" + said[2]: {"value": said[3]}}))
 elif said[:2] == ["stack", "output"] and outputs.exists():
     print(outputs.read_text())
 elif said[:2] == ["stack", "export"] and pathlib.Path("half made").exists():
-    print(json.dumps({{"deployment": {{"resources": [{{"custom": True, "type": "aws:s3/bucket:Bucket"}}]}}}}))
+    print(json.dumps({"deployment": {"resources": [{"custom": True, "type": "aws:s3/bucket:Bucket"}]}}))
 elif said[:1] == ["destroy"]:
     pathlib.Path("destroyed").touch()
     pathlib.Path("half made").unlink(missing_ok=True)
