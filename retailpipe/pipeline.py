@@ -90,8 +90,8 @@ def _ingest(
     from retailpipe.bronze.loader import load
 
     wanted = sources or [Key(key) for key in waiting(environment, contract=contract)]
-    if not sources and not dry_run and environment.stack:
-        environment.store.heal(*_current(environment))
+    if not sources and not dry_run:
+        heal(environment)
     contract = contract or Contract.default()
     reports: list[LoadReport] = []
     failures: list[RetailpipeError] = []
@@ -244,6 +244,12 @@ def waiting(environment: Environment, *, contract: Contract | None = None) -> li
                 ledger.note_etag(connection, snapshot.key, snapshot.etag, snapshot.content_hash)
             connection.commit()
     return keys
+
+
+def heal(environment: Environment) -> None:
+    """Puts the receipts into a stack's bucket that are missing there. Raises AwsError, WarehouseError."""
+    if environment.stack:
+        environment.store.heal(*_current(environment))
 
 
 def loaded(environment: Environment) -> dict[str, LoadReport]:

@@ -273,6 +273,21 @@ def test_a_load_leaves_a_receipt_and_is_not_read_again(
     assert pipeline.waiting(on_aws) == [stored.key]
 
 
+def test_a_receipt_that_was_lost_is_written_by_the_next_load_of_all(
+    on_aws: Environment, make_workbook: Workbook, made: HandMade
+) -> None:
+    import retailpipe
+
+    retailpipe.ingest(on_aws, make_workbook())
+    (stored,) = on_aws.store.workbooks()
+    s3, place = made.client("s3"), {"Bucket": made.outputs["bucket"], "Key": receipt_key(stored.key, stored.etag)}
+    s3.delete_object(**place)
+
+    assert retailpipe.ingest(on_aws) == []
+
+    assert json.loads(s3.get_object(**place)["Body"].read())["rows_loaded"] == 1
+
+
 def test_the_same_content_under_a_new_etag_is_looked_at_once(
     on_aws: Environment, make_workbook: Workbook, made: HandMade
 ) -> None:

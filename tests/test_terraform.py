@@ -101,4 +101,6 @@ def test_every_type_is_written_for_terraform(tmp_path: Path) -> None:
     instance = program["aws_db_instance"]["pipeline-database-instance"]
     assert instance["vpc_security_group_ids"] == ["${aws_security_group.pipeline-database-access.id}"]
     assert "aws_cloudwatch_log_group.pipeline-database-log" in instance["depends_on"]
-    assert program["aws_budgets_budget"]["pipeline-budget-month"]["cost_filter"][0]["values"] == ["user:Pipeline$retailpipe-dev"]
+    assert program["aws_budgets_budget"]["pipeline-budget-month"]["cost_filter"][0]["values"] == [
+        "user:Pipeline$retailpipe-dev"
+    ]

@@ -110,6 +110,7 @@ class Watcher:
 
     def catch_up(self) -> Generator[Handled]:
         """Loads what waits in the bucket, and builds what a watcher left that was killed."""
+        self._patiently(lambda: pipeline.heal(self._environment))
         keys = self._patiently(lambda: pipeline.waiting(self._environment))
         if keys or (self._patiently(lambda: pipeline.loaded(self._environment)) and not self._is_built()):
             yield self._work([(key, 1) for key in keys])[0]
@@ -172,7 +173,8 @@ class Watcher:
                 if isinstance(error, AwsError) and is_login(error):
                     raise
                 failures.append(self._told(error))
-                self._tell_failure(key, error)
+                if not (isinstance(error, AwsError | WarehouseError) and error.passing):
+                    self._tell_failure(key, error)
         run = None
         first = all(tries == 1 for _, tries in keys)
         if loads or not self._is_built():
