@@ -65,7 +65,6 @@ class Cleanup:
     """
 
     def __init__(self, name: str, aws: Aws) -> None:
-        self._name = name
         self._project, self._stack, part = parts_of(name)
         if part:
             raise StackNotFound(
@@ -104,7 +103,8 @@ class Cleanup:
         if kept:
             raise AwsError(
                 f"stack {self._stack} is to be kept: it is protected, and nothing of it was touched",
-                hint="If it is to go all the same: `pulumi config set ephemeral true`, `pulumi up`, and try again.",
+                hint="If it is to go all the same, with its backups: `pulumi config set ephemeral true`, `pulumi up`, "
+                "and try again. docs/aws.md tells how a last snapshot is kept.",
             )
 
     def remove(self, progress: Progress | None = None) -> Remains:
