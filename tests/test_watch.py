@@ -265,6 +265,34 @@ def test_a_build_that_fails_is_told_and_tried_again(
     assert subjects[-1] == "Loaded: 1 rows, 0 rejected"
 
 
+def test_a_message_stays_hidden_as_long_as_its_work_takes(
+    on_aws: Environment, made: HandMade, make_workbook: Workbook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first build takes several times as long as a message is hidden."""
+    monkeypatch.setattr(module, "_HIDDEN_SECONDS", 1)
+    monkeypatch.setattr(module, "_HEARTBEAT_SECONDS", 0.2)
+    watcher = module.Watcher(on_aws)
+    notify(made, put(made, make_workbook()))
+    (message,) = watcher.receive(1)
+    seen: list[int] = []
+    ended = threading.Event()
+
+    def look() -> None:
+        while not ended.wait(0.3):
+            seen.append(len(made.client("sqs").receive_message(QueueUrl=made.outputs["queue_url"]).get("Messages", [])))
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    handled = watcher.handle([message])
+    ended.set()
+    looking.join()
+
+    assert handled.ok
+    assert len(seen) > 4
+    assert sum(seen) == 0
+    assert waiting_messages(made) == 0
+
+
 def test_two_watchers_share_the_work(made: HandMade, make_workbook: Workbook) -> None:
     """Each workbook once, whoever gets it."""
     keys = [put(made, make_workbook([(n, *ROW[1:])], name=f"{n}.xlsx")) for n in range(4)]
