@@ -9,7 +9,6 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -83,12 +82,10 @@ def loaded(on_aws: Environment, make_workbook: Workbook) -> Environment:
 
 
 def test_all_nine_points_hold(loaded: Environment, program: Program) -> None:
-    started = time.monotonic()
     report = json.loads(done(program("check", *STACK, "--json")))
 
     assert [point["name"] for point in report["points"]] == POINTS
     assert report["ok"]
-    assert time.monotonic() - started < 30  # not a measure: that it does not wait for anything
 
 
 def test_every_point_is_tried_and_says_what_to_do(on_aws: Environment, made: HandMade) -> None:

@@ -123,7 +123,7 @@ def test_an_environment_is_frozen(tmp_path: Path) -> None:
     environment = Environment.local(tmp_path)
 
     with pytest.raises(FrozenInstanceError):
-        environment.folder = tmp_path / "other"  # type: ignore[misc]
+        environment.folder = tmp_path / "other"  # type: ignore[misc] - that it is refused is tested
 
 
 def test_describing_an_environment_starts_nothing_and_shows_no_password(tmp_path: Path) -> None:

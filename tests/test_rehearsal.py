@@ -7,6 +7,7 @@ standard variables name the stand-in, and the outputs a PostgreSQL with TLS on t
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -70,8 +71,6 @@ class Day:
 
 @pytest.fixture(scope="module")
 def day(tmp_path_factory: pytest.TempPathFactory, tls: TlsServer) -> Iterator[Day]:
-    import os
-
     skip_unless_installed()
     folder = tmp_path_factory.mktemp("terraform")
     declared = declare(REHEARSED)
@@ -97,8 +96,9 @@ def day(tmp_path_factory: pytest.TempPathFactory, tls: TlsServer) -> Iterator[Da
 def workbook(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The real one where it is; else one that is made."""
     beside = Path(__file__).resolve().parents[2] / "shared" / "data" / "online_retail.xlsx"
-    if beside.is_file():
-        return beside
+    real = Path(os.environ.get("RETAILPIPE_DATASET", beside))
+    if real.is_file():
+        return real
     made = tmp_path_factory.mktemp("workbook") / "online_retail.xlsx"
     write_sample(made, rows=50_000)
     return made

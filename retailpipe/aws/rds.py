@@ -184,10 +184,11 @@ def ca_bundle(url: str = CA_BUNDLE_URL, folder: Path | None = None) -> Path:
     return path
 
 
-def my_address(url: str = ADDRESS_URL) -> str:
+def my_address(url: str | None = None) -> str:
     """The address from which this machine reaches the internet. Raises AwsError."""
     import ipaddress
 
+    url = url or ADDRESS_URL
     try:
         return str(ipaddress.ip_address(_fetch(url).strip()))
     except (OSError, ValueError) as error:
