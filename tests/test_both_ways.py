@@ -1,4 +1,4 @@
-"""A sheet read block by block, and the same sheet read whole: the same rows, whatever the sheet and the blocks."""
+"""Rows read as they stand, and the same rows rewritten first: the same cells, whatever the sheet and the blocks."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ from retailpipe.workbook import shards
 from retailpipe.workbook.cells import ErrorCell
 from retailpipe.workbook.package import Package
 from retailpipe.workbook.pieces import Piece
-from retailpipe.workbook.plain import read_whole
-from retailpipe.workbook.shards import BlockReader, NotCut
+from retailpipe.workbook.plainness import PlainRows
+from retailpipe.workbook.shards import BlockReader
+from retailpipe.workbook.slots import Slots
 from tests.workbooks import number, raw_workbook, row, text
 
 Rows = list[tuple[int, dict[int, Any]]]
@@ -51,14 +52,19 @@ def rows_of(pieces: Iterator[Piece]) -> Rows:
     return found
 
 
-def in_blocks(path: Path, block_size: int) -> Rows:
+def in_blocks(path: Path, block_size: int, *, rewrite_all: bool = False) -> Rows:
     package = Package(path, path.name)
-    return rows_of(BlockReader(package, package.sheets[0], block_size))
+    slots = Slots(package)
+    blocks = BlockReader(package, package.sheets[0], slots, block_size, rewrite_all=rewrite_all)
+    try:
+        return sorted(rows_of(blocks))
+    finally:
+        blocks.close()
+        slots.close()
 
 
-def whole(path: Path) -> Rows:
-    package = Package(path, path.name)
-    return rows_of(read_whole(package, package.sheets[0]))
+def rewritten(path: Path, block_size: int = 1 << 20) -> Rows:
+    return in_blocks(path, block_size, rewrite_all=True)
 
 
 def write_with_openpyxl(path: Path, table: list[list[Any]]) -> None:
@@ -116,7 +122,7 @@ def test_any_table_of_any_writer(tmp_path: Path, write: Any, table: list[list[An
     path = tmp_path / "book.xlsx"
     write(path, table)
 
-    assert in_blocks(path, block_size) == whole(path)
+    assert in_blocks(path, block_size) == rewritten(path, block_size)
 
 
 addresses = st.tuples(st.integers(1, 60), st.integers(0, 5))
@@ -156,15 +162,15 @@ def test_any_cells_anywhere(tmp_path: Path, sheet: dict[tuple[int, int], str], b
             rows.append("\n  ")
     path = raw_workbook(tmp_path / "book.xlsx", *rows)
 
-    assert in_blocks(path, block_size) == whole(path)
+    assert in_blocks(path, block_size) == rewritten(path, block_size)
 
 
 def test_no_more_blocks_are_held_than_are_wanted(tmp_path: Path) -> None:
-    """A reader that stops in the middle, such as one whose database is slow, finds no pile of them afterwards."""
+    """A consumer that stops in the middle, such as one whose database is slow, finds no pile of them afterwards."""
     path = tmp_path / "book.xlsx"
     write_with_xlsxwriter(path, [[n, "text"] for n in range(5_000)])
     package = Package(path, path.name)
-    blocks = BlockReader(package, package.sheets[0], 2_000)
+    blocks = BlockReader(package, package.sheets[0], Slots(package), 2_000)
     held: list[int] = []
     for number_, _ in enumerate(blocks):
         if number_ % 20 == 10:
@@ -179,48 +185,16 @@ def test_no_more_blocks_are_held_than_are_wanted(tmp_path: Path) -> None:
 def test_what_goes_wrong_in_a_thread_is_not_taken_for_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "book.xlsx"
     write_with_xlsxwriter(path, [[n, "text"] for n in range(5_000)])
-    blocks = shards._checked
+    last_number = PlainRows.last_number
 
-    def out_of_memory(block: bytes, after: int) -> int:
-        if after > 1_000:
+    def out_of_memory(self: PlainRows, block: bytes, before: int) -> int:
+        if before > 1_000:
             raise MemoryError
-        return blocks(block, after)
+        return last_number(self, block, before)
 
-    monkeypatch.setattr(shards, "_checked", out_of_memory)
+    monkeypatch.setattr(PlainRows, "last_number", out_of_memory)
     with pytest.raises(MemoryError):
         in_blocks(path, 2_000)
-
-
-UNUSUAL = {
-    "comment": lambda rows: rows.replace("<row", "<!-- a <row --><row"),
-    "character data": lambda rows: rows.replace("<v>1</v>", "<v><![CDATA[1]]></v>"),
-    "no number of the row": lambda rows: rows.replace('<row r="2"', "<row"),
-    "single quotes": lambda rows: rows.replace('r="A2"', "r='A2'"),
-    "a row that is not closed": lambda rows: rows.replace("</row>", "</row >"),
-}
-
-
-@pytest.mark.parametrize("change", UNUSUAL.values(), ids=UNUSUAL.keys())
-def test_a_sheet_that_is_not_sure_to_be_cut_right_is_not_cut(tmp_path: Path, change: Any) -> None:
-    rows = "".join(row(n, number(f"A{n}", 1), text(f"B{n}", "x" * 50)) for n in range(2, 6))
-    path = raw_workbook(tmp_path / "book.xlsx", change(rows))
-
-    with pytest.raises(NotCut):
-        in_blocks(path, 150)
-
-    assert len(whole(path)) >= 4
-
-
-@pytest.mark.parametrize("again", [1, 3, 5])
-def test_rows_out_of_order_are_refused_both_ways(tmp_path: Path, again: int) -> None:
-    """Excel would not open such a sheet, and nobody can say which of two rows with one number is meant."""
-    rows = [row(n, number(f"A{n}", n)) for n in range(2, 6)]
-    path = raw_workbook(tmp_path / "book.xlsx", *rows, row(again, number(f"A{again}", 9)))
-
-    with pytest.raises(NotCut):
-        in_blocks(path, 50)
-    with pytest.raises(WorkbookError, match=f"row {again} stands after row 5"):
-        whole(path)
 
 
 def test_attributes_of_excels_own_namespaces_are_no_matter(tmp_path: Path) -> None:
@@ -229,7 +203,7 @@ def test_attributes_of_excels_own_namespaces_are_no_matter(tmp_path: Path) -> No
     rows = [f'<row r="{n}" spans="1:2" x14ac:dyDescent="0.25">{cells.format(n)}</row>' for n in range(1, 9)]
     path = raw_workbook(tmp_path / "book.xlsx", *rows)
 
-    assert in_blocks(path, 200) == whole(path)
+    assert in_blocks(path, 200) == rewritten(path)
     assert in_blocks(path, 200)[0][1][1] == ErrorCell("#N/A")
 
 
@@ -256,5 +230,5 @@ def test_the_dates_of_a_macintosh_are_the_same_both_ways(tmp_path: Path) -> None
 
     rows = in_blocks(path, 300)
 
-    assert rows == whole(path)
+    assert rows == rewritten(path)
     assert rows[0] == (1, {0: datetime(2011, 2, 1, 13, 45), 1: "x" * 40})

@@ -51,11 +51,8 @@ class Judge:
         """The rows of a piece that keep the contract: its columns, then `source_row`."""
         judged: list[tuple[pa.Array, pa.BooleanArray | None]] = []
         for rule in self._rules:
-            values, mask = rule.judge(piece)
-            if rule.lost_digits:
-                piece = piece.with_digits(rule.index)
-                values, mask = rule.judge(piece)
-            judged.append((values, mask))
+            judged.append(rule.judge(piece))
+        piece.check(self._filled(piece, [values for values, _ in judged]))
         arrays = [array for array, _ in judged]
         arrays.append(_numbers(piece.numbers))
         broken = [mask for _, mask in judged]
@@ -70,6 +67,13 @@ class Judge:
         self.rows_accepted += batch.num_rows
         self._note_dates(batch)
         return batch
+
+    def _filled(self, piece: Piece, values: Sequence[pa.Array]) -> int:
+        """How many cells of a piece are not blank, at least: a cell that cannot be converted is not counted."""
+        named = sum(len(array) - array.null_count for array in values)
+        ruled = {rule.index for rule in self._rules}
+        others = [piece.column(index) for index in piece.indices if index not in ruled]
+        return named + sum(len(cells) - cells.count("") for cells in others)
 
     def _note_dates(self, batch: pa.RecordBatch) -> None:
         if self._date is None or not batch.num_rows:
@@ -122,11 +126,6 @@ class _Rule:
         self._converter = column_converter(column)
         self._minimum = _scalar(column, column.minimum)
         self._maximum = _scalar(column, column.maximum)
-
-    @property
-    def lost_digits(self) -> bool:
-        """Whether the column was ever seen to hold numbers whose digits a float does not hold."""
-        return self._converter.lost_digits
 
     def judge(self, piece: Piece) -> tuple[pa.Array, pa.BooleanArray | None]:
         """The column's values, and a mask without nulls of those that break a rule; None where none does."""

@@ -27,7 +27,6 @@ _EPOCH = datetime(1970, 1, 1)
 _REMEMBERED = 100_000
 """Values a column remembers before it begins anew: a bound on memory where every value is another."""
 _LONG_TEXT = 60
-_DIGITS_LOST = "digits_lost"
 
 
 class Problem(NamedTuple):
@@ -54,10 +53,7 @@ class _Memory(dict[Any, Any]):
     def __missing__(self, cell: Cell) -> object:
         if len(self) >= _REMEMBERED:
             self.clear()
-        value = self._converter.value_or_none(cell)
-        # Of a number whose digits are lost, each cell may have lost others.
-        if not (isinstance(cell, float) and abs(cell) >= EXACT_INTEGERS):
-            self[cell] = value
+        value = self[cell] = self._converter.value_or_none(cell)
         return value
 
 
@@ -65,7 +61,6 @@ class ColumnConverter(ABC):
     """Turns the cells of one column, chunk after chunk, into Arrow arrays of the column's type.
 
     has_problems: whether a cell was ever met that cannot be converted.
-    lost_digits: set where a number was met with more digits than a float holds.
     """
 
     _must_be_exact = True
@@ -73,7 +68,6 @@ class ColumnConverter(ABC):
     def __init__(self, column: Column) -> None:
         self.column = column
         self.has_problems = False
-        self.lost_digits = False
         self._memory = _Memory(self)
 
     def convert(self, cells: Sequence[Cell], *, booleans: bool = True) -> pa.Array:
@@ -96,9 +90,8 @@ class ColumnConverter(ABC):
     def value_or_none(self, cell: Cell) -> object:
         try:
             return self._checked(cell)
-        except _Unfit as unfit:
+        except _Unfit:
             self.has_problems = True
-            self.lost_digits |= unfit.problem.code == _DIGITS_LOST
             return None
 
     def _checked(self, cell: Cell) -> object:
@@ -109,7 +102,7 @@ class ColumnConverter(ABC):
             raise _Unfit("error_cell", f"{cell.code} is what the formula came to", "Correct the formula.")
         if isinstance(cell, float) and cell.is_integer() and abs(cell) >= EXACT_INTEGERS and self._must_be_exact:
             message = f"{cell:.17g} has more digits than a workbook keeps of a number"
-            raise _Unfit(_DIGITS_LOST, message, "Format the column as text and enter the digits again.")
+            raise _Unfit("digits_lost", message, "Format the column as text and enter the digits again.")
         return self._value(cell)
 
     def _quickly(self, cells: Sequence[Cell]) -> pa.Array | None:
@@ -203,7 +196,6 @@ class _DecimalConverter(ColumnConverter):
         number = _number(cell)
         if number is None:
             return None
-        self.lost_digits |= isinstance(cell, float) and abs(cell) >= EXACT_INTEGERS
         with localcontext(prec=400):
             unscaled = number.scaleb(self._scale)
             if unscaled != unscaled.to_integral_value():

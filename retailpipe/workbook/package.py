@@ -1,33 +1,47 @@
-"""The parts of an xlsx package: which sheets there are, where each is stored, and what their cells refer to."""
+"""The parts of an xlsx package: which sheets there are, where each is stored, and what their cells refer to.
+
+Parts are found by their relations, as ECMA-376 part 2 has it, and not by the names that most programs give them: the
+package's own relation names the workbook, the workbook's name its sheets, styles and shared strings. Names of parts
+are the same whatever the case of their letters.
+"""
 
 from __future__ import annotations
 
 import posixpath
-import re
 import zipfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from xml.etree import ElementTree as ET
+from urllib.parse import unquote
+from xml.parsers import expat
 
 from retailpipe.errors import WorkbookError
-from retailpipe.workbook.container import check_shared_strings, check_small_part, read_part
+from retailpipe.workbook.container import MAX_SMALL_PART_SIZE, SAVE_ANEW, damaged, part_blocks
+from retailpipe.workbook.markup import BadXml, local_name, parse, plain_markup
+from retailpipe.workbook.styles import Styles
 
-_SHARED = ("styles", "sharedStrings")
-_DIMENSION = re.compile(rb'<dimension ref="[A-Z]+[0-9]+:[A-Z]+([0-9]+)"')
-_HEAD_SIZE = 4096
+_USUAL_WORKBOOK = "xl/workbook.xml"
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """A worksheet: its name, whether Excel shows it, and the part of the package that holds its cells."""
+    """A worksheet: its name, whether Excel shows it, and the part that holds its cells; None if there is none."""
 
     name: str
     visible: bool
-    part: zipfile.ZipInfo
+    part: zipfile.ZipInfo | None
+
+
+@dataclass(frozen=True)
+class _Relation:
+    """What a part refers to: the kind of it, such as `worksheet`, and the name of its part."""
+
+    kind: str
+    part: str
 
 
 class Package:
-    """An xlsx package. Raises WorkbookError if its list of sheets cannot be read.
+    """An xlsx package. Raises WorkbookError if its sheets, its styles or its shared strings cannot be found.
 
     file: what messages call it.
     date1904: whether its dates count from 1904.
@@ -36,65 +50,133 @@ class Package:
     def __init__(self, path: Path, file: str) -> None:
         self.path = path
         self.file = file
+        self.date1904 = False
+        self.sheets: list[Sheet] = []
         with zipfile.ZipFile(path) as archive:
-            try:
-                workbook = _parsed(archive, "xl/workbook.xml", file)
-                related = _relations(archive, file)
-                self.sheets = [
-                    Sheet(sheet.attrib["name"], sheet.get("state", "visible") == "visible", archive.getinfo(name))
-                    for sheet in _all(workbook, "sheet")
-                    for kind, name in [related[_reference(sheet)]]
-                    if kind == "worksheet"
-                ]
-                names = set(archive.namelist())
-                parts = {
-                    kind: archive.getinfo(name) for kind, name in related.values() if kind in _SHARED and name in names
-                }
-                self.styles = parts.get("styles")
-                self.shared_strings = parts.get("sharedStrings")
-            except (LookupError, StopIteration, ValueError, ET.ParseError) as error:
-                hint = "Open it in Excel or LibreOffice and save it anew as 'Excel Workbook (.xlsx)'."
-                raise WorkbookError(f"{file}: its list of sheets cannot be read ({error})", hint=hint) from error
-            if self.styles:
-                check_small_part(archive, self.styles, file)
-            if self.shared_strings:
-                check_shared_strings(archive, self.shared_strings, file)
-        self.date1904 = any(settings.get("date1904") in ("1", "true") for settings in _all(workbook, "workbookPr"))
+            self._parts = _Parts(archive, file)
+        name = self._workbook_name()
+        self._relations = self._related(name)
+        self._read_workbook(name)
+        folder = posixpath.dirname(name)
+        self.shared_strings = self._part_of_kind("sharedStrings", folder)
+        styles = self._part_of_kind("styles", folder)
+        if styles:
+            with self.explained(styles.filename):
+                self.styles = Styles(self.small_part(styles))
+        else:
+            self.styles = Styles()
 
-    def last_row_claimed(self, sheet: Sheet) -> int | None:
-        """The number of the last row by what the sheet says of itself, which need not be true."""
-        with zipfile.ZipFile(self.path) as archive:
-            head = next(read_part(archive, sheet.part, self.file), b"")[:_HEAD_SIZE]
-        found = _DIMENSION.search(head)
-        return int(found[1]) if found else None
+    def part(self, part: zipfile.ZipInfo, size: int = 1 << 20) -> Iterator[bytes]:
+        """The XML of a part as plain markup, in blocks. Raises WorkbookError, and BadXml."""
+        return plain_markup(part_blocks(self.path, part, self.file, size))
+
+    def small_part(self, part: zipfile.ZipInfo) -> Iterator[bytes]:
+        """The same of a part that is not a sheet. Raises WorkbookError if it is too large to be one."""
+        if part.file_size > MAX_SMALL_PART_SIZE:
+            raise damaged(self.file, part.filename, f"it has {part.file_size:,} bytes")
+        return self.part(part)
+
+    def explained(self, place: str) -> _Explained:
+        """A context in which BadXml becomes a WorkbookError that names the file and the place."""
+        return _Explained(self.file, place)
+
+    def _workbook_name(self) -> str:
+        named = [relation.part for relation in self._related("").values() if relation.kind == "officeDocument"]
+        return named[0] if named else _USUAL_WORKBOOK
+
+    def _read_workbook(self, name: str) -> None:
+        part = self._parts.get(name)
+        if not part:
+            reason = f"{self.file}: its list of sheets cannot be read: there is no {name}"
+            raise WorkbookError(reason, hint=SAVE_ANEW)
+        depth: list[str] = []
+
+        def start(tag: str, attributes: dict[str, str]) -> None:
+            depth.append(local_name(tag))
+            match depth[1:]:
+                case ["workbookPr"]:
+                    self.date1904 = attributes.get("date1904", "").strip() in ("1", "true")
+                case ["sheets", "sheet"]:
+                    self._add_sheet({local_name(key): value for key, value in attributes.items()})
+                case _:
+                    pass
+
+        with self.explained(part.filename):
+            _parse(self.small_part(part), start, lambda tag: depth.pop())
+
+    def _add_sheet(self, attributes: dict[str, str]) -> None:
+        # A sheet that refers to nothing is none; one whose relation has no part may be the one that is wanted.
+        relation = self._relations.get(attributes.get("id", ""))
+        if relation and relation.kind == "worksheet":
+            state = attributes.get("state", "visible")
+            self.sheets.append(Sheet(attributes.get("name", ""), state == "visible", self._parts.get(relation.part)))
+
+    def _part_of_kind(self, kind: str, folder: str) -> zipfile.ZipInfo | None:
+        """The part of a kind that the workbook refers to, or else the one with the usual name in its folder."""
+        parts = (self._parts.get(relation.part) for relation in self._relations.values() if relation.kind == kind)
+        return next(filter(None, parts), None) or self._parts.get(posixpath.join(folder, f"{kind}.xml"))
+
+    def _related(self, source: str) -> dict[str, _Relation]:
+        """The relations of a part, or of the package itself, by their ids; those to what lies outside are left out."""
+        folder, base = posixpath.split(source)
+        part = self._parts.get(posixpath.join(folder, "_rels", f"{base}.rels"))
+        relations: dict[str, _Relation] = {}
+
+        def start(tag: str, attributes: dict[str, str]) -> None:
+            if local_name(tag) == "Relationship" and attributes.get("TargetMode") != "External":
+                target = unquote(attributes.get("Target", "")).replace("\\", "/")
+                place = posixpath.normpath(posixpath.join("/", folder, target)).lstrip("/")
+                kind = attributes.get("Type", "").rpartition("/")[2]
+                relations.setdefault(attributes.get("Id", ""), _Relation(kind, place))
+
+        if part:
+            with self.explained(part.filename):
+                _parse(self.small_part(part), start)
+        return relations
 
 
-def _parsed(archive: zipfile.ZipFile, name: str, file: str) -> ET.Element:
-    # ElementTree fetches nothing from outside, and expat, from 2.4.1 on, refuses entities that swell.
-    return ET.fromstring(_read(archive, name, file))  # noqa: S314 - for the two reasons above
+class _Parts:
+    """The parts of a package by their names, whatever the case of their letters and the slashes between them."""
+
+    def __init__(self, archive: zipfile.ZipFile, file: str) -> None:
+        self._file = file
+        self._parts: dict[str, list[zipfile.ZipInfo]] = {}
+        for part in archive.infolist():
+            self._parts.setdefault(_equal(part.filename), []).append(part)
+
+    def get(self, name: str) -> zipfile.ZipInfo | None:
+        """Raises WorkbookError if there are two parts of one name, of which nobody can say which one is meant."""
+        parts = self._parts.get(_equal(name), [])
+        if len(parts) > 1:
+            names = " and ".join(part.filename for part in parts)
+            raise damaged(self._file, parts[0].filename, f"it stands twice: {names}")
+        return parts[0] if parts else None
 
 
-def _relations(archive: zipfile.ZipFile, file: str) -> dict[str, tuple[str, str]]:
-    """What the workbook refers to: id -> kind and the name of the part."""
-    relations = _parsed(archive, "xl/_rels/workbook.xml.rels", file)
-    return {
-        relation.attrib["Id"]: (
-            posixpath.basename(relation.attrib["Type"]),
-            posixpath.normpath(posixpath.join("/xl", relation.attrib["Target"])).lstrip("/"),
-        )
-        for relation in relations
-        if relation.get("TargetMode") != "External"
-    }
+class _Explained:
+    def __init__(self, file: str, place: str) -> None:
+        self._file = file
+        self._place = place
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, BadXml):
+            raise damaged(self._file, self._place, error) from error
 
 
-def _read(archive: zipfile.ZipFile, name: str, file: str) -> bytes:
-    return b"".join(read_part(archive, archive.getinfo(name), file))
+def _equal(name: str) -> str:
+    """What two names of one part have in common (ECMA-376 part 2, 6.2.2.3)."""
+    return unquote(name).replace("\\", "/").lstrip("/").lower()
 
 
-def _all(root: ET.Element, name: str) -> list[ET.Element]:
-    return [element for element in root.iter() if element.tag.rpartition("}")[2] == name]
-
-
-def _reference(sheet: ET.Element) -> str:
-    """The attribute r:id, in the namespace of the Transitional format or of the Strict one."""
-    return next(value for key, value in sheet.attrib.items() if key.endswith("}id"))
+def _parse(
+    xml: Iterator[bytes],
+    start: Callable[[str, dict[str, str]], object],
+    end: Callable[[str], object] | None = None,
+) -> None:
+    parser = expat.ParserCreate()
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
+    parse(parser, xml)

@@ -1,8 +1,4 @@
-"""The sheet of a workbook that fits a contract, as pieces of rows: in order, each row with its number.
-
-A sheet is read block by block where it can be cut (shards.py), and whole where it cannot (plain.py); both give the same
-rows.
-"""
+"""The sheet of a workbook that fits a contract, as pieces of rows, each row with its number."""
 
 from __future__ import annotations
 
@@ -10,54 +6,65 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from retailpipe.contract import Contract
-from retailpipe.errors import SheetError
+from retailpipe.errors import SheetError, WorkbookError
 from retailpipe.workbook.cells import shown
-from retailpipe.workbook.container import check_container
+from retailpipe.workbook.container import check_container, damaged
 from retailpipe.workbook.package import Package, Sheet
 from retailpipe.workbook.pieces import Piece
-from retailpipe.workbook.plain import read_whole
-from retailpipe.workbook.shards import BlockReader, NotCut
+from retailpipe.workbook.shards import BlockReader
 from retailpipe.workbook.sheet import find_layout, no_single_sheet
+from retailpipe.workbook.slots import Slots
 
 
 class SheetReader:
     """The rows of one sheet below its header, which is the first row that shows a text.
 
-    Raises SheetError if the header does not fit the contract.
+    Raises SheetError if the header does not fit the contract, WorkbookError if the sheet is damaged.
 
     layout: where the sheet holds what the contract names.
     rows_claimed: how many rows the sheet says it has, for progress alone; None if it does not say.
     """
 
-    def __init__(self, package: Package, sheet: Sheet, contract: Contract) -> None:
-        self._blocks = BlockReader(package, sheet)
-        self._rows = _used_rows(package, sheet, self._blocks)
+    def __init__(self, package: Package, sheet: Sheet, slots: Slots, contract: Contract) -> None:
+        self._place = package.file, f"sheet {sheet.name!r}"
+        self._slots = slots
+        self._blocks = BlockReader(package, sheet, slots)
         try:
             self._first, header = self._first_text()
             if self._first is None:
                 reason = f"{package.file}, sheet {sheet.name!r} is empty"
                 raise SheetError(reason, hint="Give a workbook whose sheet holds rows.")
+            self._first.check()
             number = self._first.numbers[header]
             self.layout = find_layout(package.file, sheet.name, number, self._first.row(header), contract)
-            claimed = package.last_row_claimed(sheet)
         except BaseException:
-            self.close()
+            self.stop()
             raise
-        self._below = range(header + 1, len(self._first.numbers))
-        self.rows_claimed = claimed - self.layout.header_row if claimed else None
+        claimed = self._blocks.rows_claimed
+        self._below = [place for place, below in enumerate(self._first.numbers) if below > number]
+        self.rows_claimed = claimed - number if claimed else None
 
     def pieces(self) -> Iterator[Piece]:
-        """The rows in order, in pieces of bounded size, without the blank ones."""
+        """The rows, in pieces of bounded size, without the blank ones. Raises WorkbookError."""
         if self._first and self._below:
             yield self._first.select(self._below)
-        yield from self._rows
+        header = self.layout.header_row
+        for piece in self._blocks:
+            if min(piece.numbers) < header:
+                raise damaged(*self._place, f"row {min(piece.numbers)} stands below the header in row {header}")
+            yield piece
+
+    def stop(self) -> None:
+        """Ends the threads that read the sheet; other sheets of the workbook can still be read."""
+        self._blocks.close()
 
     def close(self) -> None:
-        self._blocks.close()
+        self.stop()
+        self._slots.close()
 
     def _first_text(self) -> tuple[Piece | None, int]:
         """The first piece with a row that shows a text, and the place of that row in it."""
-        for piece in self._rows:
+        for piece in self._blocks:
             for place in range(len(piece.numbers)):
                 if any(shown(cell).strip() for cell in piece.row(place).values()):
                     return piece, place
@@ -67,7 +74,9 @@ class SheetReader:
 def open_sheet(path: Path, contract: Contract, file: str | None = None) -> SheetReader:
     """Opens the one sheet of a workbook that fits a contract; `file` is what messages call the workbook.
 
-    Visible sheets come first; hidden ones count only where no visible one fits.
+    Visible sheets come first; hidden ones count only where no visible one fits. A sheet that is damaged matters only
+    where no other fits.
+
     Raises WorkbookError if the file cannot be read as xlsx, SheetError if not just one sheet fits.
     """
     file = file or path.name
@@ -75,39 +84,37 @@ def open_sheet(path: Path, contract: Contract, file: str | None = None) -> Sheet
     package = Package(path, file)
     if not package.sheets:
         raise SheetError(f"{file} has no worksheet", hint="Save the rows in a worksheet of it.")
-    misfits: list[SheetError] = []
+    slots = Slots(package)
+    try:
+        return _only_fitting(package, slots, contract)
+    except BaseException:
+        slots.close()
+        raise
+
+
+def _only_fitting(package: Package, slots: Slots, contract: Contract) -> SheetReader:
+    misfits: list[WorkbookError] = []
     for visible in (True, False):
         fitting: list[SheetReader] = []
         for sheet in package.sheets:
             if sheet.visible == visible:
                 try:
-                    fitting.append(SheetReader(package, sheet, contract))
-                except SheetError as misfit:
+                    fitting.append(SheetReader(package, sheet, slots, contract))
+                except WorkbookError as misfit:
                     misfits.append(misfit)
                 except BaseException:
-                    for reader in fitting:
-                        reader.close()
+                    _stop(fitting)
                     raise
         if len(fitting) == 1:
             return fitting[0]
         if fitting:
-            for reader in fitting:
-                reader.close()
-            raise no_single_sheet(file, [reader.layout.sheet for reader in fitting], misfits)
+            _stop(fitting)
+            raise no_single_sheet(package.file, [reader.layout.sheet for reader in fitting], misfits)
     if len(misfits) == 1:
         raise misfits[0]
-    raise no_single_sheet(file, [], misfits)
+    raise no_single_sheet(package.file, [], misfits)
 
 
-def _used_rows(package: Package, sheet: Sheet, blocks: BlockReader) -> Iterator[Piece]:
-    """The rows of a sheet, header and all: block by block as long as that is safe, then from the sheet read whole."""
-    last = 0
-    try:
-        for piece in blocks:
-            yield piece
-            last = piece.numbers[-1]
-    except NotCut:
-        for piece in read_whole(package, sheet):
-            places = [place for place, number in enumerate(piece.numbers) if number > last]
-            if places:
-                yield piece.select(places)
+def _stop(readers: list[SheetReader]) -> None:
+    for reader in readers:
+        reader.stop()

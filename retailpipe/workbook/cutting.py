@@ -1,0 +1,87 @@
+"""The rows of a sheet, cut into blocks at the starts of rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator
+from dataclasses import dataclass
+
+from retailpipe.errors import WorkbookError
+from retailpipe.workbook.container import damaged
+from retailpipe.workbook.elements import LARGEST_ELEMENT, ElementBlocks, last_tag
+from retailpipe.workbook.markup import BadXml
+from retailpipe.workbook.package import Package, Sheet
+from retailpipe.workbook.plainness import PlainRows
+
+_DIMENSION = re.compile(rb"""<(?:[^\s<>/:!?]+:)?dimension\s+ref=["'][A-Z]+[0-9]+:[A-Z]+([0-9]{1,7})["']""")
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some rows of a sheet, from the start of one to the end of another.
+
+    before: the number of the row before the first.
+    plain: finds the plain rows in it.
+    """
+
+    xml: bytes
+    before: int
+    plain: PlainRows
+
+
+class SheetCutter:
+    """Cuts the rows of a sheet into blocks of about `size` bytes of XML. Rows of one number that follow each other
+    stay in one block.
+
+    strings: how many shared strings the workbook has.
+    rows_claimed: the number of the last row by what the sheet says of itself, which need not be true; None if it does
+        not say. Known once the first block was given.
+    """
+
+    def __init__(self, package: Package, sheet: Sheet, strings: int, size: int) -> None:
+        self.rows_claimed: int | None = None
+        self._package = package
+        self._sheet = sheet
+        self._strings = strings
+        self._size = size
+
+    def blocks(self) -> Generator[Block]:
+        """Raises WorkbookError where the sheet is damaged."""
+        part = self._sheet.part
+        if not part:
+            raise self.damaged("the part that holds its cells is missing")
+        elements = ElementBlocks(self._package.part(part, self._size), "sheetData", "row", self._size)
+        plain: PlainRows | None = None
+        held, before, last = b"", 0, 0
+        try:
+            for block in elements:
+                if plain is None:
+                    plain = PlainRows(elements.prefix, self._strings, self._package.styles.dates)
+                    claimed = _DIMENSION.search(elements.head)
+                    self.rows_claimed = int(claimed[1]) if claimed else None
+                if held and plain.first_number(block, last) == last:
+                    held, block = _together(held, block, plain, last)
+                if held:
+                    yield Block(held, before, plain)
+                    before = last
+                held = block
+                last = plain.last_number(held, before)
+        except BadXml as error:
+            raise self.damaged(error) from error
+        if held and plain:
+            yield Block(held, before, plain)
+
+    def damaged(self, reason: object) -> WorkbookError:
+        """The error for damage in the sheet."""
+        part = f"{self._sheet.part.filename}, " if self._sheet.part else ""
+        return damaged(self._package.file, f"{part}sheet {self._sheet.name!r}", reason)
+
+
+def _together(held: bytes, block: bytes, plain: PlainRows, number: int) -> tuple[bytes, bytes]:
+    """Moves the rows with a number from the end of one block to the start of the next."""
+    cut = len(held)
+    while (place := last_tag(held, plain.opening, cut)) >= 0 and plain.first_number(held[place:cut], 0) == number:
+        cut = place
+    if len(held) - cut + len(block) > LARGEST_ELEMENT:
+        raise BadXml(f"row {number} is longer than {LARGEST_ELEMENT:,} bytes")
+    return held[:cut], held[cut:] + block

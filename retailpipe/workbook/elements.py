@@ -1,0 +1,142 @@
+"""A part of many small elements in one container, such as the rows of a sheet: cut into blocks of whole elements."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from xml.parsers import expat
+
+from retailpipe.workbook.markup import BadXml, local_name
+
+_LONGEST_TAG = 1 << 16
+LARGEST_ELEMENT = 1 << 25
+"""Bytes of XML. A row of Excel's 16,384 cells has about one megabyte, with long texts in each some more."""
+_NAME_ENDS = frozenset(b" \t\r\n/>")
+
+
+class ElementBlocks:
+    """The elements of a container, in blocks of about `size` bytes: from the start of one to the end of another.
+
+    The elements must be all that the container holds, and none of their kind may stand elsewhere. What stands around
+    the container is parsed, so that nothing there is damaged; what stands in the blocks is left to the caller.
+
+    Iterating raises BadXml where the part is not well-formed, or an element is longer than LARGEST_ELEMENT.
+
+    head: what stands before the first block, once that was given.
+    prefix: that of the container's name, such as `x:`, and of its elements; known with the head.
+    """
+
+    def __init__(self, xml: Iterable[bytes], container: str, element: str, size: int) -> None:
+        self.head = b""
+        self.prefix = b""
+        self._xml = iter(xml)
+        self._container = container
+        self._element = element.encode()
+        self._size = size
+        self._around = _Around(container, element)
+
+    def __iter__(self) -> Iterator[bytes]:
+        rest = self._start()
+        if rest is None:  # no container, or an empty one
+            self._around.finish(self._xml)
+            return
+        opening = b"<" + self.prefix + self._element
+        closing = b"</" + self.prefix + self._container.encode()
+        wanted, is_all = self._size, False
+        while True:
+            pieces, length = [rest], len(rest)
+            while length < wanted and not is_all:
+                if more := next(self._xml, b""):
+                    pieces.append(more)
+                    length += len(more)
+                else:
+                    is_all = True
+            rest = b"".join(pieces)
+            del pieces
+            cut = last_tag(rest, opening, len(rest))
+            end = _find(rest, closing, max(cut, 0))
+            if end >= 0:
+                if rest[:end].strip():
+                    yield rest[:end]
+                self._around.feed(rest[end:])
+                self._around.finish(self._xml)
+                return
+            if is_all:
+                raise BadXml("it breaks off before the end of its rows" if self._element == b"row" else "it breaks off")
+            if cut > 0:
+                yield rest[:cut]
+                rest, wanted = rest[cut:], self._size
+            elif length > LARGEST_ELEMENT:
+                raise BadXml(f"a {self._element.decode()} of it is longer than {LARGEST_ELEMENT:,} bytes")
+            else:
+                wanted = length + self._size
+
+    def _start(self) -> bytes | None:
+        """What stands after the start of the container; None where nothing does."""
+        pattern = re.compile(rb"<([^\s<>/:!?]+:)?" + self._container.encode() + rb"(?=[\s/>])[^<>]*>")
+        seen = b""
+        for block in self._xml:
+            seen += block
+            if found := pattern.search(seen):
+                self.head, self.prefix = seen[: found.start()], found[1] or b""
+                rest = seen[found.end() :]
+                self._around.feed(seen[: found.end()])
+                if not found[0].endswith(b"/>"):
+                    return rest
+                self._around.feed(rest)
+                return None
+            if len(seen) > _LONGEST_TAG:
+                self._around.feed(seen[:-_LONGEST_TAG])
+                seen = seen[-_LONGEST_TAG:]
+        self._around.feed(seen)
+        return None
+
+
+class _Around:
+    """Parses what stands around the elements of a container, as if it held none."""
+
+    def __init__(self, container: str, element: str) -> None:
+        self._parser = expat.ParserCreate()
+        self._parser.StartElementHandler = self._begin
+        self._container = container
+        self._element = element
+        self._found = False
+
+    def feed(self, xml: bytes) -> None:
+        try:
+            self._parser.Parse(xml, False)
+        except expat.ExpatError as error:
+            raise BadXml(expat.ErrorString(error.code)) from error
+
+    def finish(self, xml: Iterable[bytes]) -> None:
+        for block in xml:
+            self.feed(block)
+        try:
+            self._parser.Parse(b"", True)
+        except expat.ExpatError as error:
+            raise BadXml(f"it breaks off, or {expat.ErrorString(error.code)}") from error
+
+    def _begin(self, name: str, attributes: dict[str, str]) -> None:
+        del attributes
+        local = local_name(name)
+        if local == self._element:
+            raise BadXml(f"a {local} stands outside of {self._container}")
+        if local == self._container:
+            if self._found:
+                raise BadXml(f"{local} stands twice")
+            self._found = True
+
+
+def last_tag(xml: bytes, opening: bytes, before: int) -> int:
+    """Where the last tag before a place begins, given how it begins, such as `<row`; -1 if there is none."""
+    place = xml.rfind(opening, 0, before)
+    while place >= 0 and not (xml[place + len(opening) : place + len(opening) + 1] or b"\0")[0] in _NAME_ENDS:
+        place = xml.rfind(opening, 0, place)
+    return place
+
+
+def _find(xml: bytes, closing: bytes, start: int) -> int:
+    place = xml.find(closing, start)
+    while place >= 0 and not (xml[place + len(closing) : place + len(closing) + 1] or b">")[0] in _NAME_ENDS:
+        place = xml.find(closing, place + 1)
+    return place

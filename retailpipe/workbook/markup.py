@@ -1,0 +1,127 @@
+"""The XML of a part as plain UTF-8: elements, texts and entities, and nothing else.
+
+Comments and processing instructions are dropped, and CDATA sections become the texts that they stand for. What is left
+can be searched for tags: a `<` begins one, always. OPC allows UTF-8 and UTF-16, and forbids document type declarations
+(ECMA-376 part 2, 8.1.4).
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterable, Iterator
+from xml.parsers import expat
+
+_DECLARED = re.compile(rb"""<\?xml[^>]*?\sencoding\s*=\s*["']([A-Za-z0-9._-]+)""")
+_UTF_8 = {"utf-8", "ascii"}
+_BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be", b"<\0": "utf-16-le", b"\0<": "utf-16-be"}
+_BEGINS = re.compile(rb"<!--|<!\[CDATA\[|<\?|<!")
+_ENDS = {b"<!--": b"-->", b"<![CDATA[": b"]]>", b"<?": b"?>"}
+_LONGEST_BEGIN = 9
+
+
+class BadXml(ValueError):
+    """XML that is not well-formed, or not allowed in a workbook. The text of the error is the reason."""
+
+
+def plain_markup(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """The XML of some blocks as plain UTF-8, in blocks. Raises BadXml."""
+    return _without_comments(_utf_8(iter(blocks)))
+
+
+def parse(parser: expat.XMLParserType, xml: Iterable[bytes]) -> None:
+    """Feeds a whole document to a parser. Raises BadXml."""
+    try:
+        for block in xml:
+            parser.Parse(block, False)
+        parser.Parse(b"", True)
+    except expat.ExpatError as error:
+        raise BadXml(expat.ErrorString(error.code)) from error
+
+
+def local_name(name: str) -> str:
+    """The name of an element or attribute without its prefix.
+
+    Prefixes are not looked up in this package: blocks of a sheet do not declare them, and no workbook uses one name in
+    two namespaces where it matters.
+    """
+    return name.rpartition(":")[2]
+
+
+def escaped(text: str) -> str:
+    """A text as it stands between two tags."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _utf_8(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    first = next(blocks, b"")
+    if first.startswith(codecs.BOM_UTF8):
+        first = first[len(codecs.BOM_UTF8) :]
+    encoding = _BYTE_ORDER_MARKS.get(first[:2])
+    if encoding is None and (declared := _DECLARED.match(first)):
+        encoding = declared[1].decode()
+    try:
+        encoding = codecs.lookup(encoding or "utf-8").name
+    except LookupError:
+        raise BadXml(f"its encoding {encoding} is not known") from None
+    if encoding in _UTF_8:
+        yield first
+        yield from blocks
+        return
+    decoder = codecs.getincrementaldecoder(encoding)()
+    try:
+        yield decoder.decode(first).lstrip("\ufeff").encode()
+        for block in blocks:
+            yield decoder.decode(block).encode()
+        yield decoder.decode(b"", True).encode()
+    except (UnicodeError, LookupError, TypeError, AttributeError) as error:  # the last three: codecs that are not texts
+        raise BadXml(f"it is not in the encoding {encoding} that it claims") from error
+
+
+def _without_comments(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    held, begin = b"", b""
+    for block in blocks:
+        text = held + block if held else block
+        held = b""
+        if not begin and not _may_begin(text):
+            yield text
+            continue
+        done: list[bytes] = []
+        while True:
+            if begin:
+                end = text.find(_ENDS[begin])
+                inside = text[:end] if end >= 0 else text[: -len(_ENDS[begin])]
+                if begin == b"<![CDATA[":
+                    done.append(inside.replace(b"&", b"&amp;").replace(b"<", b"&lt;").replace(b">", b"&gt;"))
+                if end < 0:
+                    held = text[len(inside) :]
+                    break
+                text, begin = text[end + len(_ENDS[begin]) :], b""
+            found = _BEGINS.search(text)
+            if not found:
+                last = text.rfind(b"<", -_LONGEST_BEGIN)
+                if last >= 0 and text[last + 1 : last + 2] in (b"", b"!", b"?"):
+                    text, held = text[:last], text[last:]
+                done.append(text)
+                break
+            if found[0] == b"<!":
+                if len(text) - found.start() < _LONGEST_BEGIN:  # what it begins is in the next block
+                    done.append(text[: found.start()])
+                    held = text[found.start() :]
+                    break
+                raise BadXml("it holds a document type declaration, which workbooks must not")
+            done.append(text[: found.start()])
+            text, begin = text[found.end() :], found[0]
+        yield b"".join(done)
+    if begin:
+        raise BadXml(f"{begin.decode()} is not closed")
+    yield held
+
+
+def _may_begin(text: bytes) -> bool:
+    """Whether there is something to drop; single bytes are found ten times as fast as two."""
+    return (
+        (b"!" in text and b"<!" in text)
+        or (b"?" in text and b"<?" in text)
+        or text.endswith(b"<")
+    )

@@ -1,0 +1,106 @@
+"""Blocks of a sheet's rows to cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from python_calamine import CalamineError, CalamineSheet
+
+from retailpipe.workbook.cells import Cell
+from retailpipe.workbook.container import unreadable
+from retailpipe.workbook.cutting import Block, SheetCutter
+from retailpipe.workbook.markup import BadXml
+from retailpipe.workbook.package import Package, Sheet
+from retailpipe.workbook.pieces import Piece
+from retailpipe.workbook.plainness import Rows
+from retailpipe.workbook.rewriting import Rewriter, Rewritten, unmarked
+from retailpipe.workbook.slots import Slots, calamine
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """Rows that python-calamine has parsed; `piece` makes Python's objects of them.
+
+    rewritten: how they were rewritten; None for plain rows.
+    first: the number of calamine's first row, for plain rows.
+    """
+
+    parser: BlockParser
+    sheet: CalamineSheet
+    block: Block
+    first: int = 1
+    plain: bytes = b""
+    rewritten: Rewritten | None = None
+
+    def piece(self) -> Piece | None:
+        """The rows that are not blank; None if there is none. Raises WorkbookError."""
+        if not self.sheet.start:
+            return None
+        try:
+            rows = calamine(self.sheet.to_python)
+        except (CalamineError, OverflowError) as error:
+            raise self.parser.unreadable(error) from error
+        columns: list[Sequence[Cell]] = list(zip(*rows, strict=True))
+        row, column = self.sheet.start
+        if self.rewritten:
+            if self.rewritten.marked:
+                columns = [[unmarked(cell) for cell in cells] for cells in columns]
+            piece = Piece(columns, self.rewritten.columns, self.rewritten.numbers, b't="b"' in self.rewritten.xml)
+        else:
+            numbers = range(row + self.first, row + self.first + len(rows))
+            values = self.block.plain.values(self.plain)
+            indices = range(column, column + len(columns))
+            piece = Piece(columns, indices, numbers, b"b" in self.plain, values, lambda: self.parser.recount(self))
+        return piece.without_blank_rows()
+
+
+class BlockParser:
+    """Parses the blocks of a sheet, in several threads if need be.
+
+    rewrite_all: whether all rows are rewritten, so that a test can compare both ways.
+    """
+
+    def __init__(self, package: Package, sheet: Sheet, slots: Slots, cutter: SheetCutter, rewrite_all: bool) -> None:
+        self._package = package
+        self._sheet = sheet
+        self._slots = slots
+        self._cutter = cutter
+        self._rewriter = Rewriter(slots.strings, package.styles.dates)
+        self._rewrite_all = rewrite_all
+
+    def parse(self, block: Block) -> list[Parsed]:
+        """The rows of a block, in one part or more. Raises WorkbookError."""
+        rows = Rows(b"", 1, block.xml) if self._rewrite_all else block.plain.split(block.xml, block.before)
+        rewritten = self._rewritten(rows.others, block.before)
+        # The first rows are given in their order, since the header is among them. And where some rewritten cells are
+        # of plain rows, by their addresses, only both together show whether an address stands twice.
+        if rewritten and (not block.before or any(not rows.numbers.isdisjoint(part.numbers) for part in rewritten)):
+            rows, rewritten = Rows(b"", 1, block.xml), self._rewritten(block.xml, block.before)
+        parsed: list[Parsed] = []
+        if rows.plain:
+            try:
+                sheet = self._slots.parse(rows.plain)
+                parsed.append(Parsed(self, sheet, block, rows.first, rows.plain))
+            except CalamineError:  # bytes that are not UTF-8, say: the XML parser tells what is wrong
+                rewritten = self._rewritten(block.xml, block.before)
+        try:
+            parsed += [Parsed(self, self._slots.parse(part.xml), block, rewritten=part) for part in rewritten]
+        except CalamineError as error:
+            raise self.unreadable(error) from error
+        return parsed
+
+    def recount(self, parsed: Parsed) -> None:
+        """Raises WorkbookError if an address stands twice in plain rows."""
+        addresses = parsed.block.plain.addresses(parsed.plain)
+        if len(set(addresses)) < len(addresses):
+            self._rewritten(parsed.plain, parsed.block.before)
+
+    def unreadable(self, error: Exception) -> Exception:
+        return unreadable(self._package.file, f"sheet {self._sheet.name!r}", error)
+
+    def _rewritten(self, rows: bytes, before: int) -> list[Rewritten]:
+        try:
+            return list(self._rewriter.rewrite(rows, before)) if rows else []
+        except BadXml as error:
+            raise self._cutter.damaged(error) from error

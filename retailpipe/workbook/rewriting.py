@@ -1,0 +1,289 @@
+"""Rows of a sheet, however their XML is written, rewritten so that python-calamine reads them right.
+
+A real XML parser reads them. What they hold comes out as rows and columns that follow each other without a gap, so
+that a cell far out takes no more room than another, and with it where each of them stands in the sheet.
+
+What calamine cannot tell, it gets as a text that begins with MARK: that a cell failed, or digits that a float does not
+hold. `unmarked` makes the cell of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from xml.parsers import expat
+
+from retailpipe.workbook.cells import (
+    EXACT_INTEGERS,
+    NOT_CALCULATED,
+    Cell,
+    ErrorCell,
+    cell_address,
+    column_index,
+    column_letters,
+)
+from retailpipe.workbook.container import MAX_COLUMNS, MAX_ROWS
+from retailpipe.workbook.markup import BadXml, local_name
+from retailpipe.workbook.plainness import MOST_PLACES
+from retailpipe.workbook.texts import TextCollector, for_calamine, trimmed, unescaped
+
+MARK = "\0"
+"""Begins no text that PostgreSQL could store, and none that Excel writes."""
+_ERROR, _DIGITS = "e", "d"
+
+MOST_BYTES = 1 << 21
+"""Characters of rewritten rows that are given together; a row longer than that is given alone."""
+
+_ADDRESS = re.compile(r"([A-Za-z]{1,3})([0-9]{1,7})")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_INTEGER = re.compile(r"([+-]?)0*([0-9]{16,})")
+_MOMENT = re.compile(
+    r"(?:([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ](?=[0-9]))?)?"
+    r"(?:([0-9]{2}:[0-9]{2})(?::([0-9]{2}(?:\.[0-9]{1,9})?)[0-9]*)?)?"
+    r"\s*(?:[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?"
+)
+_END_OF_DATES = 2_958_466
+"""The serial number after 31 December 9999, Excel's last day. Beyond it, and below 0, Excel shows #####."""
+_BOOLEANS = {"0": "0", "false": "0", "1": "1", "true": "1"}
+
+
+@dataclass(frozen=True)
+class Rewritten:
+    """Rewritten rows: calamine's row 1 is the first of `numbers`, its column A the first of `columns`.
+
+    numbers: the number of each row.
+    columns: the index of each column, from 0.
+    marked: whether there are marks in it.
+    """
+
+    xml: bytes
+    numbers: list[int]
+    columns: list[int]
+    marked: bool
+
+
+def unmarked(cell: Cell) -> Cell:
+    """The cell that a marked text stands for; any other cell as it is."""
+    if isinstance(cell, str) and cell.startswith(MARK):
+        kind, rest = cell[1:2], cell[2:]
+        if kind == _ERROR:
+            return ErrorCell(rest) if rest else NOT_CALCULATED
+        if kind == _DIGITS:
+            return rest
+    return cell
+
+
+class Rewriter:
+    """Rewrites the rows of one sheet.
+
+    strings: how many shared strings there are.
+    dates: the styles that may show a number as a date.
+    """
+
+    def __init__(self, strings: int, dates: set[int]) -> None:
+        self._strings = strings
+        self._dates = dates
+
+    def rewrite(self, rows: bytes, before: int) -> Iterator[Rewritten]:
+        """The rows that hold a value, in the order of their numbers, in blocks that calamine can hold.
+
+        `before` is the number of the row before the first: a row without a number comes after that before it.
+        Raises BadXml, with the cell or the row in its text, where the rows are not well-formed or cannot be what Excel
+        means: one address twice, a place beyond the limits of a sheet, an index that is not one.
+        """
+        return _blocks(_Parser(self._strings, self._dates, before).parse(rows))
+
+
+def _blocks(rows: dict[int, dict[int, str]]) -> Iterator[Rewritten]:
+    numbers: list[int] = []
+    columns: set[int] = set()
+    size = 0
+    for number in sorted(rows):
+        row = rows[number]
+        width = len(columns | row.keys())
+        length = sum(map(len, row.values())) + 32 * len(row)
+        if numbers and (width * (len(numbers) + 1) > MOST_PLACES or size + length > MOST_BYTES):
+            yield _block(rows, numbers, sorted(columns))
+            numbers, columns, size = [], set(), 0
+        numbers.append(number)
+        columns |= row.keys()
+        size += length
+    if numbers:
+        yield _block(rows, numbers, sorted(columns))
+
+
+def _block(rows: dict[int, dict[int, str]], numbers: list[int], columns: list[int]) -> Rewritten:
+    letters = {column: column_letters(place) for place, column in enumerate(columns)}
+    xml: list[str] = []
+    for place, number in enumerate(numbers, start=1):
+        xml.append(f'<row r="{place}">')
+        xml += [f'<c r="{letters[column]}{place}"{cell}</v></c>' for column, cell in rows[number].items()]
+        xml.append("</row>")
+    text = "".join(xml)
+    return Rewritten(text.encode(), numbers, columns, marked=_MARKED in text)
+
+
+_MARKED = f' t="str"><v>{for_calamine(MARK)}'
+
+
+class _Parser:
+    """Follows the cells of some rows. A row or cell without an address comes after the one before it."""
+
+    def __init__(self, strings: int, dates: set[int], before: int) -> None:
+        self._strings = strings
+        self._dates = dates
+        self._rows: dict[int, dict[int, str]] = {}
+        self._path: list[str] = []
+        self._names: dict[str, str] = {}
+        self._row, self._column = before, -1
+        self._place = (before, -1)
+        self._attributes: dict[str, str] = {}
+        self._has_formula = False
+        self._value: list[str] | None = None
+        self._is_preserved = False
+        self._inline: TextCollector | None = None
+        self._parser = expat.ParserCreate()
+        self._parser.buffer_text = True
+        self._parser.StartElementHandler = self._start
+        self._parser.EndElementHandler = self._end
+
+    def parse(self, rows: bytes) -> dict[int, dict[int, str]]:
+        """For each row that holds a value, by its number, its cells by column: XML that begins in the `c` tag."""
+        try:
+            self._parser.Parse(b"<sheetData>", False)
+            self._parser.Parse(rows, False)
+            self._parser.Parse(b"</sheetData>", True)
+        except expat.ExpatError as error:
+            raise BadXml(f"at row {self._row}: {expat.ErrorString(error.code)}") from error
+        return self._rows
+
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
+        local = self._names.get(name) or self._names.setdefault(name, local_name(name))
+        path = self._path
+        path.append(local)
+        match len(path), local:
+            case 2, "row":
+                self._begin_row(attributes.get("r", "").strip())
+            case 3, "c" if path[1] == "row":
+                self._begin_cell(attributes)
+            case 4, "v" if path[2] == "c":
+                self._value = []
+                self._is_preserved = attributes.get("xml:space") == "preserve"
+                self._parser.CharacterDataHandler = self._value.append
+            case 4, "f" if path[2] == "c":
+                self._has_formula = True
+            case 4, "is" if path[2] == "c":
+                self._inline = TextCollector()
+                self._parser.CharacterDataHandler = self._inline.add
+            case _:
+                if self._inline and path[3:4] == ["is"]:
+                    self._inline.start(local, attributes)
+
+    def _end(self, name: str) -> None:
+        del name
+        path = self._path
+        match len(path), path.pop():
+            case 3, "c" if path[1] == "row":
+                if cell := self._cell():
+                    self._put(cell)
+            case 4, "v" | "is" if path[2] == "c":
+                self._parser.CharacterDataHandler = None
+            case depth, local if depth > 4 and self._inline and path[3] == "is":
+                self._inline.end(local)
+            case _:
+                pass
+
+    def _begin_row(self, number: str) -> None:
+        before = self._row
+        self._row = _whole(number) if number else before + 1
+        self._column = -1
+        if not 1 <= self._row <= MAX_ROWS:
+            raise BadXml(f"after row {before}: {number or self._row!r} is not the number of a row")
+
+    def _begin_cell(self, attributes: dict[str, str]) -> None:
+        address = attributes.get("r", "").strip()
+        row = self._row
+        if not address:
+            self._column += 1
+        elif found := _ADDRESS.fullmatch(address):
+            self._column, row = column_index(found[1].upper()), int(found[2])
+        else:
+            raise BadXml(f"in row {row}: {address!r} is not the address of a cell")
+        if self._column >= MAX_COLUMNS or not 1 <= row <= MAX_ROWS:
+            reason = f"in row {self._row}: {address or 'a cell'} stands beyond XFD{MAX_ROWS}, the last cell of a sheet"
+            raise BadXml(reason)
+        self._place = row, self._column
+        self._attributes = attributes
+        self._has_formula, self._value, self._inline = False, None, None
+
+    def _put(self, cell: str) -> None:
+        row, column = self._place
+        cells = self._rows.setdefault(row, {})
+        if column in cells:
+            raise BadXml(f"cell {cell_address(row, column)} stands twice")
+        cells[column] = cell
+
+    def _cell(self) -> str | None:
+        """The cell that ends here, from the attributes of its tag to its value; None if it holds nothing."""
+        kind = self._attributes.get("t", "").strip()
+        value = None if self._value is None else "".join(self._value)
+        if self._inline and (value is None or kind == "inlineStr"):
+            return _text(self._inline.text())
+        if value is not None and kind in ("str", "inlineStr"):
+            return _text(unescaped(value if self._is_preserved else trimmed(value)))
+        value = (value or "").strip()
+        if not value:
+            return _marked(_ERROR, "") if self._has_formula and kind != "str" else None
+        match kind:
+            case "" | "n":
+                return self._number(value)
+            case "s":
+                if not value.isascii() or not value.isdigit() or int(value) >= self._strings:
+                    raise self._error(f"{value!r} is not the index of one of {self._strings:,} shared strings")
+                return f' t="s"><v>{int(value)}'
+            case "b":
+                if value.lower() not in _BOOLEANS:
+                    raise self._error(f"{value!r} is neither true nor false")
+                return f' t="b"><v>{_BOOLEANS[value.lower()]}'
+            case "e":
+                return _marked(_ERROR, value)
+            case "d":
+                return _moment(value)
+            case _:
+                raise self._error(f"{kind!r} is not a type of cells")
+
+    def _number(self, text: str) -> str | None:
+        if not _NUMBER.fullmatch(text) or abs(number := float(text)) == float("inf"):
+            return _text(text)
+        style = _whole(self._attributes.get("s", "").strip())
+        if style in self._dates and not 0 <= number < _END_OF_DATES:
+            style = 0
+        integer = _INTEGER.fullmatch(text)
+        if integer and abs(number) >= EXACT_INTEGERS and style not in self._dates:
+            return _marked(_DIGITS, f"{integer[1].strip('+')}{integer[2]}")
+        return f' s="{style}"><v>{number!r}' if style in self._dates else f"><v>{number!r}"
+
+    def _error(self, reason: str) -> BadXml:
+        return BadXml(f"cell {cell_address(*self._place)}: {reason}")
+
+
+def _moment(text: str) -> str | None:
+    """A date, a time, or both, in ISO 8601. Excel passes over a time zone (ECMA-376 part 1, 18.17.4)."""
+    found = _MOMENT.fullmatch(text)
+    if not found or not (found[1] or found[2]):
+        return _text(text)
+    clock = f"{found[2]}:{found[3] or '00'}" if found[2] else ""
+    return f' t="d"><v>{"T".join(filter(None, (found[1], clock)))}'
+
+
+def _text(text: str) -> str | None:
+    return f' t="str"><v>{for_calamine(text)}' if text else None
+
+
+def _marked(kind: str, rest: str) -> str:
+    return f' t="str"><v>{for_calamine(MARK + kind + rest)}'
+
+
+def _whole(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0

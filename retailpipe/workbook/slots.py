@@ -1,0 +1,168 @@
+"""Small workbooks in memory through which python-calamine reads rows.
+
+calamine knows whole workbooks only. A slot is one with the number formats and shared strings of the real workbook, and
+a single sheet, which is overwritten with one block of rows after the other.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook
+
+from retailpipe.errors import WorkbookError
+from retailpipe.workbook.container import unreadable
+from retailpipe.workbook.package import Package
+from retailpipe.workbook.texts import shared_strings
+
+_T = TypeVar("_T")
+_ROOM = 1 << 22
+"""Bytes that a slot can take, unless more is asked for: a block has one million, a row, and what was inflated last."""
+_COPIED = 1 << 20
+_PART_HEADER = 30
+# calamine looks for merged cells in a scan of the sheet of its own, which this element ends at once.
+_HEAD = b'<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><mergeCells/><sheetData>'
+_TAIL = b"</sheetData></worksheet>"
+_MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+_OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+_WORKBOOK = (
+    f'<workbook xmlns="{_MAIN}" xmlns:r="{_OFFICE}">{{settings}}'
+    '<sheets><sheet name="rows" sheetId="1" r:id="worksheet"/></sheets></workbook>'
+)
+_RELATIONS = '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">{}</Relationships>'
+_RELATION = f'<Relationship Id="{{kind}}" Type="{_OFFICE}/{{kind}}" Target="{{target}}"/>'
+_SHEET_PART = "xl/worksheets/sheet1.xml"
+
+
+class Slots:
+    """As many slots of a workbook as there are threads that parse at the same time.
+
+    Raises WorkbookError if the shared strings are damaged, or there is no room for a slot.
+
+    strings: how many shared strings there are.
+    """
+
+    def __init__(self, package: Package) -> None:
+        self._package = package
+        self._free: list[_Slot] = []
+        self.strings = 0
+        with _room_explained(package), _nameless_file() as (self._strings, _):
+            part = package.shared_strings
+            if part:
+                with package.explained(part.filename):
+                    for block, count in shared_strings(package.part(part)):
+                        self.strings += count
+                        os.write(self._strings, block)
+
+    def parse(self, rows: bytes) -> CalamineSheet:
+        """The cells of some rows. Raises CalamineError, and WorkbookError if there is no room for a slot."""
+        try:
+            slot = self._free.pop()
+        except IndexError:
+            slot = self._new(_ROOM)
+        if len(rows) > slot.room:
+            slot.close()
+            slot = self._new(len(rows))
+        try:
+            return slot.parse(rows)
+        finally:
+            self._free.append(slot)
+
+    def close(self) -> None:
+        for slot in self._free:
+            slot.close()
+        os.close(self._strings)
+
+    def _new(self, room: int) -> _Slot:
+        try:
+            with _room_explained(self._package):
+                return _Slot(self._package, self._strings, room)
+        except CalamineError as error:
+            raise unreadable(self._package.file, "its styles or shared strings", error) from error
+
+
+class _Slot:
+    def __init__(self, package: Package, strings: int, room: int) -> None:
+        self.room = room
+        with _nameless_file() as (self._file, path):
+            try:
+                with os.fdopen(os.dup(self._file), "w+b") as file, zipfile.ZipFile(file, "w") as slot:
+                    slot.writestr(_SHEET_PART, b" " * (len(_HEAD) + room + len(_TAIL)))
+                    end = file.tell()
+                    _fill(slot, package, strings)
+                self._workbook = calamine(lambda: CalamineWorkbook.from_path(path))
+                os.ftruncate(self._file, end)  # calamine has read all that comes after the sheet
+                self._place = end - len(_HEAD) - room - len(_TAIL)
+                os.pwrite(self._file, _HEAD, self._place)
+            except BaseException:
+                os.close(self._file)
+                raise
+        self._place += len(_HEAD)
+
+    def parse(self, rows: bytes) -> CalamineSheet:
+        os.pwritev(self._file, (rows, _TAIL), self._place)
+        return calamine(lambda: self._workbook.get_sheet_by_index(0))
+
+    def close(self) -> None:
+        self._workbook.close()
+        os.close(self._file)
+
+
+def calamine(call: Callable[[], _T]) -> _T:
+    """What a call of python-calamine gives. Raises CalamineError for whatever goes wrong in it, a panic too."""
+    try:
+        return call()
+    except BaseException as error:
+        if isinstance(error, CalamineError | MemoryError | OSError) or type(error).__module__ != "pyo3_runtime":
+            raise
+        raise CalamineError(str(error)) from error
+
+
+def _fill(slot: zipfile.ZipFile, package: Package, strings: int) -> None:
+    settings = '<workbookPr date1904="1"/>' if package.date1904 else ""
+    slot.writestr("xl/workbook.xml", _WORKBOOK.format(settings=settings))
+    slot.writestr("xl/styles.xml", package.styles.xml)
+    slot.writestr("_rels/.rels", _relations(officeDocument="xl/workbook.xml"))
+    of_workbook = _relations(worksheet="worksheets/sheet1.xml", styles="styles.xml", sharedStrings="sharedStrings.xml")
+    slot.writestr("xl/_rels/workbook.xml.rels", of_workbook)
+    with slot.open("xl/sharedStrings.xml", "w") as part:
+        part.write(f'<sst xmlns="{_MAIN}">'.encode())
+        for block in _copied(strings):
+            part.write(block)
+        part.write(b"</sst>")
+
+
+def _copied(file: int) -> Iterator[bytes]:
+    place = 0
+    while block := os.pread(file, _COPIED, place):
+        yield block
+        place += len(block)
+
+
+def _relations(**targets: str) -> str:
+    return _RELATIONS.format("".join(_RELATION.format(kind=kind, target=target) for kind, target in targets.items()))
+
+
+@contextmanager
+def _nameless_file() -> Generator[tuple[int, str]]:
+    """The descriptor of a new file, which stays open, and a path to it, which is good within alone."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("retailpipe")
+        yield descriptor, f"/proc/self/fd/{descriptor}"
+    else:
+        with tempfile.NamedTemporaryFile(prefix="retailpipe-", suffix=".xlsx") as file:
+            yield os.dup(file.fileno()), file.name
+
+
+@contextmanager
+def _room_explained(package: Package) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = f"{package.file} cannot be read: there is no room in {tempfile.gettempdir()} ({error.strerror})"
+        raise WorkbookError(reason, hint="Free some space there, or set TMPDIR to another folder.") from error

@@ -1,0 +1,71 @@
+"""The number formats of a workbook's cells."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from xml.parsers import expat
+from xml.sax.saxutils import quoteattr
+
+from retailpipe.workbook.markup import BadXml, local_name, parse
+
+MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+_MOST_STYLES = 1 << 18
+"""Excel writes at most 65,490."""
+_BUILT_IN_DATES = frozenset([*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)])
+_DATE_LETTER = re.compile("[dmyhsap]", re.IGNORECASE)
+
+
+class Styles:
+    """What the cells' styles say of their numbers.
+
+    xml: the styles part, with nothing in it but the number formats.
+    dates: the styles that may show a number as a date, a time or a duration; some of them may be others.
+    """
+
+    def __init__(self, xml: Iterable[bytes] = ()) -> None:
+        """Reads the styles part; without one, there is no style. Raises BadXml."""
+        self._formats: dict[int, str] = {}
+        self._cells: list[int] = []
+        self._path: list[str] = []
+        parser = expat.ParserCreate()
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        parse(parser, xml or [b"<styleSheet/>"])
+        self.dates = {style for style, format_ in enumerate(self._cells) if self._may_be_date(format_)}
+        formats = (
+            f'<numFmt numFmtId="{number}" formatCode={quoteattr(code)}/>' for number, code in self._formats.items()
+        )
+        cells = (f'<xf numFmtId="{number}"/>' for number in self._cells)
+        self.xml = (
+            f'<styleSheet xmlns="{MAIN}"><numFmts>{"".join(formats)}</numFmts>'
+            f"<cellXfs>{''.join(cells)}</cellXfs></styleSheet>"
+        )
+
+    def _may_be_date(self, number: int) -> bool:
+        code = self._formats.get(number)
+        if code is None:
+            return number in _BUILT_IN_DATES
+        return code.lower() != "general" and bool(_DATE_LETTER.search(code))
+
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
+        self._path.append(local_name(name))
+        match self._path[1:]:
+            case ["numFmts", "numFmt"]:
+                self._formats[_whole(attributes.get("numFmtId"))] = attributes.get("formatCode", "")
+            case ["cellXfs", "xf"]:
+                self._cells.append(_whole(attributes.get("numFmtId")))
+            case _:
+                return
+        if max(len(self._formats), len(self._cells)) > _MOST_STYLES:
+            raise BadXml(f"it holds more than {_MOST_STYLES:,} styles")
+
+    def _end(self, name: str) -> None:
+        del name
+        self._path.pop()
+
+
+def _whole(text: str | None) -> int:
+    """A whole number; 0, which is the format General, where there is none."""
+    text = (text or "").strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
