@@ -23,6 +23,8 @@ from retailpipe.threads import Worker
 _T = TypeVar("_T")
 _DISK_FULL = "53100"
 _CANCELLED = "57014"
+_NOT_IN_ENCODING = "22P05"
+_COPIED = re.compile(r"\nCONTEXT: +COPY .+?, line (\d+), column (\w+)")
 _LOST = re.compile(
     "server closed|terminating connection|no connection|connection not open|could not (?:send|receive)|[Bb]roken pipe|"
     "unexpected eof|SSL SYSCALL|reset by peer|[Cc]onnection timed out"
@@ -162,6 +164,10 @@ class Connection:
         if sqlstate.startswith(("08", "57P")) or (not sqlstate and _LOST.search(message)):
             told = f"the connection to the database was lost: {message}"
             return WarehouseError(told, hint=self._remedy, passing=True)
+        if sqlstate == _NOT_IN_ENCODING:
+            hint = "Load into a database that can hold all characters: `create database NAME encoding 'UTF8'`."
+            place = _COPIED.search(str(error))
+            return WarehouseError(message, hint=hint, copied=(int(place[1]), place[2]) if place else None)
         hint = "A question is one SELECT." if sqlstate.startswith("42") else ""
         return WarehouseError(message, hint=hint)
 

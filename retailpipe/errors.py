@@ -105,11 +105,15 @@ class WarehouseError(RetailpipeError):
     """The database cannot be reached, or refused a statement.
 
     passing: whether it may be otherwise in a minute: a database that is stopped, a network that is down, a full disk.
+    copied: of a value that a COPY refused, the number of its row, from 1, and the name of its column; else None.
     """
 
-    def __init__(self, message: str, *, hint: str = "", passing: bool = False) -> None:
+    def __init__(
+        self, message: str, *, hint: str = "", passing: bool = False, copied: tuple[int, str] | None = None
+    ) -> None:
         super().__init__(message, hint=hint)
         self.passing = passing
+        self.copied = copied
 
 
 class SchemaError(WarehouseError):

@@ -273,7 +273,9 @@ def _settings(environment: Environment) -> dict[str, str | None]:
     }
     if environment.warehouse.isolated:
         defaults = no_libpq_variables() | {"AWS_RDS_PASSWORD": ""}
-    return defaults | {names[key]: str(value) for key, value in parts.items() if key in names}
+    # As in every connection of ours: the encoding is not for the environment, the role or the database to choose.
+    encoding = {"PGCLIENTENCODING": "UTF8"}
+    return defaults | {names[key]: str(value) for key, value in parts.items() if key in names} | encoding
 
 
 class _Listener:

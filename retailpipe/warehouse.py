@@ -130,8 +130,12 @@ class Warehouse:
 
 
 def _with_defaults(uri: str) -> str:
-    """The URI with our own settings where it has none; the rest of its text is left to libpq."""
+    """The URI with our own settings where it has none; the rest of its text is left to libpq.
+
+    The encoding is ours whatever the URI, the environment, the role or the database says: the driver takes and gives
+    UTF-8 alone. Of a setting that stands twice libpq takes the last, and one of its own comes after PGOPTIONS.
+    """
     for name, value in (("application_name", "retailpipe"), ("connect_timeout", str(_CONNECT_TIMEOUT_SECONDS))):
         if f"{name}=" not in uri:
             uri += f"{'&' if '?' in uri else '?'}{name}={value}"
-    return uri
+    return f"{uri}{'&' if '?' in uri else '?'}client_encoding=UTF8"

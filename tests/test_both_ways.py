@@ -18,7 +18,6 @@ import xlsxwriter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from retailpipe.errors import WorkbookError
 from retailpipe.workbook import shards
 from retailpipe.workbook.cells import ErrorCell
 from retailpipe.workbook.package import Package
@@ -26,7 +25,7 @@ from retailpipe.workbook.pieces import Piece
 from retailpipe.workbook.plainness import PlainRows
 from retailpipe.workbook.shards import BlockReader
 from retailpipe.workbook.slots import Slots
-from tests.workbooks import number, raw_workbook, row, text
+from tests.workbooks import raw_workbook, row, text
 
 Rows = list[tuple[int, dict[int, Any]]]
 SMALL = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import reduce
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,6 +22,8 @@ from retailpipe.workbook.container import MAX_ROWS
 if TYPE_CHECKING:
     from retailpipe.workbook.pieces import Piece
     from retailpipe.workbook.sheet import Layout
+
+_FALSE = pa.scalar(False, pa.bool_())
 
 
 class Judge:
@@ -76,12 +78,9 @@ class Judge:
         return named + sum(len(cells) - cells.count("") for cells in others)
 
     def _note_dates(self, batch: pa.RecordBatch) -> None:
-        if self._date is None or not batch.num_rows:
-            return
-        ends = pc.min_max(batch.column(self._date).cast(pa.timestamp("us"))).as_py()
-        if ends["min"]:
-            self.first_date = min(ends["min"], self.first_date or ends["min"])
-            self.last_date = max(ends["max"], self.last_date or ends["max"])
+        if self._date is not None and (ends := _ends(batch.column(self._date))):
+            self.first_date = min(ends[0], self.first_date or ends[0])
+            self.last_date = max(ends[1], self.last_date or ends[1])
 
     def _reject(self, piece: Piece, place: int, broken: list[pa.BooleanArray | None]) -> Reject:
         row, number = piece.row(place), piece.numbers[place]
@@ -138,14 +137,16 @@ class _Rule:
             elif self._converter.has_problems:
                 masks.append(self._unfit(values, cells))
         if self.column.required and self.column.type == "string":
-            masks.append(pc.equal(pc.utf8_trim_whitespace(values), ""))
-        if self._minimum is not None:
+            masks.append(pc.utf8_is_space(values))
+        minimum, maximum, max_length = self.column.minimum, self.column.maximum, self.column.max_length
+        ends = None if minimum is None and maximum is None else _ends(values)
+        if ends and minimum is not None and ends[0] < minimum:
             masks.append(pc.less(values, self._minimum))
-        if self._maximum is not None:
+        if ends and maximum is not None and ends[1] > maximum:
             masks.append(pc.greater(values, self._maximum))
-        if self.column.max_length is not None:
-            masks.append(pc.greater(pc.utf8_length(values), self.column.max_length))
-        masks = [pc.fill_null(mask, False) for mask in masks if pc.any(mask).as_py()]
+        if max_length is not None and _most_bytes(values) > max_length:
+            masks.append(pc.greater(pc.utf8_length(values), max_length))
+        masks = [pc.fill_null(mask, _FALSE) for mask in masks if mask.true_count]
         return values, reduce(pc.or_, masks) if masks else None
 
     def _unfit(self, values: pa.Array, cells: Sequence[Cell]) -> pa.BooleanArray:
@@ -175,6 +176,21 @@ class _Rule:
         low = "" if column.minimum is None else f" from {column.minimum}"
         high = "" if column.maximum is None else f" to {column.maximum}"
         return f"Correct the cell, or change the bounds of {column.header} in the contract, now{low}{high}."
+
+
+def _ends(values: pa.Array) -> tuple[Any, Any] | None:
+    """The least and the greatest of some numbers or dates; None where all are null."""
+    if values.null_count == len(values):
+        return None
+    if values.type == pa.date32():
+        values = values.cast(pa.timestamp("us"))
+    ends = pc.min_max(values).as_py()
+    return ends["min"], ends["max"]
+
+
+def _most_bytes(texts: pa.Array) -> int:
+    """The most bytes that one of some texts has; it has no more characters than that."""
+    return pc.max(pc.binary_length(texts)).as_py() or 0
 
 
 def _numbers(numbers: Sequence[int]) -> pa.Array:

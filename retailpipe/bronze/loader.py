@@ -16,15 +16,17 @@ from retailpipe.bronze import ledger
 from retailpipe.bronze.judge import Judge
 from retailpipe.bronze.schema import ensure_schema
 from retailpipe.contract import Contract
-from retailpipe.errors import DuplicateContent, SheetError, TooManyRejects
+from retailpipe.errors import DuplicateContent, LoadError, SheetError, TooManyRejects, WarehouseError
 from retailpipe.progress import NoProgress, Progress
 from retailpipe.reports import LoadReport, LoadStatus, Reject, unchanged
 from retailpipe.warehouse import Warehouse
+from retailpipe.workbook.cells import cell_address
 from retailpipe.workbook.reader import SheetReader, open_sheet
 
 if TYPE_CHECKING:
     from retailpipe.connection import Connection
     from retailpipe.store import Snapshot
+    from retailpipe.workbook.sheet import Layout
 
 REJECTS_REPORTED = 20
 _REJECTS_SHOWN = 5
@@ -86,9 +88,9 @@ def load(
             for _ in batches:
                 pass
         else:
-            name = sheet.layout.sheet
-            load_id = ledger.open_load(connection, snapshot.key, snapshot.content_hash, contract, name)
-            _copy(connection, contract, batches, load_id)
+            layout = sheet.layout
+            load_id = ledger.open_load(connection, snapshot.key, snapshot.content_hash, contract, layout.sheet)
+            _copy(connection, contract, batches, load_id, snapshot.key, layout)
         if not judge.rows_read:
             place = f"{snapshot.key}, sheet {sheet.layout.sheet!r}"
             reason = f"{place}: there are no rows below the header in row {sheet.layout.header_row}"
@@ -128,13 +130,37 @@ def _accepted(sheet: SheetReader, judge: Judge, progress: Progress) -> Iterator[
         yield batch
 
 
-def _copy(connection: Connection, contract: Contract, batches: Iterator[pa.RecordBatch], load_id: int) -> None:
+def _copy(
+    connection: Connection,
+    contract: Contract,
+    batches: Iterator[pa.RecordBatch],
+    load_id: int,
+    source: str,
+    layout: Layout,
+) -> None:
     """Streams the rows into the contract's table, each with its load."""
     number = pa.scalar(load_id, pa.int64())
     field = pa.field("load_id", pa.int64(), nullable=False)
     schema = contract.arrow_schema.append(pa.field("source_row", pa.int32(), nullable=False)).append(field)
-    numbered = (batch.append_column(field, pa.repeat(number, batch.num_rows)) for batch in batches)
-    connection.ingest("bronze", contract.table, schema, numbered)
+    sent: list[pa.Array] = []
+
+    def numbered() -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            sent.append(batch.column("source_row"))
+            yield batch.append_column(field, pa.repeat(number, batch.num_rows))
+
+    try:
+        connection.ingest("bronze", contract.table, schema, numbered())
+    except WarehouseError as error:
+        if not error.copied:
+            raise
+        place, column = error.copied[0] - 1, contract.arrow_schema.names.index(error.copied[1])
+        for numbers in sent:
+            if place < len(numbers):
+                cell = cell_address(numbers[place].as_py(), layout.columns[column])
+                raise LoadError(f"{source}, sheet {layout.sheet!r}, cell {cell}: {error}", hint=error.hint) from error
+            place -= len(numbers)
+        raise
 
 
 def _refuse_too_many(judge: Judge, contract: Contract, source: str) -> None:

@@ -21,8 +21,26 @@ Cell = str | float | bool | datetime | date | time | timedelta | ErrorCell
 """A cell as the readers give it. A blank cell is the empty text; every number is a float, or, where a float would not
 hold its digits, a text."""
 
+MARK = "\0"
+"""Begins the texts that stand for cells which python-calamine cannot give. No text that PostgreSQL could store begins
+with it."""
+FAILED, DIGITS = "e", "d"
+"""What follows the mark: of an ErrorCell, and then its code; of a number of more digits than a float holds, and then
+those."""
+
 EXACT_INTEGERS = 2**53
 """From here on a float no longer tells each integer from the next."""
+
+
+def unmarked(cell: Cell) -> Cell:
+    """The cell that a marked text stands for; any other cell as it is."""
+    if isinstance(cell, str) and cell.startswith(MARK):
+        kind, rest = cell[1:2], cell[2:]
+        if kind == FAILED:
+            return ErrorCell(rest) if rest else NOT_CALCULATED
+        if kind == DIGITS:
+            return rest
+    return cell
 
 
 def column_letters(index: int) -> str:
@@ -55,13 +73,12 @@ def shown(cell: Cell) -> str:
     """
     if isinstance(cell, str):
         return cell
-    if isinstance(cell, bool):
+    if isinstance(cell, float):
+        if cell.is_integer() and abs(cell) < EXACT_INTEGERS:
+            return str(int(cell))
+        return format(Decimal(repr(cell)), "f")
+    if isinstance(cell, int):  # a bool: calamine gives no integers
         return "TRUE" if cell else "FALSE"
-    if isinstance(cell, float | int):
-        number = float(cell)
-        if number.is_integer() and abs(number) < EXACT_INTEGERS:
-            return str(int(number))
-        return format(Decimal(repr(number)), "f")
     if isinstance(cell, ErrorCell):
         return cell.code
     if isinstance(cell, datetime):

@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal, localcontext
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -27,6 +27,8 @@ _EPOCH = datetime(1970, 1, 1)
 _REMEMBERED = 100_000
 """Values a column remembers before it begins anew: a bound on memory where every value is another."""
 _LONG_TEXT = 60
+_NOTHING = pa.scalar(0, pa.int32())
+_THOUSAND = pa.scalar(1000.0, pa.float64())
 
 
 class Problem(NamedTuple):
@@ -44,13 +46,22 @@ class _Unfit(Exception):
 
 
 class _Memory(dict[Any, Any]):
-    """Raw value to Arrow value, each computed when it is first asked for."""
+    """Raw value to Arrow value, each computed when it is first asked for.
+
+    What is kept is a copy. The cells of a piece are allocated beside each other and freed together; one of them that
+    stayed would keep the memory around it in use, and the cells of later pieces would lie ever more scattered, which
+    makes them slower to make and to read.
+    """
 
     def __init__(self, converter: ColumnConverter) -> None:
         super().__init__()
         self._converter = converter
 
     def __missing__(self, cell: Cell) -> object:
+        if isinstance(cell, float):
+            cell = cell * 1.0
+        elif isinstance(cell, str):
+            cell = cell[:1] + cell[1:]
         if len(self) >= _REMEMBERED:
             self.clear()
         value = self[cell] = self._converter.value_or_none(cell)
@@ -95,14 +106,15 @@ class ColumnConverter(ABC):
             return None
 
     def _checked(self, cell: Cell) -> object:
-        if isinstance(cell, ErrorCell):
+        if isinstance(cell, float):
+            if abs(cell) >= EXACT_INTEGERS and cell.is_integer() and self._must_be_exact:
+                message = f"{cell:.17g} has more digits than a workbook keeps of a number"
+                raise _Unfit("digits_lost", message, "Format the column as text and enter the digits again.")
+        elif isinstance(cell, ErrorCell):
             if cell == NOT_CALCULATED:
                 message, hint = "the formula was never calculated", "Open the workbook in Excel and save it."
                 raise _Unfit("not_calculated", message, hint)
             raise _Unfit("error_cell", f"{cell.code} is what the formula came to", "Correct the formula.")
-        if isinstance(cell, float) and cell.is_integer() and abs(cell) >= EXACT_INTEGERS and self._must_be_exact:
-            message = f"{cell:.17g} has more digits than a workbook keeps of a number"
-            raise _Unfit("digits_lost", message, "Format the column as text and enter the digits again.")
         return self._value(cell)
 
     def _quickly(self, cells: Sequence[Cell]) -> pa.Array | None:
@@ -121,9 +133,15 @@ class ColumnConverter(ABC):
 class _TextConverter(ColumnConverter):
     def _quickly(self, cells: Sequence[Cell]) -> pa.Array | None:
         texts = _array_or_none(cells, pa.string())
-        if texts is None or "\0" in "".join(cast("Sequence[str]", cells)):
+        if texts is None:
             return None
-        return pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts)
+        offsets, data = texts.buffers()[1:]
+        if data is not None and b"\0" in data.to_pybytes():
+            return None
+        filled = pc.not_equal(pc.binary_length(texts), _NOTHING)
+        if filled.true_count == len(texts):
+            return texts
+        return pa.Array.from_buffers(pa.string(), len(texts), [filled.buffers()[1], offsets, data])
 
     def _array(self, values: list[Any]) -> pa.Array:
         return pa.array(values, pa.string())
@@ -139,7 +157,7 @@ class _TextConverter(ColumnConverter):
 class _IntegerConverter(ColumnConverter):
     def _quickly(self, cells: Sequence[Cell]) -> pa.Array | None:
         floats = _array_or_none(cells, pa.float64())
-        if floats is None or not pc.all(pc.less(pc.abs(floats), float(EXACT_INTEGERS))).as_py():
+        if floats is None or (self.column.type == "int64" and _largest(floats) >= EXACT_INTEGERS):
             return None
         try:
             # The safe cast refuses fractions, and what the type cannot hold.
@@ -177,9 +195,8 @@ class _DecimalConverter(ColumnConverter):
         if floats is None:
             return None
         # A decimal of at most 15 digits that gives the same double is the shortest that does: the one Excel shows.
-        thousandths = pc.round(pc.multiply(floats, 1000.0))
-        exact = pc.and_(pc.equal(pc.divide(thousandths, 1000.0), floats), pc.less(pc.abs(thousandths), 1e15))
-        if not pc.all(exact).as_py():
+        thousandths = pc.round(pc.multiply(floats, _THOUSAND))
+        if not pc.divide(thousandths, _THOUSAND).equals(floats) or _largest(thousandths) >= 1e15:
             return None
         unscaled = thousandths.cast(pa.int64()).cast(pa.decimal128(19, 0))
         try:
@@ -211,7 +228,8 @@ class _DateConverter(ColumnConverter):
     _must_be_exact = False  # no number is a date
 
     def _array(self, values: list[Any]) -> pa.Array:
-        return pa.array(values, pa.int64()).cast(pa.timestamp("us")).cast(self.column.arrow_type)
+        moments = pa.array(values, pa.int64()).view(pa.timestamp("us"))
+        return moments.cast(pa.date32()) if self.column.type == "date32" else moments
 
     def _value(self, cell: Cell) -> int | None:
         if isinstance(cell, str):
@@ -247,6 +265,11 @@ def _array_or_none(cells: Sequence[Cell], kind: pa.DataType) -> pa.Array | None:
         return pa.array(cells, kind)
     except pa.ArrowException:
         return None
+
+
+def _largest(floats: pa.Array) -> float:
+    """How far from 0 the farthest of some floats is."""
+    return pc.max(pc.abs(floats)).as_py() or 0.0
 
 
 def column_converter(column: Column) -> ColumnConverter:

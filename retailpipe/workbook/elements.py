@@ -130,13 +130,13 @@ class _Around:
 def last_tag(xml: bytes, opening: bytes, before: int) -> int:
     """Where the last tag before a place begins, given how it begins, such as `<row`; -1 if there is none."""
     place = xml.rfind(opening, 0, before)
-    while place >= 0 and not (xml[place + len(opening) : place + len(opening) + 1] or b"\0")[0] in _NAME_ENDS:
+    while place >= 0 and (xml[place + len(opening) : place + len(opening) + 1] or b"\0")[0] not in _NAME_ENDS:
         place = xml.rfind(opening, 0, place)
     return place
 
 
 def _find(xml: bytes, closing: bytes, start: int) -> int:
     place = xml.find(closing, start)
-    while place >= 0 and not (xml[place + len(closing) : place + len(closing) + 1] or b">")[0] in _NAME_ENDS:
+    while place >= 0 and (xml[place + len(closing) : place + len(closing) + 1] or b">")[0] not in _NAME_ENDS:
         place = xml.find(closing, place + 1)
     return place

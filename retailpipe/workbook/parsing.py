@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from python_calamine import CalamineError, CalamineSheet
 
-from retailpipe.workbook.cells import Cell
+from retailpipe.workbook.cells import Cell, unmarked
 from retailpipe.workbook.container import unreadable
 from retailpipe.workbook.cutting import Block, SheetCutter
 from retailpipe.workbook.markup import BadXml
 from retailpipe.workbook.package import Package, Sheet
 from retailpipe.workbook.pieces import Piece
 from retailpipe.workbook.plainness import Rows
-from retailpipe.workbook.rewriting import Rewriter, Rewritten, unmarked
+from retailpipe.workbook.rewriting import Rewriter, Rewritten
 from retailpipe.workbook.slots import Slots, calamine
 
 
@@ -22,30 +22,36 @@ from retailpipe.workbook.slots import Slots, calamine
 class Parsed:
     """Rows that python-calamine has parsed; `piece` makes Python's objects of them.
 
+    sheet: what it made of them; None where that is left to the consumer, to save memory.
     rewritten: how they were rewritten; None for plain rows.
     first: the number of calamine's first row, for plain rows.
+    marked: whether there are marks in them.
     """
 
     parser: BlockParser
-    sheet: CalamineSheet
+    sheet: CalamineSheet | None
     block: Block
     first: int = 1
     plain: bytes = b""
     rewritten: Rewritten | None = None
+    marked: bool = False
 
     def piece(self) -> Piece | None:
         """The rows that are not blank; None if there is none. Raises WorkbookError."""
-        if not self.sheet.start:
+        sheet = self.sheet
+        if self.rewritten and not sheet:
+            sheet = self.parser.parse_rewritten(self.rewritten)
+        if not sheet or not sheet.start:
             return None
         try:
-            rows = calamine(self.sheet.to_python)
+            rows = calamine(sheet.to_python)
         except (CalamineError, OverflowError) as error:
             raise self.parser.unreadable(error) from error
         columns: list[Sequence[Cell]] = list(zip(*rows, strict=True))
-        row, column = self.sheet.start
+        row, column = sheet.start
+        if self.marked:
+            columns = [[unmarked(cell) for cell in cells] for cells in columns]
         if self.rewritten:
-            if self.rewritten.marked:
-                columns = [[unmarked(cell) for cell in cells] for cells in columns]
             piece = Piece(columns, self.rewritten.columns, self.rewritten.numbers, b't="b"' in self.rewritten.xml)
         else:
             numbers = range(row + self.first, row + self.first + len(rows))
@@ -81,14 +87,22 @@ class BlockParser:
         if rows.plain:
             try:
                 sheet = self._slots.parse(rows.plain)
-                parsed.append(Parsed(self, sheet, block, rows.first, rows.plain))
+                parsed.append(Parsed(self, sheet, block, rows.first, rows.plain, marked=rows.marked))
             except CalamineError:  # bytes that are not UTF-8, say: the XML parser tells what is wrong
                 rewritten = self._rewritten(block.xml, block.before)
+        # Many parts are of rows that have few columns in common: all of them parsed would take much memory.
+        is_one = len(rewritten) == 1
+        for part in rewritten:
+            sheet = self.parse_rewritten(part) if is_one else None
+            parsed.append(Parsed(self, sheet, block, rewritten=part, marked=part.marked))
+        return parsed
+
+    def parse_rewritten(self, part: Rewritten) -> CalamineSheet:
+        """Raises WorkbookError."""
         try:
-            parsed += [Parsed(self, self._slots.parse(part.xml), block, rewritten=part) for part in rewritten]
+            return self._slots.parse(part.xml)
         except CalamineError as error:
             raise self.unreadable(error) from error
-        return parsed
 
     def recount(self, parsed: Parsed) -> None:
         """Raises WorkbookError if an address stands twice in plain rows."""

@@ -6,15 +6,21 @@ Python's `re`. Arrow brings it along.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 SPACE = r"[ \t\r\n]*"
-_CHARACTER = r"[^<&>\x00-\x20]|&(?:amp|lt|gt|quot|apos);"
-TEXT = rf"(?:{_CHARACTER}|[ \t\r\n])*"
-"""Characters of a text, without references that only an XML parser resolves."""
+_DECIMAL = "3[3-9]|[4-9][0-9]|[1-9][0-9]{2,3}|[1-4][0-9]{4}|5[0-4][0-9]{3}"
+_HEXADECIMAL = "2[1-9a-fA-F]|[3-9a-fA-F][0-9a-fA-F]|[1-9a-fA-F][0-9a-fA-F]{2}|[1-9a-cA-C][0-9a-fA-F]{3}"
+_REFERENCE = f"&(?:amp|lt|gt|quot|apos|#(?:{_DECIMAL}|x(?:{_HEXADECIMAL})));"
+"""Those that need neither a document type nor a thought whether XML allows the character."""
+_BLANK_REFERENCE = "&#(?:9|10|13|32|x(?:9|[aA]|[dD]|20));"
+_CHARACTER = rf"[^<&>\x00-\x20]|{_REFERENCE}"
+TEXT = rf"(?:{_CHARACTER}|[ \t\r\n]|{_BLANK_REFERENCE})*"
+"""Any characters of a text."""
 TRIMMED_TEXT = rf"(?:(?:{_CHARACTER})+(?:[ \t\r\n]+(?:{_CHARACTER})+)*)?"
 """A text without blanks at its ends."""
 
@@ -24,13 +30,29 @@ _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 def matches(pattern: str, xml: bytes) -> bool:
     """Whether a pattern matches all of some bytes."""
-    return bool(pc.match_substring_regex(pa.scalar(xml, pa.binary()), rf"\A(?:{pattern})\z").as_py())
+    return bool(pc.match_substring_regex(_array(xml), rf"\A(?:{pattern})\z")[0].as_py())
 
 
 def matching(pattern: str, pieces: Sequence[bytes]) -> list[bool]:
     """For each of some bytes, whether a pattern matches all of them."""
     found = pc.match_substring_regex(pa.array(pieces, pa.binary()), rf"\A(?:{pattern})\z")
     return found.to_pylist()
+
+
+class Substitution(NamedTuple):
+    """A pattern, what is put for each of its matches, and some bytes that stand in all of them."""
+
+    pattern: str
+    replacement: str
+    hint: bytes
+
+
+def substituted(substitutions: Iterable[Substitution], xml: bytes) -> bytes:
+    """Some bytes with every match of a pattern replaced, one pattern after the other."""
+    for pattern, replacement, hint in substitutions:
+        if hint in xml:
+            xml = pc.replace_substring_regex(_array(xml), pattern, replacement)[0].as_py()
+    return xml
 
 
 def number_between(first: int, last: int) -> str:
@@ -46,6 +68,12 @@ def letters_to(last: str) -> str:
     """A pattern for the letters of the columns from A to `last`."""
     parts = [_between("A" * length, "Z" * length, _LETTERS) for length in range(1, len(last))]
     return f"(?:{'|'.join([*parts, _between('A' * len(last), last, _LETTERS)])})"
+
+
+def _array(xml: bytes) -> pa.Array:
+    """An array of some bytes where they are; Arrow itself would make a copy."""
+    bounds = pa.array([0, len(xml)], pa.int32()).buffers()[1]
+    return pa.Array.from_buffers(pa.binary(), 1, [None, bounds, pa.py_buffer(xml)])
 
 
 def _between(low: str, high: str, signs: str) -> str:
@@ -64,7 +92,7 @@ def _between(low: str, high: str, signs: str) -> str:
         ends.append(high[0] + _grouped(_between(signs[0] * length, high[1:], signs)))
         last -= 1
     if first <= last:
-        ends.append(f"[{signs[first]}-{signs[last]}]" + (f"[{signs[0]}-{signs[-1]}]" f"{{{length}}}" if length else ""))
+        ends.append(f"[{signs[first]}-{signs[last]}]" + (f"[{signs[0]}-{signs[-1]}]{{{length}}}" if length else ""))
     return "|".join(ends)
 
 

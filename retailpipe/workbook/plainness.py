@@ -13,12 +13,23 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
+from itertools import permutations
 
-from retailpipe.workbook.cells import column_letters
+from retailpipe.workbook.cells import FAILED, MARK, column_letters
 from retailpipe.workbook.container import MAX_COLUMNS, MAX_ROWS
-from retailpipe.workbook.patterns import SPACE, TEXT, TRIMMED_TEXT, letters_to, matches, matching, number_between
-from retailpipe.workbook.texts import has_long_escape
+from retailpipe.workbook.patterns import (
+    SPACE,
+    TEXT,
+    TRIMMED_TEXT,
+    Substitution,
+    letters_to,
+    matches,
+    matching,
+    number_between,
+    substituted,
+)
+from retailpipe.workbook.texts import for_calamine, has_long_escape
 
 MOST_PLACES = 1 << 19
 """Cells of the rectangle that holds all of a block's: calamine takes 32 bytes for each, used or not."""
@@ -29,10 +40,12 @@ _DATE_NUMBER = r"[0-9]{1,6}(?:\.[0-9]+)?"
 """Numbers that calamine turns into dates, times and durations: up to the year 4637."""
 _ISO_DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?)?"
 _MOST_STYLE_RANGES = 50
+_START = 4096
+"""Bytes of a block that tell how its XML is written."""
 _ROW_ATTRIBUTES = (
     "spans s customFormat ht hidden customHeight outlineLevel collapsed thickTop thickBot ph x14ac:dyDescent"
 )
-_FORMULA_ATTRIBUTES = ("t aca ref dt2D dtr del1 del2 r1 r2 ca si bx", "t ref aca ca si")
+_FORMULA_ATTRIBUTES = "aca t ref ca si"
 
 
 @dataclass(frozen=True)
@@ -43,12 +56,14 @@ class Rows:
     first: the number of the first plain row where calamine cannot tell, since they have no numbers; else 1.
     others: XML of the rows that have to be rewritten; empty if there is none.
     numbers: those of the plain rows, where there are others too.
+    marked: whether there are marks in the plain rows.
     """
 
     plain: bytes
     first: int
     others: bytes
     numbers: frozenset[int] = frozenset()
+    marked: bool = False
 
 
 class PlainRows:
@@ -69,8 +84,10 @@ class PlainRows:
         self._cell_tag = re.compile(rb"\s*" + cell + rb"(?=[\s/>])(?:[^<>]*?" + address + rb")?[^<>]*>")
         self._address = re.compile(cell + rb""" r=["']([A-Z]+[0-9]+)""")
         self._closings = [b"</" + prefix + name for name in (b"v>", b"is>")]
-        self._pattern = cache(lambda quote, numbered, addressed: _rows(prefix, quote, numbered, addressed, index, dates))
-        index = number_between(0, strings - 1) if strings else "(?:-)"
+        self._pattern = cache(partial(_row, prefix, dates, strings))
+        self._substitutions = cache(partial(_substitutions, prefix))
+        self._all_kinds = False
+        self._has_failures = False
 
     def last_number(self, block: bytes, before: int) -> int:
         """The number of the last row of a block; a row without one comes after that before it."""
@@ -94,27 +111,36 @@ class PlainRows:
             return none
         cells = self._cell_tag.match(block, first.end()), self._cell_tag.match(block, last.end())
         numbered = bool(first[2])
-        addressed = any(cell and cell[2] for cell in cells)
+        addressed = any(cell and cell[2] for cell in cells) or (numbered and not any(cells))
         if numbered:
             low, high = int(first[2]), int(last[2] or 0)
         elif addressed:
             low, high = (int(cell[2]) if cell and cell[2] else 0 for cell in cells)
         else:
-            low, high = 1, block.count(self.opening)
+            low, high = before + 1, before + block.count(self.opening)
         if not 0 < low <= high <= MAX_ROWS:
             return none
         columns = min(MAX_COLUMNS, MOST_PLACES // (high - low + 1))
         if not columns or not (addressed or self._widest(block) <= columns):
             return none
-        quote = "'" if b"='" in block[:4096] else '"'
-        row = self._pattern(quote, numbered, addressed)
-        row = row.replace("{ROW}", number_between(low, high)).replace("{COLUMN}", _columns(columns))
+        start_of_block = block[:_START]
+        quote = "'" if b"='" in start_of_block else '"'
+        address_first = not addressed or not (b"c s=" in start_of_block or b"c t=" in start_of_block)
+        place = {"{ROW}": number_between(low, high), "{COLUMN}": _columns(columns)}
         start = 1 if numbered or addressed else before + 1
-        if matches(rf"(?:{SPACE}{row})*{SPACE}", block) and not has_long_escape(block):
-            return Rows(block, start, b"")
-        if not (numbered and addressed):
-            return none
-        return self._row_by_row(block, row) or none
+        # Most sheets hold numbers and shared strings alone, and the pattern for those is soon compiled.
+        marked = False
+        while True:
+            if self._has_failures and not marked:
+                block, marked = substituted(self._substitutions(quote), block), True
+            row = self._pattern(quote, numbered, addressed, address_first, self._all_kinds)
+            for name, pattern in place.items():
+                row = row.replace(name, pattern)
+            if matches(rf"(?:{SPACE}{row})*{SPACE}", block) and not has_long_escape(block):
+                return Rows(block, start, b"", marked=marked)
+            if marked:
+                return self._row_by_row(block, row) or none if numbered and addressed else none
+            self._all_kinds, self._has_failures = True, self._all_kinds
 
     def values(self, plain: bytes) -> int:
         """How many values plain rows hold, at least: each has a `v` or an `is` element."""
@@ -142,7 +168,7 @@ class PlainRows:
                 tag = self._row_tag.match(xml)
                 if not tag or not tag[2]:
                     return None
-        return Rows(b"".join(plain), 1, b"".join(others), frozenset(self._numbers(plain)))
+        return Rows(b"".join(plain), 1, b"".join(others), frozenset(self._numbers(plain)), marked=True)
 
     def _numbers(self, rows: list[bytes]) -> Iterator[int]:
         for xml in rows:
@@ -158,13 +184,26 @@ def _columns(count: int) -> str:
     return letters_to(column_letters(count - 1))
 
 
-def _rows(prefix: bytes, quote: str, numbered: bool, addressed: bool, index: str, dates: Collection[int]) -> str:
-    """A pattern for one row, with {ROW} and {COLUMN} for the numbers and letters that are within its area."""
-    p = re.escape(prefix.decode("latin-1"))
-    q = quote
+def _row(
+    prefix: bytes,
+    dates: Collection[int],
+    strings: int,
+    quote: str,
+    numbered: bool,
+    addressed: bool,
+    address_first: bool,
+    all_kinds: bool,
+) -> str:
+    """A pattern for one row, with {ROW} and {COLUMN} for the numbers and letters that are within its area.
 
-    def attribute(name: str, value: str = rf"[^{q}<>&\x00-\x1f]*") -> str:
-        return f" {name}={q}{value}{q}"
+    numbered, addressed: whether its row tells its number, and its cells their addresses.
+    address_first: whether that is the first of the attributes of each cell.
+    all_kinds: whether there may be formulas, and cells that are neither numbers nor shared strings.
+    """
+    p = re.escape(prefix.decode("latin-1"))
+
+    def attribute(name: str, value: str = rf"[^{quote}<>&\x00-\x1f]*") -> str:
+        return f" {name}={quote}{value}{quote}"
 
     def attributes(names: str) -> str:
         """Some attributes in this order, each once or not at all."""
@@ -173,40 +212,72 @@ def _rows(prefix: bytes, quote: str, numbered: bool, addressed: bool, index: str
     def element(name: str, content: str, within: str = "") -> str:
         return f"<{p}{name}{within}>{content}</{p}{name}>{SPACE}"
 
-    def typed(kind: str) -> str:
-        """The attributes of a cell of a kind, with any style."""
-        return f"(?:{style}?{attribute('t', kind)}|{attribute('t', kind)}{style})"
+    def opening(kind: str, style: str) -> str:
+        """The tag of a cell of a kind; one that is empty has no attribute."""
+        given = [f"(?:{style})?", *([attribute("t", kind)] if kind else [])]
+        if not address_first:
+            given.append(address)
+        orders = "|".join("".join(order) for order in permutations(given))
+        return f"<{p}c{address if address_first else ''}(?:{orders})"
 
-    style = f"(?:{attribute('s', '[0-9]{1,9}')})"
-    plain_style = f"(?:{attribute('s', _all_but(dates))})?"
-    preserved = attribute("xml:space", "preserve")
-    formula = "|".join(
-        f"<{p}f{attributes(names)}(?:/>|>{TEXT}</{p}f>){SPACE}" for names in _FORMULA_ATTRIBUTES
-    )
-    formula = f"(?:{formula})?"
-    number = f"(?:{attribute('t', 'n')})?"
-    kinds = [
-        rf"{plain_style}{number}>{SPACE}{formula}{element('v', _NUMBER)}",
-        rf"{style}{number}>{SPACE}{formula}{element('v', _DATE_NUMBER)}",
-        rf"{typed('s')}>{SPACE}{element('v', index)}",
-        rf"{typed('b')}>{SPACE}{formula}{element('v', '[01]')}",
-        rf"{typed('d')}>{SPACE}{formula}{element('v', _ISO_DATE)}",
-        rf"{typed('str')}>{SPACE}{formula}"
-        rf"(?:<{p}v/>{SPACE}|{element('v', TRIMMED_TEXT)}|{element('v', TEXT, preserved)})",
-        rf"{typed('inlineStr')}>{SPACE}{element('is', SPACE + element('t', TEXT, f'(?:{preserved})?'))}",
-    ]
     address = attribute("r", "{COLUMN}{ROW}") if addressed else ""
-    blank = rf"(?:{style}|{typed('(?:n|s|b|d|str|inlineStr)')})?(?:/>|>{SPACE}</{p}c>)"
-    cell = rf"<{p}c{address}(?:{blank}|(?:{'|'.join(kinds)})</{p}c>)"
+    style, plain_style = attribute("s", "[0-9]{1,9}"), attribute("s", _all_but(dates))
+    preserved = attribute("xml:space", "preserve")
+    index = number_between(0, strings - 1) if strings else "(?:-)"
+    formula = f"(?:<{p}f{attributes(_FORMULA_ATTRIBUTES)}(?:/>|>{TEXT}</{p}f>){SPACE})?" if all_kinds else ""
+    text = f"(?:<{p}v/>{SPACE}|{element('v', TRIMMED_TEXT)}|{element('v', TEXT, preserved)})"
+    inline = element("is", SPACE + element("t", TEXT, f"(?:{preserved})?"))
+    kinds = [
+        f"{opening('', plain_style)}>{SPACE}{formula}{element('v', _NUMBER)}",
+        f"{opening('', style)}>{SPACE}{formula}{element('v', _DATE_NUMBER)}",
+        f"{opening('s', style)}>{SPACE}{element('v', index)}",
+        f"{opening('', style)}>{SPACE}",
+    ]
+    blank = f"{opening('', style)}/>"
+    if all_kinds:
+        kinds += [
+            f"{opening('n', plain_style)}>{SPACE}{formula}{element('v', _NUMBER)}",
+            f"{opening('n', style)}>{SPACE}{formula}{element('v', _DATE_NUMBER)}",
+            f"{opening('b', style)}>{SPACE}{formula}{element('v', '[01]')}",
+            f"{opening('d', style)}>{SPACE}{formula}{element('v', _ISO_DATE)}",
+            f"{opening('str', style)}>{SPACE}{formula}{text}",
+            f"{opening('inlineStr', style)}>{SPACE}{inline}",
+            f"{opening('(?:n|s|b|d|str|inlineStr)', style)}>{SPACE}",
+        ]
+        blank += f"|{opening('(?:n|s|b|d|str|inlineStr)', style)}/>"
+    cell = f"(?:{blank}|(?:{'|'.join(kinds)})</{p}c>)"
     number_of_row = attribute("r", "{ROW}") if numbered else ""
-    return (
-        rf"<{p}row{number_of_row}{attributes(_ROW_ATTRIBUTES)}"
-        rf"(?:/>|>{SPACE}(?:{cell}{SPACE})*</{p}row>)"
-    )
+    return f"<{p}row{number_of_row}{attributes(_ROW_ATTRIBUTES)}(?:/>|>{SPACE}(?:{cell}{SPACE})*</{p}row>)"
+
+
+def _substitutions(prefix: bytes, quote: str) -> list[Substitution]:
+    """Patterns for cells that calamine reads wrong and that some sheets hold in every row, and what is put for them.
+
+    They do what rewriting them would do: failed cells become marked texts, and dates lose what Excel passes over.
+    """
+    p = re.escape(prefix.decode("latin-1"))
+    q = quote
+    address = f"<{p}c r={q}[A-Z]{{1,3}}[0-9]{{1,7}}{q}"
+    style = f"(?: s={q}[0-9]{{1,9}}{q})?"
+    formula = f"<{p}f(?: [^<>]*)?(?:/>|>[^<]*</{p}f>)"
+    marked = rf"\1 t={q}str{q}><{prefix.decode('latin-1')}v>{for_calamine(MARK + FAILED)}"
+    closed = f"</{prefix.decode('latin-1')}v>"
+    code = "[#A-Za-z0-9/!?:.]+"
+    error = rf"({address}){style} t={q}e{q}{style}>(?:{formula})?<{p}v>({code})</{p}v>"
+    uncalculated = rf"({address}){style}(?: t={q}n{q})?>{formula}(?:<{p}v/>|<{p}v></{p}v>)?</"
+    date = rf"( t={q}d{q}{style}><{p}v>[0-9-]{{10}}T[0-9]{{2}}:[0-9]{{2}}"
+    zone = "(?:Z|[+-][0-9]{2}:[0-9]{2})"
+    is_error, is_date, is_formula = f" t={q}e{q}".encode(), f" t={q}d{q}".encode(), f"<{p}f".encode()
+    return [
+        Substitution(error, rf"{marked}\2{closed}", is_error),
+        Substitution(uncalculated, rf"{marked}{closed}</", is_formula),
+        Substitution(rf"{date}){zone}?<", r"\1:00<", is_date),
+        Substitution(rf"{date}:[0-9.]+){zone}<", r"\1<", is_date),
+    ]
 
 
 def _all_but(styles: Collection[int]) -> str:
-    """A pattern for the numbers of all other styles, or for none of them if there are too many ranges to tell."""
+    """A pattern for the numbers of all other styles; for none of them where it would be too long."""
     ranges: list[str] = []
     first = 0
     for style in [*sorted(styles), 1 << 20]:

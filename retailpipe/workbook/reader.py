@@ -15,6 +15,8 @@ from retailpipe.workbook.shards import BlockReader
 from retailpipe.workbook.sheet import find_layout, no_single_sheet
 from retailpipe.workbook.slots import Slots
 
+_MISFITS_SHOWN = 20
+
 
 class SheetReader:
     """The rows of one sheet below its header, which is the first row that shows a text.
@@ -94,6 +96,7 @@ def open_sheet(path: Path, contract: Contract, file: str | None = None) -> Sheet
 
 def _only_fitting(package: Package, slots: Slots, contract: Contract) -> SheetReader:
     misfits: list[WorkbookError] = []
+    others = 0
     for visible in (True, False):
         fitting: list[SheetReader] = []
         for sheet in package.sheets:
@@ -101,7 +104,11 @@ def _only_fitting(package: Package, slots: Slots, contract: Contract) -> SheetRe
                 try:
                     fitting.append(SheetReader(package, sheet, slots, contract))
                 except WorkbookError as misfit:
-                    misfits.append(misfit)
+                    # An error keeps what its sheet has read so far: of a thousand sheets that would be too much.
+                    if len(misfits) < _MISFITS_SHOWN:
+                        misfits.append(misfit)
+                    else:
+                        others += 1
                 except BaseException:
                     _stop(fitting)
                     raise
@@ -112,7 +119,7 @@ def _only_fitting(package: Package, slots: Slots, contract: Contract) -> SheetRe
             raise no_single_sheet(package.file, [reader.layout.sheet for reader in fitting], misfits)
     if len(misfits) == 1:
         raise misfits[0]
-    raise no_single_sheet(package.file, [], misfits)
+    raise no_single_sheet(package.file, [], misfits, others)
 
 
 def _stop(readers: list[SheetReader]) -> None:

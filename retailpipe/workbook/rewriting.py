@@ -3,8 +3,8 @@
 A real XML parser reads them. What they hold comes out as rows and columns that follow each other without a gap, so
 that a cell far out takes no more room than another, and with it where each of them stands in the sheet.
 
-What calamine cannot tell, it gets as a text that begins with MARK: that a cell failed, or digits that a float does not
-hold. `unmarked` makes the cell of it.
+What calamine cannot tell, that a cell failed, or digits that a float does not hold, it gets as a marked text
+(cells.py).
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from xml.parsers import expat
 
 from retailpipe.workbook.cells import (
+    DIGITS,
     EXACT_INTEGERS,
-    NOT_CALCULATED,
-    Cell,
-    ErrorCell,
+    FAILED,
+    MARK,
     cell_address,
     column_index,
     column_letters,
@@ -27,10 +27,6 @@ from retailpipe.workbook.container import MAX_COLUMNS, MAX_ROWS
 from retailpipe.workbook.markup import BadXml, local_name
 from retailpipe.workbook.plainness import MOST_PLACES
 from retailpipe.workbook.texts import TextCollector, for_calamine, trimmed, unescaped
-
-MARK = "\0"
-"""Begins no text that PostgreSQL could store, and none that Excel writes."""
-_ERROR, _DIGITS = "e", "d"
 
 MOST_BYTES = 1 << 21
 """Characters of rewritten rows that are given together; a row longer than that is given alone."""
@@ -45,6 +41,7 @@ _MOMENT = re.compile(
 )
 _END_OF_DATES = 2_958_466
 """The serial number after 31 December 9999, Excel's last day. Beyond it, and below 0, Excel shows #####."""
+_LONGEST_QUOTE = 40
 _BOOLEANS = {"0": "0", "false": "0", "1": "1", "true": "1"}
 
 
@@ -61,17 +58,6 @@ class Rewritten:
     numbers: list[int]
     columns: list[int]
     marked: bool
-
-
-def unmarked(cell: Cell) -> Cell:
-    """The cell that a marked text stands for; any other cell as it is."""
-    if isinstance(cell, str) and cell.startswith(MARK):
-        kind, rest = cell[1:2], cell[2:]
-        if kind == _ERROR:
-            return ErrorCell(rest) if rest else NOT_CALCULATED
-        if kind == _DIGITS:
-            return rest
-    return cell
 
 
 class Rewriter:
@@ -105,7 +91,7 @@ def _blocks(rows: dict[int, dict[int, str]]) -> Iterator[Rewritten]:
         length = sum(map(len, row.values())) + 32 * len(row)
         if numbers and (width * (len(numbers) + 1) > MOST_PLACES or size + length > MOST_BYTES):
             yield _block(rows, numbers, sorted(columns))
-            numbers, columns, size = [], set(), 0
+            numbers, columns, size = [], set[int](), 0
         numbers.append(number)
         columns |= row.keys()
         size += length
@@ -134,72 +120,84 @@ class _Parser:
         self._strings = strings
         self._dates = dates
         self._rows: dict[int, dict[int, str]] = {}
-        self._path: list[str] = []
-        self._names: dict[str, str] = {}
         self._row, self._column = before, -1
         self._place = (before, -1)
+        self._depth = 0
+        self._in_row = self._in_cell = False
         self._attributes: dict[str, str] = {}
         self._has_formula = False
         self._value: list[str] | None = None
+        self._in_value = False
         self._is_preserved = False
         self._inline: TextCollector | None = None
-        self._parser = expat.ParserCreate()
-        self._parser.buffer_text = True
-        self._parser.StartElementHandler = self._start
-        self._parser.EndElementHandler = self._end
+        self._in_inline = False
 
     def parse(self, rows: bytes) -> dict[int, dict[int, str]]:
         """For each row that holds a value, by its number, its cells by column: XML that begins in the `c` tag."""
+        parser = expat.ParserCreate()
+        parser.buffer_text = True
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        parser.CharacterDataHandler = self._text
         try:
-            self._parser.Parse(b"<sheetData>", False)
-            self._parser.Parse(rows, False)
-            self._parser.Parse(b"</sheetData>", True)
+            parser.Parse(b"<sheetData>", False)
+            parser.Parse(rows, False)
+            parser.Parse(b"</sheetData>", True)
         except expat.ExpatError as error:
             raise BadXml(f"at row {self._row}: {expat.ErrorString(error.code)}") from error
         return self._rows
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
-        local = self._names.get(name) or self._names.setdefault(name, local_name(name))
-        path = self._path
-        path.append(local)
-        match len(path), local:
-            case 2, "row":
-                self._begin_row(attributes.get("r", "").strip())
-            case 3, "c" if path[1] == "row":
-                self._begin_cell(attributes)
-            case 4, "v" if path[2] == "c":
-                self._value = []
+        depth = self._depth = self._depth + 1
+        if ":" in name:
+            name = local_name(name)
+        if depth == 4:
+            if not self._in_cell:
+                return
+            if name == "v":
+                self._value, self._in_value = [], True
                 self._is_preserved = attributes.get("xml:space") == "preserve"
-                self._parser.CharacterDataHandler = self._value.append
-            case 4, "f" if path[2] == "c":
+            elif name == "f":
                 self._has_formula = True
-            case 4, "is" if path[2] == "c":
-                self._inline = TextCollector()
-                self._parser.CharacterDataHandler = self._inline.add
-            case _:
-                if self._inline and path[3:4] == ["is"]:
-                    self._inline.start(local, attributes)
+            elif name == "is":
+                self._inline, self._in_inline = TextCollector(), True
+        elif depth == 3:
+            self._in_cell = self._in_row and name == "c"
+            if self._in_cell:
+                self._begin_cell(attributes)
+        elif depth == 2:
+            self._in_row = name == "row"
+            if self._in_row:
+                self._begin_row(attributes.get("r", "").strip())
+        elif self._in_inline and self._inline:
+            self._inline.start(name, attributes)
 
     def _end(self, name: str) -> None:
-        del name
-        path = self._path
-        match len(path), path.pop():
-            case 3, "c" if path[1] == "row":
-                if cell := self._cell():
-                    self._put(cell)
-            case 4, "v" | "is" if path[2] == "c":
-                self._parser.CharacterDataHandler = None
-            case depth, local if depth > 4 and self._inline and path[3] == "is":
-                self._inline.end(local)
-            case _:
-                pass
+        depth = self._depth
+        self._depth = depth - 1
+        if depth == 3:
+            if self._in_cell and (cell := self._cell()):
+                self._put(cell)
+            self._in_cell = False
+        elif depth == 4:
+            self._in_value = self._in_inline = False
+        elif depth == 2:
+            self._in_row = False
+        elif self._in_inline and self._inline:
+            self._inline.end(local_name(name))
+
+    def _text(self, text: str) -> None:
+        if self._in_value and self._value is not None:
+            self._value.append(text)
+        elif self._in_inline and self._inline:
+            self._inline.add(text)
 
     def _begin_row(self, number: str) -> None:
         before = self._row
         self._row = _whole(number) if number else before + 1
         self._column = -1
         if not 1 <= self._row <= MAX_ROWS:
-            raise BadXml(f"after row {before}: {number or self._row!r} is not the number of a row")
+            raise BadXml(f"after row {before}: {_brief(number or str(self._row))} is not the number of a row")
 
     def _begin_cell(self, attributes: dict[str, str]) -> None:
         address = attributes.get("r", "").strip()
@@ -209,7 +207,7 @@ class _Parser:
         elif found := _ADDRESS.fullmatch(address):
             self._column, row = column_index(found[1].upper()), int(found[2])
         else:
-            raise BadXml(f"in row {row}: {address!r} is not the address of a cell")
+            raise BadXml(f"in row {row}: {_brief(address)} is not the address of a cell")
         if self._column >= MAX_COLUMNS or not 1 <= row <= MAX_ROWS:
             reason = f"in row {self._row}: {address or 'a cell'} stands beyond XFD{MAX_ROWS}, the last cell of a sheet"
             raise BadXml(reason)
@@ -234,24 +232,24 @@ class _Parser:
             return _text(unescaped(value if self._is_preserved else trimmed(value)))
         value = (value or "").strip()
         if not value:
-            return _marked(_ERROR, "") if self._has_formula and kind != "str" else None
+            return _marked(FAILED, "") if self._has_formula and kind != "str" else None
         match kind:
             case "" | "n":
                 return self._number(value)
             case "s":
                 if not value.isascii() or not value.isdigit() or int(value) >= self._strings:
-                    raise self._error(f"{value!r} is not the index of one of {self._strings:,} shared strings")
+                    raise self._error(f"{_brief(value)} is not the index of one of {self._strings:,} shared strings")
                 return f' t="s"><v>{int(value)}'
             case "b":
                 if value.lower() not in _BOOLEANS:
-                    raise self._error(f"{value!r} is neither true nor false")
+                    raise self._error(f"{_brief(value)} is neither true nor false")
                 return f' t="b"><v>{_BOOLEANS[value.lower()]}'
             case "e":
-                return _marked(_ERROR, value)
+                return _marked(FAILED, value)
             case "d":
                 return _moment(value)
             case _:
-                raise self._error(f"{kind!r} is not a type of cells")
+                raise self._error(f"{_brief(kind)} is not a type of cells")
 
     def _number(self, text: str) -> str | None:
         if not _NUMBER.fullmatch(text) or abs(number := float(text)) == float("inf"):
@@ -261,7 +259,7 @@ class _Parser:
             style = 0
         integer = _INTEGER.fullmatch(text)
         if integer and abs(number) >= EXACT_INTEGERS and style not in self._dates:
-            return _marked(_DIGITS, f"{integer[1].strip('+')}{integer[2]}")
+            return _marked(DIGITS, f"{integer[1].strip('+')}{integer[2]}")
         return f' s="{style}"><v>{number!r}' if style in self._dates else f"><v>{number!r}"
 
     def _error(self, reason: str) -> BadXml:
@@ -283,6 +281,10 @@ def _text(text: str) -> str | None:
 
 def _marked(kind: str, rest: str) -> str:
     return f' t="str"><v>{for_calamine(MARK + kind + rest)}'
+
+
+def _brief(text: str) -> str:
+    return repr(text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}...")
 
 
 def _whole(text: str) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from retailpipe.contract import Contract
-from retailpipe.errors import SheetError
+from retailpipe.errors import SheetError, WorkbookError
 from retailpipe.workbook.cells import Cell, cell_address, shown
 
 
@@ -56,8 +56,11 @@ def find_layout(file: str, sheet: str, header_row: int, cells: Mapping[int, Cell
     return Layout(sheet, header_row, tuple(columns), headers, tuple(unknown))
 
 
-def no_single_sheet(file: str, fitting: Sequence[str], misfits: Iterable[SheetError]) -> SheetError:
-    """The error for a workbook of several sheets where none, or more than one, fits the contract."""
+def no_single_sheet(file: str, fitting: Sequence[str], misfits: Iterable[WorkbookError], others: int = 0) -> SheetError:
+    """The error for a workbook of several sheets where none, or more than one, fits the contract.
+
+    others: how many sheets do not fit besides those that are told.
+    """
     if fitting:
         names = ", ".join(repr(name) for name in fitting)
         return SheetError(
@@ -65,6 +68,8 @@ def no_single_sheet(file: str, fitting: Sequence[str], misfits: Iterable[SheetEr
             hint="Keep one of them, or save each as a workbook of its own.",
         )
     reasons = "".join(f"\n  {misfit}" for misfit in misfits)
+    if others:
+        reasons += f"\n  and {others:,} more sheets"
     return SheetError(
         f"{file}: no sheet fits the contract{reasons}",
         hint="Correct the header row of the sheet that holds the rows, or give another contract with --contract.",

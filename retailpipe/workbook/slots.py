@@ -95,7 +95,7 @@ class _Slot:
                     slot.writestr(_SHEET_PART, b" " * (len(_HEAD) + room + len(_TAIL)))
                     end = file.tell()
                     _fill(slot, package, strings)
-                self._workbook = calamine(lambda: CalamineWorkbook.from_path(path))
+                self._workbook = calamine(lambda: _opened(path))
                 os.ftruncate(self._file, end)  # calamine has read all that comes after the sheet
                 self._place = end - len(_HEAD) - room - len(_TAIL)
                 os.pwrite(self._file, _HEAD, self._place)
@@ -111,6 +111,10 @@ class _Slot:
     def close(self) -> None:
         self._workbook.close()
         os.close(self._file)
+
+
+def _opened(path: str) -> CalamineWorkbook:
+    return CalamineWorkbook.from_path(path)  # pyright: ignore[reportUnknownMemberType] - its stub
 
 
 def calamine(call: Callable[[], _T]) -> _T:

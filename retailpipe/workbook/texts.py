@@ -88,11 +88,18 @@ def shared_strings(xml: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
     blocks = ElementBlocks(xml, "sst", "si", _BLOCK_SIZE)
     for block in blocks:
         prefix = blocks.prefix.decode("latin-1")
-        if matches(_plain_strings(prefix), block) and not has_long_escape(block):
+        if _is_utf_8(block) and matches(_plain_strings(prefix), block) and not has_long_escape(block):
             yield block, block.count(f"<{prefix}si".encode("latin-1"))
         else:
             strings = _strings(block)
             yield _rewritten(strings), len(strings)
+
+
+def _is_utf_8(xml: bytes) -> bool:
+    try:
+        return xml.isascii() or bool(xml.decode())
+    except UnicodeDecodeError:
+        return False
 
 
 def _plain_strings(prefix: str) -> str:
