@@ -121,7 +121,7 @@ class Connection:
         def query(statement: AdbcStatement) -> pa.Table:
             statement.set_sql_query(sql)
             if parameters:
-                statement.bind(pa.record_batch({f"${place}": [value] for place, value in enumerate(parameters, 1)}))
+                statement.bind(_bound(parameters))
             stream, _ = statement.execute_query()
             return pa.RecordBatchReader.from_stream(stream).read_all()
 
@@ -170,6 +170,12 @@ class Connection:
             return WarehouseError(message, hint=hint, copied=(int(place[1]), place[2]) if place else None)
         hint = "A question is one SELECT." if sqlstate.startswith("42") else ""
         return WarehouseError(message, hint=hint)
+
+
+def _bound(parameters: tuple[object, ...]) -> pa.RecordBatch:
+    """The texts and integers that stand for $1, $2 and so on. Arrow would import modules of dates to tell a type."""
+    arrays = [pa.array([value], pa.int64() if isinstance(value, int) else pa.string()) for value in parameters]
+    return pa.RecordBatch.from_arrays(arrays, names=[f"${place}" for place in range(1, len(arrays) + 1)])
 
 
 def _message(error: Exception) -> str:

@@ -15,7 +15,6 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -211,6 +210,8 @@ def _relations() -> list[str]:
 
 def _project_hash() -> str:
     """A hash of the dbt project and of the version of dbt."""
+    from importlib.metadata import version
+
     folder = project_folder()
     digest = hashlib.sha256(version("dbt-core").encode())
     files = [folder / "dbt_project.yml", *(folder / "models").rglob("*.*"), *(folder / "macros").rglob("*.sql")]

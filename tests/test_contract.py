@@ -154,6 +154,8 @@ def test_an_integer_may_have_any_bound_that_its_type_holds(tmp_path: Path, bound
         (3, 'table = "Shop Rows"', "'Shop Rows'"),
         (3, 'table = "rows; drop table loads"', "drop"),
         (3, 'table = "loads"', "'loads'"),
+        (3, 'table = "builds"', "'builds'"),
+        (3, 'table = "etags"', "'etags'"),
         (3, f'table = "{"x" * 64}"', "63"),
         (7, 'header = "  "', "header"),
         (7, "header = 1", "header"),

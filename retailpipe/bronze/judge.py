@@ -50,13 +50,15 @@ class Judge:
         return len(self.rejects) > self._most_rejects
 
     def judge(self, piece: Piece) -> pa.RecordBatch:
-        """The rows of a piece that keep the contract: its columns, then `source_row`."""
-        judged: list[tuple[pa.Array, pa.BooleanArray | None]] = []
-        for rule in self._rules:
-            judged.append(rule.judge(piece))
+        """The rows of a piece that keep the contract: its columns, then `source_row`.
+
+        They are of the contract's types; decimals may be narrower in the first batches.
+        """
+        judged = [rule.judge(piece) for rule in self._rules]
         piece.check(self._filled(piece, [values for values, _ in judged]))
         arrays = [array for array, _ in judged]
         arrays.append(_numbers(piece.numbers))
+        schema = pa.schema([field.with_type(array.type) for field, array in zip(self._schema, arrays, strict=True)])
         broken = [mask for _, mask in judged]
         masks = [mask for mask in broken if mask is not None]
         if masks:
@@ -64,7 +66,7 @@ class Judge:
             self.rejects += [self._reject(piece, place, broken) for place in pc.indices_nonzero(rejected).to_pylist()]
             kept = pc.invert(rejected)
             arrays = [array.filter(kept) for array in arrays]
-        batch = pa.RecordBatch.from_arrays(arrays, schema=self._schema)
+        batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
         self.rows_read += len(piece.numbers)
         self.rows_accepted += batch.num_rows
         self._note_dates(batch)

@@ -52,22 +52,23 @@ _ENTRY_COLUMNS = ", ".join(Entry.__dataclass_fields__)
 def lock(connection: Connection, source: str, content_hash: str, progress: Progress) -> None:
     """Waits until no build, no other load of this source and none of this content is under way.
 
-    The locks are released with the transaction.
+    The locks are released with the transaction. Everyone takes them in one order, bronze, source, content, and never
+    holds a later one while waiting for an earlier one: two loads cannot wait for each other.
     """
     wanted = (
         ("_shared", _LOCK_CLASS_BRONZE, ""),
         ("", _LOCK_CLASS_SOURCE, source),
         ("", _LOCK_CLASS_CONTENT, content_hash),
     )
-    tries = ", ".join(
-        f"pg_try_advisory_xact_lock{kind}({lock_class}, hashtext(${place}))"
-        for place, (kind, lock_class, _) in enumerate(wanted, start=1)
-    )
-    had = connection.row(f"select {tries}", *(name for _, _, name in wanted)) or ()
-    for is_held, (kind, lock_class, name) in zip(had, wanted, strict=True):
-        if not is_held:
-            progress.step("waiting for another load or build")
-            connection.row(f"select pg_advisory_xact_lock{kind}({lock_class}, hashtext($1))", name)
+    # One statement that stops at the first lock that somebody else holds, and says how many it has.
+    held = str(len(wanted))
+    for place, (kind, lock_class, _) in reversed([*enumerate(wanted)]):
+        attempt = f"pg_try_advisory_xact_lock{kind}({lock_class}, hashtext(${place + 1}))"
+        held = f"case when {attempt} then {held} else {place} end"
+    had = connection.row(f"select {held}", *(name for _, _, name in wanted)) or (0,)
+    for kind, lock_class, name in wanted[had[0] :]:
+        progress.step("waiting for another load or build")
+        connection.row(f"select pg_advisory_xact_lock{kind}({lock_class}, hashtext($1))", name)
 
 
 def lock_for_build(connection: Connection, progress: Progress) -> None:

@@ -8,6 +8,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
+from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -138,11 +140,11 @@ def _copy(
     source: str,
     layout: Layout,
 ) -> None:
-    """Streams the rows into the contract's table, each with its load."""
+    """Streams the rows into the contract's table, each with its load: one COPY, and another where types widen."""
     number = pa.scalar(load_id, pa.int64())
     field = pa.field("load_id", pa.int64(), nullable=False)
-    schema = contract.arrow_schema.append(pa.field("source_row", pa.int32(), nullable=False)).append(field)
     sent: list[pa.Array] = []
+    copied = 0
 
     def numbered() -> Iterator[pa.RecordBatch]:
         for batch in batches:
@@ -150,11 +152,13 @@ def _copy(
             yield batch.append_column(field, pa.repeat(number, batch.num_rows))
 
     try:
-        connection.ingest("bronze", contract.table, schema, numbered())
+        for schema, alike in groupby(numbered(), key=attrgetter("schema")):
+            copied = sum(map(len, sent[:-1]))
+            connection.ingest("bronze", contract.table, schema, alike)
     except WarehouseError as error:
         if not error.copied:
             raise
-        place, column = error.copied[0] - 1, contract.arrow_schema.names.index(error.copied[1])
+        place, column = copied + error.copied[0] - 1, contract.arrow_schema.names.index(error.copied[1])
         for numbers in sent:
             if place < len(numbers):
                 cell = cell_address(numbers[place].as_py(), layout.columns[column])

@@ -44,3 +44,5 @@ def main() -> None:
             raise
         print("interrupted: what was under way is undone", file=sys.stderr)
         sys.exit(130)
+    finally:
+        gc.freeze()  # what ends with the process need not be searched for garbage first

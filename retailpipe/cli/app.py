@@ -1,6 +1,7 @@
-"""All commands, in the order of the help."""
+"""All commands, in the order of the help.
 
-from __future__ import annotations
+The modules of commands do without postponed annotations: typer would compile each of them at every start.
+"""
 
 from typing import Annotated
 

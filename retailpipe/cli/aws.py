@@ -1,7 +1,5 @@
 """The commands for a stack on AWS."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import sys
@@ -345,7 +343,7 @@ def cleanup(
         raise typer.Exit(1)
 
 
-def _what_stays(remains: Remains) -> str:
+def _what_stays(remains: "Remains") -> str:
     if not remains.deployed or remains.by_pulumi:
         return ""
     return as_typed(
@@ -363,7 +361,7 @@ def register(app: typer.Typer) -> None:
         app.command()(function)
 
 
-def _stack(environment: Environment) -> Stack:
+def _stack(environment: Environment) -> "Stack":
     if environment.stack is None:
         raise UsageError("this is about a stack on AWS", hint="Name it: --stack NAME.")
     return environment.stack

@@ -1,7 +1,5 @@
 """The commands that only look: the ledger, the quarantine, and any question in SQL."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """The commands of the embedded PostgreSQL."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -85,7 +83,7 @@ def _environment(local: Path | None) -> Environment:
     return Environment.local(local)
 
 
-def _server(environment: Environment) -> EmbeddedServer:
+def _server(environment: Environment) -> "EmbeddedServer":
     if environment.server is None:
         raise UsageError(
             "RETAILPIPE_DATABASE_URL names a server that is not the embedded one",

@@ -1,7 +1,5 @@
 """The commands that do something: the steps of the pipeline, one by one and all together."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

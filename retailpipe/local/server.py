@@ -25,8 +25,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-import psutil
-
 from retailpipe.errors import ServerError
 from retailpipe.local.binaries import Account, Binaries, root_home
 
@@ -162,14 +160,14 @@ class EmbeddedServer:
         try:
             # pid, data folder, start time, port, socket folder, address, shared memory, status
             lines = (self._data / _PID_FILE).read_text().splitlines()
-            process = psutil.Process(int(lines[0]))
+            pid = int(lines[0])
             # Another program may have the pid by now, or have had it in a container this folder was copied from.
-            if process.status() == psutil.STATUS_ZOMBIE or Path(process.cwd()) != self._data:
+            if _working_folder(pid) != self._data:
                 return None
             if len(lines) < 8:
-                return _State(process, 0, is_ready=False)
-            return _State(process, int(lines[3]), is_ready=lines[7].strip() == "ready")
-        except (OSError, IndexError, ValueError, psutil.Error):
+                return _State(pid, 0, is_ready=False)
+            return _State(pid, int(lines[3]), is_ready=lines[7].strip() == "ready")
+        except (OSError, IndexError, ValueError):
             return None
 
     def _start(self) -> int:
@@ -274,12 +272,15 @@ class EmbeddedServer:
             raise ServerError(f"the database in {self._home} cannot be made: {' '.join(reasons)}", hint=_SPACE_HINT)
 
     def _stop(self) -> bool:
+        import psutil
+
         state = self._state()
         if state is None:
             return False
         try:
-            state.process.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown
-            state.process.wait(_START_SECONDS)
+            process = psutil.Process(state.pid)
+            process.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown
+            process.wait(_START_SECONDS)
         except psutil.TimeoutExpired as error:
             raise ServerError(f"PostgreSQL does not stop; see its log {self.log}", hint="Try again.") from error
         except psutil.NoSuchProcess:
@@ -307,6 +308,8 @@ class EmbeddedServer:
 
         Any other that a server left behind PostgreSQL removes itself, and knows better when.
         """
+        import psutil
+
         file = self._data / _PID_FILE
         try:
             strange = psutil.pid_exists(int(file.read_text().splitlines()[0]))
@@ -326,14 +329,27 @@ class EmbeddedServer:
 
 @dataclass(frozen=True)
 class _State:
-    """A server that is alive: its process, its port, and whether it takes connections yet."""
+    """A server that is alive: the number of its process, its port, and whether it takes connections yet."""
 
-    process: psutil.Process
+    pid: int
     port: int
     is_ready: bool
 
 
 _SPACE_HINT = "Check that the folder can be written and its disk has some 100 MB free, or name another with --local."
+
+
+def _working_folder(pid: int) -> Path | None:
+    """The folder in which a living process works; None if there is no such process."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cwd").readlink()  # Linux; to import psutil takes a tenth of a short command's time
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else Path(process.cwd())
+    except psutil.Error:
+        return None
 
 
 def _write_secret(file: Path, content: str) -> None:

@@ -29,6 +29,7 @@ _REMEMBERED = 100_000
 _LONG_TEXT = 60
 _NOTHING = pa.scalar(0, pa.int32())
 _THOUSAND = pa.scalar(1000.0, pa.float64())
+_THOUSANDTHS = pa.decimal128(19, 3)
 
 
 class Problem(NamedTuple):
@@ -70,6 +71,8 @@ class _Memory(dict[Any, Any]):
 
 class ColumnConverter(ABC):
     """Turns the cells of one column, chunk after chunk, into Arrow arrays of the column's type.
+
+    The first chunks of a column of decimals may be of a narrower decimal, as long as that holds them.
 
     has_problems: whether a cell was ever met that cannot be converted.
     """
@@ -189,6 +192,8 @@ class _DecimalConverter(ColumnConverter):
         super().__init__(column)
         self._precision: int = column.arrow_type.precision
         self._scale: int = column.arrow_type.scale
+        # PostgreSQL's numeric takes either, and the driver spells out every decimal of the type.
+        self._may_be_narrow = self._scale >= 3 and self._precision - self._scale >= 16
 
     def _quickly(self, cells: Sequence[Cell]) -> pa.Array | None:
         floats = _array_or_none(cells, pa.float64())
@@ -199,14 +204,16 @@ class _DecimalConverter(ColumnConverter):
         if not pc.divide(thousandths, _THOUSAND).equals(floats) or _largest(thousandths) >= 1e15:
             return None
         unscaled = thousandths.cast(pa.int64()).cast(pa.decimal128(19, 0))
+        decimals = pa.Array.from_buffers(_THOUSANDTHS, len(cells), unscaled.buffers())
+        if self._may_be_narrow:
+            return decimals
         try:
-            return pa.Array.from_buffers(pa.decimal128(19, 3), len(cells), unscaled.buffers()).cast(
-                self.column.arrow_type
-            )
+            return decimals.cast(self.column.arrow_type)
         except pa.ArrowInvalid:
             return None
 
     def _array(self, values: list[Any]) -> pa.Array:
+        self._may_be_narrow = False  # or else one chunk would be narrow and the next one not, again and again
         return pa.array(values, self.column.arrow_type)
 
     def _value(self, cell: Cell) -> Decimal | None:

@@ -1,0 +1,158 @@
+"""Measures what each part of a load costs, one after the other in one thread: `make profile`.
+
+CPU seconds are those of this process; in a load most parts run beside each other. With the last results at hand a part
+that became slower shows, whatever the others gained.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import re
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pyarrow as pa
+from measure import circumstances, empty_bronze, put, sample, table
+
+from retailpipe.bronze import ledger
+from retailpipe.bronze.judge import Judge
+from retailpipe.bronze.loader import _copy
+from retailpipe.bronze.schema import ensure_schema
+from retailpipe.contract import Contract
+from retailpipe.environment import Environment
+from retailpipe.progress import NoProgress
+from retailpipe.workbook.container import part_blocks
+from retailpipe.workbook.cutting import SheetCutter
+from retailpipe.workbook.package import Package
+from retailpipe.workbook.parsing import BlockParser
+from retailpipe.workbook.shards import BLOCK_SIZE
+from retailpipe.workbook.sheet import find_layout
+from retailpipe.workbook.slots import Slots
+
+T = TypeVar("T")
+TITLE = "What each part of a load costs"
+
+
+class Parts:
+    """The CPU seconds of each part; the least of some rounds, which noise touches least."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    def measure(self, name: str, work: Callable[[], T]) -> T:
+        started = time.process_time()
+        result = work()
+        self.note(name, time.process_time() - started)
+        return result
+
+    def note(self, name: str, seconds: float) -> None:
+        self.seconds[name] = min(seconds, self.seconds.get(name, seconds))
+
+
+def measure(parts: Parts, environment: Environment, workbook: Path, contract: Contract) -> int:
+    """One load in its parts; gives its rows."""
+    package = parts.measure("open the workbook", lambda: Package(workbook, workbook.name))
+    slots = parts.measure("shared strings", lambda: Slots(package))
+    sheet = package.sheets[0]
+    if sheet.part is None:
+        sys.exit(f"{workbook} has no cells")
+    part = sheet.part
+    parts.measure("inflate, compare the checksum", lambda: _exhaust(part_blocks(workbook, part, "")))
+    cutter = SheetCutter(package, sheet, slots.strings, BLOCK_SIZE)
+    parser = BlockParser(package, sheet, slots, cutter, rewrite_all=False)
+    spent = dict.fromkeys(("plain", "parse", "objects", "judge"), 0.0)
+    judge: Judge | None = None
+    batches: list[pa.RecordBatch] = []
+
+    def timed(name: str, work: Callable[[], T]) -> T:
+        started = time.process_time()
+        result = work()
+        spent[name] += time.process_time() - started
+        return result
+
+    for block in cutter.blocks():
+        timed("plain", lambda block=block: block.plain.split(block.xml, block.before))
+        parsed = timed("parse", lambda block=block: parser.parse(block))
+        pieces = timed("objects", lambda parsed=parsed: [each.piece() for each in parsed])
+        for piece in filter(None, pieces):
+            if judge is None:
+                layout = find_layout(workbook.name, sheet.name, piece.numbers[0], piece.row(0), contract)
+                judge = Judge(layout, contract)
+                piece = piece.select(range(1, len(piece.numbers)))
+            batches.append(timed("judge", lambda judge=judge, piece=piece: judge.judge(piece)))
+    if judge is None:
+        sys.exit(f"{workbook} has no rows")
+    parts.note("tell plain rows from others", spent["plain"])
+    parts.note("parse (calamine)", spent["parse"] - spent["plain"])
+    parts.note("make Python's objects", spent["objects"])
+    parts.note("convert and judge", spent["judge"])
+    with environment.warehouse.connect() as connection:
+        ensure_schema(connection, contract)
+        ledger.lock(connection, "input/x.xlsx", "x", NoProgress())
+        load_id = ledger.open_load(connection, "input/x.xlsx", "x", contract, sheet.name)
+        parts.measure(
+            "send (ADBC)", lambda: _copy(connection, contract, iter(batches), load_id, "input/x.xlsx", judge._layout)
+        )
+    slots.close()
+    return judge.rows_read
+
+
+def _exhaust(blocks: Iterator[object]) -> None:
+    for _ in blocks:
+        pass
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workbook", type=Path, help="default: a synthetic one of 541,909 rows")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--folder", type=Path, default=Path("benchmarks/work"))
+    parser.add_argument("--results", type=Path, help="the file to write into, such as benchmarks/RESULTS.md")
+    arguments = parser.parse_args()
+    workbook = arguments.workbook or sample(arguments.folder, 541_909)
+    environment = Environment.embedded(arguments.folder.absolute())
+    empty_bronze(environment.warehouse.uri)
+    parts, rows = Parts(), 0
+    gc.disable()
+    for _ in range(arguments.rounds):
+        for name, code in (("start Python", "pass"), ("import what a load needs", f"import sys; {IMPORTS}")):
+            parts.note(name, _seconds([sys.executable, "-c", code]))
+        rows = measure(parts, environment, workbook, Contract.default())
+    parts.seconds["import what a load needs"] -= parts.seconds["start Python"]
+    before = _before(arguments.results)
+    lines = [["part", "CPU s", "µs a row", "µs a row before"]]
+    for name, seconds in parts.seconds.items():
+        lines.append([name, f"{seconds:.3f}", f"{seconds / rows * 1e6:.3f}", before.get(name, "")])
+    total = sum(parts.seconds.values())
+    lines.append(["all", f"{total:.3f}", f"{total / rows * 1e6:.3f}", before.get("all", "")])
+    about = f"{workbook.name}, {rows:,} rows; the least of {arguments.rounds} rounds, each part by itself in one thread"
+    put(TITLE, f"{circumstances(environment.warehouse.uri)}. {about}.\n\n{table(*lines)}", arguments.results)
+
+
+IMPORTS = "import retailpipe.cli.app, retailpipe.bronze.loader, retailpipe.connection, retailpipe.store"
+
+
+def _seconds(command: list[str]) -> float:
+    """The CPU seconds of a process."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def _before(results: Path | None) -> dict[str, str]:
+    """The µs a row of each part in the results as they are."""
+    if results is None or not results.exists():
+        return {}
+    section = results.read_text(encoding="utf-8").partition(f"## {TITLE}")[2].partition("\n## ")[0]
+    return dict(re.findall(r"^\| (.+?) \| [\d.]+ \| ([\d.]+) \|", section, flags=re.MULTILINE))
+
+
+if __name__ == "__main__":
+    main()
