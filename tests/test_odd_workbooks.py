@@ -172,6 +172,14 @@ TEXTS = [
     ("a duration", number("A2", 1.5, style=2), "36:00:00"),
     ("a style that is not a number", '<c r="A2" s="x"><v>17</v></c>', "17"),
     ("a style that is not there", '<c r="A2" s="999"><v>17</v></c>', "17"),
+    # 18.17.4: durations in ISO 8601, as Excel writes them in the Strict format.
+    ("a duration in ISO 8601", '<c r="A2" s="2" t="d"><v>PT1392H0M0.000S</v></c>', "1392:00:00"),
+    ("a short duration in ISO 8601", '<c r="A2" s="2" t="d"><v>PT0H9M0.000S</v></c>', "0:09:00"),
+    ("a duration of days in ISO 8601", '<c r="A2" s="2" t="d"><v>P1DT12H</v></c>', "36:00:00"),
+    ("a time in ISO 8601", '<c r="A2" s="1" t="d"><v>10:59:59.9999999999984025</v></c>', "11:00:00"),
+    ("a time without seconds in ISO 8601", '<c r="A2" s="1" t="d"><v>10:59Z</v></c>', "10:59:00"),
+    ("a year that is none", '<c r="A2" s="1" t="d"><v>0000-01-01</v></c>', "0000-01-01"),
+    ("an hour that is none", '<c r="A2" s="1" t="d"><v>2012-08-01T24:30:00</v></c>', "2012-08-01T24:30:00"),
     # A value that no number is, in any way of writing it.
     ("infinity", '<c r="A2"><v>1E999</v></c>', "1E999"),
     ("a word that some readers take for a number", '<c r="A2"><v>NaN</v></c>', "NaN"),
@@ -217,7 +225,10 @@ def test_a_cell_is_what_excel_shows(tmp_path: Path, shop: Contract, cell: str, s
         ("2012-08-01T09:30Z", datetime(2012, 8, 1, 9, 30)),
         ("2012-08-01 09:30:00", datetime(2012, 8, 1, 9, 30)),
         (" 2012-08-01T09:30:00 ", datetime(2012, 8, 1, 9, 30)),
-        ("2012-08-01T09:30:00.12345678901234", datetime(2012, 8, 1, 9, 30, 0, 123_456)),
+        ("2012-08-01T09:30:00.12345678901234", datetime(2012, 8, 1, 9, 30, 0, 123_457)),
+        ("2012-08-01T09:59:59.9999999999984", datetime(2012, 8, 1, 10)),
+        ("2012-08-01T23:59:59.9999999", datetime(2012, 8, 2)),
+        ("2012-08-01T24:00:00", datetime(2012, 8, 2)),
     ],
 )
 def test_a_date_in_iso_8601(tmp_path: Path, shop: Contract, cell: str, moment: datetime) -> None:
@@ -373,6 +384,11 @@ SHEETS = {
         "<sheetData>", '<dimension ref="A1:A1"/><sheetData>'
     ),
     "a dimension of nothing": the_rows(ROW_2, ROW_3).replace("<sheetData>", '<dimension ref=""/><sheetData>'),
+    "rows of controls in what follows": the_rows(ROW_2, ROW_3).replace(
+        "</sheetData>",
+        '</sheetData><controls><control shapeId="1" r:id="x"><controlPr><anchor><from><xdr:col>0</xdr:col>'
+        "<xdr:row>0</xdr:row></from><to><row>3</row></to></anchor></controlPr></control></controls>",
+    ),
     "rows in what follows": the_rows(ROW_2, ROW_3).replace(
         "</sheetData>", '</sheetData><rowBreaks><brk id="2"/></rowBreaks>'
     ),
@@ -767,6 +783,56 @@ def test_styles_are_read_however_they_are_written(tmp_path: Path, shop: Contract
     both_ways(path)
 
     assert read(path, shop).column("sold") == [datetime(2011, 3, 4)]
+
+
+FIRST_IS_DATE = STYLES.replace('numFmtId="0"', 'numFmtId="14"').replace(
+    '<xf numFmtId="22"/>',
+    '<xf numFmtId="0"/><xf numFmtId="22"/><xf numFmtId="200"/>',
+)
+ACCOUNTING = '<numFmts><numFmt numFmtId="200" formatCode="#,##0\\ &quot;Stück&quot;;[Red]\\-#,##0"/></numFmts><cellXfs'
+
+
+@pytest.mark.parametrize(
+    ("cell", "shown"),
+    [
+        # 18.3.1.4: s is optional, and 0 where it is missing.
+        ('<c r="A2"><v>40606</v></c>', "2011-03-04"),
+        ('<c r="A2" t="n"><v>40606</v></c>', "2011-03-04"),
+        ('<c r="A2"><v>-5.5</v></c>', "-5.5"),
+        ('<c r="A2"><v>1e10</v></c>', "10000000000"),
+        ('<c r="A2" s="2"><v>-5.5</v></c>', "-5.5"),
+        ('<c r="A2" s="2"><v>12345678901234567890</v></c>', "12345678901234567890"),
+        ('<c r="A2" s="1"><v>-5.5</v></c>', "-5.5"),
+        ('<c r="A2" s="1"><v>40606</v></c>', "40606"),
+        ('<c r="A2" s="3"><v>-57839.06</v></c>', "-57839.06"),
+        ('<c r="A2" s="3"><v>40606</v></c>', "40606"),
+    ],
+)
+def test_a_date_format_in_the_first_style(tmp_path: Path, shop: Contract, cell: str, shown: str) -> None:
+    styles = FIRST_IS_DATE.replace("<cellXfs", ACCOUNTING)
+    path = with_styles(tmp_path / "odd.xlsx", styles, HEADER, row(2, cell), row(3, text("A3", "x")))
+
+    both_ways(path)
+
+    assert read(path, shop).column("code") == [shown, "x"]
+
+
+def test_blanks_are_preserved_where_the_sheet_says_so(tmp_path: Path, shop: Contract) -> None:
+    """XML 1.0, 2.10: xml:space holds for all that an element contains."""
+    cells = [
+        '<c r="A2" t="str"><v>Vehicles </v></c>',
+        '<c r="A3" t="inlineStr"><is><t>Vehicles </t></is></c>',
+        '<c r="A4" t="s"><v>1</v></c>',
+        '<c r="A5" t="str"><v xml:space="default">Vehicles </v></c>',
+    ]
+    rows = [row(n, cell) for n, cell in enumerate(cells, start=2)]
+    strings = STRINGS.replace("<sst", '<sst xml:space="preserve"').replace("<t>one</t>", "<t>Vehicles </t>")
+    sheet = the_rows(*rows).replace("<worksheet", '<worksheet xml:space="preserve"')
+    path = raw_workbook(tmp_path / "odd.xlsx", sheet=sheet, strings=strings)
+
+    both_ways(path)
+
+    assert read(path, shop).column("code") == ["Vehicles ", "Vehicles ", "Vehicles ", "Vehicles"]
 
 
 def test_a_byte_order_mark_in_every_part(tmp_path: Path, shop: Contract) -> None:

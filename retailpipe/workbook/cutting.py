@@ -50,13 +50,14 @@ class SheetCutter:
         part = self._sheet.part
         if not part:
             raise self.damaged("the part that holds its cells is missing")
-        elements = ElementBlocks(self._package.part(part, self._size), "sheetData", "row", self._size)
+        elements = ElementBlocks(self._package.part(part, self._size), "sheetData", "row", self._size, depth=2)
         plain: PlainRows | None = None
         held, before, last = b"", 0, 0
         try:
             for block in elements:
                 if plain is None:
-                    plain = PlainRows(elements.prefix, self._strings, self._package.styles.dates)
+                    dates, blanks = self._package.styles.dates, elements.preserves_blanks
+                    plain = PlainRows(elements.prefix, self._strings, dates, preserves_blanks=blanks)
                     claimed = _DIMENSION.search(elements.head)
                     self.rows_claimed = int(claimed[1]) if claimed else None
                 if held and plain.first_number(block, last) == last:

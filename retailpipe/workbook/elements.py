@@ -22,18 +22,26 @@ class ElementBlocks:
 
     Iterating raises BadXml where the part is not well-formed, or an element is longer than LARGEST_ELEMENT.
 
-    head: what stands before the first block, once that was given.
-    prefix: that of the container's name, such as `x:`, and of its elements; known with the head.
+    The container is the root, or a child of it, by its depth: 1 or 2.
+
+    These are known once the first block was given:
+    head: what stands before it.
+    prefix: that of the container's name, such as `x:`, and of its elements.
     """
 
-    def __init__(self, xml: Iterable[bytes], container: str, element: str, size: int) -> None:
+    def __init__(self, xml: Iterable[bytes], container: str, element: str, size: int, depth: int) -> None:
         self.head = b""
         self.prefix = b""
         self._xml = iter(xml)
         self._container = container
         self._element = element.encode()
         self._size = size
-        self._around = _Around(container, element)
+        self._around = _Around(container, element, depth)
+
+    @property
+    def preserves_blanks(self) -> bool:
+        """Whether the container, or the root around it, says so for all texts in it (XML 1.0, 2.10)."""
+        return self._around.preserves_blanks
 
     def __iter__(self) -> Iterator[bytes]:
         rest = self._start()
@@ -54,7 +62,9 @@ class ElementBlocks:
             rest = b"".join(pieces)
             del pieces
             cut = last_tag(rest, opening, len(rest))
-            end = _find(rest, closing, max(cut, 0))
+            # What follows the container may hold elements of that name. It is seldom long, so that the last block has
+            # all of it; there the end is searched for from the start.
+            end = _find(rest, closing, 0 if is_all else max(cut, 0))
             if end >= 0:
                 if rest[:end].strip():
                     yield rest[:end]
@@ -95,11 +105,15 @@ class ElementBlocks:
 class _Around:
     """Parses what stands around the elements of a container, as if it held none."""
 
-    def __init__(self, container: str, element: str) -> None:
+    def __init__(self, container: str, element: str, depth: int) -> None:
+        self.preserves_blanks = False
         self._parser = expat.ParserCreate()
         self._parser.StartElementHandler = self._begin
+        self._parser.EndElementHandler = self._end
         self._container = container
         self._element = element
+        self._depth = depth
+        self._reached = 0
         self._found = False
 
     def feed(self, xml: bytes) -> None:
@@ -117,14 +131,22 @@ class _Around:
             raise BadXml(f"it breaks off, or {expat.ErrorString(error.code)}") from error
 
     def _begin(self, name: str, attributes: dict[str, str]) -> None:
-        del attributes
+        self._reached += 1
         local = local_name(name)
+        if self._reached <= self._depth and not self._found and (space := attributes.get("xml:space")):
+            self.preserves_blanks = space == "preserve"
+        if self._reached != self._depth:
+            return  # elements of the same name, further down, belong to drawings and controls
         if local == self._element:
             raise BadXml(f"a {local} stands outside of {self._container}")
         if local == self._container:
             if self._found:
                 raise BadXml(f"{local} stands twice")
             self._found = True
+
+    def _end(self, name: str) -> None:
+        del name
+        self._reached -= 1
 
 
 def last_tag(xml: bytes, opening: bytes, before: int) -> int:

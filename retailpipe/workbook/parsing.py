@@ -78,18 +78,18 @@ class BlockParser:
     def parse(self, block: Block) -> list[Parsed]:
         """The rows of a block, in one part or more. Raises WorkbookError."""
         rows = Rows(b"", 1, block.xml) if self._rewrite_all else block.plain.split(block.xml, block.before)
-        rewritten = self._rewritten(rows.others, block.before)
+        rewritten = self._rewritten(rows.others, block)
         # The first rows are given in their order, since the header is among them. And where some rewritten cells are
         # of plain rows, by their addresses, only both together show whether an address stands twice.
         if rewritten and (not block.before or any(not rows.numbers.isdisjoint(part.numbers) for part in rewritten)):
-            rows, rewritten = Rows(b"", 1, block.xml), self._rewritten(block.xml, block.before)
+            rows, rewritten = Rows(b"", 1, block.xml), self._rewritten(block.xml, block)
         parsed: list[Parsed] = []
         if rows.plain:
             try:
                 sheet = self._slots.parse(rows.plain)
                 parsed.append(Parsed(self, sheet, block, rows.first, rows.plain, marked=rows.marked))
             except CalamineError:  # bytes that are not UTF-8, say: the XML parser tells what is wrong
-                rewritten = self._rewritten(block.xml, block.before)
+                rewritten = self._rewritten(block.xml, block)
         # Many parts are of rows that have few columns in common: all of them parsed would take much memory.
         is_one = len(rewritten) == 1
         for part in rewritten:
@@ -108,13 +108,15 @@ class BlockParser:
         """Raises WorkbookError if an address stands twice in plain rows."""
         addresses = parsed.block.plain.addresses(parsed.plain)
         if len(set(addresses)) < len(addresses):
-            self._rewritten(parsed.plain, parsed.block.before)
+            self._rewritten(parsed.plain, parsed.block)
 
     def unreadable(self, error: Exception) -> Exception:
         return unreadable(self._package.file, f"sheet {self._sheet.name!r}", error)
 
-    def _rewritten(self, rows: bytes, before: int) -> list[Rewritten]:
+    def _rewritten(self, rows: bytes, block: Block) -> list[Rewritten]:
+        """Rewrites rows of a block."""
+        blanks = block.plain.preserves_blanks
         try:
-            return list(self._rewriter.rewrite(rows, before)) if rows else []
+            return list(self._rewriter.rewrite(rows, block.before, preserves_blanks=blanks)) if rows else []
         except BadXml as error:
             raise self._cutter.damaged(error) from error

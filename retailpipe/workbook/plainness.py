@@ -38,7 +38,7 @@ _NUMBER = r"-?[0-9]{1,15}(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,2})?"
 """Numbers whose digits a float holds, or whose XML does not tell all digits either."""
 _DATE_NUMBER = r"[0-9]{1,6}(?:\.[0-9]+)?"
 """Numbers that calamine turns into dates, times and durations: up to the year 4637."""
-_ISO_DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?)?"
+_ISO_DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?)?"
 _MOST_STYLE_RANGES = 50
 _START = 4096
 """Bytes of a block that tell how its XML is written."""
@@ -72,10 +72,12 @@ class PlainRows:
     prefix: that of the sheet's elements, such as `x:`.
     strings: how many shared strings there are.
     dates: the styles that may show a number as a date.
+    preserves_blanks: whether blanks at the ends of texts count where these do not say.
     opening: what begins a row, such as `<x:row`.
     """
 
-    def __init__(self, prefix: bytes, strings: int, dates: Collection[int]) -> None:
+    def __init__(self, prefix: bytes, strings: int, dates: Collection[int], *, preserves_blanks: bool = False) -> None:
+        self.preserves_blanks = preserves_blanks
         self.opening = b"<" + prefix + b"row"
         self._cell_opening = b"<" + prefix + b"c"
         row, cell = re.escape(self.opening), re.escape(self._cell_opening)
@@ -84,7 +86,7 @@ class PlainRows:
         self._cell_tag = re.compile(rb"\s*" + cell + rb"(?=[\s/>])(?:[^<>]*?" + address + rb")?[^<>]*>")
         self._address = re.compile(cell + rb""" r=["']([A-Z]+[0-9]+)""")
         self._closings = [b"</" + prefix + name for name in (b"v>", b"is>")]
-        self._pattern = cache(partial(_row, prefix, dates, strings))
+        self._pattern = cache(partial(_row, prefix, dates, strings, preserves_blanks))
         self._substitutions = cache(partial(_substitutions, prefix))
         self._all_kinds = False
         self._has_failures = False
@@ -188,6 +190,7 @@ def _row(
     prefix: bytes,
     dates: Collection[int],
     strings: int,
+    preserves_blanks: bool,
     quote: str,
     numbered: bool,
     addressed: bool,
@@ -214,30 +217,35 @@ def _row(
 
     def opening(kind: str, style: str) -> str:
         """The tag of a cell of a kind; one that is empty has no attribute."""
-        given = [f"(?:{style})?", *([attribute("t", kind)] if kind else [])]
+        given = [style, *([attribute("t", kind)] if kind else [])]
         if not address_first:
             given.append(address)
         orders = "|".join("".join(order) for order in permutations(given))
         return f"<{p}c{address if address_first else ''}(?:{orders})"
 
     address = attribute("r", "{COLUMN}{ROW}") if addressed else ""
-    style, plain_style = attribute("s", "[0-9]{1,9}"), attribute("s", _all_but(dates))
+    style = f"(?:{attribute('s', '[0-9]{1,9}')})?"
+    # A number that names no style has style 0. calamine does not know that, which matters where it is one of dates.
+    may_lack = "" if 0 in dates else "?"
+    of_date, of_number = (f"(?:{attribute('s', which)}){may_lack}" for which in ("[0-9]{1,9}", _all_but(dates)))
     preserved = attribute("xml:space", "preserve")
     index = number_between(0, strings - 1) if strings else "(?:-)"
     formula = f"(?:<{p}f{attributes(_FORMULA_ATTRIBUTES)}(?:/>|>{TEXT}</{p}f>){SPACE})?" if all_kinds else ""
-    text = f"(?:<{p}v/>{SPACE}|{element('v', TRIMMED_TEXT)}|{element('v', TEXT, preserved)})"
-    inline = element("is", SPACE + element("t", TEXT, f"(?:{preserved})?"))
+    unmarked = TEXT if preserves_blanks else TRIMMED_TEXT
+    text = f"(?:<{p}v/>{SPACE}|{element('v', unmarked)}|{element('v', TEXT, preserved)})"
+    unmarked = TRIMMED_TEXT if preserves_blanks else TEXT
+    inline = element("is", f"{SPACE}(?:{element('t', unmarked)}|{element('t', TEXT, preserved)})")
     kinds = [
-        f"{opening('', plain_style)}>{SPACE}{formula}{element('v', _NUMBER)}",
-        f"{opening('', style)}>{SPACE}{formula}{element('v', _DATE_NUMBER)}",
+        f"{opening('', of_number)}>{SPACE}{formula}{element('v', _NUMBER)}",
+        f"{opening('', of_date)}>{SPACE}{formula}{element('v', _DATE_NUMBER)}",
         f"{opening('s', style)}>{SPACE}{element('v', index)}",
         f"{opening('', style)}>{SPACE}",
     ]
     blank = f"{opening('', style)}/>"
     if all_kinds:
         kinds += [
-            f"{opening('n', plain_style)}>{SPACE}{formula}{element('v', _NUMBER)}",
-            f"{opening('n', style)}>{SPACE}{formula}{element('v', _DATE_NUMBER)}",
+            f"{opening('n', of_number)}>{SPACE}{formula}{element('v', _NUMBER)}",
+            f"{opening('n', of_date)}>{SPACE}{formula}{element('v', _DATE_NUMBER)}",
             f"{opening('b', style)}>{SPACE}{formula}{element('v', '[01]')}",
             f"{opening('d', style)}>{SPACE}{formula}{element('v', _ISO_DATE)}",
             f"{opening('str', style)}>{SPACE}{formula}{text}",

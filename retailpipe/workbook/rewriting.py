@@ -12,6 +12,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
 from xml.parsers import expat
 
 from retailpipe.workbook.cells import (
@@ -35,9 +37,12 @@ _ADDRESS = re.compile(r"([A-Za-z]{1,3})([0-9]{1,7})")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _INTEGER = re.compile(r"([+-]?)0*([0-9]{16,})")
 _MOMENT = re.compile(
-    r"(?:([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ](?=[0-9]))?)?"
-    r"(?:([0-9]{2}:[0-9]{2})(?::([0-9]{2}(?:\.[0-9]{1,9})?)[0-9]*)?)?"
+    r"(?:([0-9]{4})-([0-9]{2})-([0-9]{2})(?:[T ](?=[0-9]))?)?"
+    r"(?:([0-9]{2}):([0-9]{2})(?::([0-9]{2}(?:\.[0-9]+)?))?)?"
     r"\s*(?:[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?"
+)
+_DURATION = re.compile(
+    r"(-?)P(?:([0-9]{1,9})D)?(?:T(?:([0-9]{1,9})H)?(?:([0-9]{1,9})M)?(?:([0-9]{1,9}(?:\.[0-9]+)?)S)?)?"
 )
 _END_OF_DATES = 2_958_466
 """The serial number after 31 December 9999, Excel's last day. Beyond it, and below 0, Excel shows #####."""
@@ -71,14 +76,15 @@ class Rewriter:
         self._strings = strings
         self._dates = dates
 
-    def rewrite(self, rows: bytes, before: int) -> Iterator[Rewritten]:
+    def rewrite(self, rows: bytes, before: int, *, preserves_blanks: bool = False) -> Iterator[Rewritten]:
         """The rows that hold a value, in the order of their numbers, in blocks that calamine can hold.
 
-        `before` is the number of the row before the first: a row without a number comes after that before it.
+        before: the number of the row before the first: a row without a number comes after that before it.
+        preserves_blanks: whether blanks at the ends of texts count where these do not say.
         Raises BadXml, with the cell or the row in its text, where the rows are not well-formed or cannot be what Excel
         means: one address twice, a place beyond the limits of a sheet, an index that is not one.
         """
-        return _blocks(_Parser(self._strings, self._dates, before).parse(rows))
+        return _blocks(_Parser(self._strings, self._dates, before, preserves_blanks).parse(rows))
 
 
 def _blocks(rows: dict[int, dict[int, str]]) -> Iterator[Rewritten]:
@@ -116,7 +122,9 @@ _MARKED = f' t="str"><v>{for_calamine(MARK)}'
 class _Parser:
     """Follows the cells of some rows. A row or cell without an address comes after the one before it."""
 
-    def __init__(self, strings: int, dates: set[int], before: int) -> None:
+    def __init__(self, strings: int, dates: set[int], before: int, preserves_blanks: bool) -> None:
+        self._preserves_blanks = preserves_blanks
+        self._space = "preserve" if preserves_blanks else "default"
         self._strings = strings
         self._dates = dates
         self._rows: dict[int, dict[int, str]] = {}
@@ -156,11 +164,11 @@ class _Parser:
                 return
             if name == "v":
                 self._value, self._in_value = [], True
-                self._is_preserved = attributes.get("xml:space") == "preserve"
+                self._is_preserved = attributes.get("xml:space", self._space) == "preserve"
             elif name == "f":
                 self._has_formula = True
             elif name == "is":
-                self._inline, self._in_inline = TextCollector(), True
+                self._inline, self._in_inline = TextCollector(preserves_blanks=self._preserves_blanks), True
         elif depth == 3:
             self._in_cell = self._in_row and name == "c"
             if self._in_cell:
@@ -247,32 +255,64 @@ class _Parser:
             case "e":
                 return _marked(FAILED, value)
             case "d":
-                return _moment(value)
+                return self._moment(value)
             case _:
                 raise self._error(f"{_brief(kind)} is not a type of cells")
 
     def _number(self, text: str) -> str | None:
         if not _NUMBER.fullmatch(text) or abs(number := float(text)) == float("inf"):
             return _text(text)
-        style = _whole(self._attributes.get("s", "").strip())
-        if style in self._dates and not 0 <= number < _END_OF_DATES:
-            style = 0
+        if self._is_date(number):
+            return f' s="{self._style}"><v>{number!r}'
         integer = _INTEGER.fullmatch(text)
-        if integer and abs(number) >= EXACT_INTEGERS and style not in self._dates:
+        if integer and abs(number) >= EXACT_INTEGERS:
             return _marked(DIGITS, f"{integer[1].strip('+')}{integer[2]}")
-        return f' s="{style}"><v>{number!r}' if style in self._dates else f"><v>{number!r}"
+        return f"><v>{number!r}"
+
+    @property
+    def _style(self) -> int:
+        return _whole(self._attributes.get("s", "").strip())
+
+    def _is_date(self, number: float) -> bool:
+        """Whether a number may be shown as a date, a time or a duration."""
+        return self._style in self._dates and 0 <= number < _END_OF_DATES
+
+    def _moment(self, text: str) -> str | None:
+        """A date, a time, or both, or a duration, in ISO 8601 (ECMA-376 part 1, 18.17.4)."""
+        if found := _DURATION.fullmatch(text):
+            sign, days, hours, minutes, seconds = found.groups()
+            if any((days, hours, minutes, seconds)):
+                time = int(hours or 0) * 3_600 + int(minutes or 0) * 60 + Decimal(seconds or 0)
+                return self._number(f"{sign}{float(int(days or 0) + time / 86_400)!r}")
+        moment = _iso(text)
+        return f' t="d"><v>{moment}' if moment else _text(text)
 
     def _error(self, reason: str) -> BadXml:
         return BadXml(f"cell {cell_address(*self._place)}: {reason}")
 
 
-def _moment(text: str) -> str | None:
-    """A date, a time, or both, in ISO 8601. Excel passes over a time zone (ECMA-376 part 1, 18.17.4)."""
+def _iso(text: str) -> str:
+    """A date, a time, or both, as calamine reads it: to the microsecond, without a time zone, which Excel passes over.
+
+    Empty if it is none.
+    """
     found = _MOMENT.fullmatch(text)
-    if not found or not (found[1] or found[2]):
-        return _text(text)
-    clock = f"{found[2]}:{found[3] or '00'}" if found[2] else ""
-    return f' t="d"><v>{"T".join(filter(None, (found[1], clock)))}'
+    if not found or not (found[1] or found[4]):
+        return ""
+    year, month, day, hour, minute, second = found.groups()
+    try:
+        start = datetime(int(year or 1), int(month or 1), int(day or 1))
+        if not hour:
+            return start.date().isoformat()
+        if int(hour) > 24 or int(minute) > 59 or Decimal(second or 0) >= 60:
+            return ""
+        microseconds = round(Decimal(second or 0) * 1_000_000)
+        moment = start + timedelta(hours=int(hour), minutes=int(minute), microseconds=microseconds)
+        if hour == "24" and moment != start + timedelta(days=1):
+            return ""
+    except (ValueError, OverflowError):
+        return ""
+    return moment.isoformat() if year else moment.time().isoformat()
 
 
 def _text(text: str) -> str | None:

@@ -13,6 +13,8 @@ MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 _MOST_STYLES = 1 << 18
 """Excel writes at most 65,490."""
 _BUILT_IN_DATES = frozenset([*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)])
+_LITERALS = re.compile(r'"[^"]*"|[\\_*].|\[(?!(?:h+|m+|s+)\])[^\]]*\]', re.IGNORECASE | re.DOTALL)
+"""Quoted texts, single characters, and colours, conditions and languages in brackets."""
 _DATE_LETTER = re.compile("[dmyhsap]", re.IGNORECASE)
 
 
@@ -46,6 +48,7 @@ class Styles:
         code = self._formats.get(number)
         if code is None:
             return number in _BUILT_IN_DATES
+        code = _LITERALS.sub("", code)
         return code.lower() != "general" and bool(_DATE_LETTER.search(code))
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:

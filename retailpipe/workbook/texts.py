@@ -8,7 +8,7 @@ from xml.parsers import expat
 
 from retailpipe.workbook.elements import ElementBlocks
 from retailpipe.workbook.markup import escaped, local_name, parse
-from retailpipe.workbook.patterns import SPACE, TEXT, matches
+from retailpipe.workbook.patterns import SPACE, TEXT, TRIMMED_TEXT, matches
 
 _BLOCK_SIZE = 1 << 20
 _ESCAPE = re.compile(r"_x([0-9A-Fa-f]{4})_")
@@ -51,9 +51,11 @@ def trimmed(text: str) -> str:
 class TextCollector:
     """Collects the text of an `si` or `is` element: that of its `t` elements, phonetic hints left out."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, preserves_blanks: bool = False) -> None:
+        """`preserves_blanks` is what holds where a `t` element says nothing of it."""
         self._texts: list[str] = []
         self._pieces: list[str] | None = None
+        self._space = "preserve" if preserves_blanks else "default"
         self._is_preserved = False
         self._phonetic = 0
 
@@ -62,7 +64,7 @@ class TextCollector:
             self._phonetic += 1
         elif name == "t" and not self._phonetic:
             self._pieces = []
-            self._is_preserved = attributes.get("xml:space") == "preserve"
+            self._is_preserved = attributes.get("xml:space", self._space) == "preserve"
 
     def add(self, text: str) -> None:
         if self._pieces is not None:
@@ -85,13 +87,14 @@ def shared_strings(xml: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
 
     What the part claims of its own size is not looked at. Raises BadXml.
     """
-    blocks = ElementBlocks(xml, "sst", "si", _BLOCK_SIZE)
+    blocks = ElementBlocks(xml, "sst", "si", _BLOCK_SIZE, depth=1)
     for block in blocks:
         prefix = blocks.prefix.decode("latin-1")
-        if _is_utf_8(block) and matches(_plain_strings(prefix), block) and not has_long_escape(block):
+        plain = _plain_strings(prefix, TRIMMED_TEXT if blocks.preserves_blanks else TEXT)
+        if _is_utf_8(block) and matches(plain, block) and not has_long_escape(block):
             yield block, block.count(f"<{prefix}si".encode("latin-1"))
         else:
-            strings = _strings(block)
+            strings = _strings(block, blocks.preserves_blanks)
             yield _rewritten(strings), len(strings)
 
 
@@ -102,16 +105,19 @@ def _is_utf_8(xml: bytes) -> bool:
         return False
 
 
-def _plain_strings(prefix: str) -> str:
-    """A pattern for strings that python-calamine reads right, each one text, or some texts with formats."""
+def _plain_strings(prefix: str, unmarked: str) -> str:
+    """A pattern for strings that python-calamine reads right, each one text, or some texts with formats.
+
+    unmarked: a pattern for texts that do not say whether blanks at their ends count.
+    """
     p = re.escape(prefix)
-    text = rf'<{p}t(?: xml:space="preserve")?(?:/>|>{TEXT}</{p}t>)'
+    text = rf'<{p}t(?:/>|>{unmarked}</{p}t>| xml:space="preserve"(?:/>|>{TEXT}</{p}t>))'
     tag = r"<[^<>]*>"
     run = rf"<{p}r>{SPACE}(?:<{p}rPr>(?:{SPACE}{tag})*{SPACE}</{p}rPr>{SPACE})?{text}{SPACE}</{p}r>"
     return rf"(?:{SPACE}<{p}si>{SPACE}(?:{text}|{run}(?:{SPACE}{run})*)?{SPACE}</{p}si>)*{SPACE}"
 
 
-def _strings(block: bytes) -> list[str]:
+def _strings(block: bytes, preserves_blanks: bool) -> list[str]:
     texts: list[str] = []
     collector = TextCollector()
 
@@ -119,7 +125,7 @@ def _strings(block: bytes) -> list[str]:
         nonlocal collector
         local = local_name(name)
         if local == "si":
-            collector = TextCollector()
+            collector = TextCollector(preserves_blanks=preserves_blanks)
         collector.start(local, attributes)
 
     def end(name: str) -> None:
