@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 from collections.abc import Callable, Sequence
@@ -29,6 +30,7 @@ from tests.workbooks import (
     row,
     shared,
     shared_strings,
+    sheet_xml,
     text,
     zipped,
 )
@@ -213,6 +215,12 @@ def many(part: str, times: int, what: str, around: str = "") -> Callable[[dict[s
 
 
 ROWS_AFTER = "".join(row(n, number(f"B{n}", n)) for n in range(5, 30))
+
+
+def raw_sheet(*rows: str) -> bytes:
+    return sheet_xml(rows).encode()
+
+
 MANY_ATTRIBUTES = " ".join(f'a{n}=""' for n in range(100_000))
 SHEET = "xl/worksheets/sheet1.xml"
 HOSTILE: dict[str, str | Callable[[dict[str, bytes]], None]] = {
@@ -257,6 +265,22 @@ HOSTILE: dict[str, str | Callable[[dict[str, bytes]], None]] = {
             + parts[SHEET].replace(b"code 4", b"&a;" * 10_000)
         }
     ),
+    "a million blanks before a cell": f"<row><c><v>1</v></c>{' ' * 1_000_000}<c><v>1</v></c></row>",
+    "an encoding that takes hours": lambda parts: parts.update(
+        {SHEET: b'<?xml version="1.0" encoding="punycode"?><worksheet/>-' + b"a" * 1_000_000}
+    ),
+    "deep elements in the workbook": many("xl/workbook.xml", 200_000, "<a>"),
+    "deep elements in the styles": many("xl/styles.xml", 200_000, "<a>"),
+    "40 rows of 16,000 formulas": "".join(row(n, "<c><f/></c>" * 16_000) for n in range(4, 44)),
+    "a thousand sheets that fit": lambda parts: parts.update(
+        {
+            "xl/workbook.xml": re.sub(rb"<sheet .*?/>", lambda found: found[0] * 1_000, parts["xl/workbook.xml"]),
+            SHEET: raw_sheet(HEADER, *ROWS),
+        }
+    ),
+    "twenty thousand sheets": lambda parts: parts.update(
+        {"xl/workbook.xml": re.sub(rb"<sheet .*?/>", lambda found: found[0] * 20_000, parts["xl/workbook.xml"])}
+    ),
     "a thousand sheets": lambda parts: parts.update(
         {"xl/workbook.xml": re.sub(rb"<sheet .*?/>", lambda found: found[0] * 1_000, parts["xl/workbook.xml"])}
     ),
@@ -282,6 +306,28 @@ def test_a_small_file_takes_neither_time_nor_memory(tmp_path: Path, shop: Contra
     assert megabytes <= 300, done.stdout[:300]
     # A generous limit for what took half a minute and more: a busy machine stays well below it.
     assert time.monotonic() - started < 60
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_refused_workbooks_leave_no_file_open(tmp_path: Path, shop: Contract) -> None:
+    whole = shared_strings("A", "B")
+    damaged = [whole[:-20], whole.replace("</t>", "", 1), f"{whole}<x/>"]
+    paths = [
+        raw_workbook(tmp_path / f"{n}.xlsx", HEADER, row(2, shared("A2", 1)), strings=strings)
+        for n, strings in enumerate(damaged)
+    ]
+    paths.append(raw_workbook(tmp_path / "twice.xlsx", HEADER, row(2, number("A2", 1), number("A2", 1))))
+    refusal(paths[0], shop)  # what is opened once and for all
+    before = open_files(), threading.active_count()
+
+    for path in paths:
+        with pytest.raises(WorkbookError):
+            open_sheet(path, shop)
+
+    assert (open_files(), threading.active_count()) == before
 
 
 def test_shared_strings_that_claim_to_be_billions(tmp_path: Path, shop: Contract) -> None:

@@ -106,6 +106,10 @@ TEXTS = [
     ("an escape", '<c r="A2" t="str"><v>a_x000A_b</v></c>', "a\nb"),
     ("an escape above U+00FF", '<c r="A2" t="str"><v>a_x20AC_b</v></c>', "a€b"),
     ("an escaped surrogate pair", '<c r="A2" t="str"><v>a_xD83D__xDE00_b</v></c>', "a😀b"),
+    ("half a surrogate pair in lower case", '<c r="A2" t="str"><v>a_xd83d_b</v></c>', "a_xd83d_b"),
+    ("an escape with a reference", '<c r="A2" t="str"><v>a_&#120;20AC_b</v></c>', "a€b"),
+    ("an escape that begins with a reference", '<c r="A2" t="str"><v>&#x5F;x20AC_</v></c>', "€"),
+    ("an empty inline text and a value", '<c r="A2"><is></is><v>17</v></c>', "17"),
     ("half a surrogate pair", '<c r="A2" t="str"><v>a_xD83D_b</v></c>', "a_xD83D_b"),
     ("an escaped escape", '<c r="A2" t="str"><v>a_x005F_x20AC_b</v></c>', "a_x20AC_b"),
     ("an escaped escape of a small character", '<c r="A2" t="str"><v>a_x005F_x000A_b</v></c>', "a_x000A_b"),
@@ -254,6 +258,7 @@ REJECTED = [
     ('<c r="{}"><f>1+1</f><v>  </v></c>', "not_calculated", ""),
     ('<c r="{}" t="n"><f>1+1</f><v/></c>', "not_calculated", ""),
     ('<c r="{}" t="e"><f>1+1</f></c>', "not_calculated", ""),
+    ('<c r="{}" t="str"><f>1+1</f></c>', "not_calculated", ""),
 ]
 
 
@@ -292,15 +297,21 @@ def test_a_failed_cell_is_rejected_in_every_column(
         ('<c r="B2"><v>1_000</v></c>', "not_a_number"),
         ('<c r="B2"><v>\uff11\uff17</v></c>', "not_a_number"),
         ('<c r="A2" t="str"><v>a_x0000_b</v></c>', "nul_character"),
+        ('<c r="A2" t="str"><v>_x0000_dfoo</v></c>', "nul_character"),
+        ('<c r="A2" t="str"><v>_x0000_e#N/A</v></c>', "nul_character"),
+        ('<c r="A2" t="s"><v>0</v></c>', "nul_character"),
     ],
 )
 def test_a_value_that_the_column_cannot_hold_is_rejected(tmp_path: Path, shop: Contract, cell: str, code: str) -> None:
-    path = with_styles(tmp_path / "odd.xlsx", THREE_STYLES, HEADER, row(2, cell), row(3, text("A3", "kept")))
+    strings = STRINGS.replace("zero", "_x0000_dfoo")
+    failed = row(4, '<c r="A4" t="e"><v>#N/A</v></c>')
+    rows = HEADER, row(2, cell), row(3, text("A3", "kept")), failed
+    path = with_styles(tmp_path / "odd.xlsx", THREE_STYLES, *rows, strings=strings)
 
     both_ways(path)
     reading = read(path, shop)
 
-    assert [found for _, found in reading.codes] == [code]
+    assert [found for _, found in reading.codes] == [code, "error_cell"]
     assert reading.column("code") == ["kept"]
 
 
@@ -315,6 +326,15 @@ REFUSED = [
     ('<c r="A2" t="z"><v>2</v></c>', "cell A2: 'z' is not a type of cells"),
     ('<c r="A2"><v>1</v></c><c r="A2"><v>2</v></c>', "cell A2 stands twice"),
     ('<c r="A2"><v>1</v></c><c r="A2"><v>1</v></c>', "cell A2 stands twice"),
+    ('<c r="A2" t="str"><v>x</v></c><c r="A2" t="str"><v></v></c>', "cell A2 stands twice"),
+    ('<c t="str" r="A2"><v>x</v></c><c t="str" r="A2"><v>y</v></c>', "cell A2 stands twice"),
+    ('<c r="A2"><v>1</v><v>2</v></c>', "cell A2: it has two values"),
+    ('<c r="A2"><v>1</v><z:v xmlns:z="u">2</z:v></c>', "cell A2: it has two values"),
+    ('<c r="A2"><is><t>a</t></is><is><t>b</t></is></c>', "cell A2: it has two texts"),
+    ('<c r="A2"><v>1<x>2</x>3</v></c>', "row 2: a x stands where it cannot"),
+    ('<c r="A2"><v>1</v><c r="B2"><v>1</v></c></c>', "cell A2: a c stands in it"),
+    ('<c r="A2"><v>1</v></c><row r="90"><c r="A90"><v>1</v></c></row>', "a row stands where it cannot"),
+    ('<z><c r="A2"><v>1</v></c></z>', "row 2: a c stands where it cannot"),
     ('<c r="A2"><v>1</v></c><c r="$B$2"><v>1</v></c>', "'$B$2' is not the address of a cell"),
     ('<c r="A0"><v>1</v></c>', "A0 stands beyond"),
     ('<c r="XFE2"><v>1</v></c>', "XFE2 stands beyond"),
@@ -351,6 +371,13 @@ TWO = [{"code": "a", "price": Decimal(1), "sold": None, "source_row": 2}]
 THREE = [*TWO, {"code": "b", "price": Decimal(2), "sold": None, "source_row": 3}]
 ROW_2, ROW_3 = row(2, A2, number("B2", 1)), row(3, A3, number("B3", 2))
 SHEETS = {
+    "a long comment": the_rows(ROW_2, f"<!--{'x' * 3_000_000}-->", ROW_3),
+    "many comments": the_rows(ROW_2, "<!---->" * 500_000, ROW_3),
+    "an odd cell among plain ones": the_rows(ROW_2.replace('r="B2"', 'cm="1" r="B2"'), ROW_3),
+    "row numbers with zeros": the_rows(ROW_2, ROW_3).replace('<row r="3">', '<row r=" 03 ">'),
+    "a row for each cell, without numbers": the_rows(
+        row(2, A2), row(2, number("B2", 1)), row(3, A3), row(3, number("B3", 2))
+    ).replace("<row r=", "<row x="),
     # 18.3.1.73 (row): r is optional. A row may be blank, and tell formats alone.
     "rows without numbers": the_rows(ROW_2, ROW_3).replace(' r="1"', "").replace(' r="2"', "").replace(' r="3"', ""),
     "an empty row number": the_rows(ROW_2, ROW_3).replace('<row r="3">', '<row r="">'),
@@ -407,9 +434,24 @@ def test_a_sheet_is_read_however_it_is_written(tmp_path: Path, shop: Contract, s
     assert reading.rows_read == 2
 
 
+def test_a_header_that_had_to_be_rewritten_comes_before_its_rows_in_any_block(tmp_path: Path, shop: Contract) -> None:
+    blank = [f'<row r="{n}" s="1" customFormat="1"/>' for n in range(1, 60_001)]
+    header = row(
+        60_001,
+        *(text(f"{column}60001", name).replace("<c ", '<c cm="1" ') for column, name in zip("ABC", NAMED, strict=True)),
+    )
+    rows = [row(n, text(f"A{n}", "a"), number(f"B{n}", 1)) for n in range(60_002, 60_010)]
+
+    reading = read(raw_workbook(tmp_path / "odd.xlsx", *blank, header, *rows), shop)
+
+    assert reading.layout.header_row == 60_001
+    assert reading.column("source_row") == [*range(60_002, 60_010)]
+
+
 @pytest.mark.parametrize(
     ("encoding", "declared"),
     [
+        ("utf-8-sig", "ISO-8859-1"),
         ("utf-8", "utf-8"),
         ("utf-8", "UTF8"),
         ("utf-8-sig", "UTF-8"),
@@ -429,6 +471,16 @@ def test_a_sheet_in_another_encoding(tmp_path: Path, shop: Contract, encoding: s
 
 
 DAMAGE = {
+    "a row in a row": the_rows(ROW_2.replace("</row>", f"{ROW_3}</row>")),
+    "a row in something else": the_rows(ROW_2, f"<z>{ROW_3}</z>"),
+    "a cell outside of the rows": the_rows(ROW_2, number("A3", 1)),
+    "a doubled row without addresses": sheet_xml(
+        [
+            '<row r="1"><c t="inlineStr"><is><t>Code</t></is></c></row>',
+            *['<row r="2"><c t="str"><v>a</v></c></row>'] * 2,
+        ]
+    ),
+    "another root": the_rows(ROW_2).replace("worksheet", "html"),
     "the end of the rows in their middle": the_rows(ROW_2, "</sheetData>", ROW_3),
     "the end of the rows in their middle, twice": the_rows(ROW_2, "</sheetData></sheetData>", ROW_3),
     "the end of the rows in a row": the_rows(ROW_2, ROW_3.replace("</row>", "</sheetData></row>")),
@@ -694,6 +746,8 @@ def test_a_damaged_sheet_does_not_stop_the_one_that_fits(tmp_path: Path, shop: C
 # Shared strings. 18.4.8 (si), 18.4.9 (sst): the counts are optional, and not believed.
 
 STRINGS_AS = {
+    "a text in an extension": STRINGS.replace("<t>one</t>", "<t>one</t><extLst><t>x</t></extLst>"),
+    "formats of some length": STRINGS.replace("<t>one</t>", "<r><rPr><b></b><size val='1'/></rPr><t>one</t></r>"),
     "a count that is too small": STRINGS.replace('ount="11"', 'ount="1"'),
     "a count that is too large": STRINGS.replace('ount="11"', 'ount="99999999999"'),
     "a count that is negative": STRINGS.replace('ount="11"', 'ount="-1"'),
@@ -744,6 +798,11 @@ def test_escapes_in_shared_strings(tmp_path: Path, shop: Contract, written: str,
 
 
 DAMAGED_STRINGS = {
+    "a string in the formats of another": STRINGS.replace(
+        "<si><t>one</t>", "<si><r><rPr></si><si></rPr><t>one</t></r>"
+    ),
+    "formats that are not closed": STRINGS.replace("<t>one</t>", "<r><rPr><rPh></rPr><t>one</t></r>"),
+    "a string in a string": STRINGS.replace("<t>one</t>", "<t>one</t><si><t>x</t></si>"),
     "not closed": STRINGS.replace("</sst>", ""),
     "a string that is not closed": STRINGS.replace("</t></si></sst>", "</sst>"),
     "a string after the end": STRINGS + "<si/>",

@@ -55,7 +55,8 @@ class Judge:
         They are of the contract's types; decimals may be narrower in the first batches.
         """
         judged = [rule.judge(piece) for rule in self._rules]
-        piece.check(self._filled(piece, [values for values, _ in judged]))
+        if piece.values is not None:
+            piece.check(self._filled(piece, [values for values, _ in judged]))
         arrays = [array for array, _ in judged]
         arrays.append(_numbers(piece.numbers))
         schema = pa.schema([field.with_type(array.type) for field, array in zip(self._schema, arrays, strict=True)])
@@ -76,7 +77,7 @@ class Judge:
         """How many cells of a piece are not blank, at least: a cell that cannot be converted is not counted."""
         named = sum(len(array) - array.null_count for array in values)
         ruled = {rule.index for rule in self._rules}
-        others = [piece.column(index) for index in piece.indices if index not in ruled]
+        others = [cells for index, cells in zip(piece.indices, piece.columns, strict=True) if index not in ruled]
         return named + sum(len(cells) - cells.count("") for cells in others)
 
     def _note_dates(self, batch: pa.RecordBatch) -> None:
@@ -108,12 +109,15 @@ class Judge:
         )
 
     def _raw_row(self, row: Mapping[int, Cell]) -> dict[str, str]:
-        """All cells of a row by their headers; by the letters of their column where there is none, or it is taken."""
+        """The cells of a row by their headers; by the letters of their column where there is none, or it is taken.
+
+        Blank cells are left out in columns that the contract does not name.
+        """
         texts: dict[str, str] = {}
-        for index in sorted(row.keys() | self._layout.headers.keys()):
+        for index in sorted(row.keys() | set(self._layout.columns)):
             header = self._layout.headers.get(index)
             text = shown(row.get(index, ""))
-            if header is not None or text:
+            if text or index in self._layout.columns:
                 texts[header if header and header not in texts else column_letters(index)] = text
         return texts
 

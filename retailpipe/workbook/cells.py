@@ -24,9 +24,9 @@ hold its digits, a text."""
 MARK = "\0"
 """Begins the texts that stand for cells which python-calamine cannot give. No text that PostgreSQL could store begins
 with it."""
-FAILED, DIGITS = "e", "d"
+FAILED, DIGITS, TEXT = "e", "d", "t"
 """What follows the mark: of an ErrorCell, and then its code; of a number of more digits than a float holds, and then
-those."""
+those; of a text that itself begins with the mark, and then that."""
 
 EXACT_INTEGERS = 2**53
 """From here on a float no longer tells each integer from the next."""
@@ -38,9 +38,14 @@ def unmarked(cell: Cell) -> Cell:
         kind, rest = cell[1:2], cell[2:]
         if kind == FAILED:
             return ErrorCell(rest) if rest else NOT_CALCULATED
-        if kind == DIGITS:
+        if kind in (DIGITS, TEXT):
             return rest
     return cell
+
+
+def marked_if_needed(text: str) -> str:
+    """A text of a workbook, marked if it would be taken for a marked one."""
+    return f"{MARK}{TEXT}{text}" if text.startswith(MARK) else text
 
 
 def column_letters(index: int) -> str:

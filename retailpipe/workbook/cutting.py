@@ -7,7 +7,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 
 from retailpipe.errors import WorkbookError
-from retailpipe.workbook.container import damaged
+from retailpipe.workbook.container import MAX_COLUMNS, damaged
 from retailpipe.workbook.elements import LARGEST_ELEMENT, ElementBlocks, last_tag
 from retailpipe.workbook.markup import BadXml
 from retailpipe.workbook.package import Package, Sheet
@@ -80,9 +80,11 @@ class SheetCutter:
 
 def _together(held: bytes, block: bytes, plain: PlainRows, number: int) -> tuple[bytes, bytes]:
     """Moves the rows with a number from the end of one block to the start of the next."""
-    cut = len(held)
+    cut, moved = len(held), 0
     while (place := last_tag(held, plain.opening, cut)) >= 0 and plain.first_number(held[place:cut], 0) == number:
-        cut = place
+        cut, moved = place, moved + 1
+        if moved > MAX_COLUMNS:
+            raise BadXml(f"row {number} stands more than {MAX_COLUMNS:,} times")
     if len(held) - cut + len(block) > LARGEST_ELEMENT:
         raise BadXml(f"row {number} is longer than {LARGEST_ELEMENT:,} bytes")
     return held[:cut], held[cut:] + block

@@ -9,8 +9,9 @@ from xml.parsers import expat
 from retailpipe.workbook.markup import BadXml, local_name
 
 _LONGEST_TAG = 1 << 16
-LARGEST_ELEMENT = 1 << 25
+LARGEST_ELEMENT = 1 << 24
 """Bytes of XML. A row of Excel's 16,384 cells has about one megabyte, with long texts in each some more."""
+_ROOTS = {"sheetData": "worksheet", "sst": "sst"}
 _NAME_ENDS = frozenset(b" \t\r\n/>")
 
 
@@ -128,13 +129,15 @@ class _Around:
         try:
             self._parser.Parse(b"", True)
         except expat.ExpatError as error:
-            raise BadXml(f"it breaks off, or {expat.ErrorString(error.code)}") from error
+            raise BadXml("it breaks off before its end") from error
 
     def _begin(self, name: str, attributes: dict[str, str]) -> None:
         self._reached += 1
         local = local_name(name)
         if self._reached <= self._depth and not self._found and (space := attributes.get("xml:space")):
             self.preserves_blanks = space == "preserve"
+        if self._reached == 1 and local != _ROOTS[self._container]:
+            raise BadXml(f"it is a {local}, not a {_ROOTS[self._container]}")
         if self._reached != self._depth:
             return  # elements of the same name, further down, belong to drawings and controls
         if local == self._element:

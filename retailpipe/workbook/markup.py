@@ -14,6 +14,7 @@ from xml.parsers import expat
 
 _DECLARED = re.compile(rb"""<\?xml[^>]*?\sencoding\s*=\s*["']([A-Za-z0-9._-]+)""")
 _UTF_8 = {"utf-8", "ascii"}
+_ENCODINGS = ("utf-8", "utf-16", "ascii", "iso8859", "cp125", "koi8", "shift_jis", "euc", "gb", "big5")
 _BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be", b"<\0": "utf-16-le", b"\0<": "utf-16-be"}
 _BEGINS = re.compile(rb"<!--|<!\[CDATA\[|<\?|<!")
 _ENDS = {b"<!--": b"-->", b"<![CDATA[": b"]]>", b"<?": b"?>"}
@@ -55,16 +56,19 @@ def escaped(text: str) -> str:
 
 def _utf_8(blocks: Iterator[bytes]) -> Iterator[bytes]:
     first = next(blocks, b"")
-    if first.startswith(codecs.BOM_UTF8):
-        first = first[len(codecs.BOM_UTF8) :]
     encoding = _BYTE_ORDER_MARKS.get(first[:2])
+    if first.startswith(codecs.BOM_UTF8):
+        first, encoding = first[len(codecs.BOM_UTF8) :], "utf-8"
     if encoding is None and (declared := _DECLARED.match(first)):
         encoding = declared[1].decode()
     try:
-        encoding = codecs.lookup(encoding or "utf-8").name
-        "a".encode(encoding)
-    except (LookupError, ValueError):  # one that is not there, or that is not of texts
-        raise BadXml(f"its encoding {encoding} is not known") from None
+        name = codecs.lookup(encoding or "utf-8").name
+    except LookupError:
+        name = ""
+    # Python has more encodings than XML; some of them take hours, or are not of texts.
+    if not name.startswith(_ENCODINGS):
+        raise BadXml(f"its encoding {encoding} is not known")
+    encoding = name
     if encoding in _UTF_8:
         yield first
         yield from blocks
@@ -114,10 +118,12 @@ def _without_comments(blocks: Iterator[bytes]) -> Iterator[bytes]:
                 held = text[found.start() :]  # what begins here is told by the next block
                 break
             place, begin = found.end(), found[0]
-        yield b"".join(done)
+        if xml := b"".join(done):
+            yield xml
     if begin:
         raise BadXml(f"{begin.decode()} is not closed")
-    yield held
+    if held:
+        yield held
 
 
 def _may_begin(text: bytes) -> bool:

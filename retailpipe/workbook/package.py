@@ -20,6 +20,7 @@ from retailpipe.workbook.container import MAX_SMALL_PART_SIZE, SAVE_ANEW, damage
 from retailpipe.workbook.markup import BadXml, local_name, parse, plain_markup
 from retailpipe.workbook.styles import Styles
 
+_MOST_SHEETS = 1_000
 _USUAL_WORKBOOK = "xl/workbook.xml"
 
 
@@ -41,7 +42,7 @@ class _Relation:
 
 
 class Package:
-    """An xlsx package. Raises WorkbookError if its sheets, its styles or its shared strings cannot be found.
+    """An xlsx package. Raises WorkbookError if its list of sheets or its styles cannot be read.
 
     file: what messages call it.
     date1904: whether its dates count from 1904.
@@ -93,7 +94,7 @@ class Package:
 
         def start(tag: str, attributes: dict[str, str]) -> None:
             depth.append(local_name(tag))
-            match depth[1:]:
+            match depth[1:] if len(depth) < 4 else ():
                 case ["workbookPr"]:
                     self.date1904 = attributes.get("date1904", "").strip() in ("1", "true")
                 case ["sheets", "sheet"]:
@@ -110,6 +111,8 @@ class Package:
         if relation and relation.kind == "worksheet":
             state = attributes.get("state", "visible")
             self.sheets.append(Sheet(attributes.get("name", ""), state == "visible", self._parts.get(relation.part)))
+            if len(self.sheets) > _MOST_SHEETS:
+                raise BadXml(f"it names more than {_MOST_SHEETS:,} sheets")
 
     def _part_of_kind(self, kind: str, folder: str) -> zipfile.ZipInfo | None:
         """The part of a kind that the workbook refers to, or else the one with the usual name in its folder."""
@@ -168,7 +171,7 @@ class _Explained:
 
 def _equal(name: str) -> str:
     """What two names of one part have in common (ECMA-376 part 2, 6.2.2.3)."""
-    return unquote(name).replace("\\", "/").lstrip("/").lower()
+    return posixpath.normpath(unquote(name).replace("\\", "/").lstrip("/")).lower()
 
 
 def _parse(

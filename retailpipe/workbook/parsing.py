@@ -55,7 +55,8 @@ class Parsed:
             piece = Piece(columns, self.rewritten.columns, self.rewritten.numbers, b't="b"' in self.rewritten.xml)
         else:
             numbers = range(row + self.first, row + self.first + len(rows))
-            values = self.block.plain.values(self.plain)
+            # Rows that do not tell their numbers follow each other, so that no address can stand twice.
+            values = self.block.plain.values(self.plain) if self.first == 1 else None
             indices = range(column, column + len(columns))
             piece = Piece(columns, indices, numbers, b"b" in self.plain, values, lambda: self.parser.recount(self))
         return piece.without_blank_rows()
@@ -75,26 +76,33 @@ class BlockParser:
         self._rewriter = Rewriter(slots.strings, package.styles.dates)
         self._rewrite_all = rewrite_all
 
-    def parse(self, block: Block) -> list[Parsed]:
-        """The rows of a block, in one part or more. Raises WorkbookError."""
-        rows = Rows(b"", 1, block.xml) if self._rewrite_all else block.plain.split(block.xml, block.before)
+    def parse(self, block: Block, *, in_order: bool = False) -> list[Parsed]:
+        """The rows of a block, in one part or more; `in_order` has them in that of their numbers.
+
+        Raises WorkbookError.
+        """
+        rewrite_all = self._rewrite_all or in_order
+        rows = Rows(b"", 1, block.xml) if rewrite_all else block.plain.split(block.xml, block.before)
         rewritten = self._rewritten(rows.others, block)
-        # The first rows are given in their order, since the header is among them. And where some rewritten cells are
-        # of plain rows, by their addresses, only both together show whether an address stands twice.
-        if rewritten and (not block.before or any(not rows.numbers.isdisjoint(part.numbers) for part in rewritten)):
+        # Where some rewritten cells are of plain rows, by their addresses, only both together show whether an address
+        # stands twice.
+        if any(not rows.numbers.isdisjoint(part.numbers) for part in rewritten):
             rows, rewritten = Rows(b"", 1, block.xml), self._rewritten(block.xml, block)
         parsed: list[Parsed] = []
         if rows.plain:
             try:
                 sheet = self._slots.parse(rows.plain)
-                parsed.append(Parsed(self, sheet, block, rows.first, rows.plain, marked=rows.marked))
+                parsed.append(
+                    Parsed(self, sheet, block, rows.first, rows.plain, marked=rows.marked or self._slots.marked)
+                )
             except CalamineError:  # bytes that are not UTF-8, say: the XML parser tells what is wrong
                 rewritten = self._rewritten(block.xml, block)
         # Many parts are of rows that have few columns in common: all of them parsed would take much memory.
         is_one = len(rewritten) == 1
         for part in rewritten:
             sheet = self.parse_rewritten(part) if is_one else None
-            parsed.append(Parsed(self, sheet, block, rewritten=part, marked=part.marked))
+            marked = part.marked or self._slots.marked
+            parsed.append(Parsed(self, sheet, block, rewritten=part, marked=marked))
         return parsed
 
     def parse_rewritten(self, part: Rewritten) -> CalamineSheet:
@@ -106,8 +114,7 @@ class BlockParser:
 
     def recount(self, parsed: Parsed) -> None:
         """Raises WorkbookError if an address stands twice in plain rows."""
-        addresses = parsed.block.plain.addresses(parsed.plain)
-        if len(set(addresses)) < len(addresses):
+        if not parsed.block.plain.has_no_address_twice(parsed.plain):
             self._rewritten(parsed.plain, parsed.block)
 
     def unreadable(self, error: Exception) -> Exception:

@@ -13,10 +13,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 SPACE = r"[ \t\r\n]*"
-_DECIMAL = "3[3-9]|[4-9][0-9]|[1-9][0-9]{2,3}|[1-4][0-9]{4}|5[0-4][0-9]{3}"
-_HEXADECIMAL = "2[1-9a-fA-F]|[3-9a-fA-F][0-9a-fA-F]|[1-9a-fA-F][0-9a-fA-F]{2}|[1-9a-cA-C][0-9a-fA-F]{3}"
+_DECIMAL = (
+    "3[3-9]|4[0-7]|5[89]|6[0-4]|7[1-9]|8[0-9]|9[0-46]|10[3-9]|11[0-9]|12[1-9]|1[3-9][0-9]|[2-9][0-9]{2}"
+    "|[1-9][0-9]{3}|[1-4][0-9]{4}|5[0-4][0-9]{3}"
+)
+_HEXADECIMAL = (
+    "2[1-9a-fA-F]|3[a-fA-F]|[46][07-9a-fA-F]|5[0-9a-eA-E]|7[0-79a-fA-F]|[89a-fA-F][0-9a-fA-F]"
+    "|[1-9a-fA-F][0-9a-fA-F]{2}|[1-9a-cA-C][0-9a-fA-F]{3}"
+)
 _REFERENCE = f"&(?:amp|lt|gt|quot|apos|#(?:{_DECIMAL}|x(?:{_HEXADECIMAL})));"
-"""Those that need neither a document type nor a thought whether XML allows the character."""
+"""Those that need no document type, that XML allows without a doubt, and that cannot be a part of an escape such as
+`_x20AC_`."""
 _BLANK_REFERENCE = "&#(?:9|10|13|32|x(?:9|[aA]|[dD]|20));"
 _CHARACTER = rf"[^<&>\x00-\x20]|{_REFERENCE}"
 TEXT = rf"(?:{_CHARACTER}|[ \t\r\n]|{_BLANK_REFERENCE})*"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
@@ -30,10 +31,10 @@ class Piece:
 
     def column(self, index: int) -> Sequence[Cell]:
         """The cells of a column of the sheet, blank where these rows do not reach it."""
-        try:
-            return self.columns[self.indices.index(index)]
-        except ValueError:
-            return [""] * len(self.numbers)
+        place = bisect_left(self.indices, index)
+        if place < len(self.indices) and self.indices[place] == index:
+            return self.columns[place]
+        return [""] * len(self.numbers)
 
     def row(self, place: int) -> dict[int, Cell]:
         """The cells of the row at a place in this piece, by column index."""

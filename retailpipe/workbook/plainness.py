@@ -29,7 +29,7 @@ from retailpipe.workbook.patterns import (
     number_between,
     substituted,
 )
-from retailpipe.workbook.texts import for_calamine, has_long_escape
+from retailpipe.workbook.texts import for_calamine, has_odd_escape
 
 MOST_PLACES = 1 << 19
 """Cells of the rectangle that holds all of a block's: calamine takes 32 bytes for each, used or not."""
@@ -40,6 +40,7 @@ _DATE_NUMBER = r"[0-9]{1,6}(?:\.[0-9]+)?"
 """Numbers that calamine turns into dates, times and durations: up to the year 4637."""
 _ISO_DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?)?"
 _MOST_STYLE_RANGES = 50
+_BLANKS = re.compile(rb"\s*")
 _START = 4096
 """Bytes of a block that tell how its XML is written."""
 _ROW_ATTRIBUTES = (
@@ -81,10 +82,9 @@ class PlainRows:
         self.opening = b"<" + prefix + b"row"
         self._cell_opening = b"<" + prefix + b"c"
         row, cell = re.escape(self.opening), re.escape(self._cell_opening)
-        address = rb"""(?<=\s)r\s*=\s*["']([A-Za-z]*)([1-9][0-9]{0,6})["']"""
-        self._row_tag = re.compile(rb"\s*" + row + rb"(?=[\s/>])(?:[^<>]*?" + address + rb")?[^<>]*>")
-        self._cell_tag = re.compile(rb"\s*" + cell + rb"(?=[\s/>])(?:[^<>]*?" + address + rb")?[^<>]*>")
-        self._address = re.compile(cell + rb""" r=["']([A-Z]+[0-9]+)""")
+        address = rb"""(?<=\s)r\s*=\s*["']\s*([A-Za-z]*)0*([1-9][0-9]{0,6})\s*["']"""
+        self._row_tag = re.compile(row + rb"(?=[\s/>])(?:[^<>]*?" + address + rb")?[^<>]*>")
+        self._cell_tag = re.compile(cell + rb"(?=[\s/>])(?:[^<>]*?" + address + rb")?[^<>]*>")
         self._closings = [b"</" + prefix + name for name in (b"v>", b"is>")]
         self._pattern = cache(partial(_row, prefix, dates, strings, preserves_blanks))
         self._substitutions = cache(partial(_substitutions, prefix))
@@ -93,25 +93,36 @@ class PlainRows:
 
     def last_number(self, block: bytes, before: int) -> int:
         """The number of the last row of a block; a row without one comes after that before it."""
-        last = self._row_tag.match(block, block.rfind(self.opening))
-        if last and last[2]:
-            return int(last[2])
+        if number := self._number(block, max(block.rfind(self.opening), 0)):
+            return number
         for tag in self._row_tag.finditer(block):
             before = int(tag[2]) if tag[2] else before + 1
         return before
 
     def first_number(self, block: bytes, before: int) -> int:
         """The number of the first row of a block, which comes after the row `before`."""
-        first = self._row_tag.match(block)
-        return int(first[2]) if first and first[2] else before + 1
+        return self._number(block, 0) or before + 1
+
+    def _number(self, block: bytes, place: int) -> int:
+        """The number of the row at a place, or else that of its first cell; 0 if both do not tell."""
+        tag = self._tag(self._row_tag, block, place)
+        cell = tag and not tag[2] and self._tag(self._cell_tag, block, tag.end())
+        found = cell or tag
+        return int(found[2]) if found and found[2] else 0
+
+    def _tag(self, pattern: re.Pattern[bytes], block: bytes, place: int) -> re.Match[bytes] | None:
+        """The tag at a place, or after the blanks there."""
+        blanks = _BLANKS.match(block, place)
+        return pattern.match(block, blanks.end() if blanks else place)
 
     def split(self, block: bytes, before: int) -> Rows:
         """Parts a block of rows, which comes after the row `before`."""
         none = Rows(b"", 1, block)
-        first, last = self._row_tag.match(block), self._row_tag.match(block, block.rfind(self.opening))
+        first = self._tag(self._row_tag, block, 0)
+        last = self._tag(self._row_tag, block, max(block.rfind(self.opening), 0))
         if not first or not last:
             return none
-        cells = self._cell_tag.match(block, first.end()), self._cell_tag.match(block, last.end())
+        cells = self._tag(self._cell_tag, block, first.end()), self._tag(self._cell_tag, block, last.end())
         numbered = bool(first[2])
         addressed = any(cell and cell[2] for cell in cells) or (numbered and not any(cells))
         if numbered:
@@ -131,17 +142,17 @@ class PlainRows:
         place = {"{ROW}": number_between(low, high), "{COLUMN}": _columns(columns)}
         start = 1 if numbered or addressed else before + 1
         # Most sheets hold numbers and shared strings alone, and the pattern for those is soon compiled.
-        marked = False
+        original, marked = block, False
         while True:
             if self._has_failures and not marked:
-                block, marked = substituted(self._substitutions(quote), block), True
+                block, marked = substituted(self._substitutions(quote), original), True
             row = self._pattern(quote, numbered, addressed, address_first, self._all_kinds)
             for name, pattern in place.items():
                 row = row.replace(name, pattern)
-            if matches(rf"(?:{SPACE}{row})*{SPACE}", block) and not has_long_escape(block):
+            if matches(rf"(?:{SPACE}{row})*{SPACE}", block) and not has_odd_escape(original):
                 return Rows(block, start, b"", marked=marked)
             if marked:
-                return self._row_by_row(block, row) or none if numbered and addressed else none
+                return self._row_by_row(block, original, row) or none if numbered and addressed else none
             self._all_kinds, self._has_failures = True, self._all_kinds
 
     def values(self, plain: bytes) -> int:
@@ -150,24 +161,29 @@ class PlainRows:
             return sum(map(plain.count, self._closings))
         return plain.count(b"v") // 2
 
-    def addresses(self, plain: bytes) -> list[bytes]:
-        """The addresses of the cells of plain rows."""
-        return self._address.findall(plain)
+    def has_no_address_twice(self, plain: bytes) -> bool:
+        """Whether each cell of plain rows is sure to have an address of its own."""
+        addresses = [letters + number for letters, number in self._cell_tag.findall(plain)]
+        return b"" not in addresses and len(set(addresses)) == len(addresses)
 
-    def _row_by_row(self, block: bytes, row: str) -> Rows | None:
-        """Parts the rows of a block, each of which tells its own number; None if some do not."""
+    def _row_by_row(self, block: bytes, original: bytes, row: str) -> Rows | None:
+        """Parts the rows of a block, each of which tells its own number; None if some do not.
+
+        The others are given as they were in the original block, before some cells were replaced.
+        """
         space, *rows = block.split(self.opening)
-        if space.strip():
+        originals = original.split(self.opening)[1:]
+        if space.strip() or len(rows) != len(originals):
             return None
         rows = [self.opening + xml for xml in rows]
         plain: list[bytes] = []
         others: list[bytes] = []
-        for is_plain, xml in zip(matching(rf"{row}{SPACE}", rows), rows, strict=True):
-            if is_plain and not has_long_escape(xml):
+        for is_plain, xml, before in zip(matching(rf"{row}{SPACE}", rows), rows, originals, strict=True):
+            if is_plain and not has_odd_escape(before):
                 plain.append(xml)
             else:
-                others.append(xml)
-                tag = self._row_tag.match(xml)
+                others.append(self.opening + before)
+                tag = self._row_tag.match(others[-1])
                 if not tag or not tag[2]:
                     return None
         return Rows(b"".join(plain), 1, b"".join(others), frozenset(self._numbers(plain)), marked=True)

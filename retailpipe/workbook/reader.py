@@ -37,6 +37,7 @@ class SheetReader:
                 reason = f"{package.file}, sheet {sheet.name!r} is empty"
                 raise SheetError(reason, hint="Give a workbook whose sheet holds rows.")
             self._first.check()
+            self._blocks.in_order = False
             number = self._first.numbers[header]
             self.layout = find_layout(package.file, sheet.name, number, self._first.row(header), contract)
         except BaseException:
@@ -98,11 +99,17 @@ def _only_fitting(package: Package, slots: Slots, contract: Contract) -> SheetRe
     misfits: list[WorkbookError] = []
     others = 0
     for visible in (True, False):
-        fitting: list[SheetReader] = []
+        fitting: SheetReader | None = None
+        names: list[str] = []
         for sheet in package.sheets:
             if sheet.visible == visible:
                 try:
-                    fitting.append(SheetReader(package, sheet, slots, contract))
+                    reader = SheetReader(package, sheet, slots, contract)
+                    names.append(sheet.name)
+                    if fitting:
+                        reader.stop()
+                    else:
+                        fitting = reader
                 except WorkbookError as misfit:
                     # An error keeps what its sheet has read so far: of a thousand sheets that would be too much.
                     if len(misfits) < _MISFITS_SHOWN:
@@ -110,18 +117,14 @@ def _only_fitting(package: Package, slots: Slots, contract: Contract) -> SheetRe
                     else:
                         others += 1
                 except BaseException:
-                    _stop(fitting)
+                    if fitting:
+                        fitting.stop()
                     raise
-        if len(fitting) == 1:
-            return fitting[0]
+        if fitting and len(names) == 1:
+            return fitting
         if fitting:
-            _stop(fitting)
-            raise no_single_sheet(package.file, [reader.layout.sheet for reader in fitting], misfits)
+            fitting.stop()
+            raise no_single_sheet(package.file, names, misfits)
     if len(misfits) == 1:
         raise misfits[0]
     raise no_single_sheet(package.file, [], misfits, others)
-
-
-def _stop(readers: list[SheetReader]) -> None:
-    for reader in readers:
-        reader.stop()

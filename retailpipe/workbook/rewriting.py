@@ -24,12 +24,14 @@ from retailpipe.workbook.cells import (
     cell_address,
     column_index,
     column_letters,
+    marked_if_needed,
 )
 from retailpipe.workbook.container import MAX_COLUMNS, MAX_ROWS
 from retailpipe.workbook.markup import BadXml, local_name
-from retailpipe.workbook.plainness import MOST_PLACES
 from retailpipe.workbook.texts import TextCollector, for_calamine, trimmed, unescaped
 
+_MOST_PLACES = 1 << 17
+"""Cells of the rectangle that holds all of a block's: used or not, each takes memory and time."""
 MOST_BYTES = 1 << 21
 """Characters of rewritten rows that are given together; a row longer than that is given alone."""
 
@@ -91,11 +93,11 @@ def _blocks(rows: dict[int, dict[int, str]]) -> Iterator[Rewritten]:
     numbers: list[int] = []
     columns: set[int] = set()
     size = 0
-    for number in sorted(rows):
+    for number in sorted(number for number, row in rows.items() if row):
         row = rows[number]
         width = len(columns | row.keys())
         length = sum(map(len, row.values())) + 32 * len(row)
-        if numbers and (width * (len(numbers) + 1) > MOST_PLACES or size + length > MOST_BYTES):
+        if numbers and (width * (len(numbers) + 1) > _MOST_PLACES or size + length > MOST_BYTES):
             yield _block(rows, numbers, sorted(columns))
             numbers, columns, size = [], set[int](), 0
         numbers.append(number)
@@ -131,6 +133,8 @@ class _Parser:
         self._row, self._column = before, -1
         self._place = (before, -1)
         self._depth = 0
+        self._extension = 0  # the depth of one that is passed over
+        self._empty: set[tuple[int, int]] = set()
         self._in_row = self._in_cell = False
         self._attributes: dict[str, str] = {}
         self._has_formula = False
@@ -159,33 +163,48 @@ class _Parser:
         depth = self._depth = self._depth + 1
         if ":" in name:
             name = local_name(name)
-        if depth == 4:
-            if not self._in_cell:
-                return
-            if name == "v":
-                self._value, self._in_value = [], True
-                self._is_preserved = attributes.get("xml:space", self._space) == "preserve"
-            elif name == "f":
-                self._has_formula = True
-            elif name == "is":
-                self._inline, self._in_inline = TextCollector(preserves_blanks=self._preserves_blanks), True
-        elif depth == 3:
-            self._in_cell = self._in_row and name == "c"
-            if self._in_cell:
-                self._begin_cell(attributes)
-        elif depth == 2:
-            self._in_row = name == "row"
-            if self._in_row:
-                self._begin_row(attributes.get("r", "").strip())
+        if self._extension:
+            return
+        if name == "extLst":
+            self._extension = depth
+        elif depth == 4 and self._in_cell:
+            self._begin_part(name, attributes)
+        elif depth == 3 and self._in_row and name == "c":
+            self._in_cell = True
+            self._begin_cell(attributes)
+        elif depth == 2 and name == "row":
+            self._in_row = True
+            self._begin_row(attributes.get("r", "").strip())
+        elif self._in_value or name in ("row", "c", "v", "is"):
+            raise BadXml(f"at row {self._row}: a {name} stands where it cannot")
         elif self._in_inline and self._inline:
             self._inline.start(name, attributes)
+
+    def _begin_part(self, name: str, attributes: dict[str, str]) -> None:
+        """Begins what a cell is made of."""
+        if name == "v":
+            if self._value is not None:
+                raise self._error("it has two values")
+            self._value, self._in_value = [], True
+            self._is_preserved = attributes.get("xml:space", self._space) == "preserve"
+        elif name == "is":
+            if self._inline:
+                raise self._error("it has two texts")
+            self._inline, self._in_inline = TextCollector(preserves_blanks=self._preserves_blanks), True
+        elif name == "f":
+            self._has_formula = True
+        elif name in ("row", "c"):
+            raise self._error(f"a {name} stands in it")
 
     def _end(self, name: str) -> None:
         depth = self._depth
         self._depth = depth - 1
-        if depth == 3:
-            if self._in_cell and (cell := self._cell()):
-                self._put(cell)
+        if self._extension:
+            if depth == self._extension:
+                self._extension = 0
+        elif depth == 3:
+            if self._in_cell:
+                self._put(self._cell())
             self._in_cell = False
         elif depth == 4:
             self._in_value = self._in_inline = False
@@ -195,6 +214,8 @@ class _Parser:
             self._inline.end(local_name(name))
 
     def _text(self, text: str) -> None:
+        if self._extension:
+            return
         if self._in_value and self._value is not None:
             self._value.append(text)
         elif self._in_inline and self._inline:
@@ -223,24 +244,31 @@ class _Parser:
         self._attributes = attributes
         self._has_formula, self._value, self._inline = False, None, None
 
-    def _put(self, cell: str) -> None:
+    def _put(self, cell: str | None) -> None:
+        """Puts a cell in its place. One that has a value, be it an empty text, must not stand there already."""
+        if cell is None and self._value is None and self._inline is None:
+            return
         row, column = self._place
         cells = self._rows.setdefault(row, {})
-        if column in cells:
+        if column in cells or self._place in self._empty:
             raise BadXml(f"cell {cell_address(row, column)} stands twice")
-        cells[column] = cell
+        if cell is None:
+            self._empty.add(self._place)
+        else:
+            cells[column] = cell
 
     def _cell(self) -> str | None:
         """The cell that ends here, from the attributes of its tag to its value; None if it holds nothing."""
         kind = self._attributes.get("t", "").strip()
         value = None if self._value is None else "".join(self._value)
-        if self._inline and (value is None or kind == "inlineStr"):
-            return _text(self._inline.text())
+        if self._inline and (value is None or kind == "inlineStr") and (text := self._inline.text()):
+            return _text(text)
         if value is not None and kind in ("str", "inlineStr"):
             return _text(unescaped(value if self._is_preserved else trimmed(value)))
         value = (value or "").strip()
         if not value:
-            return _marked(FAILED, "") if self._has_formula and kind != "str" else None
+            is_empty_text = self._value is not None and kind == "str"
+            return _marked(FAILED, "") if self._has_formula and not is_empty_text and not self._inline else None
         match kind:
             case "" | "n":
                 return self._number(value)
@@ -316,7 +344,7 @@ def _iso(text: str) -> str:
 
 
 def _text(text: str) -> str | None:
-    return f' t="str"><v>{for_calamine(text)}' if text else None
+    return f' t="str"><v>{for_calamine(marked_if_needed(text))}' if text else None
 
 
 def _marked(kind: str, rest: str) -> str:

@@ -31,7 +31,8 @@ _MOST_THREADS = 3
 class BlockReader:
     """The used rows of a sheet, its header among them; an iterator.
 
-    Rows come in the order of the sheet's XML, which need not be that of their numbers. Threads inflate and parse some
+    Blocks of rows come in the order of the sheet's XML, which need not be that of their numbers; within a block, rows
+    that had to be rewritten come last, unless `in_order` is set, as it is at first. Threads inflate and parse some
     blocks ahead of the consumer, which parses a block itself where it would have to wait. Python's objects are made in
     the consumer's thread alone: where one core makes them and another uses them, both are slow.
 
@@ -47,7 +48,8 @@ class BlockReader:
         self._next_block = threading.Lock()
         self._ahead: deque[Future[list[Parsed]]] = deque()
         self._parts: deque[Parsed] = deque()
-        self._given = bytearray(MAX_ROWS + 1)
+        self._given = bytearray()
+        self.in_order = True
         self._is_closed = False
         # Daemons, as is said at Worker.
         self._threads = [threading.Thread(target=self._work, name="parse", daemon=True) for _ in range(_threads())]
@@ -77,7 +79,10 @@ class BlockReader:
                 pass
             self._ahead.popleft()
             self._room.release()
-            self._parts.extend(block.result())
+            parts = block.result()
+            if self.in_order and len(parts) > 1:
+                parts = self._parser.parse(parts[0].block, in_order=True)
+            self._parts.extend(parts)
 
     def close(self) -> None:
         """Ends the threads, whatever they are at."""
@@ -90,6 +95,8 @@ class BlockReader:
 
     def _note(self, numbers: Sequence[int]) -> None:
         """Notes which rows are given. Raises WorkbookError if one was given before."""
+        if not self._given:
+            self._given = bytearray(MAX_ROWS + 1)
         given, twice = self._given, 0
         if isinstance(numbers, range):
             twice = given.find(1, numbers.start, numbers.stop)

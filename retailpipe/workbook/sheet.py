@@ -10,6 +10,8 @@ from retailpipe.contract import Contract
 from retailpipe.errors import SheetError, WorkbookError
 from retailpipe.workbook.cells import Cell, cell_address, shown
 
+_SHEETS_SHOWN = 20
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -62,7 +64,9 @@ def no_single_sheet(file: str, fitting: Sequence[str], misfits: Iterable[Workboo
     others: how many sheets do not fit besides those that are told.
     """
     if fitting:
-        names = ", ".join(repr(name) for name in fitting)
+        names = ", ".join(repr(name) for name in fitting[:_SHEETS_SHOWN])
+        if len(fitting) > _SHEETS_SHOWN:
+            names += f" and {len(fitting) - _SHEETS_SHOWN:,} more"
         return SheetError(
             f"{file}: the sheets {names} all fit the contract",
             hint="Keep one of them, or save each as a workbook of its own.",

@@ -17,14 +17,16 @@ from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook
 
 from retailpipe.errors import WorkbookError
 from retailpipe.workbook.container import unreadable
+from retailpipe.workbook.markup import BadXml
 from retailpipe.workbook.package import Package
-from retailpipe.workbook.texts import shared_strings
+from retailpipe.workbook.texts import NUL, shared_strings
 
 _T = TypeVar("_T")
 _ROOM = 1 << 22
 """Bytes that a slot can take, unless more is asked for: a block has one million, a row, and what was inflated last."""
 _COPIED = 1 << 20
-_PART_HEADER = 30
+_MANY_STRINGS = 1_000_000
+"""More than that must have at least a compressed byte each."""
 # calamine looks for merged cells in a scan of the sheet of its own, which this element ends at once.
 _HEAD = b'<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><mergeCells/><sheetData>'
 _TAIL = b"</sheetData></worksheet>"
@@ -45,19 +47,31 @@ class Slots:
     Raises WorkbookError if the shared strings are damaged, or there is no room for a slot.
 
     strings: how many shared strings there are.
+    marked: whether some of them are marked texts.
     """
 
     def __init__(self, package: Package) -> None:
         self._package = package
         self._free: list[_Slot] = []
         self.strings = 0
+        self.marked = False
         with _room_explained(package), _nameless_file() as (self._strings, _):
-            part = package.shared_strings
-            if part:
-                with package.explained(part.filename):
-                    for block, count in shared_strings(package.part(part)):
-                        self.strings += count
-                        os.write(self._strings, block)
+            try:
+                self._read(package.shared_strings)
+            except BaseException:
+                os.close(self._strings)
+                raise
+
+    def _read(self, part: zipfile.ZipInfo | None) -> None:
+        if not part:
+            return
+        with self._package.explained(part.filename):
+            for block, count in shared_strings(self._package.part(part)):
+                self.strings += count
+                if self.strings > _MANY_STRINGS and self.strings > part.compress_size:
+                    raise BadXml(f"it holds {self.strings:,} strings in {part.compress_size:,} bytes")
+                self.marked |= NUL in block
+                os.write(self._strings, block)
 
     def parse(self, rows: bytes) -> CalamineSheet:
         """The cells of some rows. Raises CalamineError, and WorkbookError if there is no room for a slot."""

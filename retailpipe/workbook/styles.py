@@ -53,6 +53,8 @@ class Styles:
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         self._path.append(local_name(name))
+        if len(self._path) != 3:
+            return
         match self._path[1:]:
             case ["numFmts", "numFmt"]:
                 self._formats[_whole(attributes.get("numFmtId"))] = attributes.get("formatCode", "")

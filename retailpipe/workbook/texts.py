@@ -6,16 +6,19 @@ import re
 from collections.abc import Iterable, Iterator
 from xml.parsers import expat
 
+from retailpipe.workbook.cells import marked_if_needed
 from retailpipe.workbook.elements import ElementBlocks
-from retailpipe.workbook.markup import escaped, local_name, parse
+from retailpipe.workbook.markup import BadXml, escaped, local_name, parse
 from retailpipe.workbook.patterns import SPACE, TEXT, TRIMMED_TEXT, matches
 
 _BLOCK_SIZE = 1 << 20
-_ESCAPE = re.compile(r"_x([0-9A-Fa-f]{4})_")
-_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_PAIR = re.compile("_x([Dd][89ABab][0-9A-Fa-f]{2})__x([Dd][C-Fc-f][0-9A-Fa-f]{2})_")
+_ESCAPE = re.compile("_x([0-9A-CE-Fa-ce-f][0-9A-Fa-f]{3}|[Dd][0-7][0-9A-Fa-f]{2})_")
 _READ_OTHERWISE = re.compile("[\0-\x08\x0b-\x1f]|_(?=x00[0-9A-Fa-f]{2}_)")
-_LONG_ESCAPE = re.compile(rb"_x(?!00)[0-9A-Fa-f]{4}_")
+NUL = b"_x0000_"
+"""How a text of XML can hold a NUL character, which also begins a marked text."""
+_ESCAPES = re.compile(f"{_PAIR.pattern}|{_ESCAPE.pattern}")
+_ODD_ESCAPE = re.compile(rb"_x(?:(?!00)[0-9A-Fa-f]{4}|0000)_")
 
 
 def unescaped(text: str) -> str:
@@ -25,14 +28,19 @@ def unescaped(text: str) -> str:
     """
     if "_x" not in text:
         return text
-    text = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
-    text = _PAIR.sub(lambda pair: pair[0].encode("utf-16-le", "surrogatepass").decode("utf-16-le"), text)
-    return _SURROGATE.sub(lambda half: f"_x{ord(half[0]):04X}_", text)
+    return _ESCAPES.sub(_character, text)
 
 
-def has_long_escape(xml: bytes) -> bool:
-    """Whether there is an escape that python-calamine leaves as it is: one of a character above U+00FF."""
-    return b"_" in xml and _LONG_ESCAPE.search(xml) is not None
+def _character(escape: re.Match[str]) -> str:
+    if escape[1]:
+        return chr(0x10000 + (int(escape[1], 16) - 0xD800 << 10) + int(escape[2], 16) - 0xDC00)
+    return chr(int(escape[3], 16))
+
+
+def has_odd_escape(xml: bytes) -> bool:
+    """Whether there is an escape of a character above U+00FF, which python-calamine leaves as it is, or of NUL, which
+    may have to be marked."""
+    return b"_" in xml and _ODD_ESCAPE.search(xml) is not None
 
 
 def for_calamine(text: str) -> str:
@@ -49,7 +57,8 @@ def trimmed(text: str) -> str:
 
 
 class TextCollector:
-    """Collects the text of an `si` or `is` element: that of its `t` elements, phonetic hints left out."""
+    """Collects the text of an `si` or `is` element: of its `t` elements, and those in its runs `r`. Phonetic hints and
+    extensions are left out."""
 
     def __init__(self, *, preserves_blanks: bool = False) -> None:
         """`preserves_blanks` is what holds where a `t` element says nothing of it."""
@@ -57,12 +66,14 @@ class TextCollector:
         self._pieces: list[str] | None = None
         self._space = "preserve" if preserves_blanks else "default"
         self._is_preserved = False
-        self._phonetic = 0
+        self._depth = 0
+        self._in_run = False
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
-        if name == "rPh":
-            self._phonetic += 1
-        elif name == "t" and not self._phonetic:
+        self._depth += 1
+        if self._depth == 1:
+            self._in_run = name == "r"
+        if name == "t" and (self._depth == 1 or (self._depth == 2 and self._in_run)):
             self._pieces = []
             self._is_preserved = attributes.get("xml:space", self._space) == "preserve"
 
@@ -71,9 +82,8 @@ class TextCollector:
             self._pieces.append(text)
 
     def end(self, name: str) -> None:
-        if name == "rPh":
-            self._phonetic -= 1
-        elif name == "t" and self._pieces is not None:
+        self._depth -= 1
+        if name == "t" and self._pieces is not None:
             text = "".join(self._pieces)
             self._texts.append(unescaped(text if self._is_preserved else trimmed(text)))
             self._pieces = None
@@ -83,16 +93,17 @@ class TextCollector:
 
 
 def shared_strings(xml: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
-    """The `si` elements of the shared strings, in blocks, each with its count, as python-calamine reads them right.
+    """The `si` elements of the shared strings, in blocks, each with its count: XML that python-calamine reads right.
 
-    What the part claims of its own size is not looked at. Raises BadXml.
+    A text that begins with a NUL character is marked. What the part claims of its own size is not looked at.
+    Raises BadXml.
     """
     blocks = ElementBlocks(xml, "sst", "si", _BLOCK_SIZE, depth=1)
     for block in blocks:
         prefix = blocks.prefix.decode("latin-1")
         plain = _plain_strings(prefix, TRIMMED_TEXT if blocks.preserves_blanks else TEXT)
-        if _is_utf_8(block) and matches(plain, block) and not has_long_escape(block):
-            yield block, block.count(f"<{prefix}si".encode("latin-1"))
+        if _is_utf_8(block) and matches(plain, block) and not has_odd_escape(block):
+            yield block, block.count(f"</{prefix}si>".encode("latin-1"))
         else:
             strings = _strings(block, blocks.preserves_blanks)
             yield _rewritten(strings), len(strings)
@@ -112,7 +123,7 @@ def _plain_strings(prefix: str, unmarked: str) -> str:
     """
     p = re.escape(prefix)
     text = rf'<{p}t(?:/>|>{unmarked}</{p}t>| xml:space="preserve"(?:/>|>{TEXT}</{p}t>))'
-    tag = r"<[^<>]*>"
+    tag = rf'<{p}[A-Za-z0-9]+(?: [A-Za-z:]+="[^"<>&]*")*/>'
     run = rf"<{p}r>{SPACE}(?:<{p}rPr>(?:{SPACE}{tag})*{SPACE}</{p}rPr>{SPACE})?{text}{SPACE}</{p}r>"
     return rf"(?:{SPACE}<{p}si>{SPACE}(?:{text}|{run}(?:{SPACE}{run})*)?{SPACE}</{p}si>)*{SPACE}"
 
@@ -120,18 +131,26 @@ def _plain_strings(prefix: str, unmarked: str) -> str:
 def _strings(block: bytes, preserves_blanks: bool) -> list[str]:
     texts: list[str] = []
     collector = TextCollector()
+    depth = 0
 
     def start(name: str, attributes: dict[str, str]) -> None:
-        nonlocal collector
+        nonlocal collector, depth
+        depth += 1
         local = local_name(name)
-        if local == "si":
+        if depth == 2:
             collector = TextCollector(preserves_blanks=preserves_blanks)
-        collector.start(local, attributes)
+        elif local == "si":
+            raise BadXml(f"a {local} stands where it cannot, in string {len(texts)}")
+        if depth > 2:
+            collector.start(local, attributes)
 
     def end(name: str) -> None:
+        nonlocal depth
+        depth -= 1
         local = local_name(name)
-        collector.end(local)
-        if local == "si":
+        if depth > 1:
+            collector.end(local)
+        elif local == "si":
             texts.append(collector.text())
 
     parser = expat.ParserCreate()
@@ -143,5 +162,5 @@ def _strings(block: bytes, preserves_blanks: bool) -> list[str]:
 
 
 def _rewritten(strings: Iterable[str]) -> bytes:
-    texts = (f'<si><t xml:space="preserve">{for_calamine(text)}</t></si>' for text in strings)
+    texts = (f'<si><t xml:space="preserve">{for_calamine(marked_if_needed(text))}</t></si>' for text in strings)
     return "".join(texts).encode()
