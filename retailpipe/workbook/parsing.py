@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from python_calamine import CalamineError, CalamineSheet
 
+from retailpipe.errors import WorkbookError
 from retailpipe.workbook.cells import Cell, unmarked
 from retailpipe.workbook.container import unreadable
 from retailpipe.workbook.cutting import Block, SheetCutter
@@ -52,6 +53,8 @@ class Parsed:
         if self.marked:
             columns = [[unmarked(cell) for cell in cells] for cells in columns]
         if self.rewritten:
+            if len(rows) != len(self.rewritten.numbers) or len(columns) != len(self.rewritten.columns):
+                raise self.parser.unreadable("rows are missing from what was read")
             piece = Piece(columns, self.rewritten.columns, self.rewritten.numbers, b't="b"' in self.rewritten.xml)
         else:
             numbers = range(row + self.first, row + self.first + len(rows))
@@ -117,7 +120,7 @@ class BlockParser:
         if not parsed.block.plain.has_no_address_twice(parsed.plain):
             self._rewritten(parsed.plain, parsed.block)
 
-    def unreadable(self, error: Exception) -> Exception:
+    def unreadable(self, error: object) -> WorkbookError:
         return unreadable(self._package.file, f"sheet {self._sheet.name!r}", error)
 
     def _rewritten(self, rows: bytes, block: Block) -> list[Rewritten]:

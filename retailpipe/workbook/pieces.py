@@ -18,8 +18,9 @@ class Piece:
     indices: the index in the sheet of each column (0 is column A), in rising order.
     numbers: the row number of each row, as Excel shows it.
     booleans: whether some of the cells may be TRUE or FALSE.
-    values: how many values the XML of the rows holds; None where nothing can have been lost.
-    recount: raises WorkbookError if a value of the XML is not among the cells.
+    values: how many values the XML of the rows holds, some of which may be empty texts; None where nothing can have
+        been lost.
+    recount: raises WorkbookError if an address stands twice in the XML, so that one value hides the other.
     """
 
     columns: Sequence[Sequence[Cell]]
@@ -43,7 +44,7 @@ class Piece:
     def check(self, filled: int | None = None) -> None:
         """Compares the values of the XML with the cells, of which at least `filled` are not blank.
 
-        Raises WorkbookError if one is lost: where an address stands twice, there is room for one value alone.
+        Raises WorkbookError if one is lost, because an address stands twice.
         """
         if self.values is None or not self.recount or filled == self.values:
             return
