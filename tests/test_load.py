@@ -17,7 +17,7 @@ import pytest
 
 import retailpipe
 from retailpipe import Contract, Environment, LoadReport
-from retailpipe.bronze.ledger import lock_for_build
+from retailpipe.bronze.ledger import lock, lock_for_build
 from retailpipe.errors import (
     DuplicateContent,
     RetailpipeError,
@@ -800,3 +800,32 @@ def test_a_load_waits_for_a_build(environment: Environment, make_workbook: Workb
 
     assert seen == [1]
     assert load.reports[0].status == "replaced"
+
+
+def test_a_load_that_waits_for_its_source_holds_no_later_lock(environment: Environment) -> None:
+    """Or else two loads of one source, with each other's content, would wait for each other."""
+    noted = threading.Event()
+
+    class Waiting(NoProgress):
+        def step(self, name: str, *, unit: str = "", total: int | None = None) -> None:
+            del unit, total
+            if "waiting" in name:
+                noted.set()
+
+    def load() -> None:
+        with environment.warehouse.connect() as connection:
+            lock(connection, "input/a.xlsx", "content", Waiting())
+
+    with environment.warehouse.connect() as first, environment.warehouse.connect() as other:
+        lock(first, "input/a.xlsx", "other content", NoProgress())
+        thread = threading.Thread(target=load)
+        thread.start()
+        assert noted.wait(30)
+
+        other.row("select set_config('lock_timeout', '20s', false)")
+        lock(other, "input/b.xlsx", "content", NoProgress())  # raises where the content is held
+        first.close()
+        other.close()
+        thread.join(30)
+
+    assert not thread.is_alive()
