@@ -571,7 +571,7 @@ def test_long_numbers_stay_in_their_column(tmp_path: Path, first: bool) -> None:
 )
 @pytest.mark.parametrize("prefix", ["", "x:"])
 def test_failed_cells_in_every_row(tmp_path: Path, shop: Contract, cell: str, code: str, prefix: str) -> None:
-    rows = [row(n, cell.format(f"A{n}"), number(f"B{n}", n), text(f"D{n}", "x")) for n in range(2, 2_000)]
+    rows = [row(n, cell.format(f"A{n}"), number(f"B{n}", n), text(f"D{n}", "x")) for n in range(2, 200)]
     sheet = the_rows(*rows)
     if prefix:
         sheet = sheet.replace("<", "<x:").replace("<x:/", "</x:").replace("xmlns=", "xmlns:x=")
@@ -579,7 +579,7 @@ def test_failed_cells_in_every_row(tmp_path: Path, shop: Contract, cell: str, co
 
     both_ways(path)
 
-    assert read(path, shop).codes == [(f"A{n}", code) for n in range(2, 2_000)]
+    assert read(path, shop).codes == [(f"A{n}", code) for n in range(2, 200)]
 
 
 @pytest.mark.parametrize("moment", ["2011-03-04T09:30Z", "2011-03-04T09:30", "2011-03-04T09:30:00+01:00"])
