@@ -154,6 +154,10 @@ TEXTS = [
     ("an extension", '<c r="A2"><v>17</v><extLst><ext uri="x"><v>9</v></ext></extLst></c>', "17"),
     ("an extension before the value", '<c r="A2"><extLst><ext uri="x"><y/></ext></extLst><v>17</v></c>', "17"),
     ("a value before its formula", '<c r="A2"><v>17</v><f>1+16</f></c>', "17"),
+    # Only cells that hold something count.
+    ("an empty text at the address", '<c r="A2" t="str"><v>x</v></c><c r="A2" t="str"><v></v></c>', "x"),
+    ("an empty text at the address, before", '<c r="A2" t="str"><v/></c><c r="A2" t="str"><v>x</v></c>', "x"),
+    ("an empty inline text there", f"{text('A2', 'x')}{text('A2', '')}", "x"),
     # 18.3.1.4: r is optional.
     ("an empty address", '<c r="" t="str"><v>a</v></c>', "a"),
     ("an address in lower case", '<c r="a2" t="str"><v>a</v></c>', "a"),
@@ -326,7 +330,6 @@ REFUSED = [
     ('<c r="A2" t="z"><v>2</v></c>', "cell A2: 'z' is not a type of cells"),
     ('<c r="A2"><v>1</v></c><c r="A2"><v>2</v></c>', "cell A2 stands twice"),
     ('<c r="A2"><v>1</v></c><c r="A2"><v>1</v></c>', "cell A2 stands twice"),
-    ('<c r="A2" t="str"><v>x</v></c><c r="A2" t="str"><v></v></c>', "cell A2 stands twice"),
     ('<c t="str" r="A2"><v>x</v></c><c t="str" r="A2"><v>y</v></c>', "cell A2 stands twice"),
     ('<c r="A2"><v>1</v><v>2</v></c>', "cell A2: it has two values"),
     ('<c r="A2"><v>1</v><z:v xmlns:z="u">2</z:v></c>', "cell A2: it has two values"),
@@ -495,6 +498,8 @@ DAMAGE = {
     "something after the end": the_rows(ROW_2) + "<worksheet/>",
     "bytes that are not UTF-8": the_rows(ROW_2).encode().replace(b">a<", b">\xff<"),
     "an encoding that is not known": f'<?xml version="1.0" encoding="x-none"?>{the_rows(ROW_2)}',
+    "UTF-16 after a declaration": b'<?xml version="1.0" encoding="iso-8859-1"?>'
+    + '<?xml version="1.0" encoding="utf-16-le"?><worksheet/>'.encode("utf-16-le"),
     "an encoding that is another": f'<?xml version="1.0" encoding="UTF-16"?>{the_rows(ROW_2)}',
     "a row beyond the last": the_rows(ROW_2, row(1048577, number("A1048577", 1))),
     "a row of a number that is none": the_rows(ROW_2, ROW_3.replace('<row r="3"', '<row r="three"')),

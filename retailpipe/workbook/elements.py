@@ -108,7 +108,7 @@ class _Around:
 
     def __init__(self, container: str, element: str, depth: int) -> None:
         self.preserves_blanks = False
-        self._parser = expat.ParserCreate()
+        self._parser = expat.ParserCreate("utf-8")
         self._parser.StartElementHandler = self._begin
         self._parser.EndElementHandler = self._end
         self._container = container

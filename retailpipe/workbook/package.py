@@ -179,7 +179,7 @@ def _parse(
     start: Callable[[str, dict[str, str]], object],
     end: Callable[[str], object] | None = None,
 ) -> None:
-    parser = expat.ParserCreate()
+    parser = expat.ParserCreate("utf-8")
     parser.StartElementHandler = start
     parser.EndElementHandler = end
     parse(parser, xml)

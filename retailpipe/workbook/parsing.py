@@ -86,6 +86,8 @@ class BlockParser:
         """
         rewrite_all = self._rewrite_all or in_order
         rows = Rows(b"", 1, block.xml) if rewrite_all else block.plain.split(block.xml, block.before)
+        if rows.plain and block.plain.may_hide_a_value(rows.plain):
+            rows = Rows(b"", 1, block.xml)
         rewritten = self._rewritten(rows.others, block)
         # Where some rewritten cells are of plain rows, by their addresses, only both together show whether an address
         # stands twice.

@@ -86,6 +86,7 @@ class PlainRows:
         self._row_tag = re.compile(row + rb"(?=[\s/>])(?:[^<>]*?" + address + rb")?[^<>]*>")
         self._cell_tag = re.compile(cell + rb"(?=[\s/>])(?:[^<>]*?" + address + rb")?[^<>]*>")
         self._closings = [b"</" + prefix + name for name in (b"v>", b"is>")]
+        self._empty_texts = (b"v/>", b"></" + prefix + b"v>", b"></" + prefix + b"t>")
         self._pattern = cache(partial(_row, prefix, dates, strings, preserves_blanks))
         self._substitutions = cache(partial(_substitutions, prefix))
         self._all_kinds = False
@@ -160,6 +161,12 @@ class PlainRows:
         if b"i" in plain:
             return sum(map(plain.count, self._closings))
         return plain.count(b"v") // 2
+
+    def may_hide_a_value(self, plain: bytes) -> bool:
+        """Whether an empty text of plain rows may stand at the address of a value, which calamine would not give."""
+        if not self._all_kinds:  # numbers and shared strings alone
+            return False
+        return any(empty in plain for empty in self._empty_texts) and not self.has_no_address_twice(plain)
 
     def has_no_address_twice(self, plain: bytes) -> bool:
         """Whether each cell of plain rows is sure to have an address of its own."""

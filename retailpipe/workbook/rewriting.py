@@ -93,7 +93,7 @@ def _blocks(rows: dict[int, dict[int, str]]) -> Iterator[Rewritten]:
     numbers: list[int] = []
     columns: set[int] = set()
     size = 0
-    for number in sorted(number for number, row in rows.items() if row):
+    for number in sorted(rows):
         row = rows[number]
         width = len(columns | row.keys())
         length = sum(map(len, row.values())) + 32 * len(row)
@@ -134,7 +134,6 @@ class _Parser:
         self._place = (before, -1)
         self._depth = 0
         self._extension = 0  # the depth of one that is passed over
-        self._empty: set[tuple[int, int]] = set()
         self._in_row = self._in_cell = False
         self._attributes: dict[str, str] = {}
         self._has_formula = False
@@ -146,7 +145,7 @@ class _Parser:
 
     def parse(self, rows: bytes) -> dict[int, dict[int, str]]:
         """For each row that holds a value, by its number, its cells by column: XML that begins in the `c` tag."""
-        parser = expat.ParserCreate()
+        parser = expat.ParserCreate("utf-8")
         parser.buffer_text = True
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
@@ -203,8 +202,8 @@ class _Parser:
             if depth == self._extension:
                 self._extension = 0
         elif depth == 3:
-            if self._in_cell:
-                self._put(self._cell())
+            if self._in_cell and (cell := self._cell()):
+                self._put(cell)
             self._in_cell = False
         elif depth == 4:
             self._in_value = self._in_inline = False
@@ -244,18 +243,12 @@ class _Parser:
         self._attributes = attributes
         self._has_formula, self._value, self._inline = False, None, None
 
-    def _put(self, cell: str | None) -> None:
-        """Puts a cell in its place. One that has a value, be it an empty text, must not stand there already."""
-        if cell is None and self._value is None and self._inline is None:
-            return
+    def _put(self, cell: str) -> None:
         row, column = self._place
         cells = self._rows.setdefault(row, {})
-        if column in cells or self._place in self._empty:
+        if column in cells:
             raise BadXml(f"cell {cell_address(row, column)} stands twice")
-        if cell is None:
-            self._empty.add(self._place)
-        else:
-            cells[column] = cell
+        cells[column] = cell
 
     def _cell(self) -> str | None:
         """The cell that ends here, from the attributes of its tag to its value; None if it holds nothing."""

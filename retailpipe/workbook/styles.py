@@ -30,7 +30,7 @@ class Styles:
         self._formats: dict[int, str] = {}
         self._cells: list[int] = []
         self._path: list[str] = []
-        parser = expat.ParserCreate()
+        parser = expat.ParserCreate("utf-8")
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
         parse(parser, xml or [b"<styleSheet/>"])

@@ -153,7 +153,7 @@ def _strings(block: bytes, preserves_blanks: bool) -> list[str]:
         elif local == "si":
             texts.append(collector.text())
 
-    parser = expat.ParserCreate()
+    parser = expat.ParserCreate("utf-8")
     parser.StartElementHandler = start
     parser.EndElementHandler = end
     parser.CharacterDataHandler = lambda text: collector.add(text)
