@@ -53,7 +53,8 @@ def check_container(path: Path, name: str) -> None:
                 _check_entry(name, part)
     except OSError as error:
         raise WorkbookError(f"cannot read {name}: {error.strerror}", hint="Check the file's name.") from error
-    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:  # the last two: a strange directory
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        # The last two are zipfile's for a directory of a later version of zip, or with impossible values.
         raise WorkbookError(f"{name} is damaged or cut short: {error}", hint=_SAVE_AGAIN) from error
 
 

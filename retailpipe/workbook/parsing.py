@@ -85,14 +85,14 @@ class BlockParser:
         Raises WorkbookError.
         """
         rewrite_all = self._rewrite_all or in_order
-        rows = Rows(b"", 1, block.xml) if rewrite_all else block.plain.split(block.xml, block.before)
+        rows = Rows.none_plain(block.xml) if rewrite_all else block.plain.split(block.xml, block.before)
         if rows.plain and block.plain.may_hide_a_value(rows.plain):
-            rows = Rows(b"", 1, block.xml)
+            rows = Rows.none_plain(block.xml)
         rewritten = self._rewritten(rows.others, block)
         # Where some rewritten cells are of plain rows, by their addresses, only both together show whether an address
         # stands twice.
         if any(not rows.numbers.isdisjoint(part.numbers) for part in rewritten):
-            rows, rewritten = Rows(b"", 1, block.xml), self._rewritten(block.xml, block)
+            rows, rewritten = Rows.none_plain(block.xml), self._rewritten(block.xml, block)
         parsed: list[Parsed] = []
         if rows.plain:
             try:

@@ -66,6 +66,10 @@ class Rows:
     numbers: frozenset[int] = frozenset()
     marked: bool = False
 
+    @classmethod
+    def none_plain(cls, block: bytes) -> Rows:
+        return cls(b"", 1, block)
+
 
 class PlainRows:
     """Parts the plain rows of a sheet from the others, block by block.
@@ -118,7 +122,7 @@ class PlainRows:
 
     def split(self, block: bytes, before: int) -> Rows:
         """Parts a block of rows, which comes after the row `before`."""
-        none = Rows(b"", 1, block)
+        none = Rows.none_plain(block)
         first = self._tag(self._row_tag, block, 0)
         last = self._tag(self._row_tag, block, max(block.rfind(self.opening), 0))
         if not first or not last:

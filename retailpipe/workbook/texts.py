@@ -12,12 +12,12 @@ from retailpipe.workbook.markup import BadXml, escaped, local_name, parse
 from retailpipe.workbook.patterns import SPACE, TEXT, TRIMMED_TEXT, matches
 
 _BLOCK_SIZE = 1 << 20
-_PAIR = re.compile("_x([Dd][89ABab][0-9A-Fa-f]{2})__x([Dd][C-Fc-f][0-9A-Fa-f]{2})_")
-_ESCAPE = re.compile("_x([0-9A-CE-Fa-ce-f][0-9A-Fa-f]{3}|[Dd][0-7][0-9A-Fa-f]{2})_")
+_PAIR = "_x([Dd][89ABab][0-9A-Fa-f]{2})__x([Dd][C-Fc-f][0-9A-Fa-f]{2})_"
+_SINGLE = "_x([0-9A-CE-Fa-ce-f][0-9A-Fa-f]{3}|[Dd][0-7][0-9A-Fa-f]{2})_"
+_ESCAPE = re.compile(f"{_PAIR}|{_SINGLE}")
 _READ_OTHERWISE = re.compile("[\0-\x08\x0b-\x1f]|_(?=x00[0-9A-Fa-f]{2}_)")
 NUL = b"_x0000_"
 """How a text of XML can hold a NUL character, which also begins a marked text."""
-_ESCAPES = re.compile(f"{_PAIR.pattern}|{_ESCAPE.pattern}")
 _ODD_ESCAPE = re.compile(rb"_x(?:(?!00)[0-9A-Fa-f]{4}|0000)_")
 
 
@@ -28,7 +28,7 @@ def unescaped(text: str) -> str:
     """
     if "_x" not in text:
         return text
-    return _ESCAPES.sub(_character, text)
+    return _ESCAPE.sub(_character, text)
 
 
 def _character(escape: re.Match[str]) -> str:
