@@ -31,6 +31,8 @@ from retailpipe.workbook.container import part_blocks
 from retailpipe.workbook.cutting import SheetCutter
 from retailpipe.workbook.package import Package
 from retailpipe.workbook.parsing import BlockParser
+from retailpipe.workbook.pieces import Piece
+from retailpipe.workbook.repeats import cut_cells
 from retailpipe.workbook.shards import BLOCK_SIZE
 from retailpipe.workbook.sheet import find_layout
 from retailpipe.workbook.slots import Slots
@@ -65,8 +67,8 @@ def measure(parts: Parts, environment: Environment, workbook: Path, contract: Co
     part = sheet.part
     parts.measure("inflate, compare the checksum", lambda: _exhaust(part_blocks(workbook, part, "")))
     cutter = SheetCutter(package, sheet, slots.strings, BLOCK_SIZE)
-    parser = BlockParser(package, sheet, slots, cutter, rewrite_all=False)
-    spent = dict.fromkeys(("plain", "parse", "objects", "judge"), 0.0)
+    parser = BlockParser(package, sheet, slots, cutter)
+    spent = dict.fromkeys(("cut", "parse", "objects", "judge"), 0.0)
     judge: Judge | None = None
     batches: list[pa.RecordBatch] = []
 
@@ -77,9 +79,11 @@ def measure(parts: Parts, environment: Environment, workbook: Path, contract: Co
         return result
 
     for block in cutter.blocks():
-        timed("plain", lambda block=block: block.plain.split(block.xml, block.before))
+        timed("cut", lambda block=block: cut_cells(block.xml))
         parsed = timed("parse", lambda block=block: parser.parse(block))
-        pieces = timed("objects", lambda parsed=parsed: [each.piece() for each in parsed])
+        pieces = timed(
+            "objects", lambda parsed=parsed: [each if isinstance(each, Piece) else each.piece() for each in parsed]
+        )
         for piece in filter(None, pieces):
             if judge is None:
                 layout = find_layout(workbook.name, sheet.name, piece.numbers[0], piece.row(0), contract)
@@ -88,9 +92,9 @@ def measure(parts: Parts, environment: Environment, workbook: Path, contract: Co
             batches.append(timed("judge", lambda judge=judge, piece=piece: judge.judge(piece)))
     if judge is None:
         sys.exit(f"{workbook} has no rows")
-    parts.note("tell plain rows from others", spent["plain"])
-    parts.note("parse (calamine)", spent["parse"] - spent["plain"])
-    parts.note("make Python's objects", spent["objects"])
+    parts.note("cut rows into distinct cells (Arrow)", spent["cut"])
+    parts.note("read new cells, and rows that do not repeat (calamine)", spent["parse"] - spent["cut"])
+    parts.note("make Python's objects of rows that do not repeat", spent["objects"])
     parts.note("convert and judge", spent["judge"])
     with environment.warehouse.connect() as connection:
         ensure_schema(connection, contract)

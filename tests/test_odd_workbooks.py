@@ -18,6 +18,7 @@ import pytest
 
 from retailpipe.contract import Contract
 from retailpipe.workbook.package import Package
+from retailpipe.workbook.parsing import Way
 from retailpipe.workbook.shards import BlockReader
 from retailpipe.workbook.slots import Slots
 from tests.workbooks import (
@@ -54,13 +55,13 @@ def shop(tmp_path: Path) -> Contract:
     )
 
 
-def both_ways(path: Path) -> list[dict[int, Any]]:
-    """The rows of the first sheet, by column index, having checked that both ways give them."""
+def all_ways(path: Path) -> list[dict[int, Any]]:
+    """The rows of the first sheet, by column index, having checked that all ways give them."""
     package = Package(path, path.name)
     found: list[list[tuple[int, dict[int, Any]]]] = []
-    for rewrite_all in (False, True):
+    for way in Way:
         slots = Slots(package)
-        blocks = BlockReader(package, package.sheets[0], slots, 200, rewrite_all=rewrite_all)
+        blocks = BlockReader(package, package.sheets[0], slots, 200, way=way)
         rows: list[tuple[int, dict[int, Any]]] = []
         for piece in blocks:
             piece.check()
@@ -71,7 +72,7 @@ def both_ways(path: Path) -> list[dict[int, Any]]:
         blocks.close()
         slots.close()
         found.append(sorted(rows))
-    assert found[0] == found[1]
+    assert all(rows == found[0] for rows in found)
     return [cells for _, cells in found[0]]
 
 
@@ -213,7 +214,7 @@ def changed(path: Path, change: Callable[[dict[str, bytes]], object]) -> Path:
 def test_a_cell_is_what_excel_shows(tmp_path: Path, shop: Contract, cell: str, shown: str) -> None:
     path = with_styles(tmp_path / "odd.xlsx", THREE_STYLES, HEADER, row(2, cell, number("B2", 1)), strings=STRINGS)
 
-    both_ways(path)
+    all_ways(path)
 
     assert read(path, shop).column("code") == [shown]
 
@@ -242,7 +243,7 @@ def test_a_cell_is_what_excel_shows(tmp_path: Path, shop: Contract, cell: str, s
 def test_a_date_in_iso_8601(tmp_path: Path, shop: Contract, cell: str, moment: datetime) -> None:
     path = raw_workbook(tmp_path / "odd.xlsx", HEADER, row(2, f'<c r="C2" s="1" t="d"><v>{cell}</v></c>'))
 
-    both_ways(path)
+    all_ways(path)
 
     assert read(path, shop).column("sold") == [moment]
 
@@ -273,7 +274,7 @@ def test_a_failed_cell_is_rejected_in_every_column(
 ) -> None:
     path = raw_workbook(tmp_path / "odd.xlsx", HEADER, row(2, cell.format(address)))
 
-    both_ways(path)
+    all_ways(path)
     reading = read(path, shop)
 
     assert reading.codes == [(address, code)]
@@ -312,7 +313,7 @@ def test_a_value_that_the_column_cannot_hold_is_rejected(tmp_path: Path, shop: C
     rows = HEADER, row(2, cell), row(3, text("A3", "kept")), failed
     path = with_styles(tmp_path / "odd.xlsx", THREE_STYLES, *rows, strings=strings)
 
-    both_ways(path)
+    all_ways(path)
     reading = read(path, shop)
 
     assert [found for _, found in reading.codes] == [code, "error_cell"]
@@ -429,7 +430,7 @@ SHEETS = {
 def test_a_sheet_is_read_however_it_is_written(tmp_path: Path, shop: Contract, sheet: str) -> None:
     path = raw_workbook(tmp_path / "odd.xlsx", sheet=sheet)
 
-    both_ways(path)
+    all_ways(path)
     reading = read(path, shop)
 
     assert sorted(reading.rows, key=lambda found: found["source_row"]) == THREE
@@ -469,7 +470,7 @@ def test_a_sheet_in_another_encoding(tmp_path: Path, shop: Contract, encoding: s
     sheet = f'<?xml version="1.0" encoding="{declared}"?>{the_rows(row(2, text("A2", "café")))}'
     path = raw_workbook(tmp_path / "odd.xlsx", sheet=sheet.encode(encoding))
 
-    assert both_ways(path)[1] == {0: "café"}
+    assert all_ways(path)[1] == {0: "café"}
     assert read(path, shop).column("code") == ["café"]
 
 
@@ -582,7 +583,7 @@ def test_failed_cells_in_every_row(tmp_path: Path, shop: Contract, cell: str, co
         sheet = sheet.replace("<", "<x:").replace("<x:/", "</x:").replace("xmlns=", "xmlns:x=")
     path = raw_workbook(tmp_path / "odd.xlsx", sheet=sheet)
 
-    both_ways(path)
+    all_ways(path)
 
     assert read(path, shop).codes == [(f"A{n}", code) for n in range(2, 200)]
 
@@ -592,7 +593,7 @@ def test_dates_in_iso_8601_in_every_row(tmp_path: Path, shop: Contract, moment: 
     rows = [row(n, f'<c r="C{n}" s="1" t="d"><v>{moment}</v></c>') for n in range(2, 2_000)]
     path = raw_workbook(tmp_path / "odd.xlsx", HEADER, *rows)
 
-    both_ways(path)
+    all_ways(path)
 
     assert read(path, shop).column("sold") == [datetime(2011, 3, 4, 9, 30)] * 1_998
 
@@ -713,7 +714,7 @@ def test_parts_are_found_by_their_relations(tmp_path: Path, shop: Contract, chan
     raw_workbook(tmp_path / "odd.xlsx", HEADER, row(2, *cells), strings=STRINGS)
     path = changed(tmp_path / "odd.xlsx", change)
 
-    both_ways(path)
+    all_ways(path)
     reading = read(path, shop)
 
     assert reading.rows == [
@@ -844,7 +845,7 @@ def test_damaged_shared_strings_are_refused(tmp_path: Path, shop: Contract, stri
 def test_styles_are_read_however_they_are_written(tmp_path: Path, shop: Contract, styles: str) -> None:
     path = with_styles(tmp_path / "odd.xlsx", styles, HEADER, row(2, number("C2", 40606, style=DATE_STYLE)))
 
-    both_ways(path)
+    all_ways(path)
 
     assert read(path, shop).column("sold") == [datetime(2011, 3, 4)]
 
@@ -876,7 +877,7 @@ def test_a_date_format_in_the_first_style(tmp_path: Path, shop: Contract, cell: 
     styles = FIRST_IS_DATE.replace("<cellXfs", ACCOUNTING)
     path = with_styles(tmp_path / "odd.xlsx", styles, HEADER, row(2, cell), row(3, text("A3", "x")))
 
-    both_ways(path)
+    all_ways(path)
 
     assert read(path, shop).column("code") == [shown, "x"]
 
@@ -894,7 +895,7 @@ def test_blanks_are_preserved_where_the_sheet_says_so(tmp_path: Path, shop: Cont
     sheet = the_rows(*rows).replace("<worksheet", '<worksheet xml:space="preserve"')
     path = raw_workbook(tmp_path / "odd.xlsx", sheet=sheet, strings=strings)
 
-    both_ways(path)
+    all_ways(path)
 
     assert read(path, shop).column("code") == ["Vehicles ", "Vehicles ", "Vehicles ", "Vehicles"]
 

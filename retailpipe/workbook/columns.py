@@ -21,10 +21,11 @@ import pyarrow.compute as pc
 
 from retailpipe.contract import Column
 from retailpipe.workbook.cells import EXACT_INTEGERS, NOT_CALCULATED, Cell, ErrorCell, shown
+from retailpipe.workbook.pieces import RepeatedCells
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})")
 _EPOCH = datetime(1970, 1, 1)
-_REMEMBERED = 100_000
+_REMEMBERED = 1 << 14
 """Values a column remembers before it begins anew: a bound on memory where every value is another."""
 _LONG_TEXT = 60
 _NOTHING = pa.scalar(0, pa.int32())
@@ -89,6 +90,8 @@ class ColumnConverter(ABC):
 
         booleans: whether there may be some among the cells.
         """
+        if isinstance(cells, RepeatedCells):
+            return self.convert(cells.distinct).take(cells.places)
         if booleans and bool in set(map(type, cells)):
             return self._array([self.value_or_none(cell) for cell in cells])
         return self._quickly(cells) or self._array(list(map(self._memory.__getitem__, cells)))

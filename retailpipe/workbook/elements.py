@@ -60,6 +60,14 @@ class ElementBlocks:
                     length += len(more)
                 else:
                     is_all = True
+            cut = last_tag(pieces[-1], opening, len(pieces[-1]))
+            if cut > 0 and not is_all and _find(pieces[-1], closing, cut) < 0:
+                last = pieces.pop()
+                rest, wanted = last[cut:], self._size
+                block = b"".join([*pieces, memoryview(last)[:cut]])
+                del last, pieces
+                yield block
+                continue
             rest = b"".join(pieces)
             del pieces
             cut = last_tag(rest, opening, len(rest))

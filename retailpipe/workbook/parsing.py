@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from python_calamine import CalamineError, CalamineSheet
 
@@ -15,6 +16,7 @@ from retailpipe.workbook.markup import BadXml
 from retailpipe.workbook.package import Package, Sheet
 from retailpipe.workbook.pieces import Piece
 from retailpipe.workbook.plainness import Rows
+from retailpipe.workbook.repeats import Repeats
 from retailpipe.workbook.rewriting import Rewriter, Rewritten
 from retailpipe.workbook.slots import Slots, calamine
 
@@ -65,25 +67,43 @@ class Parsed:
         return piece.without_blank_rows()
 
 
+class Way(Enum):
+    """How blocks are read. All but the quickest way are there so that tests can compare them."""
+
+    QUICKEST = "by their distinct cells where that pays, as they stand where they are plain, or else rewritten"
+    DISTINCT = "by their distinct cells, even where that does not pay"
+    PLAIN = "as they stand where they are plain"
+    REWRITTEN = "rewritten"
+
+
 class BlockParser:
-    """Parses the blocks of a sheet, in several threads if need be.
+    """Parses the blocks of a sheet, in several threads if need be."""
 
-    rewrite_all: whether all rows are rewritten, so that a test can compare both ways.
-    """
-
-    def __init__(self, package: Package, sheet: Sheet, slots: Slots, cutter: SheetCutter, rewrite_all: bool) -> None:
+    def __init__(
+        self, package: Package, sheet: Sheet, slots: Slots, cutter: SheetCutter, way: Way = Way.QUICKEST
+    ) -> None:
         self._package = package
         self._sheet = sheet
         self._slots = slots
         self._cutter = cutter
         self._rewriter = Rewriter(slots.strings, package.styles.dates)
-        self._rewrite_all = rewrite_all
+        self._rewrite_all = way is Way.REWRITTEN
+        may_repeat = way in (Way.QUICKEST, Way.DISTINCT)
+        self._repeats = Repeats(self._parse_new, always=way is Way.DISTINCT) if may_repeat else None
 
-    def parse(self, block: Block, *, in_order: bool = False) -> list[Parsed]:
+    def parse(self, block: Block, *, in_order: bool = False) -> Sequence[Parsed | Piece]:
         """The rows of a block, in one part or more; `in_order` has them in that of their numbers.
 
         Raises WorkbookError.
         """
+        if self._repeats and not in_order and (piece := self._repeats.read(block)):
+            return [piece]
+        return self._parse(block, in_order)
+
+    def _parse_new(self, block: Block) -> list[Piece]:
+        return [piece for part in self._parse(block) if (piece := part.piece())]
+
+    def _parse(self, block: Block, in_order: bool = False) -> list[Parsed]:
         rewrite_all = self._rewrite_all or in_order
         rows = Rows.none_plain(block.xml) if rewrite_all else block.plain.split(block.xml, block.before)
         if rows.plain and block.plain.may_hide_a_value(rows.plain):

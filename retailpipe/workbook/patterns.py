@@ -37,7 +37,7 @@ _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 def matches(pattern: str, xml: bytes) -> bool:
     """Whether a pattern matches all of some bytes."""
-    return bool(pc.match_substring_regex(_array(xml), rf"\A(?:{pattern})\z")[0].as_py())
+    return bool(pc.match_substring_regex(array_of(xml), rf"\A(?:{pattern})\z")[0].as_py())
 
 
 def matching(pattern: str, pieces: Sequence[bytes]) -> list[bool]:
@@ -58,7 +58,7 @@ def substituted(substitutions: Iterable[Substitution], xml: bytes) -> bytes:
     """Some bytes with every match of a pattern replaced, one pattern after the other."""
     for pattern, replacement, hint in substitutions:
         if hint in xml:
-            xml = pc.replace_substring_regex(_array(xml), pattern, replacement)[0].as_py()
+            xml = pc.replace_substring_regex(array_of(xml), pattern, replacement)[0].as_py()
     return xml
 
 
@@ -77,7 +77,7 @@ def letters_to(last: str) -> str:
     return f"(?:{'|'.join([*parts, _between('A' * len(last), last, _LETTERS)])})"
 
 
-def _array(xml: bytes) -> pa.Array:
+def array_of(xml: bytes) -> pa.Array:
     """An array of some bytes where they are; Arrow itself would make a copy."""
     bounds = pa.array([0, len(xml)], pa.int32()).buffers()[1]
     return pa.Array.from_buffers(pa.binary(), 1, [None, bounds, pa.py_buffer(xml)])

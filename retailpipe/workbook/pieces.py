@@ -3,11 +3,42 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Self, overload
+
+import pyarrow as pa
 
 from retailpipe.workbook.cells import Cell
+
+
+class RepeatedCells(Sequence[Cell]):
+    """The cells of a column, of which each distinct one is kept once.
+
+    distinct: the distinct cells.
+    places: for each row the place of its cell among them; null where that is blank.
+    """
+
+    def __init__(self, distinct: Sequence[Cell], places: pa.Array) -> None:
+        self.distinct = distinct
+        self.places = places
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __iter__(self) -> Iterator[Cell]:
+        for place in self.places.to_pylist():
+            yield "" if place is None else self.distinct[place]
+
+    @overload
+    def __getitem__(self, index: int) -> Cell: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Cell]: ...
+    def __getitem__(self, index: int | slice) -> Cell | Sequence[Cell]:
+        if isinstance(index, slice):
+            return list(self)[index]
+        place: int | None = self.places[index].as_py()
+        return "" if place is None else self.distinct[place]
 
 
 @dataclass(frozen=True)

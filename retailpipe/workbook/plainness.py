@@ -213,6 +213,12 @@ def _columns(count: int) -> str:
     return letters_to(column_letters(count - 1))
 
 
+def row_attributes(quote: str = '"') -> str:
+    """A pattern for the attributes of a row besides its number."""
+    value = rf"[^{quote}<>&\x00-\x1f]*"
+    return "".join(f"(?: {name}={quote}{value}{quote})?" for name in _ROW_ATTRIBUTES.split())
+
+
 def _row(
     prefix: bytes,
     dates: Collection[int],

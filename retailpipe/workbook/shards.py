@@ -11,19 +11,20 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from queue import SimpleQueue
 
 from retailpipe.workbook.container import MAX_ROWS
 from retailpipe.workbook.cutting import SheetCutter
 from retailpipe.workbook.package import Package, Sheet
-from retailpipe.workbook.parsing import BlockParser, Parsed
+from retailpipe.workbook.parsing import BlockParser, Parsed, Way
 from retailpipe.workbook.pieces import Piece
 from retailpipe.workbook.slots import Slots
 
-BLOCK_SIZE = 1 << 20
+BLOCK_SIZE = 3 << 19
 """Bytes of XML in a block: smaller ones cost more calls, larger ones more memory."""
 
-_MORE_AHEAD = 3
-"""Blocks under way at a time, beyond one for each thread: enough that none waits, few enough to be held in memory."""
+_MORE_AHEAD = 2
+"""Blocks that are parsed and wait, beyond one for each thread: enough that none waits, few enough for memory."""
 _MOST_THREADS = 3
 """The consumer's one thread takes longer for a block than three of these."""
 
@@ -33,27 +34,27 @@ class BlockReader:
 
     Blocks of rows come in the order of the sheet's XML, which need not be that of their numbers; within a block, rows
     that had to be rewritten come last, unless `in_order` is set, as it is at first. Threads inflate and parse some
-    blocks ahead of the consumer, which parses a block itself where it would have to wait. Python's objects are made in
-    the consumer's thread alone: where one core makes them and another uses them, both are slow.
+    blocks ahead of the consumer. The many objects of rows that do not repeat are made in the consumer's thread: where
+    one core makes them and another uses them, both are slow.
 
     Iterating raises WorkbookError where the sheet is damaged.
     """
 
     def __init__(
-        self, package: Package, sheet: Sheet, slots: Slots, block_size: int = BLOCK_SIZE, *, rewrite_all: bool = False
+        self, package: Package, sheet: Sheet, slots: Slots, block_size: int = BLOCK_SIZE, *, way: Way = Way.QUICKEST
     ) -> None:
         self._cutter = SheetCutter(package, sheet, slots.strings, block_size)
-        self._parser = BlockParser(package, sheet, slots, self._cutter, rewrite_all)
+        self._parser = BlockParser(package, sheet, slots, self._cutter, way)
         self._blocks = self._cutter.blocks()
         self._next_block = threading.Lock()
-        self._ahead: deque[Future[list[Parsed]]] = deque()
-        self._parts: deque[Parsed] = deque()
+        self._ahead: SimpleQueue[Future[Sequence[Parsed | Piece]] | None] = SimpleQueue()
+        self._ended = False
+        self._parts: deque[Parsed | Piece] = deque()
         self._given = bytearray()
         self.in_order = True
         self._is_closed = False
         # Daemons, as is said at Worker.
         self._threads = [threading.Thread(target=self._work, name="parse", daemon=True) for _ in range(_threads())]
-        # More than there are threads, so that the consumer never lacks room for the block that it waits for.
         self._room = threading.Semaphore(len(self._threads) + _MORE_AHEAD)
         for thread in self._threads:
             thread.start()
@@ -69,18 +70,17 @@ class BlockReader:
     def __next__(self) -> Piece:
         while True:
             while self._parts:
-                if piece := self._parts.popleft().piece():
+                part = self._parts.popleft()
+                if piece := part if isinstance(part, Piece) else part.piece():
                     self._note(piece.numbers)
                     return piece
-            if not (self._ahead or self._help() or self._ahead):
+            block = None if self._ended else self._ahead.get()
+            if block is None:
+                self._ended = True
                 raise StopIteration
-            block = self._ahead[0]
-            while not block.done() and self._help():
-                pass
-            self._ahead.popleft()
             self._room.release()
             parts = block.result()
-            if self.in_order and len(parts) > 1:
+            if self.in_order and len(parts) > 1 and isinstance(parts[0], Parsed):
                 parts = self._parser.parse(parts[0].block, in_order=True)
             self._parts.extend(parts)
 
@@ -113,33 +113,29 @@ class BlockReader:
         while self._room.acquire() and not self._is_closed and self._parse_next():
             pass
 
-    def _help(self) -> bool:
-        """Parses a block here, if there is one, and room for it."""
-        return self._room.acquire(blocking=False) and self._parse_next()
-
     def _parse_next(self) -> bool:
         """Parses one block more, or puts what keeps it from being parsed in its place; False if there is none."""
-        parsed: Future[list[Parsed]] = Future()
+        parsed: Future[Sequence[Parsed | Piece]] = Future()
         with self._next_block:
             try:
                 block = next(self._blocks, None)
-            except Exception as error:  # whatever it is: in a thread nobody sees it, and the sheet would seem to end
+            except (
+                BaseException
+            ) as error:  # whatever it is: in a thread nobody sees it, and the sheet would seem to end
                 parsed.set_exception(error)
-                self._ahead.append(parsed)
-                return True
-            if block is None:
+                self._ahead.put(parsed)
                 return False
-            self._ahead.append(parsed)
+            self._ahead.put(parsed if block else None)
+        if block is None:
+            return False
         try:
             parsed.set_result(self._parser.parse(block))
         except BaseException as error:
             parsed.set_exception(error)
-            if not isinstance(error, Exception):  # Ctrl-C, where it is the consumer who parses
-                raise
         return True
 
 
 def _threads() -> int:
-    """How many threads parse beside the consumer, which parses too: one less than there are cores, but one."""
+    """How many threads parse beside the consumer: one less than there are cores, but one."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(_MOST_THREADS, max(1, cores - 1))

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from xml.parsers import expat
-from xml.sax.saxutils import quoteattr
 
-from retailpipe.workbook.markup import BadXml, local_name, parse
+from retailpipe.workbook.markup import BadXml, escaped, local_name, parse
 
 MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 _MOST_STYLES = 1 << 18
@@ -36,7 +35,8 @@ class Styles:
         parse(parser, xml or [b"<styleSheet/>"])
         self.dates = {style for style, format_ in enumerate(self._cells) if self._may_be_date(format_)}
         formats = (
-            f'<numFmt numFmtId="{number}" formatCode={quoteattr(code)}/>' for number, code in self._formats.items()
+            f'<numFmt numFmtId="{number}" formatCode="{escaped(code).replace(chr(34), "&quot;")}"/>'
+            for number, code in self._formats.items()
         )
         cells = (f'<xf numFmtId="{number}"/>' for number in self._cells)
         self.xml = (

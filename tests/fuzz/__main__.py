@@ -24,6 +24,7 @@ from retailpipe.contract import Contract
 from retailpipe.errors import WorkbookError
 from retailpipe.workbook.cells import ErrorCell
 from retailpipe.workbook.package import Package
+from retailpipe.workbook.parsing import Way
 from retailpipe.workbook.reader import open_sheet
 from retailpipe.workbook.shards import BlockReader
 from retailpipe.workbook.slots import Slots
@@ -78,10 +79,10 @@ def _refused(path: Path, error: WorkbookError) -> str:
     return "refused"
 
 
-def _cells(path: Path, *, rewrite_all: bool) -> Cells | str:
+def _cells(path: Path, way: Way) -> Cells | str:
     package = Package(path, path.name)
     slots = Slots(package)
-    blocks = BlockReader(package, package.sheets[0], slots, 2_000, rewrite_all=rewrite_all)
+    blocks = BlockReader(package, package.sheets[0], slots, 2_000, way=way)
     found: Cells = {}
     try:
         for piece in blocks:
@@ -99,19 +100,21 @@ def _cells(path: Path, *, rewrite_all: bool) -> Cells | str:
 
 
 def _compare_ways(path: Path) -> None:
-    plain, rewritten = _cells(path, rewrite_all=False), _cells(path, rewrite_all=True)
-    if isinstance(plain, str) and isinstance(rewritten, str):
-        return
-    if isinstance(plain, str) or isinstance(rewritten, str):
-        raise Wrong(f"one way refuses it: {plain if isinstance(plain, str) else rewritten}")
-    places = [place for place in plain | rewritten if repr(plain.get(place)) != repr(rewritten.get(place))]
-    if places:
-        differ = [f"{place}: {plain.get(place)!r} and {rewritten.get(place)!r}" for place in places]
-        raise Wrong(f"as it stands, and rewritten: {differ[:5]}")
+    rewritten = _cells(path, Way.REWRITTEN)
+    for way in (Way.DISTINCT, Way.PLAIN):
+        cells = _cells(path, way)
+        if isinstance(cells, str) and isinstance(rewritten, str):
+            continue
+        if isinstance(cells, str) or isinstance(rewritten, str):
+            raise Wrong(f"{way} or rewritten, it is refused: {cells if isinstance(cells, str) else rewritten}")
+        places = [place for place in cells | rewritten if repr(cells.get(place)) != repr(rewritten.get(place))]
+        if places:
+            differ = [f"{place}: {cells.get(place)!r} and {rewritten.get(place)!r}" for place in places]
+            raise Wrong(f"{way}, and rewritten: {differ[:5]}")
 
 
 def _compare_with_openpyxl(path: Path) -> None:
-    ours = _cells(path, rewrite_all=False)
+    ours = _cells(path, Way.QUICKEST)
     if isinstance(ours, str):
         return
     try:

@@ -1,0 +1,234 @@
+"""Rows read by their distinct cells.
+
+Columns repeat themselves: of forty cells of a year of sales, one is written as none before it. So Arrow, which lets
+other threads work meanwhile, cuts the cells out of a block of XML, and only new ones go to python-calamine.
+
+A block is cut only where it is written, to the byte, as Excel and the common libraries write rows; any other block is
+read in the common way. What a cell holds does not matter here: new cells are read as rows of their own, in the common
+way too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from retailpipe.workbook.cells import Cell
+from retailpipe.workbook.container import MAX_ROWS
+from retailpipe.workbook.cutting import Block
+from retailpipe.workbook.patterns import SPACE, Substitution, array_of, matching, substituted
+from retailpipe.workbook.pieces import Piece, RepeatedCells
+from retailpipe.workbook.plainness import PlainRows, row_attributes
+
+_CELL = '<c r="'
+_END = "</c>"
+_ROW_TAG = f'<row r="[1-9][0-9]{{0,6}}"{row_attributes()}'
+_FIRST_CELL = f"{SPACE}{_ROW_TAG}>{_CELL}"
+_ADDRESS = re.compile(rb'<c r="[A-Z]+([0-9]+)"')
+_FORMULA = "<f(?: [^<>]*)?(?:/>|>[^<]*</f>)"
+_CONTENT = f'"[^<>]*>(?:{_FORMULA})?(?:<v>[^<]*</v>|<is><t[^<>]*>[^<]*</t></is>)?'
+"""What follows the address of a cell, to its end tag."""
+_EMPTY = [
+    Substitution('<c r="[A-Z]{1,3}[1-9][0-9]{0,6}"(?: s="[0-9]{1,9}")?(?: t="(?:n|s|str|b)")?/>', "", b'"/>'),
+    Substitution(f"{_ROW_TAG}/>", "", b'"/>'),
+    Substitution(f"{_ROW_TAG}></row>", "", b'"></row>'),
+]
+_MOST_KNOWN = 1 << 14
+"""Cells that are remembered: a bound on memory, and enough for what lies close in a sheet."""
+_MOST_NEW, _MANY_NEW = 0.5, 0.25
+"""Parts of a block's cells. A new cell costs as much as five in the common way, but is known afterwards."""
+_MOST_MISSES = 3
+_ONE = pa.scalar(1, pa.int32())
+_INT_BITS = pa.scalar(32, pa.int64())
+
+
+class Column(NamedTuple):
+    """A column of a block.
+
+    distinct: its distinct cells, as the XML behind their addresses.
+    places: for each row the place of its cell among them; null where it has none.
+    """
+
+    distinct: list[bytes]
+    places: pa.Array
+
+
+class Cut(NamedTuple):
+    """A block that is cut into its cells.
+
+    numbers: the number of each row.
+    columns: by their indices.
+    cells: how many cells there are.
+    """
+
+    numbers: Sequence[int]
+    columns: dict[int, Column]
+    cells: int
+
+
+class Repeats:
+    """Reads blocks of one sheet by their distinct cells, in several threads if need be.
+
+    read_new: reads a block in the common way.
+    always: whether that is not done where distinct cells do not pay.
+    """
+
+    def __init__(self, read_new: Callable[[Block], list[Piece]], *, always: bool = False) -> None:
+        self._read_new = read_new
+        self._always = always
+        self._known: dict[bytes, Cell] = {}
+        self._misses = 0
+        self._has_empty = False
+
+    def read(self, block: Block) -> Piece | None:
+        """The rows of a block; None if it has to be read in the common way. Raises WorkbookError."""
+        if self._misses >= _MOST_MISSES and not self._always:
+            return None
+        for has_empty in (True,) if self._has_empty else (False, True):
+            cut = cut_cells(substituted(_EMPTY, block.xml) if has_empty else block.xml)
+            if cut and (columns := self._columns(cut, block.plain)):
+                self._has_empty = has_empty
+                piece = Piece(columns, list(cut.columns), cut.numbers)
+                return piece.without_blank_rows() if any("" in column.distinct for column in columns) else piece
+        self._misses += 1
+        return None
+
+    def _columns(self, cut: Cut, plain: PlainRows) -> list[RepeatedCells] | None:
+        """The columns of a block; None if too many cells are new, or not written as expected."""
+        known = self._known
+        distinct = (xml for column in cut.columns.values() for xml in column.distinct)
+        new = list(dict.fromkeys(xml for xml in distinct if xml not in known))
+        if (len(new) > _MOST_NEW * cut.cells and not self._always) or not all(matching(_CONTENT, new)):
+            return None
+        self._misses = self._misses + 1 if len(new) > _MANY_NEW * cut.cells else 0
+        if new:
+            known.update(self._read(new, plain))
+        if len(known) > _MOST_KNOWN:
+            self._known = {}  # another one, since threads may be using this one
+        return [RepeatedCells([known[xml] for xml in xmls], places) for xmls, places in cut.columns.values()]
+
+    def _read(self, new: Sequence[bytes], plain: PlainRows) -> dict[bytes, Cell]:
+        """New cells by their XML, read as rows of one column."""
+        rows = [b'<row r="%d"><c r="A%d%b</c></row>' % (number, number, xml) for number, xml in enumerate(new, 1)]
+        cells: dict[bytes, Cell] = dict.fromkeys(new, "")
+        for piece in self._read_new(Block(b"".join(rows), 0, plain)):
+            for number, cell in zip(piece.numbers, piece.column(0), strict=True):
+                cells[new[number - 1]] = cell
+        return cells
+
+
+def cut_cells(block: bytes) -> Cut | None:
+    """Cuts a block of rows into its cells; None if it is not written as expected."""
+    tokens: pa.Array = pc.split_pattern(array_of(block), _END)[0].values
+    cells, tail = tokens.slice(0, len(tokens) - 1), tokens[-1].as_py()
+    # Each cell of a row but the first begins with its own tag.
+    is_first = pc.invert(pc.starts_with(cells, _CELL))
+    firsts = pc.indices_nonzero(is_first)
+    heads = cells.take(firsts)
+    width = _width(heads)
+    if not width or not _are_first_cells(heads) or tail.strip() != b"</row>":
+        return None
+    addresses = _addresses(cells, is_first, heads)
+    characters = _characters(cells)
+    letters, digits = characters.take(addresses), pc.add(addresses, _ONE)
+    if not _within(letters, "A", "Z") or not _within(characters.take(digits), "1", "9"):
+        return None
+    contents = pc.add(digits, pa.scalar(width, pa.int32()))
+    try:
+        numbers = _texts(cells, _bounds(digits, contents), pa.string()).cast(pa.int32())
+    except pa.ArrowInvalid:  # fewer digits, or something else
+        return None
+    rows = numbers.take(firsts)
+    first, last = rows[0].as_py(), rows[-1].as_py()
+    steps = pc.min_max(pc.pairwise_diff(rows)).as_py()
+    if (len(rows) > 1 and steps["min"] < 1) or last > MAX_ROWS:
+        return None
+    by_column = pc.array_sort_indices(letters)
+    numbers, bounds = numbers.take(by_column), _bounds(contents, _ends(cells)).take(by_column)
+    columns: dict[int, Column] = {}
+    start = 0
+    counts = letters.value_counts().to_pylist()
+    for letter, length in sorted((count["values"], count["counts"]) for count in counts):
+        encoded = _texts(cells, bounds.slice(start, length), pa.binary()).dictionary_encode()
+        places = _in_rows(rows, numbers.slice(start, length), encoded.indices)
+        if places is None:
+            return None
+        columns[letter - ord("A")] = Column(encoded.dictionary.to_pylist(), places)
+        start += length
+    are_all = last - first + 1 == len(rows)
+    return Cut(range(first, last + 1) if are_all else rows.to_pylist(), columns, len(cells))
+
+
+def _width(heads: pa.Array) -> int:
+    """How many digits the numbers of rows have, by the first cells of the first and the last one; 0 if not the same."""
+    if not len(heads):
+        return 0
+    addresses = [_ADDRESS.search(head.as_py()) for head in (heads[0], heads[-1])]
+    first, last = (len(address[1]) if address else 0 for address in addresses)
+    return first if first == last else 0
+
+
+def _are_first_cells(heads: pa.Array) -> bool:
+    """Whether each comes after the tag of its row, and after the end of the row before, if there is one."""
+    before, others = heads.slice(0, 1), heads.slice(1)
+    found = [
+        pc.match_substring_regex(before, rf"\A{_FIRST_CELL}"),
+        pc.match_substring_regex(others, rf"\A</row>{_FIRST_CELL}"),
+    ]
+    return sum(each.true_count for each in found) == len(heads)
+
+
+def _addresses(cells: pa.Array, is_first: pa.Array, heads: pa.Array) -> pa.Array:
+    """Where the address of each cell begins."""
+    length = pa.scalar(len(_CELL), pa.int32())
+    before_first = pc.add(pc.find_substring(heads, _CELL), length)
+    return pc.add(_starts(cells), pc.replace_with_mask(pa.repeat(length, len(cells)), is_first, before_first))
+
+
+def _in_rows(rows: pa.Array, numbers: pa.Array, places: pa.Array) -> pa.Array | None:
+    """What a column has for each row, null where it has nothing; None if it has two cells in a row.
+
+    numbers, places: of the column's cells.
+    """
+    if numbers.equals(rows):
+        return places
+    found = pc.index_in(rows, value_set=numbers)
+    return places.take(found) if len(found) - found.null_count == len(places) else None
+
+
+def _starts(texts: pa.Array) -> pa.Array:
+    """Where in their buffer some texts begin."""
+    return pa.Array.from_buffers(pa.int32(), len(texts), [None, texts.buffers()[1]])
+
+
+def _ends(texts: pa.Array) -> pa.Array:
+    return pa.Array.from_buffers(pa.int32(), len(texts) + 1, [None, texts.buffers()[1]]).slice(1)
+
+
+def _characters(texts: pa.Array) -> pa.Array:
+    """The bytes of the buffer of some texts."""
+    data = texts.buffers()[2]
+    return pa.Array.from_buffers(pa.uint8(), data.size, [None, data])
+
+
+def _within(characters: pa.Array, low: str, high: str) -> bool:
+    ends = pc.min_max(characters).as_py()
+    return ord(low) <= ends["min"] and ends["max"] <= ord(high)
+
+
+def _bounds(starts: pa.Array, ends: pa.Array) -> pa.Array:
+    """Starts and ends, each pair in one number, so that they lie in memory in turn."""
+    return pc.bit_wise_or(starts.cast(pa.int64()), pc.shift_left(ends.cast(pa.int64()), _INT_BITS))
+
+
+def _texts(cells: pa.Array, bounds: pa.Array, kind: pa.DataType) -> pa.Array:
+    """The texts between some bounds, in the buffer of some cells. None begins before the end of the last."""
+    # The bounds, as they lie in memory, are those of the texts and of what stands between them.
+    buffers = [None, bounds.buffers()[1], cells.buffers()[2]]
+    count = 2 * len(bounds) - 1
+    both = pa.Array.from_buffers(kind, count, buffers, offset=2 * bounds.offset)
+    return both.take(pa.arange(0, count, 2))
