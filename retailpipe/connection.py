@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import adbc_driver_postgresql
 import pyarrow as pa
-from adbc_driver_manager import AdbcConnection, AdbcStatement, Error
+from adbc_driver_manager import AdbcConnection, AdbcDatabase, AdbcStatement, Error
 
 from retailpipe.errors import WarehouseError
 from retailpipe.threads import Worker
@@ -43,11 +43,11 @@ class Connection:
     def __init__(self, uri: str, remedy: str) -> None:
         self._remedy = remedy
         self._stopped = False
+        self._uncommitted = False
         self._thread = Worker("postgresql")
         self._driver: AdbcConnection | None = None
         try:
-            self._database = self._run(lambda: adbc_driver_postgresql.connect(uri))
-            self._driver = self._run(lambda: AdbcConnection(self._database))
+            self._driver = self._run(lambda: AdbcConnection(_database(uri)))
             self._driver.set_autocommit(False)
         except BaseException as error:
             self._thread.shutdown()
@@ -103,12 +103,15 @@ class Connection:
 
     def commit(self) -> None:
         self._run(self._connected.commit)
+        self._uncommitted = False
 
     def close(self) -> None:
         """Rolls back what is not committed, and closes. Raises nothing: there may be no server any more."""
-        for close in (self._connected.rollback, self._connected.close, self._database.close):
+        if self._uncommitted:  # waits for it, so that nobody meets a lock of this transaction afterwards
             with suppress(Error):
-                close()
+                self._connected.rollback()
+        with suppress(Error):
+            self._connected.close()
         self._thread.shutdown()
 
     @property
@@ -129,6 +132,7 @@ class Connection:
 
     def _with_statement(self, work: Callable[[AdbcStatement], _T]) -> _T:
         def run() -> _T:
+            self._uncommitted = True
             statement = AdbcStatement(self._connected)
             try:
                 return work(statement)
@@ -170,6 +174,21 @@ class Connection:
             return WarehouseError(message, hint=hint, copied=(int(place[1]), place[2]) if place else None)
         hint = "A question is one SELECT." if sqlstate.startswith("42") else ""
         return WarehouseError(message, hint=hint)
+
+
+_latest: tuple[str, AdbcDatabase] | None = None
+
+
+def _database(uri: str) -> AdbcDatabase:
+    """What the driver keeps of a database: its types.
+
+    It asks for them in a connection of its own, which takes several times as long as to connect, so the latest is kept.
+    """
+    global _latest
+    known = _latest
+    if known is None or known[0] != uri:
+        known = _latest = uri, adbc_driver_postgresql.connect(uri)
+    return known[1]
 
 
 def _bound(parameters: tuple[object, ...]) -> pa.RecordBatch:

@@ -14,8 +14,8 @@ from retailpipe.errors import RetailpipeError, SomeNotLoaded, SourceNotFound, St
 from retailpipe.progress import NoProgress, Progress
 from retailpipe.reports import BuildReport, LoadReport, RunReport, StatusReport, VerifyReport, unchanged
 from retailpipe.store import PREFIX, Snapshot, Stored, file_snapshot
-from retailpipe.transform import WarmUp, is_built, transform
-from retailpipe.verify import verify
+from retailpipe.transform import WarmUp, is_up_to_date, transform
+from retailpipe.verify import verified, verify
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -187,18 +187,25 @@ def _built_and_verified(
     environment: Environment, progress: Progress, warm_up: WarmUp
 ) -> tuple[BuildReport, VerifyReport | None]:
     is_refused = False
-    if is_built(environment):
-        progress.step("verifying")
-        with suppress(WarehouseError):  # where somebody dropped a table
-            verification = verify(environment)
-            if verification.ok:
-                return BuildReport(True, 0, 0, (), 0, 0.0, up_to_date=True), verification
-        is_refused = True
+    with environment.warehouse.connect(read_only=True) as connection:
+        if is_up_to_date(connection):
+            progress.step("verifying")
+            with suppress(WarehouseError):  # where somebody dropped a table
+                verification = verified(connection)
+                if verification.ok:
+                    return BuildReport(True, 0, 0, (), 0, 0.0, up_to_date=True), verification
+            is_refused = True
     build = transform(environment, full_refresh=is_refused, progress=progress, warm_up=warm_up)
     if not build.ok:
         return build, None
     progress.step("verifying")
     return build, verify(environment)
+
+
+def is_built(environment: Environment) -> bool:
+    """Whether silver and gold are what a `transform` would build. Raises WarehouseError."""
+    with environment.warehouse.connect(read_only=True) as connection:
+        return is_up_to_date(connection)
 
 
 def status(environment: Environment, *, contract: Contract | None = None) -> StatusReport:

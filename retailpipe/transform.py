@@ -91,13 +91,12 @@ def transform(
     return _report(environment, results, time.monotonic() - started)
 
 
-def is_built(environment: Environment) -> bool:
+def is_up_to_date(connection: Connection) -> bool:
     """Whether silver and gold are what a `transform` would build: by this project, of all that bronze holds."""
-    with environment.warehouse.connect(read_only=True) as connection:
-        if not is_migrated(connection) or not builds.is_built(connection, _project_hash()):
-            return False
-        places = ", ".join(f"to_regclass('{name}')" for name in _relations())
-        return None not in (connection.row(f"select {places}") or (None,))
+    if not is_migrated(connection) or not builds.is_built(connection, _project_hash()):
+        return False
+    places = ", ".join(f"to_regclass('{name}')" for name in _relations())
+    return None not in (connection.row(f"select {places}") or (None,))
 
 
 class WarmUp:

@@ -38,22 +38,25 @@ def verify(environment: Environment) -> VerifyReport:
 
     Raises WarehouseError if silver or gold were never built.
     """
-    statement = (resources.files("retailpipe") / "verify.sql").read_text(encoding="utf-8")
     with environment.warehouse.connect(read_only=True) as connection:
-        # One view of the database for all questions.
-        connection.execute("set transaction isolation level repeatable read")
-        names = _tables(connection)
-        missing = sorted(set(_TABLE.findall(statement)) - set(names))
-        if missing:
-            raise WarehouseError(
-                f"silver and gold are not built: there is no {', '.join(missing)}",
-                hint="Build them with `retailpipe transform`.",
-            )
-        counts = ", ".join(f"(select count(*) from {name})" for name in names)
-        found = connection.row(f"select {counts}") or ()
-        rows = connection.rows(statement)
-        for table in sorted({load.table_name for load in ledger.current_loads(connection).values()} - {_BUILT_FROM}):
-            rows += connection.rows(_ROWS_OF_TABLE.format(table=table))
+        return verified(connection)
+
+
+def verified(connection: Connection) -> VerifyReport:
+    """The work of `verify`, in the transaction of a read-only connection."""
+    statement = (resources.files("retailpipe") / "verify.sql").read_text(encoding="utf-8")
+    names = _tables(connection)
+    missing = sorted(set(_TABLE.findall(statement)) - set(names))
+    if missing:
+        raise WarehouseError(
+            f"silver and gold are not built: there is no {', '.join(missing)}",
+            hint="Build them with `retailpipe transform`.",
+        )
+    counts = ", ".join(f"(select count(*) from {name})" for name in names)
+    found = connection.row(f"select {counts}") or ()
+    rows = connection.rows(statement)
+    for table in sorted({load.table_name for load in ledger.current_loads(connection).values()} - {_BUILT_FROM}):
+        rows += connection.rows(_ROWS_OF_TABLE.format(table=table))
     tables = dict(zip(names, (int(count) for count in found), strict=True))
     invariants = tuple(Invariant(name, ok, expected, actual) for name, expected, actual, ok in rows)
     return VerifyReport(all(invariant.ok for invariant in invariants), tables, invariants)

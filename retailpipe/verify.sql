@@ -11,9 +11,23 @@ with ledger as (
     where status = 'loaded' and table_name = 'raw_transactions'
 ),
 
-rows_per_load as (
-    select load_id, count(*) as rows_found
+-- Most of what is asked of bronze, from one scan.
+bronze_by_customer as (
+    select
+        load_id,
+        nullif(btrim(customer_id, E' \t\r\n\u00a0'), '') as customer,
+        count(*) as rows_found,
+        coalesce(sum(quantity) filter (where quantity > 0), 0) as sold,
+        coalesce(sum(quantity * unit_price) filter (where quantity > 0), 0) as revenue,
+        coalesce(-sum(quantity) filter (where quantity < 0), 0) as returned,
+        coalesce(-sum(quantity * unit_price) filter (where quantity < 0), 0) as returns_value
     from bronze.raw_transactions
+    group by load_id, customer_id
+),
+
+rows_per_load as (
+    select load_id, sum(rows_found) as rows_found
+    from bronze_by_customer
     group by load_id
 ),
 
@@ -39,17 +53,16 @@ disagreements as (
 
 raw as (
     select
-        count(*) as rows_found,
-        coalesce(sum(quantity) filter (where quantity > 0), 0) as sold,
-        coalesce(sum(quantity * unit_price) filter (where quantity > 0), 0) as revenue,
-        coalesce(-sum(quantity) filter (where quantity < 0), 0) as returned,
-        coalesce(-sum(quantity * unit_price) filter (where quantity < 0), 0) as returns_value,
-        coalesce(sum(quantity) filter (where quantity > 0 and known), 0) as customers_sold,
-        coalesce(sum(quantity * unit_price) filter (where quantity > 0 and known), 0) as customers_revenue,
-        coalesce(-sum(quantity) filter (where quantity < 0 and known), 0) as customers_returned,
-        coalesce(-sum(quantity * unit_price) filter (where quantity < 0 and known), 0) as customers_returns_value
-    from bronze.raw_transactions
-    cross join lateral (select btrim(customer_id, E' \t\r\n\u00a0') <> '' as known) as customer
+        coalesce(sum(rows_found), 0) as rows_found,
+        coalesce(sum(sold), 0) as sold,
+        coalesce(sum(revenue), 0) as revenue,
+        coalesce(sum(returned), 0) as returned,
+        coalesce(sum(returns_value), 0) as returns_value,
+        coalesce(sum(sold) filter (where customer is not null), 0) as customers_sold,
+        coalesce(sum(revenue) filter (where customer is not null), 0) as customers_revenue,
+        coalesce(sum(returned) filter (where customer is not null), 0) as customers_returned,
+        coalesce(sum(returns_value) filter (where customer is not null), 0) as customers_returns_value
+    from bronze_by_customer
 ),
 
 -- What came back of products that were also sold: gold ranks those.
@@ -63,18 +76,16 @@ returns_of_sold as (
 returns_of_months as (
     select coalesce(sum(quantity), 0) as quantity, coalesce(sum(revenue), 0) as revenue
     from public_silver.fact_returns_daily
-    where date_id / 100 in (select date_id / 100 from public_silver.fact_sales_daily)
+    where date_id / 100 in (select distinct date_id / 100 from public_silver.fact_sales_daily)
 ),
 
 bronze_keys as (
     select
         (select count(*) from (select distinct invoice_date::date from bronze.raw_transactions) as d) as dates,
-        (select count(*) from (
-            select distinct btrim(stock_code, E' \t\r\n\u00a0') from bronze.raw_transactions
+        (select count(distinct btrim(stock_code, E' \t\r\n\u00a0')) from (
+            select distinct stock_code from bronze.raw_transactions
         ) as p) as products,
-        (select count(*) from (
-            select distinct nullif(btrim(customer_id, E' \t\r\n\u00a0'), '') as c from bronze.raw_transactions
-        ) as k where c is not null) as customers
+        (select count(distinct customer) from bronze_by_customer) as customers
 ),
 
 sales as (
@@ -104,11 +115,13 @@ invoices as (
 
 orphans as (
     select
-        count(*) filter (where dim_date.date_id is null) as without_date,
-        count(*) filter (where dim_product.stock_code is null) as without_product
+        count(*) filter (
+            where (date_id in (select date_id from public_silver.dim_date)) is not true
+        ) as without_date,
+        count(*) filter (
+            where (stock_code in (select stock_code from public_silver.dim_product)) is not true
+        ) as without_product
     from facts
-    left join public_silver.dim_date using (date_id)
-    left join public_silver.dim_product using (stock_code)
 ),
 
 months as (

@@ -78,7 +78,8 @@ class Warehouse:
         connection = self._open()
         try:
             if read_only:
-                connection.execute("set transaction read only")
+                # One view of the database for all questions.
+                connection.execute("set transaction isolation level repeatable read, read only")
             yield connection
         finally:
             connection.close()

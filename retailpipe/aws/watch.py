@@ -25,7 +25,6 @@ from retailpipe.errors import AwsError, RetailpipeError, SourceNotFound, UsageEr
 from retailpipe.progress import Progress
 from retailpipe.receipts import is_workbook
 from retailpipe.reports import LoadReport, Report, RunReport
-from retailpipe.transform import is_built
 
 _WAIT_SECONDS = 20
 """How long one request waits for a message: what SQS allows at most."""
@@ -195,7 +194,7 @@ class Watcher:
         return self._patiently(lambda: pipeline.ingest(self._environment, pipeline.Key(key), progress=self._progress))
 
     def _is_built(self) -> bool:
-        return bool(self._patiently(lambda: is_built(self._environment)))
+        return bool(self._patiently(lambda: pipeline.is_built(self._environment)))
 
     def _told(self, error: RetailpipeError) -> str:
         return f"{error}. {for_stack(self._stack, error.hint)}".strip()
