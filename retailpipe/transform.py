@@ -62,7 +62,16 @@ def transform(
     progress = progress or NoProgress()
     started = time.monotonic()
     # Unit tests are about the models, not about these data: `retailpipe dbt test` runs them too.
-    arguments = ["--log-level", "none", "--log-level-file", "info", "build", "--exclude-resource-type", "unit_test"]
+    arguments = [
+        "--log-level",
+        "none",
+        "--log-level-file",
+        "info",
+        "--no-write-json",
+        "build",
+        "--exclude-resource-type",
+        "unit_test",
+    ]
     arguments += [*(["--select", select] if select else []), *(["--full-refresh"] if full_refresh else [])]
     project = _project_hash()
     with _bronze_stands_still(environment, progress) as connection:
@@ -123,6 +132,7 @@ class WarmUp:
         with suppress(Exception):  # `transform` will meet it again, and tell
             # The import is the longest part, and needs none of the settings that `_invoke` keeps others waiting for.
             import_module("dbt.cli.main")
+            import_module("dbt.task.build")
             arguments = ["--log-level", "none", "--log-level-file", "none", "--no-write-json", "parse"]
             with ALONE:
                 result: Any = _invoke(self._environment, arguments, [])

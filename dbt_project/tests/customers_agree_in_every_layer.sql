@@ -1,15 +1,26 @@
 -- Customers with a number are the same people, with the same money, in bronze's cleaned rows and in gold.
 
-with transactions as (
+with by_customer as (
 
     select
-        count(distinct customer_id) as customers,
-        coalesce(sum(revenue), 0) as net_revenue
+        customer_id,
+        sum(revenue) as net_revenue
 
     from {{ ref('stg_transactions') }}
     where
         customer_id is not null
         and quantity <> 0
+    group by customer_id
+
+),
+
+transactions as (
+
+    select
+        count(*) as customers,
+        coalesce(sum(net_revenue), 0) as net_revenue
+
+    from by_customer
 
 ),
 
