@@ -7,7 +7,7 @@ UV := $(shell command -v uv || echo .tools/bin/uv)
 export UV_COMPILE_BYTECODE := 1
 TOOLS := $(filter .tools/bin/uv,$(UV))
 
-.PHONY: help demo test engine rehearse nightly lint types format docs bench bench-growth bench-run profile build clean
+.PHONY: help demo test engine rehearse nightly lint types format docs bench bench-growth bench-run bench-start profile build clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ bench-growth: $(TOOLS)  ## Measure how a load grows with its rows, and with the 
 
 bench-run: $(TOOLS)  ## Measure the whole way: empty, with nothing new, with a month more
 	$(UV) run python benchmarks/whole_way.py $(BENCH)
+
+bench-start: $(TOOLS)  ## Measure how long the commands take that only look
+	$(UV) run python benchmarks/start.py $(BENCH)
 
 profile: $(TOOLS)  ## Measure what each part of a load costs, a row
 	$(UV) run python benchmarks/parts.py $(BENCH)

@@ -1,0 +1,61 @@
+"""Measures how long each command takes that only looks: `make bench-start`.
+
+The server of the environment runs already, and a small workbook is loaded. What remains is the start of Python, its
+imports, and a few questions to the database.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from measure import PROGRAM, Figures, circumstances, put, sample, spread, table
+
+from retailpipe.environment import Environment
+
+COMMANDS = [
+    ["--version"],
+    ["--help"],
+    ["ingest", "--help"],
+    ["status"],
+    ["status", "--json"],
+    ["rejects"],
+    ["query", "select 1 as one"],
+    ["local", "url"],
+    ["verify"],
+    ["run"],
+]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rows", type=int, default=5_000)
+    parser.add_argument("--folder", type=Path, default=Path("benchmarks/work"))
+    parser.add_argument("--results", type=Path, help="the file to write into, such as benchmarks/RESULTS.md")
+    arguments = parser.parse_args()
+    home = arguments.folder / "start"
+    environment = Environment.embedded(home.absolute())
+    url = environment.warehouse.uri
+    if failure := Figures().run([PROGRAM, "run", str(sample(arguments.folder, arguments.rows)), "--local", str(home)]):
+        sys.exit(failure)
+    lines = [["command", "wall s: median (min to max)", "CPU s", "peak MB"]]
+    measured = {" ".join(command): Figures() for command in COMMANDS}
+    for _ in range(arguments.rounds):
+        for command, figures in zip(COMMANDS, measured.values(), strict=True):
+            place = [] if command[0].startswith("-") or "--help" in command else ["--local", str(home)]
+            if failure := figures.run([PROGRAM, *command, *place]):
+                sys.exit(f"{command}: {failure}")
+    lines += [
+        [f"`{name}`", spread(figures.walls), f"{figures.cpu:.2f}", f"{figures.peak:.0f}"]
+        for name, figures in measured.items()
+    ]
+    about = f"{arguments.rounds} rounds in turn, whole processes, {arguments.rows:,} rows loaded, the server running"
+    put("Commands that only look", f"{circumstances(url)}. {about}.\n\n{table(*lines)}", arguments.results)
+    if environment.server:
+        environment.server.destroy()
+
+
+if __name__ == "__main__":
+    main()
