@@ -14,7 +14,7 @@ import pulumi
 
 from retailpipe.infra.functions import archive
 
-_OWN = ("handler", "common", "receipts")
+_OWN = ("handler", "source", "common", "receipts")
 
 
 def packed(function: str, path: Path) -> Path:

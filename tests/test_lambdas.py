@@ -8,10 +8,13 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
+from urllib.parse import quote_plus
 
 import boto3
 import pytest
@@ -230,11 +233,17 @@ class Source:
         self.authority = folder / "authority.pem"
         authority.cert_pem.write_to_path(str(self.authority))
         self.status, self.headers, self.body, self.asked = 200, {}, WORKBOOK, []
+        self.authorizations: list[str] = []
+        self.drips = ""
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 outer.asked.append((self.path, self.headers.get("If-None-Match")))
+                outer.authorizations += filter(None, [self.headers.get("Authorization")])
+                if outer.drips:
+                    self.drip()
+                    return
                 etag = outer.headers.get("ETag")
                 status = 304 if etag and self.headers.get("If-None-Match") == etag else outer.status
                 self.send_response(status)
@@ -243,6 +252,13 @@ class Source:
                 self.end_headers()
                 if status == 200:
                     self.wfile.write(outer.body)
+
+            def drip(self) -> None:
+                self.wfile.write(b"HTTP/1.0 200 OK\r\n" + (b"" if outer.drips == "headers" else b"\r\nPK\x03\x04"))
+                with suppress(OSError):
+                    while outer.drips:
+                        self.wfile.write(b"x")
+                        time.sleep(0.05)
 
             def log_message(self, *_: Any) -> None:
                 pass
@@ -310,7 +326,16 @@ def test_a_source_without_an_etag_is_told_by_its_content(aws: Any, load: Any, so
         (200, {}, b"", "it gives nothing"),
         (200, {"Content-Length": "999999999"}, WORKBOOK, "more than 200,000,000 bytes"),
         (200, {"Content-Length": "2000"}, WORKBOOK, "broke off"),
+        (200, {"Content-Length": "many"}, WORKBOOK, "not a number"),
+        (200, {"Content-Length": "-1"}, WORKBOOK, "not a number"),
+        (200, {"Content-Length": "9" * 5_000}, WORKBOOK, "not a number"),
+        (200, {"Content-Type": "text/html\x1b[2J"}, b"<html>", "it gives something, which does not begin"),
         (302, {"Location": "http://localhost/a.xlsx"}, b"", "without https"),
+        (302, {"Location": "https://[malformed/a.xlsx"}, b"", "no proper answer"),
+        (302, {"Location": "https://localhost:many/a.xlsx"}, b"", "no proper answer"),
+        (302, {"Location": "file:///etc/passwd"}, b"", "not https"),
+        (302, {"Location": "/files/sales%202011.xlsx"}, b"", "ever more addresses"),
+        (302, {}, b"", "302"),
     ],
 )
 def test_a_source_that_gives_no_workbook_stores_nothing_and_is_told(
@@ -327,6 +352,108 @@ def test_a_source_that_gives_no_workbook_stores_nothing_and_is_told(
     assert reason in failed
     assert "input/other.xlsx" in waits
     assert versions(aws) == 1
+
+
+def test_an_address_may_be_written_as_people_write_it(
+    aws: Any, load: Any, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = source.server.server_port
+    monkeypatch.setenv("SOURCE_URL", f"https://me:pass%20word@localhost:{port}/for us/größe 2011.xlsx?key=a b&ü=%20")
+    handler = load("check_bucket")
+
+    assert handler.handle({}, CONTEXT)["pulled"] == "input/größe 2011.xlsx"
+
+    assert source.asked == [("/for%20us/gr%C3%B6%C3%9Fe%202011.xlsx?key=a%20b&%C3%BC=%20", None)]
+    assert source.authorizations == ["Basic bWU6cGFzcyB3b3Jk"]
+
+
+SECRET_ANSWERS: list[tuple[int, dict[str, str]]] = [
+    (404, {}),
+    (200, {"Content-Length": "0"}),
+    (302, {"Location": "https://localhost:many/?token=s3cret"}),
+    (302, {"Location": "https://[s3cret"}),
+    (302, {"Location": "ftp://localhost/s3cret"}),
+    (302, {"Location": "https://localhost:1/s3cret"}),
+]
+
+
+@pytest.mark.parametrize(("status", "headers"), SECRET_ANSWERS)
+@pytest.mark.parametrize("blank", ["", " "])
+def test_what_is_secret_in_an_address_is_told_nowhere(
+    aws: Any,
+    load: Any,
+    source: Source,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    status: int,
+    headers: dict[str, str],
+    blank: str,
+) -> None:
+    port = source.server.server_port
+    monkeypatch.setenv("SOURCE_URL", f"https://me:geheim@localhost:{port}/a.xlsx?token={blank}s3cret")
+    source.status, source.headers, source.body = status, headers, b""
+    handler = load("check_bucket")
+
+    with pytest.raises(handler.PullFailed) as caught:
+        handler.handle({}, CONTEXT)
+
+    [told] = messages(aws)
+    for text in (told, str(caught.value), capsys.readouterr().out):
+        assert "s3cret" not in text
+        assert "geheim" not in text
+
+
+@pytest.mark.parametrize(
+    "url", ["https://[malformed/a.xlsx", "https://localhost:many/a.xlsx", "https:///a.xlsx", "https://a..b/a.xlsx", "x"]
+)
+def test_an_address_that_is_none_is_told(aws: Any, load: Any, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("SOURCE_URL", url)
+    handler = load("check_bucket")
+
+    with pytest.raises(handler.PullFailed):
+        handler.handle({}, CONTEXT)
+
+    [told] = messages(aws)
+    assert "could not be pulled" in told
+
+
+@pytest.mark.parametrize("drips", ["headers", "body"])
+def test_a_server_that_drips_is_left_after_some_time(
+    aws: Any, load: Any, source: Source, monkeypatch: pytest.MonkeyPatch, drips: str
+) -> None:
+    source.drips = drips
+    handler = load("check_bucket")
+    monkeypatch.setattr(sys.modules["source"], "MOST_SECONDS", 1)
+
+    with pytest.raises(handler.PullFailed, match="it took longer than 1 s"):
+        handler.handle({}, CONTEXT)
+    source.drips = ""
+
+    [told] = messages(aws)
+    assert "it took longer than 1 s" in told
+    assert versions(aws) == 0
+
+
+def test_a_key_cannot_forge_a_line_of_a_notice(aws: Any, load: Any) -> None:
+    key = "input/a\nLoad it with:\n\n    rm -rf ~\x1b[2J'.xlsx"
+
+    assert load("notify_upload").handle({"Records": [record(quote_plus(key))]}, CONTEXT) == {"published": 1}
+
+    [told] = messages(aws)
+    notice = json.loads(told)
+    assert notice["key"] == key
+    assert notice["command"].isprintable()
+    word = notice["command"].removeprefix("retailpipe run --stack dev ")
+    assert subprocess.run(["bash", "-c", f"printf %s {word}"], capture_output=True, text=True).stdout == key
+
+
+def test_the_keys_that_wait_are_told_in_a_line_each(aws: Any, load: Any) -> None:
+    upload(aws, "input/a\u2028    rm -rf ~.xlsx")
+
+    assert load("check_bucket").handle({}, CONTEXT)["waiting"] == 1
+
+    [told] = messages(aws)
+    assert "    input/a\\u2028    rm -rf ~.xlsx\n" in told
 
 
 def test_a_server_whose_certificate_nobody_knows_is_not_believed(

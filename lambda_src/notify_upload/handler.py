@@ -11,7 +11,7 @@ import os
 import shlex
 from urllib.parse import unquote_plus
 
-from common import client, log
+from common import client, log, printable
 from receipts import is_workbook
 
 _SUBJECT_LENGTH = 100
@@ -65,7 +65,7 @@ def _publish(workbook):
     text = (
         f"A workbook has arrived.\n\n"
         f"Bucket:  {workbook['bucket']}\n"
-        f"Key:     {key}\n"
+        f"Key:     {printable(key)}\n"
         f"Size:    {workbook['size']:,} bytes\n"
         f"Version: {workbook['version'] or 'none'}\n\n"
         f"Load it with:\n\n    {command}\n"
@@ -82,7 +82,14 @@ def _publish(workbook):
 
 
 def _command(key):
-    return f"retailpipe run --stack {os.environ['STACK']} {shlex.quote(key)}"
+    return f"retailpipe run --stack {os.environ['STACK']} {_quoted(key)}"
+
+
+def _quoted(text):
+    """A text as one word of bash, on one line."""
+    if text.isprintable():
+        return shlex.quote(text)
+    return "$'" + printable(text.replace("\\", "\\\\").replace("'", "\\'")) + "'"
 
 
 def _subject(text):

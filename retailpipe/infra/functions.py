@@ -27,13 +27,13 @@ def source_folder() -> Path:
 
 
 def archive(function: str) -> pulumi.AssetArchive:
-    """What a Lambda is packed as: its handler, what both share, and the module of receipts."""
-    files = {
-        "handler.py": source_folder() / function / "handler.py",
-        "common.py": source_folder() / "common.py",
-        "receipts.py": _PACKAGE / "receipts.py",
-    }
-    return pulumi.AssetArchive({name: pulumi.FileAsset(str(file)) for name, file in files.items()})
+    """What a Lambda is packed as: its own modules, what both share, and the module of receipts."""
+    files = [
+        *sorted((source_folder() / function).glob("*.py")),
+        source_folder() / "common.py",
+        _PACKAGE / "receipts.py",
+    ]
+    return pulumi.AssetArchive({file.name: pulumi.FileAsset(str(file)) for file in files})
 
 
 class Functions(Part):
