@@ -42,7 +42,7 @@ class Environment:
 
         Nothing is started or made until it is needed. Raises UsageError if the folder is a file, or the URL is none.
         """
-        folder = Path(folder or default_folder()).expanduser().absolute()
+        folder = expanded(folder or default_folder()).absolute()
         try:
             if folder.exists() and not folder.is_dir():
                 raise UsageError(f"{folder} is a file, not a folder", hint="Name a folder with --local.")
@@ -102,6 +102,14 @@ class Environment:
         remedy = f"`retailpipe local start`; the server's log is {server.log}."
         warehouse = Warehouse(server.start, remedy=remedy, isolated=True)
         return cls(folder.absolute(), FolderStore(folder.absolute()), warehouse, server)
+
+
+def expanded(path: str | Path) -> Path:
+    """A path with the `~` that it begins with as the shell takes it: as it stands where there is no such user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 def stack_folder(project: str, stack: str) -> Path:

@@ -129,7 +129,7 @@ class StackOutputs:
         """The outputs that a JSON document holds. Raises OutputsError as `from_mapping`."""
         try:
             mapping: Any = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise OutputsError(f"{source} are not JSON: {error}", hint="Deploy the stack again.") from error
         if not isinstance(mapping, dict):
             raise OutputsError(f"{source} are no JSON object", hint="Deploy the stack again with `pulumi up`.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from retailpipe.bronze import ledger, schema
 from retailpipe.contract import Contract
-from retailpipe.environment import Environment
+from retailpipe.environment import Environment, expanded
 from retailpipe.errors import RetailpipeError, SomeNotLoaded, SourceNotFound, StoreError, WarehouseError
 from retailpipe.progress import NoProgress, Progress
 from retailpipe.reports import BuildReport, LoadReport, RunReport, StatusReport, VerifyReport, unchanged
@@ -315,7 +315,7 @@ def _snapshot(
     """A snapshot of a source: a file that exists is put into the store, anything else must be there already."""
     if isinstance(source, Key):
         return environment.store.snapshot(source, progress=progress)
-    path = Path(source).expanduser()
+    path = expanded(source)
     if path.exists():
         if not upload_first:
             return file_snapshot(path)

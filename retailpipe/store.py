@@ -155,6 +155,7 @@ class FolderStore:
             f"there is no {key} in {self._folder}",
             hint="See what there is with `retailpipe status`, or name a file to upload it.",
         )
+        _check_encoding(key)
         parts = PurePosixPath(key)
         if not key.startswith(PREFIX) or ".." in parts.parts or parts.as_posix() != key or "\0" in key:
             raise nothing
@@ -215,9 +216,19 @@ def check_uploadable(path: Path) -> None:
         raise SourceNotFound(f"there is no file {path}", hint="Check the name, and the folder you are in.")
     if not path.is_file():
         raise UsageError(f"{path} is no ordinary file", hint="Name one .xlsx file.")
+    _check_encoding(path.name)
     if not _is_workbook(path.name):
         hint = "Open it in Excel or LibreOffice and save it as 'Excel Workbook (.xlsx)'."
         raise UsageError(f"{path} is no .xlsx workbook by its name", hint=hint)
+
+
+def _check_encoding(name: str) -> None:
+    """Raises StoreError for a name that is not UTF-8: the ledger could not hold it."""
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        shown = name.encode(errors="backslashreplace").decode()
+        raise StoreError(f"the name of {shown} is not UTF-8", hint="Rename the file.") from error
 
 
 def _copied(file: Path, key: str, folder: Path) -> Snapshot:

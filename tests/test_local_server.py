@@ -20,8 +20,10 @@ from adbc_driver_postgresql import dbapi
 
 from retailpipe.errors import ServerError
 from retailpipe.local.server import EmbeddedServer
-from tests.servers import START, ask, ended, launch, port, postmaster
+from tests.servers import START, ask, ended, launch, outcome, port, postmaster
 
+PG_SETS = {"PG_OOM_ADJUST_FILE", "PG_GRANDPARENT_PID", "PGLOCALEDIR", "PGSYSCONFDIR", "LC_COLLATE", "LC_CTYPE"}
+"""What PostgreSQL's programs put into their own environment."""
 Program = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -63,6 +65,15 @@ def test_it_listens_on_loopback_alone(shared: Path) -> None:
 
     assert listening == {("127.0.0.1", port(url))}
     assert not [one for one in sockets if one.family == socket.AF_UNIX and one.laddr]
+
+
+def test_it_keeps_no_secret_of_its_caller(folder: Path) -> None:
+    secrets = {"AWS_SECRET_ACCESS_KEY": "s3cret", "MY_TOKEN": "s3cret", "PGPASSWORD": "s3cret"}
+    url = outcome(launch(START + "print(url)", folder, env={**os.environ, **secrets}))
+
+    kept = postmaster(url).environ()
+    assert "s3cret" not in kept.values()
+    assert kept.keys() <= {"PATH", "TMPDIR", "LD_LIBRARY_PATH", "LC_ALL", "TZ", *PG_SETS}
 
 
 @pytest.mark.parametrize("password", ["wrong", ""])

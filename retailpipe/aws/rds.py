@@ -204,6 +204,6 @@ def _fetch(url: str) -> str:
 def _object(text: str) -> dict[str, Any]:
     try:
         found: Any = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return cast("dict[str, Any]", found) if isinstance(found, dict) else {}

@@ -55,6 +55,6 @@ def run_now(stack: Stack) -> dict[str, Any]:
         raise AwsError(f"the Lambda {function} failed: {said[:500]}", hint=hint)
     try:
         found: Any = json.loads(said)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     return found if isinstance(found, dict) else {"answer": said}  # pyright: ignore[reportUnknownVariableType] - any JSON

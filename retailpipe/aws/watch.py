@@ -250,12 +250,15 @@ class Watcher:
         """The key of a notice of an upload to this stack's bucket."""
         try:
             notice: Any = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         if not isinstance(notice, dict) or notice.get("bucket") != self._stack.outputs.bucket:  # pyright: ignore[reportUnknownMemberType] - any JSON object
             return None
         key: Any = notice.get("key")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - any JSON object
-        return key if isinstance(key, str) and is_workbook(key) else None
+        if not isinstance(key, str) or not is_workbook(key):
+            return None
+        # JSON can hold half of a surrogate pair, which no key of S3 does.
+        return key if key.encode(errors="ignore").decode() == key else None
 
     @contextmanager
     def _hidden(self, handles: Sequence[str]) -> Generator[None]:

@@ -13,8 +13,10 @@ def main() -> None:
     gc.set_threshold(50_000)  # imports make many objects and hardly any garbage
     # Arrow's own allocator keeps a tenth more memory, and is no faster here.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    from retailpipe.cli.terminal import print_whatever_comes, say
     from retailpipe.errors import RetailpipeError, SomeNotLoaded
 
+    print_whatever_comes()
     as_json = "--json" in sys.argv
 
     try:
@@ -25,24 +27,24 @@ def main() -> None:
         from retailpipe.cli.invocation import as_typed
 
         hint = as_typed(error.hint)
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}", err=True)
         if hint:
-            print(f"hint: {hint}", file=sys.stderr)
+            say(f"hint: {hint}", err=True)
         if as_json:
             told: dict[str, object] = {"type": type(error).__name__, "message": str(error), "hint": hint}
             if isinstance(error, SomeNotLoaded):
                 told["loads"] = [report.as_dict() for report in error.reports]
-            print(json.dumps({"ok": False, "error": told}, ensure_ascii=False))
+            say(json.dumps({"ok": False, "error": told}, ensure_ascii=False))
         sys.exit(error.exit_code)
     except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}", err=True)
         if as_json:
-            print(json.dumps({"ok": False, "error": {"type": "OSError", "message": str(error), "hint": ""}}))
+            say(json.dumps({"ok": False, "error": {"type": "OSError", "message": str(error), "hint": ""}}))
         sys.exit(1)
     except (KeyboardInterrupt, SystemExit) as exit_:
         if isinstance(exit_, SystemExit) and exit_.code != 130:
             raise
-        print("interrupted: what was under way is undone", file=sys.stderr)
+        say("interrupted: what was under way is undone", err=True)
         sys.exit(130)
     finally:
         gc.freeze()  # what ends with the process need not be searched for garbage first

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from retailpipe.cli import aws, questions, server, steps
+from retailpipe.cli.terminal import say
 
 app = typer.Typer(
     name="retailpipe",
@@ -24,7 +25,7 @@ def _version(asked: bool) -> None:
     if asked:
         import retailpipe
 
-        typer.echo(f"retailpipe {retailpipe.__version__}")
+        say(f"retailpipe {retailpipe.__version__}")
         raise typer.Exit
 
 

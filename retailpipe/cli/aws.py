@@ -12,6 +12,7 @@ from retailpipe.cli.invocation import as_typed, remember_environment
 from retailpipe.cli.options import Json, Profile, Region, StackName, on_stack
 from retailpipe.cli.output import print_handled, print_json, table_text
 from retailpipe.cli.progress import progress_shown
+from retailpipe.cli.terminal import say
 from retailpipe.environment import Environment
 from retailpipe.errors import UsageError
 from retailpipe.reports import Report
@@ -47,11 +48,11 @@ def env(
     variables = shell.env(_stack(environment), with_password=with_password)
     if write:
         shell.write_env(variables, write)
-        print_json({"written": str(write)}) if json else typer.echo(
+        print_json({"written": str(write)}) if json else say(
             f"wrote {write}; use it with: source {shlex.quote(str(write))}"
         )
         return
-    print_json(variables) if json else typer.echo(shell.as_shell(variables), nl=False)
+    print_json(variables) if json else say(shell.as_shell(variables), nl=False)
 
 
 @on_stack
@@ -75,12 +76,12 @@ def watch(
 
     idle = span(idle_exit) if idle_exit else None
     all_well = True
-    typer.echo(f"watching {environment.store.address}", err=True)
+    say(f"watching {environment.store.address}", err=True)
     with progress_shown() as progress:
         for handled in watch_environment(environment, once=once, idle_exit=idle, progress=progress):
             progress.end()
             all_well = all_well and handled.ok
-            typer.echo(json_module.dumps(handled.as_dict(), ensure_ascii=False)) if json else print_handled(handled)
+            say(json_module.dumps(handled.as_dict(), ensure_ascii=False)) if json else print_handled(handled)
     if not all_well:
         raise typer.Exit(1)
 
@@ -106,7 +107,7 @@ def logs(
     from retailpipe.aws.logs import span
 
     for line in logs_of(_stack(environment), source, since=span(since), follow=follow):
-        typer.echo(json_module.dumps(line.as_dict(), ensure_ascii=False) if json else str(line))
+        say(json_module.dumps(line.as_dict(), ensure_ascii=False) if json else str(line))
 
 
 @on_stack
@@ -124,7 +125,7 @@ def subscribe(
 
     stack = _stack(environment)
     found = notices.subscribe(stack, email) if email else notices.subscriptions(stack)
-    print_json([each.as_dict() for each in found]) if json else typer.echo("\n".join(map(str, found)) or "nobody")
+    print_json([each.as_dict() for each in found]) if json else say("\n".join(map(str, found)) or "nobody")
 
 
 @schedule.command("on")
@@ -173,7 +174,7 @@ def schedule_run_now(environment: Environment, json: Json = False) -> None:
     from retailpipe.aws.schedule import run_now
 
     answer = run_now(_stack(environment))
-    print_json(answer) if json else typer.echo("\n".join(f"{name}: {value}" for name, value in answer.items()))
+    print_json(answer) if json else say("\n".join(f"{name}: {value}" for name, value in answer.items()))
 
 
 @db.command("status")
@@ -240,7 +241,7 @@ def db_rotate_password(environment: Environment, json: Json = False) -> None:
 
     stack = _stack(environment)
     rotate_password(stack)
-    print_json({"rotating": stack.outputs.database_instance}) if json else typer.echo(
+    print_json({"rotating": stack.outputs.database_instance}) if json else say(
         "RDS changes the password; whoever asks for it gets the new one in a minute"
     )
 
@@ -266,9 +267,9 @@ def db_allow(
     if json:
         print_json(allowed.as_dict() | {"changed": allowed.changed})
         return
-    typer.echo(str(allowed))
+    say(str(allowed))
     if allowed.changed and not dry_run:
-        typer.echo("open the database to it with: pulumi up")
+        say("open the database to it with: pulumi up")
 
 
 @on_stack
@@ -292,8 +293,8 @@ def cost(
         return
     rows = [[part.part, f"{part.running:.2f}", f"{part.stopped:.2f}", part.about] for part in found.parts]
     rows.append(["together", f"{found.running:.2f}", f"{found.stopped:.2f}", "USD a month"])
-    typer.echo(table_text(["part", "running", "stopped", ""], rows))
-    typer.echo(f"prices of {found.region}, as of {found.as_of}; other regions differ")
+    say(table_text(["part", "running", "stopped", ""], rows))
+    say(f"prices of {found.region}, as of {found.as_of}; other regions differ")
 
 
 def cleanup(
@@ -324,11 +325,11 @@ def cleanup(
         if json:
             print_json(remains.as_dict())
         elif remains.nothing:
-            typer.echo(f"nothing is left of stack {name}")
+            say(f"nothing is left of stack {name}")
         else:
-            typer.echo("\n  ".join(["would remove:", *remains.lines()]) + _what_stays(remains))
+            say("\n  ".join(["would remove:", *remains.lines()]) + _what_stays(remains))
         return
-    typer.echo("\n  ".join(["this goes, for good:", *remains.lines()]) + _what_stays(remains), err=True)
+    say("\n  ".join(["this goes, for good:", *remains.lines()]) + _what_stays(remains), err=True)
     if not yes and not sys.stdin.isatty():
         raise UsageError("there is nobody to ask whether to remove the stack", hint="Add --yes if you are sure.")
     if not yes and typer.prompt("Type the stack's name to remove it", err=True) != name:
@@ -338,7 +339,7 @@ def cleanup(
     if json:
         print_json(left.as_dict())
     else:
-        typer.echo(f"nothing is left of stack {name}" if left.nothing else f"stack {name} is empty{_what_stays(left)}")
+        say(f"nothing is left of stack {name}" if left.nothing else f"stack {name} is empty{_what_stays(left)}")
     if not left.nothing:
         raise typer.Exit(1)
 
@@ -368,7 +369,7 @@ def _stack(environment: Environment) -> "Stack":
 
 
 def _show(report: Report, json: bool) -> None:
-    print_json(report.as_dict()) if json else typer.echo(str(report))
+    print_json(report.as_dict()) if json else say(str(report))
 
 
 def _switch(environment: Environment, *, on: bool, json: bool) -> None:
@@ -376,4 +377,4 @@ def _switch(environment: Environment, *, on: bool, json: bool) -> None:
 
     _show(switch(_stack(environment), on=on), json)
     if not json:
-        typer.echo(f"so that `pulumi up` keeps it: pulumi config set scheduleEnabled {str(on).lower()}")
+        say(f"so that `pulumi up` keeps it: pulumi config set scheduleEnabled {str(on).lower()}")

@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 import typer
 
 from retailpipe.cli.invocation import remember_environment
+from retailpipe.cli.terminal import say
 from retailpipe.contract import Contract
 from retailpipe.environment import Environment
 from retailpipe.errors import UsageError
@@ -161,7 +162,7 @@ def _open_local(local: Path | None, database_url: str | None) -> Environment:
 
         parts = parse_dsn(database_url)
         if parts.pop("password", None) is not None:
-            typer.echo("warning: other users of this machine can see a password on the command line", err=True)
+            say("warning: other users of this machine can see a password on the command line", err=True)
             database_url = "postgresql:///?" + urlencode(parse_dsn(make_dsn(**parts)))
         chosen += ["--database-url", database_url]
     remember_environment(chosen)

@@ -10,9 +10,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from retailpipe.cli.invocation import as_typed
+from retailpipe.cli.terminal import say
 from retailpipe.errors import UsageError
 from retailpipe.reports import (
     BuildReport,
@@ -33,47 +32,47 @@ _REJECTS_SHOWN = 3
 
 def print_json(document: object) -> None:
     """One JSON document. A number which readers of JSON would round is a text."""
-    typer.echo(json.dumps(document, ensure_ascii=False, indent=2, default=_json_value))
+    say(json.dumps(document, ensure_ascii=False, indent=2, default=_json_value))
 
 
 def print_loads(reports: Sequence[LoadReport]) -> None:
     if not reports:
-        typer.echo("nothing waits: every workbook of the store is loaded")
+        say("nothing waits: every workbook of the store is loaded")
     for report in reports:
-        typer.echo(str(report))
+        say(str(report))
         if report.ignored_columns:
-            typer.echo(f"  left out, since the contract does not name them: {', '.join(report.ignored_columns)}")
+            say(f"  left out, since the contract does not name them: {', '.join(report.ignored_columns)}")
         for reject in report.rejects[:_REJECTS_SHOWN]:
-            typer.echo(f"  rejected {reject.cell}: {reject.message}")
+            say(f"  rejected {reject.cell}: {reject.message}")
         if report.load_id is not None and report.rows_rejected > _REJECTS_SHOWN and report.status != "unchanged":
-            typer.echo(as_typed("  all of them: `retailpipe rejects`"))
+            say(as_typed("  all of them: `retailpipe rejects`"))
 
 
 def print_build(report: BuildReport) -> None:
-    typer.echo(str(report))
+    say(str(report))
     for failure in report.failures:
-        typer.echo(f"  {failure.status}: {failure.kind} {failure.name}: {failure.message}")
+        say(f"  {failure.status}: {failure.kind} {failure.name}: {failure.message}")
         if failure.rows:
-            typer.echo(indented(table_text(list(failure.rows[0]), [list(row.values()) for row in failure.rows])))
+            say(indented(table_text(list(failure.rows[0]), [list(row.values()) for row in failure.rows])))
 
 
 def print_verification(report: VerifyReport) -> None:
-    typer.echo(table_text(["table", "rows"], list(report.tables.items())))
-    typer.echo("")
+    say(table_text(["table", "rows"], list(report.tables.items())))
+    say("")
     rows = [["ok" if i.ok else "BROKEN", i.name, i.expected, i.actual] for i in report.invariants]
-    typer.echo(table_text(["", "invariant", "expected", "actual"], rows))
+    say(table_text(["", "invariant", "expected", "actual"], rows))
 
 
 def print_check(report: CheckReport) -> None:
     for point in report.points:
-        typer.echo(f"{'ok' if point.ok else 'FAILED':<7} {point.name}: {point.detail}")
+        say(f"{'ok' if point.ok else 'FAILED':<7} {point.name}: {point.detail}")
         if point.hint and not point.ok:
-            typer.echo(f"        {as_typed(point.hint)}")
+            say(f"        {as_typed(point.hint)}")
 
 
 def print_run(report: RunReport) -> None:
     for failure in report.failures:
-        typer.echo(f"not loaded: {as_typed(failure)}")
+        say(f"not loaded: {as_typed(failure)}")
     if report.loads or not report.failures:
         print_loads(report.loads)
     print_build(report.build)
@@ -83,22 +82,22 @@ def print_run(report: RunReport) -> None:
     if broken:
         print_verification(report.verification)
     else:
-        typer.echo(f"verified: all {len(report.verification.invariants)} invariants hold")
+        say(f"verified: all {len(report.verification.invariants)} invariants hold")
         for layer in ("silver", "gold"):
             prefix = f"public_{layer}."
             counts = {n.removeprefix(prefix): r for n, r in report.verification.tables.items() if n.startswith(prefix)}
-            typer.echo(f"  {layer}: {', '.join(f'{name} {rows:,}' for name, rows in counts.items())}")
+            say(f"  {layer}: {', '.join(f'{name} {rows:,}' for name, rows in counts.items())}")
 
 
 def print_handled(handled: Handled) -> None:
     for failure in handled.failures:
-        typer.echo(f"not loaded: {as_typed(failure)}")
+        say(f"not loaded: {as_typed(failure)}")
     if handled.run:
         print_run(handled.run)
 
 
 def print_status(report: StatusReport) -> None:
-    typer.echo(f"store: {report.store}")
+    say(f"store: {report.store}")
     if report.loads:
         columns = [
             "load_id",
@@ -110,16 +109,16 @@ def print_status(report: StatusReport) -> None:
             "last_date",
             "finished_at",
         ]
-        typer.echo(table_text(columns, [[load[column] for column in columns] for load in report.loads]))
+        say(table_text(columns, [[load[column] for column in columns] for load in report.loads]))
     else:
-        typer.echo("nothing is loaded yet")
+        say("nothing is loaded yet")
     if report.waiting:
-        typer.echo(f"waiting: {', '.join(report.waiting)}")
-        typer.echo(as_typed("load with `retailpipe ingest`"))
+        say(f"waiting: {', '.join(report.waiting)}")
+        say(as_typed("load with `retailpipe ingest`"))
     else:
-        typer.echo("nothing waits")
+        say("nothing waits")
     if report.given_up:
-        typer.echo(f"given up: {report.given_up} notices of uploads lie in the dead-letter queue")
+        say(f"given up: {report.given_up} notices of uploads lie in the dead-letter queue")
 
 
 def print_table(table: pa.Table, form: str) -> None:
@@ -137,10 +136,10 @@ def print_table(table: pa.Table, form: str) -> None:
         writer = csv.writer(buffer, lineterminator="\n")
         writer.writerow(table.column_names)
         writer.writerows([_csv_value(value) for value in row] for row in rows)
-        typer.echo(buffer.getvalue(), nl=False)
+        say(buffer.getvalue(), nl=False)
     else:
-        typer.echo(table_text(table.column_names, rows))
-        typer.echo(f"({len(rows):,} {'row' if len(rows) == 1 else 'rows'})")
+        say(table_text(table.column_names, rows))
+        say(f"({len(rows):,} {'row' if len(rows) == 1 else 'rows'})")
 
 
 def table_text(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from retailpipe.cli.terminal import say
 from retailpipe.progress import Progress
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class _Lines:
 
     def _tell(self, line: str) -> None:
         self._told = time.monotonic()
-        print(line, file=sys.stderr, flush=True)
+        say(line, err=True)
 
 
 class _Bars:

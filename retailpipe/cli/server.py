@@ -9,6 +9,7 @@ import typer
 from retailpipe.cli.invocation import remember_environment
 from retailpipe.cli.options import Json, Local
 from retailpipe.cli.output import print_json
+from retailpipe.cli.terminal import say
 from retailpipe.environment import Environment
 from retailpipe.errors import UsageError
 
@@ -27,7 +28,7 @@ def start(local: Local = None, json: Json = False) -> None:
     """
     server = _server(_environment(local))
     url = server.start()
-    print_json({"url": url, "log": str(server.log)}) if json else typer.echo(f"{url}\nlog: {server.log}")
+    print_json({"url": url, "log": str(server.log)}) if json else say(f"{url}\nlog: {server.log}")
 
 
 @app.command()
@@ -38,7 +39,7 @@ def stop(local: Local = None, json: Json = False) -> None:
     Example: retailpipe local stop
     """
     stopped = _server(_environment(local)).stop()
-    print_json({"stopped": stopped}) if json else typer.echo("stopped" if stopped else "it did not run")
+    print_json({"stopped": stopped}) if json else say("stopped" if stopped else "it did not run")
 
 
 @app.command()
@@ -49,7 +50,7 @@ def url(local: Local = None, json: Json = False) -> None:
     Example: psql "$(retailpipe local url)"
     """
     address = _server(_environment(local)).start()
-    print_json({"url": address}) if json else typer.echo(address)
+    print_json({"url": address}) if json else say(address)
 
 
 @app.command()
@@ -71,9 +72,9 @@ def destroy(
         typer.confirm(f"Remove the database in {environment.folder} with all its tables?", abort=True, err=True)
     existed = server.destroy()
     if not existed:
-        print_json({"destroyed": None}) if json else typer.echo(f"there is no database in {environment.folder}")
+        print_json({"destroyed": None}) if json else say(f"there is no database in {environment.folder}")
         return
-    print_json({"destroyed": str(environment.folder)}) if json else typer.echo(
+    print_json({"destroyed": str(environment.folder)}) if json else say(
         f"removed the database in {environment.folder}; the workbooks in {environment.folder / 'input'} are still there"
     )
 

@@ -27,6 +27,7 @@ from retailpipe.cli.output import (
     print_verification,
 )
 from retailpipe.cli.progress import progress_shown
+from retailpipe.cli.terminal import say
 from retailpipe.environment import Environment
 from retailpipe.errors import SomeNotLoaded
 from retailpipe.transform import dbt as run_dbt
@@ -63,9 +64,9 @@ def demo(
         print_json(report.as_dict() | {"folder": str(environment.folder)})
     else:
         print_run(report)
-        typer.echo("")
+        say("")
         print_table(pipeline.query(environment, _MONTHS), "table")
-        typer.echo("\nTry next:")
+        say("\nTry next:")
         for line in (
             command("verify"),
             command("rejects"),
@@ -73,8 +74,8 @@ def demo(
             f"{program()} demo --workbook FILE",
             command("local stop"),
         ):
-            typer.echo(f"  {line}")
-        typer.echo(f"psql takes this address: {environment.server.url() if environment.server else ''}")
+            say(f"  {line}")
+        say(f"psql takes this address: {environment.server.url() if environment.server else ''}")
     _exit(report.ok)
 
 
@@ -113,9 +114,7 @@ def init(environment: Environment, contract: ContractFile = None, json: Json = F
     Example: retailpipe init
     """
     number = pipeline.init(environment, contract=open_contract(contract))
-    print_json({"schema": "bronze", "number": number}) if json else typer.echo(
-        f"schema bronze is there, number {number}"
-    )
+    print_json({"schema": "bronze", "number": number}) if json else say(f"schema bronze is there, number {number}")
 
 
 @on_environment
@@ -132,7 +131,7 @@ def upload(
     """
     with progress_shown() as progress:
         stored = pipeline.upload(environment, file, replace=replace, progress=progress)
-    print_json(stored.as_dict()) if json else typer.echo(f"uploaded {stored}")
+    print_json(stored.as_dict()) if json else say(f"uploaded {stored}")
 
 
 @on_environment

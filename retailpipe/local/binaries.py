@@ -24,6 +24,7 @@ _OTHER_BINARIES = (
     "Set RETAILPIPE_PG_BIN to the bin folder of a PostgreSQL server, or use a server that runs with --database-url."
 )
 _WHEEL_FOLDERS = ("pginstall18/bin", "pginstall/bin")
+_KEPT_VARIABLES = ("PATH", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 
 def root_home() -> Path:
@@ -110,8 +111,11 @@ class Binaries:
     def start(
         self, command: Sequence[str | Path], said: IO[bytes] | int, output: IO[bytes] | int
     ) -> subprocess.Popen[bytes]:
-        """Starts a program as its account, in a session of its own and without what the caller's environment says."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+        """Starts a program as its account, in a session of its own and with little of the caller's environment.
+
+        A server lives on after its caller, and others may read it: no secret that the caller has is to be kept in it.
+        """
+        kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
         return subprocess.Popen(
             command,
             stdin=said,
