@@ -30,6 +30,23 @@ _LOST = re.compile(
     "unexpected eof|SSL SYSCALL|reset by peer|[Cc]onnection timed out"
 )
 _MOST_DIGITS = 38
+# By PostgreSQL's codes of errors (appendix A of its manual).
+_NO_TABLE = (
+    'See what there is with `retailpipe query "select table_schema, table_name from information_schema.tables"`.'
+)
+_HINTS = {
+    "42601": "A question is one SELECT.",  # syntax_error
+    "0A000": "A question is one SELECT, which only reads.",  # feature_not_supported
+    "42P01": _NO_TABLE,  # undefined_table
+    "3F000": _NO_TABLE,  # invalid_schema_name
+    "42703": "Check its name: `select * from` the table shows its columns.",  # undefined_column
+    "42702": "Put the table before the column, as in loads.load_id.",  # ambiguous_column
+    "42883": "Check the name of the function, and the types of what it is given.",  # undefined_function
+    "42501": "The user of this connection lacks a right, and the owner of the database can give it. A load needs "
+    "`grant create on database NAME to USER`.",  # insufficient_privilege
+    "25006": "This connection cannot write. Name the primary server, not a standby, and see that "
+    "default_transaction_read_only is off.",  # read_only_sql_transaction
+}
 
 
 class Connection:
@@ -172,23 +189,24 @@ class Connection:
             hint = "Load into a database that can hold all characters: `create database NAME encoding 'UTF8'`."
             place = _COPIED.search(str(error))
             return WarehouseError(message, hint=hint, copied=(int(place[1]), place[2]) if place else None)
-        hint = "A question is one SELECT." if sqlstate.startswith("42") else ""
-        return WarehouseError(message, hint=hint)
+        return WarehouseError(message, hint=_HINTS.get(sqlstate, ""))
 
 
-_latest: tuple[str, AdbcDatabase] | None = None
+_MOST_DATABASES = 4
+_databases: dict[str, AdbcDatabase] = {}
 
 
 def _database(uri: str) -> AdbcDatabase:
     """What the driver keeps of a database: its types.
 
-    It asks for them in a connection of its own, which takes several times as long as to connect, so the latest is kept.
+    It asks for them in a connection of its own, which takes several times as long as to connect, so some are kept.
     """
-    global _latest
-    known = _latest
-    if known is None or known[0] != uri:
-        known = _latest = uri, adbc_driver_postgresql.connect(uri)
-    return known[1]
+    database = _databases.get(uri)
+    if database is None:
+        if len(_databases) >= _MOST_DATABASES:
+            _databases.clear()
+        database = _databases[uri] = adbc_driver_postgresql.connect(uri)
+    return database
 
 
 def _bound(parameters: tuple[object, ...]) -> pa.RecordBatch:

@@ -100,7 +100,7 @@ class Environment:
 
         server = EmbeddedServer(folder.absolute())
         remedy = f"`retailpipe local start`; the server's log is {server.log}."
-        warehouse = Warehouse(server.start, remedy=remedy, isolated=True)
+        warehouse = Warehouse(server.start, remedy=remedy, isolated=True, readers_uri=server.readers_url)
         return cls(folder.absolute(), FolderStore(folder.absolute()), warehouse, server)
 
 

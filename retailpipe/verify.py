@@ -26,8 +26,8 @@ from
     ) as ledger,
     (
         select count(*) as actual from bronze."{table}"
-        inner join bronze.loads using (load_id)
-        where status = 'loaded'
+        inner join bronze.loads on loads.load_id = "{table}".load_id
+        where loads.status = 'loaded'
     ) as bronze
 """
 _TABLE = re.compile(r"\b(?:bronze|public_silver|public_gold)\.\w+")

@@ -24,6 +24,7 @@ class Warehouse:
 
     uri: gives, each time a connection is made, a libpq URI; it may start a server first.
     remedy: what to do when the server does not answer, for hints.
+    readers_uri: gives, from such a URI, that of a role which can only read; the same one where there is none.
     isolated: whether libpq's environment variables are for other databases than this one.
     again: whether a connection that failed is to be tried once more, with what `uri` gives then.
     explain: puts why a connection failed better than libpq knows.
@@ -35,12 +36,14 @@ class Warehouse:
         *,
         remedy: str,
         isolated: bool = False,
+        readers_uri: Callable[[str], str] = lambda uri: uri,
         again: Callable[[WarehouseError], bool] = lambda error: False,
         explain: Callable[[WarehouseError], WarehouseError] = lambda error: error,
     ) -> None:
         self._uri = uri
         self._remedy = remedy
         self.isolated = isolated
+        self._readers_uri = readers_uri
         self._again = again
         self._explain = explain
 
@@ -62,9 +65,7 @@ class Warehouse:
             or not _PORTS.fullmatch(str(parts.get("port") or ""))
         ):
             raise UsageError(
-                "the database URL is not of the form postgresql://user@host:5432/name",
-                hint="Give the password in PGPASSWORD or a passfile; within the URL, signs such as / @ % # and blanks "
-                "are written %2F %40 %25 %23 %20.",
+                "the database URL is not of the form postgresql://user@host:5432/name", hint=_url_hint(database_url)
             )
         return cls(lambda: database_url, remedy="Check the database URL, and that the server runs.")
 
@@ -73,9 +74,12 @@ class Warehouse:
         return self._uri()
 
     @contextmanager
-    def connect(self, *, read_only: bool = False) -> Generator[Connection]:
-        """A connection whose transaction is rolled back at the end unless it was committed. Raises WarehouseError."""
-        connection = self._open()
+    def connect(self, *, read_only: bool = False, as_reader: bool = False) -> Generator[Connection]:
+        """A connection whose transaction is rolled back at the end unless it was committed. Raises WarehouseError.
+
+        as_reader: by the role that can only read, where there is one.
+        """
+        connection = self._open(as_reader)
         try:
             if read_only:
                 # One view of the database for all questions.
@@ -102,32 +106,52 @@ class Warehouse:
             if opening.done():
                 worker.shutdown()
 
-    def _open(self) -> Connection:
+    def _open(self, as_reader: bool = False) -> Connection:
         try:
-            return self._connected_again()
+            return self._connected_again(as_reader)
         except WarehouseError as error:
             raise self._explain(error) from error
 
-    def _connected_again(self) -> Connection:
+    def _connected_again(self, as_reader: bool) -> Connection:
         try:
-            return self._connected()
+            return self._connected(as_reader)
         except WarehouseError as error:
             if not self._again(error):
                 raise
-        return self._connected()
+        return self._connected(as_reader)
 
-    def _connected(self) -> Connection:
+    def _connected(self, as_reader: bool) -> Connection:
         from retailpipe.connection import Connection
 
-        uri = self.uri
+        uri = self._readers_uri(self.uri) if as_reader else self.uri
         with ALONE, environment_variables(no_libpq_variables() if self.isolated else {}):
             return Connection(_with_defaults(uri), self._remedy)
 
     def query(self, sql: str) -> pa.Table:
-        """The rows of one SELECT, in a transaction that cannot write. Raises WarehouseError."""
-        with self.connect(read_only=True) as connection:
-            # The driver puts the statement into one of its own, so it must not end it, nor end in a comment.
-            return connection.table(sql.rstrip().rstrip(";") + "\n")
+        """The rows of one SELECT, in a transaction that cannot write. Raises WarehouseError.
+
+        It is asked as a part of a SELECT of ours, so nothing else is taken: no COPY, no COMMIT, no second statement.
+        On the embedded server it is asked by a role that can only read; elsewhere by the user of the connection, whose
+        rights then are the bounds of what functions can do.
+        """
+        question = sql.strip().rstrip(";")
+        with self.connect(read_only=True, as_reader=True) as connection:
+            # A comment at its end must not take our own end with it.
+            return connection.table(f"select * from (\n{question}\n) as answer")
+
+
+def _url_hint(url: str) -> str:
+    """What to do about a URL that other programs take, and libpq does not."""
+    if re.match(r"postgres(ql)?\+\w+://", url):
+        return "Leave out the name of the driver: what stands from + to ://."
+    if url.startswith("jdbc:"):
+        return "Leave out jdbc:, and write the user before the host."
+    if re.match(r"\s*\w+\s*=", url):
+        return "Write its words as a URL: host=h port=5432 dbname=n user=u is postgresql://u@h:5432/n."
+    return (
+        "Give the password in PGPASSWORD or a passfile; within the URL, signs such as / @ % # and blanks are written "
+        "%2F %40 %25 %23 %20."
+    )
 
 
 def _with_defaults(uri: str) -> str:

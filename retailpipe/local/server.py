@@ -30,6 +30,8 @@ from retailpipe.local.binaries import Account, Binaries, root_home
 
 USER = "retailpipe"
 DATABASE = "retailpipe"
+READER = "retailpipe_reader"
+"""Reads what the user makes, and can do nothing else."""
 
 _HOST = "127.0.0.1"
 _PORTS = range(20_000, 32_000)
@@ -118,6 +120,14 @@ class EmbeddedServer:
         """
         port = self._running()
         return None if port is None else self._url(port)
+
+    def readers_url(self, url: str) -> str:
+        """The URI of the role that can only read, given `url()`; that one itself where the server has no such role."""
+        try:
+            has_reader = f":{READER}:" in self._passfile.read_text()
+        except OSError:
+            has_reader = False
+        return url.replace(f"//{USER}@", f"//{READER}@", 1) if has_reader else url
 
     @property
     def _data(self) -> Path:
@@ -239,10 +249,22 @@ class EmbeddedServer:
         command += ["-A", "scram-sha-256", "--pwfile", "/dev/stdin", "--no-instructions"]
         try:
             self._run(command, binaries, said=f"{password}\n")
-            # Here rather than over a connection: once the server is seen, its database is there.
-            single = [binaries.folder / "postgres", "--single", "-D", data, "postgres"]
-            self._run(single, binaries, said=f"create database {DATABASE}\n")
-            _write_secret(self._passfile, f"{_HOST}:*:*:{USER}:{password}\n")
+            # Here rather than over a connection: once the server is seen, its database and its roles are there.
+            single = [binaries.folder / "postgres", "--single", "-D", data]
+            readers = secrets.token_urlsafe(24)
+            made = [
+                f"create role {READER} login password '{readers}'",
+                f"alter role {READER} set default_transaction_read_only = on",
+                f"create database {DATABASE}",
+            ]
+            granted = [
+                f"alter default privileges for role {USER} grant usage on schemas to {READER}",
+                f"alter default privileges for role {USER} grant select on tables to {READER}",
+            ]
+            self._run([*single, "postgres"], binaries, said="".join(f"{statement}\n" for statement in made))
+            self._run([*single, DATABASE], binaries, said="".join(f"{statement}\n" for statement in granted))
+            lines = [f"{_HOST}:*:*:{role}:{secret}\n" for role, secret in ((USER, password), (READER, readers))]
+            _write_secret(self._passfile, "".join(lines))
             data.rename(self._data)
         finally:
             shutil.rmtree(data, ignore_errors=True)

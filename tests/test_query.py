@@ -1,0 +1,202 @@
+"""Questions to the warehouse: what only reads is answered, and nothing else is done, whoever asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import retailpipe
+from retailpipe import Environment
+from retailpipe.errors import UsageError, WarehouseError
+from retailpipe.sample import write_sample
+from retailpipe.warehouse import Warehouse
+from tests.conftest import Program, Workbook
+from tests.workbooks import contract_of
+
+# What somebody asks who wants more than an answer. PROOF is a file that is not there, and that nobody may make.
+ATTACKS = [
+    "copy (select 1) to program 'touch PROOF'",
+    "copy (select 1) to 'PROOF'",
+    "copy bronze.loads from program 'touch PROOF'",
+    "commit",
+    "rollback",
+    "begin",
+    "commit; drop table bronze.loads",
+    "select 1; drop table bronze.loads",
+    "select 1) as answer; drop table bronze.loads; --",
+    "select 1) as answer; commit; drop table bronze.loads; select * from (select 1",
+    "checkpoint",
+    "vacuum",
+    "listen anything",
+    "lock table bronze.loads",
+    "do $$ begin perform pg_reload_conf(); end $$",
+    "prepare p as delete from bronze.loads",
+    "set role retailpipe",
+    "set session characteristics as transaction read write",
+    "alter system set work_mem = '1GB'",
+    "insert into bronze.loads default values",
+    "with gone as (delete from bronze.loads returning *) select * from gone",
+    "select nextval('bronze.loads_load_id_seq')",
+    "select * into stolen from bronze.loads",
+    "create temporary table t as select 1",
+    "select pg_reload_conf()",
+    "select pg_rotate_logfile()",
+    "select pg_read_file('/etc/passwd')",
+    "select pg_read_binary_file('/etc/passwd')",
+    "select pg_ls_dir('/')",
+    "select lo_import('/etc/passwd')",
+    "select lo_export(1, 'PROOF')",
+    "select pg_switch_wal()",
+    "select query_to_xml('drop table bronze.loads', true, true, '')",
+    "select set_config('role', 'retailpipe', true)",
+    "select set_config('transaction_read_only', 'off', true)",
+    "select rolpassword from pg_authid",
+    "",
+    "--",
+    "explain analyze delete from bronze.loads",
+]
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
+    """An environment of its own with its embedded server, with a workbook loaded."""
+    folder = tmp_path_factory.mktemp("query")
+    environment = Environment.local(folder / "home")
+    write_sample(folder / "book.xlsx", rows=50)
+    retailpipe.ingest(environment, folder / "book.xlsx")
+    yield environment
+    assert environment.server
+    environment.server.destroy()
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_what_does_more_than_read_is_refused(loaded: Environment, tmp_path: Path, attack: str) -> None:
+    proof = tmp_path / "proof"
+    tmp_path.chmod(0o777)
+
+    with pytest.raises(WarehouseError):
+        loaded.warehouse.query(attack.replace("PROOF", str(proof)))
+
+    assert not proof.exists()
+    [left] = loaded.warehouse.query("select count(*) as n from bronze.loads").to_pylist()
+    assert left == {"n": 1}
+
+
+def test_another_role_cannot_be_taken_within_a_question(loaded: Environment) -> None:
+    """A function may set it, but the session has no right to."""
+    hidden = "select set_config('role', 'retailpipe', true), query_to_xml('select pg_ls_dir(''/'')', true, true, '')"
+
+    with pytest.raises(WarehouseError, match="permission denied"):
+        loaded.warehouse.query(hidden)
+
+
+ANSWERED = [
+    ("select 1 as n", [{"n": 1}]),
+    ("select 1 as n;", [{"n": 1}]),
+    ("select 1 as n -- a comment", [{"n": 1}]),
+    ("/* first */ select 1 as n /* last */;  \n", [{"n": 1}]),
+    ("values (1), (2)", [{"column1": 1}, {"column1": 2}]),
+    ("with one as (select 1 as n) select n from one", [{"n": 1}]),
+    ("select n from generate_series(3, 1, -1) as n order by n desc limit 2", [{"n": 3}, {"n": 2}]),
+    ("select ';' as sign", [{"sign": ";"}]),
+    ("select current_user::text as who", [{"who": "retailpipe_reader"}]),
+    ("select count(*) > 0 as some from bronze.raw_transactions", [{"some": True}]),
+    ("select count(*) as n from bronze.rejected_rows where code = 'none such'", [{"n": 0}]),
+]
+
+
+@pytest.mark.parametrize(("question", "answer"), ANSWERED)
+def test_what_reads_is_answered(loaded: Environment, question: str, answer: list[dict[str, object]]) -> None:
+    assert loaded.warehouse.query(question).to_pylist() == answer
+
+
+def test_the_reader_sees_what_dbt_makes(loaded: Environment) -> None:
+    assert retailpipe.transform(loaded).ok
+
+    [found] = loaded.warehouse.query("select count(*) as n from public_gold.top_products").to_pylist()
+    assert found["n"] > 0
+
+
+HINTS = [
+    ("selec 1", "A question is one SELECT."),
+    ("select * from nothing", "information_schema.tables"),
+    ("select * from nowhere.nothing", "information_schema.tables"),
+    ("select nothing from bronze.loads", "shows its columns"),
+    ("select load_id from bronze.loads, bronze.rejected_rows", "Put the table before the column"),
+    ("select nofunc(1)", "Check the name of the function"),
+    ("select pg_reload_conf()", "lacks a right"),
+    ("select 1/0", ""),
+]
+
+
+@pytest.mark.parametrize(("question", "hint"), HINTS)
+def test_a_hint_is_of_the_kind_of_the_error(loaded: Environment, question: str, hint: str) -> None:
+    with pytest.raises(WarehouseError) as caught:
+        loaded.warehouse.query(question)
+
+    assert hint in caught.value.hint
+    assert bool(hint) == bool(caught.value.hint)
+
+
+def test_a_user_who_may_not_make_the_schema_hears_which_right_is_lacking(
+    database_url: str, make_workbook: Workbook, program: Program, loaded: Environment
+) -> None:
+    owner = Warehouse.at(database_url)
+    with owner.connect() as connection:
+        connection.execute("drop role if exists guest")
+        connection.execute("create role guest login password 'guest'")
+        connection.commit()
+    url = database_url.replace("//retailpipe@", "//guest@").partition("?")[0]
+
+    done = program("ingest", make_workbook(), "--database-url", url, env={"PGPASSWORD": "guest"})
+
+    with owner.connect() as connection:
+        connection.execute("drop role guest")
+        connection.commit()
+    assert done.returncode == 1
+    assert "permission denied for database" in done.stderr
+    assert "grant create on database" in done.stderr
+
+
+def test_a_database_that_takes_no_writes_is_told(database_url: str, make_workbook: Workbook, program: Program) -> None:
+    url = f"{database_url}&options=-c%20default_transaction_read_only%3Don"
+
+    done = program("ingest", make_workbook(), "--database-url", url)
+
+    assert done.returncode == 1
+    assert "default_transaction_read_only is off" in done.stderr
+
+
+def test_a_column_called_status_is_like_any_other(
+    environment: Environment, make_workbook: Workbook, tmp_path: Path
+) -> None:
+    names = ["status", "source", "rows_loaded", "table_name"]
+    contract = contract_of(tmp_path, *({"header": name.title(), "name": name, "type": "string"} for name in names))
+    path = make_workbook([["a", "b", "c", "d"]], headers=[name.title() for name in names])
+
+    report = retailpipe.run(environment, path, contract=contract)
+
+    assert report.ok
+    assert retailpipe.verify(environment).ok
+    check = retailpipe.check(environment)
+    assert [point.name for point in check.points if not point.ok] == []
+
+
+@pytest.mark.parametrize(
+    ("url", "hint"),
+    [
+        ("postgresql+psycopg2://me@host/db", "Leave out the name of the driver"),
+        ("postgres+asyncpg://me@host/db", "Leave out the name of the driver"),
+        ("jdbc:postgresql://host:5432/db", "Leave out jdbc:"),
+        ("host=localhost dbname=db", "as a URL"),
+        ("dbname = db", "as a URL"),
+        ("mysql://me@host/db", "Give the password in PGPASSWORD"),
+    ],
+)
+def test_what_other_programs_take_for_a_url_has_a_hint_of_its_own(url: str, hint: str) -> None:
+    with pytest.raises(UsageError, match="is not of the form") as caught:
+        Warehouse.at(url)
+
+    assert hint in caught.value.hint
