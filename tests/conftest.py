@@ -22,6 +22,7 @@ from retailpipe.sample import HEADERS
 from retailpipe.store import FolderStore
 from tests.aws import moto_server
 from tests.lacking import skip
+from tests.servers import as_superuser
 from tests.stacks import HandMade, hand_made, variables
 from tests.tls_server import PASSWORD, USER, TlsServer, tls_server
 
@@ -63,10 +64,10 @@ def database_url(server: EmbeddedServer, request: pytest.FixtureRequest) -> Iter
     """An empty database of the test's own."""
     name = f"test_{abs(hash(request.node.nodeid))}"
     url = server.start()
-    with dbapi.connect(url, autocommit=True) as connection, connection.cursor() as cursor:
-        cursor.execute(f"create database {name}")
+    with dbapi.connect(as_superuser(url), autocommit=True) as connection, connection.cursor() as cursor:
+        cursor.execute(f"create database {name} owner retailpipe")
     yield url.replace("/retailpipe?", f"/{name}?")
-    with dbapi.connect(url, autocommit=True) as connection, connection.cursor() as cursor:
+    with dbapi.connect(as_superuser(url), autocommit=True) as connection, connection.cursor() as cursor:
         cursor.execute(f"drop database {name} with (force)")
 
 

@@ -61,7 +61,7 @@ def port(url: str | None) -> int:
 
 def postmaster(url: str) -> psutil.Process:
     """The server's first process."""
-    return psutil.Process(int(ask(url, "select split_part(pg_read_file('postmaster.pid'), e'\\n', 1)")))
+    return psutil.Process(int(ask(as_superuser(url), "select split_part(pg_read_file('postmaster.pid'), e'\\n', 1)")))
 
 
 def ended(process: psutil.Process) -> bool:
@@ -95,3 +95,14 @@ def as_ordinary_user(code: str, *arguments: str | Path, **options: Any) -> str:
     """What code prints that is run by somebody who is not root."""
     environment = {**os.environ, "HOME": "/nonexistent", **options.pop("env", {})}
     return outcome(launch(BECOME_ORDINARY + code, *arguments, env=environment, **options))
+
+
+def as_superuser(url: str) -> str:
+    """The URL by which the embedded server's superuser connects."""
+    return url.replace("//retailpipe@", "//postgres@")
+
+
+def password_of(passfile: Path, user: str) -> str:
+    """The password of a role in a passfile."""
+    entries = [line.split(":") for line in passfile.read_text().splitlines()]
+    return next(password for *_, role, password in entries if role == user)

@@ -17,6 +17,7 @@ from retailpipe.pipeline import init, upload
 from retailpipe.reports import CheckPoint
 from retailpipe.sample import write_sample
 from tests.conftest import Workbook
+from tests.servers import as_superuser
 
 POINTS = [
     "store",
@@ -42,22 +43,22 @@ def template(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -
     folder = tmp_path_factory.mktemp("check")
     book = folder / "book.xlsx"
     write_sample(book, rows=200)
-    execute(url, f"create database {name}")
+    execute(as_superuser(url), f"create database {name} owner retailpipe")
     environment = Environment.local(folder / "environment", database_url=url.replace("/retailpipe?", f"/{name}?"))
     assert retailpipe.run(environment, book).ok
     yield name, book
-    execute(url, f"drop database {name} with (force)")
+    execute(as_superuser(url), f"drop database {name} with (force)")
 
 
 @pytest.fixture
 def built(server: EmbeddedServer, template: tuple[str, Path], tmp_path: Path) -> Iterator[Environment]:
     """An environment of the test's own in which all is well."""
     url, name = server.start(), "check_copy"
-    execute(url, f"create database {name} template {template[0]}")
+    execute(as_superuser(url), f"create database {name} template {template[0]} owner retailpipe")
     environment = Environment.local(tmp_path / "environment", database_url=url.replace("/retailpipe?", f"/{name}?"))
     environment.store.upload(template[1])
     yield environment
-    execute(url, f"drop database {name} with (force)")
+    execute(as_superuser(url), f"drop database {name} with (force)")
 
 
 def failed(environment: Environment) -> dict[str, CheckPoint]:

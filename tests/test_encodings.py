@@ -13,7 +13,7 @@ from retailpipe import Environment
 from retailpipe.errors import LoadError
 from retailpipe.local.server import EmbeddedServer
 from tests.conftest import Program, Workbook
-from tests.servers import ask
+from tests.servers import as_superuser, ask
 
 CAFE = (536365, "85123A", "CAFÉ €", 6, datetime(2010, 12, 1, 8, 26), 2.55, 17850, "Österreich")
 PLAIN = (536365, "85123A", "CAFÉ", 6, datetime(2010, 12, 1, 8, 26), 2.55, 17850, "Österreich")
@@ -37,9 +37,12 @@ def other_encoding(request: pytest.FixtureRequest, server: EmbeddedServer) -> It
     """A database of another encoding than UTF-8."""
     name = f"in_{request.param.lower()}"
     url = server.start()
-    ask_alone(url, f"create database {name} encoding '{request.param}' locale 'C' template template0")
+    ask_alone(
+        as_superuser(url),
+        f"create database {name} encoding '{request.param}' locale 'C' template template0 owner retailpipe",
+    )
     yield url.replace("/retailpipe?", f"/{name}?")
-    ask_alone(url, f"drop database {name} with (force)")
+    ask_alone(as_superuser(url), f"drop database {name} with (force)")
 
 
 def ask_alone(url: str, sql: str) -> None:

@@ -20,7 +20,7 @@ from adbc_driver_postgresql import dbapi
 
 from retailpipe.errors import ServerError
 from retailpipe.local.server import EmbeddedServer
-from tests.servers import START, ask, ended, launch, outcome, port, postmaster
+from tests.servers import START, as_superuser, ask, ended, launch, outcome, password_of, port, postmaster
 
 PG_SETS = {"PG_OOM_ADJUST_FILE", "PG_GRANDPARENT_PID", "PGLOCALEDIR", "PGSYSCONFDIR", "LC_COLLATE", "LC_CTYPE"}
 """What PostgreSQL's programs put into their own environment."""
@@ -88,8 +88,8 @@ def test_nobody_comes_in_without_the_password(shared: Path, password: str, datab
 def test_every_way_in_asks_for_a_scram_password(shared: Path) -> None:
     url = EmbeddedServer(shared).start()
 
-    assert ask(url, "select array_agg(distinct auth_method) from pg_hba_file_rules") == ["scram-sha-256"]
-    assert ask(url, "select rolpassword from pg_authid where rolname = 'retailpipe'").startswith("SCRAM-")
+    assert ask(as_superuser(url), "select array_agg(distinct auth_method) from pg_hba_file_rules") == ["scram-sha-256"]
+    assert ask(as_superuser(url), "select rolpassword from pg_authid where rolname = 'retailpipe'").startswith("SCRAM-")
 
 
 def test_the_passfile_is_its_owners_alone(shared: Path) -> None:
@@ -100,7 +100,7 @@ def test_the_passfile_is_its_owners_alone(shared: Path) -> None:
 
 
 def test_the_url_holds_no_password(shared: Path) -> None:
-    password = (shared / "pgpass").read_text().strip().split(":")[-1]
+    password = password_of(shared / "pgpass", "retailpipe")
     url = EmbeddedServer(shared).url()
 
     assert len(password) >= 20
@@ -109,7 +109,7 @@ def test_the_url_holds_no_password(shared: Path) -> None:
 
 
 def test_nothing_but_the_passfile_holds_the_password(shared: Path) -> None:
-    password = (shared / "pgpass").read_text().strip().split(":")[-1].encode()
+    password = password_of(shared / "pgpass", "retailpipe").encode()
     home = (shared / "postgres").resolve()
 
     holders = [

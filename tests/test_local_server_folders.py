@@ -13,7 +13,7 @@ import pytest
 from retailpipe import Environment
 from retailpipe.errors import ServerError
 from retailpipe.local.server import EmbeddedServer
-from tests.servers import START, ask, ended, launch, outcome, postmaster
+from tests.servers import START, as_superuser, ask, ended, launch, outcome, postmaster
 
 
 def wheel_binaries(installation: str) -> Path:
@@ -43,7 +43,7 @@ def test_a_folder_may_have_any_name(place: Path, name: str) -> None:
 
     url = server.start()
 
-    assert ask(url, "show data_directory") == str(folder / "postgres" / "data")
+    assert ask(as_superuser(url), "show data_directory") == str(folder / "postgres" / "data")
     assert Environment.local(folder).warehouse.query("select 1 as n").to_pylist() == [{"n": 1}]
     assert server.stop() is True
 

@@ -15,6 +15,7 @@ from psycopg2.extensions import parse_dsn
 from retailpipe import Environment, ingest
 from retailpipe.transform import project_folder
 from tests.conftest import Workbook
+from tests.servers import password_of
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def dbt(tmp_path: Path, environment: Environment, database_url: str, make_workbo
     project = tmp_path / "dbt_project"
     shutil.copytree(project_folder(), project, ignore=shutil.ignore_patterns("target", "logs"))
     parts = parse_dsn(database_url)
-    password = Path(str(parts["passfile"])).read_text().strip().split(":")[-1]
+    password = password_of(Path(str(parts["passfile"])), str(parts["user"]))
     settings = {
         "AWS_RDS_HOST": str(parts["host"]),
         "AWS_RDS_PORT": str(parts["port"]),

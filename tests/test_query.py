@@ -13,6 +13,7 @@ from retailpipe.errors import UsageError, WarehouseError
 from retailpipe.sample import write_sample
 from retailpipe.warehouse import Warehouse
 from tests.conftest import Program, Workbook
+from tests.servers import as_superuser
 from tests.workbooks import contract_of
 
 # What somebody asks who wants more than an answer. PROOF is a file that is not there, and that nobody may make.
@@ -92,6 +93,15 @@ def test_another_role_cannot_be_taken_within_a_question(loaded: Environment) -> 
         loaded.warehouse.query(hidden)
 
 
+def test_no_role_that_this_library_uses_is_a_superuser(loaded: Environment) -> None:
+    asked = "select rolsuper or rolcreaterole or rolcreatedb or rolbypassrls from pg_roles where rolname = current_user"
+    with loaded.warehouse.connect() as owner, loaded.warehouse.connect(as_reader=True) as reader:
+        assert owner.row(asked) == (False,)
+        assert reader.row(asked) == (False,)
+        with pytest.raises(WarehouseError, match="permission denied"):
+            owner.row("select pg_read_file('/etc/passwd')")
+
+
 ANSWERED = [
     ("select 1 as n", [{"n": 1}]),
     ("select 1 as n;", [{"n": 1}]),
@@ -143,7 +153,7 @@ def test_a_hint_is_of_the_kind_of_the_error(loaded: Environment, question: str, 
 def test_a_user_who_may_not_make_the_schema_hears_which_right_is_lacking(
     database_url: str, make_workbook: Workbook, program: Program, loaded: Environment
 ) -> None:
-    owner = Warehouse.at(database_url)
+    owner = Warehouse.at(as_superuser(database_url))
     with owner.connect() as connection:
         connection.execute("drop role if exists guest")
         connection.execute("create role guest login password 'guest'")

@@ -19,6 +19,7 @@ from retailpipe.progress import NoProgress
 from retailpipe.sample import write_sample
 from retailpipe.transform import project_folder, transform
 from tests.conftest import Workbook
+from tests.servers import as_superuser
 
 PASSWORD = "s3cret p@ss/w%rd'"
 
@@ -38,7 +39,7 @@ def loaded(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> 
     """An environment of an ordinary user, whose password stands in the URL, with a workbook loaded."""
     url, folder = server.start(), tmp_path_factory.mktemp("transform")
     doubled = PASSWORD.replace("'", "''")
-    execute(url, f"create role pupil login password '{doubled}'", "create database lessons owner pupil")
+    execute(as_superuser(url), f"create role pupil login password '{doubled}'", "create database lessons owner pupil")
     address = url.partition("@")[2].partition("/")[0]
     environment = Environment.local(
         folder / "a folder", database_url=f"postgresql://pupil:{quote(PASSWORD, safe='')}@{address}/lessons"
@@ -46,7 +47,7 @@ def loaded(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> 
     write_sample(folder / "book.xlsx", rows=500)
     retailpipe.ingest(environment, folder / "book.xlsx")
     yield environment
-    execute(url, "drop database lessons with (force)", "drop role pupil")
+    execute(as_superuser(url), "drop database lessons with (force)", "drop role pupil")
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from retailpipe.errors import WarehouseError
 from retailpipe.local.server import EmbeddedServer
 from retailpipe.transform import transform
 from tests.conftest import HEADERS, Workbook
+from tests.servers import as_superuser
 
 DECEMBER, JANUARY = datetime(2010, 12, 1, 8, 26), datetime(2011, 1, 4, 10, 0)
 ROWS = (
@@ -44,20 +45,20 @@ def template(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -
     for row in (HEADERS, *ROWS):
         book.active.append(row)
     book.save(folder / "book.xlsx")
-    execute(url, f"create database {name}")
+    execute(as_superuser(url), f"create database {name} owner retailpipe")
     environment = Environment.local(folder / "environment", database_url=url.replace("/retailpipe?", f"/{name}?"))
     assert retailpipe.run(environment, folder / "book.xlsx").ok
     yield name
-    execute(url, f"drop database {name} with (force)")
+    execute(as_superuser(url), f"drop database {name} with (force)")
 
 
 @pytest.fixture
 def built(server: EmbeddedServer, template: str, tmp_path: Path) -> Iterator[Environment]:
     """An environment of the test's own that holds the small workbook, built."""
     url, name = server.start(), "verify_copy"
-    execute(url, f"create database {name} template {template}")
+    execute(as_superuser(url), f"create database {name} template {template} owner retailpipe")
     yield Environment.local(tmp_path / "environment", database_url=url.replace("/retailpipe?", f"/{name}?"))
-    execute(url, f"drop database {name} with (force)")
+    execute(as_superuser(url), f"drop database {name} with (force)")
 
 
 def broken(environment: Environment) -> list[str]:

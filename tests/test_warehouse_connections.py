@@ -13,7 +13,7 @@ import pytest
 
 from retailpipe.errors import UsageError, WarehouseError
 from retailpipe.warehouse import Warehouse
-from tests.servers import ask
+from tests.servers import as_superuser, ask
 
 SECRET = "hunter2secret"
 
@@ -27,9 +27,9 @@ def warehouse(database_url: str) -> Warehouse:
 def role(database_url: str) -> Iterator[str]:
     """A role of the test's own, which has no password yet."""
     name = "role_of_" + urlsplit(database_url).path.strip("/")
-    ask(database_url, f"create role {name} login")
+    ask(as_superuser(database_url), f"create role {name} login")
     yield name
-    ask(database_url, f"drop role {name}")
+    ask(as_superuser(database_url), f"drop role {name}")
 
 
 def replaced(database_url: str, **parts: Any) -> str:
@@ -132,7 +132,7 @@ def test_a_url_of_several_hosts_is_taken_as_libpq_takes_it(database_url: str) ->
 def test_a_password_in_the_url_is_taken_as_libpq_takes_it(
     database_url: str, role: str, password: str, quoted: bool
 ) -> None:
-    ask(database_url, f"alter role {role} password '{password}'")
+    ask(as_superuser(database_url), f"alter role {role} password '{password}'")
     url = replaced(database_url, user=role, password=quote(password, safe="") if quoted else password)
 
     assert ask(url, "select current_user") == role
@@ -140,7 +140,7 @@ def test_a_password_in_the_url_is_taken_as_libpq_takes_it(
 
 
 def test_a_password_with_every_mark_is_taken_where_it_is_quoted(database_url: str, role: str) -> None:
-    ask(database_url, f"alter role {role} password 'p@ss/w:o#r%d? [é]'")
+    ask(as_superuser(database_url), f"alter role {role} password 'p@ss/w:o#r%d? [é]'")
     url = replaced(database_url, user=role, password=quote("p@ss/w:o#r%d? [é]", safe=""))
 
     assert one(Warehouse.at(url), "select current_user::text as u") == role

@@ -56,7 +56,10 @@ def query(
     form: Annotated[Form, typer.Option("--format", help="How to print the rows.")] = Form.table,
     json: Json = False,
 ) -> None:
-    """Ask the warehouse, in a transaction that cannot write.
+    """Ask the warehouse one SELECT.
+
+    It is asked in a transaction that cannot write: on the embedded server by a role that can only read, elsewhere with
+    the rights of the connection's user.
 
     \b
     Example: retailpipe query "select * from public_gold.monthly_sales_summary" --format csv

@@ -29,9 +29,12 @@ from retailpipe.errors import ServerError
 from retailpipe.local.binaries import Account, Binaries, root_home
 
 USER = "retailpipe"
+"""Owns the database, and has no right beyond it."""
 DATABASE = "retailpipe"
 READER = "retailpipe_reader"
 """Reads what the user makes, and can do nothing else."""
+SUPERUSER = "postgres"
+"""Nothing here connects as it; for whoever wants an extension, say, its password is in the passfile too."""
 
 _HOST = "127.0.0.1"
 _PORTS = range(20_000, 32_000)
@@ -244,18 +247,18 @@ class EmbeddedServer:
         locale = ["--locale=C.UTF-8"]
         if binaries.major_version >= 17:
             locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-        password = secrets.token_urlsafe(24)
-        command = [binaries.folder / "initdb", "-D", data, "-U", USER, "-E", "UTF8", *locale]
+        passwords = {role: secrets.token_urlsafe(24) for role in (USER, READER, SUPERUSER)}
+        command = [binaries.folder / "initdb", "-D", data, "-U", SUPERUSER, "-E", "UTF8", *locale]
         command += ["-A", "scram-sha-256", "--pwfile", "/dev/stdin", "--no-instructions"]
         try:
-            self._run(command, binaries, said=f"{password}\n")
+            self._run(command, binaries, said=f"{passwords[SUPERUSER]}\n")
             # Here rather than over a connection: once the server is seen, its database and its roles are there.
             single = [binaries.folder / "postgres", "--single", "-D", data]
-            readers = secrets.token_urlsafe(24)
             made = [
-                f"create role {READER} login password '{readers}'",
+                f"create role {USER} login password '{passwords[USER]}'",
+                f"create role {READER} login password '{passwords[READER]}'",
                 f"alter role {READER} set default_transaction_read_only = on",
-                f"create database {DATABASE}",
+                f"create database {DATABASE} owner {USER}",
             ]
             granted = [
                 f"alter default privileges for role {USER} grant usage on schemas to {READER}",
@@ -263,7 +266,7 @@ class EmbeddedServer:
             ]
             self._run([*single, "postgres"], binaries, said="".join(f"{statement}\n" for statement in made))
             self._run([*single, DATABASE], binaries, said="".join(f"{statement}\n" for statement in granted))
-            lines = [f"{_HOST}:*:*:{role}:{secret}\n" for role, secret in ((USER, password), (READER, readers))]
+            lines = [f"{_HOST}:*:*:{role}:{password}\n" for role, password in passwords.items()]
             _write_secret(self._passfile, "".join(lines))
             data.rename(self._data)
         finally:
