@@ -318,7 +318,7 @@ def _snapshot(
     path = expanded(source)
     if path.exists():
         if not upload_first:
-            return file_snapshot(path)
+            return file_snapshot(path, environment.store.key_of(path))
         stored = upload(environment, path, replace=replace, progress=progress)
         return environment.store.snapshot(stored.key, at_hand=path, progress=progress)
     keys = [stored.key for stored in environment.store.workbooks()]

@@ -80,6 +80,10 @@ class Store(Protocol):
         """
         ...
 
+    def key_of(self, path: Path) -> str:
+        """The key under which `upload` puts a file, or under which it lies here already."""
+        ...
+
     def workbooks(self) -> list[Stored]:
         """All workbooks, by key."""
         ...
@@ -117,11 +121,16 @@ class FolderStore:
         """Whether a file lies in this store already."""
         return path.resolve().is_relative_to((self._folder / PREFIX).resolve())
 
+    def key_of(self, path: Path) -> str:
+        if not self.holds(path):
+            return PREFIX + path.name
+        return PREFIX + path.resolve().relative_to((self._folder / PREFIX).resolve()).as_posix()
+
     def upload(self, path: Path, *, replace: bool = False, progress: Progress | None = None) -> Stored:
         check_uploadable(path)
         target = self._folder / PREFIX / path.name
         if self.holds(path):
-            return self._stored(self._folder / path.resolve().relative_to(self._folder.resolve()))
+            return self._stored(self._folder / self.key_of(path))
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             copy = self._copied(path, PREFIX + path.name).path
@@ -197,12 +206,12 @@ def remove_orphans(temporary: Path) -> None:
 
 
 @contextmanager
-def file_snapshot(path: Path) -> Generator[Snapshot]:
+def file_snapshot(path: Path, key: str) -> Generator[Snapshot]:
     """A snapshot of a file under the key it would have in a store, without putting it there."""
     check_uploadable(path)
     with tempfile.TemporaryDirectory(prefix="retailpipe-") as folder:
         try:
-            snapshot = _copied(path, PREFIX + path.name, Path(folder))
+            snapshot = _copied(path, key, Path(folder))
         except OSError as error:
             raise StoreError(f"cannot read {path}: {error.strerror}", hint=remedy(error)) from error
         yield snapshot

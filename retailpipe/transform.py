@@ -26,7 +26,7 @@ from retailpipe.environment import Environment
 from retailpipe.errors import RetailpipeError, TransformError, UsageError
 from retailpipe.progress import NoProgress, Progress
 from retailpipe.reports import BuildReport, Node
-from retailpipe.variables import ALONE, environment_variables, no_libpq_variables
+from retailpipe.variables import environment_variables, no_libpq_variables
 
 if TYPE_CHECKING:
     from dbt.cli.main import dbtRunnerResult
@@ -134,8 +134,7 @@ class WarmUp:
             import_module("dbt.cli.main")
             import_module("dbt.task.build")
             arguments = ["--log-level", "none", "--log-level-file", "none", "--no-write-json", "parse"]
-            with ALONE:
-                result: Any = _invoke(self._environment, arguments, [])
+            result: Any = _invoke(self._environment, arguments, [])
             self._manifest = result.result
 
 

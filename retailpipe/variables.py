@@ -7,20 +7,46 @@ import threading
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 
-ALONE = threading.RLock()
-"""Held by a thread that changes the variables while another may connect, and by whoever connects: the variables are
-the whole process's."""
+_lock = threading.RLock()
+"""Held while variables change, and by who connects: libpq reads them meanwhile, and they are the whole process's."""
+_kept = 0
+"""How many calls keep the variables as they are."""
 
 
 @contextmanager
 def environment_variables(changes: Mapping[str, str | None]) -> Generator[None]:
-    """Sets variables, or removes those given as None, and puts all back at the end."""
-    before = {name: os.environ.get(name) for name in changes}
-    _change(changes)
+    """Sets variables, or removes those given as None, and puts all back at the end.
+
+    Nobody else changes them meanwhile: dbt's threads read them when they connect.
+    """
+    global _kept
+    with _lock:
+        before = {name: os.environ.get(name) for name in changes}
+        _change(changes)
+        _kept += 1
     try:
         yield
     finally:
-        _change(before)
+        with _lock:
+            _kept -= 1
+            _change(before)
+
+
+@contextmanager
+def connecting(*, isolated: bool) -> Generator[None]:
+    """For the time of a connection being made: nobody changes the variables meanwhile.
+
+    isolated: whether libpq's are for other databases. While dbt runs they stay: they are those of dbt's database then,
+        and a URI that names its own passfile is not disturbed by them.
+    """
+    with _lock:
+        hidden = no_libpq_variables() if isolated and not _kept else {}
+        before = {name: os.environ.get(name) for name in hidden}
+        _change(hidden)
+        try:
+            yield
+        finally:
+            _change(before)
 
 
 def no_libpq_variables() -> dict[str, str | None]:

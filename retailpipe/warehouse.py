@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from retailpipe.errors import UsageError, WarehouseError
-from retailpipe.variables import ALONE, environment_variables, no_libpq_variables
+from retailpipe.variables import connecting
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -124,7 +124,7 @@ class Warehouse:
         from retailpipe.connection import Connection
 
         uri = self._readers_uri(self.uri) if as_reader else self.uri
-        with ALONE, environment_variables(no_libpq_variables() if self.isolated else {}):
+        with connecting(isolated=self.isolated):
             return Connection(_with_defaults(uri), self._remedy)
 
     def query(self, sql: str) -> pa.Table:

@@ -5,16 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import pty
 import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.conftest import ROW, Program, Workbook
+from tests.terminals import on_a_terminal
 
 BAD_PRICE = (*ROW[:5], -1.0, *ROW[6:])
 
@@ -213,28 +210,8 @@ def test_docs_list_every_command_as_it_is() -> None:
 
 
 def test_a_terminal_gets_a_progress_bar(make_workbook: Workbook, database_url: str, tmp_path: Path) -> None:
-    shown = on_a_terminal(["ingest", str(make_workbook()), "--database-url", database_url], tmp_path)
+    shown, code = on_a_terminal(["ingest", make_workbook(), "--database-url", database_url], tmp_path)
 
+    assert code == 0
     assert "loading rows" in shown
     assert "1/1" in shown
-
-
-def on_a_terminal(arguments: list[str], folder: Path) -> str:
-    """What the program shows on a terminal of its own."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "retailpipe", *arguments], cwd=folder, stdin=theirs, stdout=theirs, stderr=theirs
-    )
-    os.close(theirs)
-    shown: list[Any] = []
-    while True:
-        try:
-            block = os.read(ours, 4096)
-        except OSError:  # Linux: the other side is closed
-            break
-        if not block:
-            break
-        shown.append(block)
-    os.close(ours)
-    assert process.wait(timeout=60) == 0
-    return b"".join(shown).decode()

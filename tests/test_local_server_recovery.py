@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import stat
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -88,6 +89,22 @@ def test_a_killed_server_can_be_destroyed(folder: Path) -> None:
 
     assert not home.exists()
     assert not (folder / "pgpass").exists()
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_a_passfile_that_is_gone_is_made_anew_and_the_data_stay(folder: Path, runs: bool) -> None:
+    server = EmbeddedServer(folder)
+    before = (server.start(), (folder / "pgpass").read_text())
+    ask(before[0], "create table kept as select 1 as n")
+    if not runs:
+        server.stop()
+    (folder / "pgpass").unlink()
+
+    environment = Environment.local(folder)
+
+    assert environment.warehouse.query("select n from kept").to_pylist() == [{"n": 1}]
+    assert stat.S_IMODE((folder / "pgpass").stat().st_mode) == 0o600
+    assert (folder / "pgpass").read_text() != before[1]
 
 
 @pytest.fixture(scope="module")

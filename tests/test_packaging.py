@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -20,10 +21,16 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="module")
 def distributions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The wheel and the sdist of this checkout."""
+    """The wheel and the sdist of this checkout, as it is after somebody has used plain dbt in it."""
     folder = tmp_path_factory.mktemp("dist")
+    checkout = folder / "checkout"
+    used = ["work", ".*", "dist", "__pycache__"]
+    shutil.copytree(ROOT, checkout, ignore=shutil.ignore_patterns(*used))
+    for left in ("target/manifest.json", "logs/dbt.log"):
+        (checkout / "dbt_project" / left).parent.mkdir(parents=True)
+        (checkout / "dbt_project" / left).write_text("{}")
     before = Path.cwd()
-    os.chdir(ROOT)  # the builder's interface takes the folder from the process
+    os.chdir(checkout)  # the builder's interface takes the folder from the process
     try:
         return folder / build.build_wheel(str(folder)), folder / build.build_sdist(str(folder))
     finally:
@@ -51,9 +58,14 @@ def test_the_sdist_carries_what_builds_and_tests_it(distributions: tuple[Path, P
         "README.md",
         "LICENSE",
         "Makefile",
+        "Pulumi.yaml",
+        "Pulumi.dev.yaml",
+        "__main__.py",
+        "benchmarks/measure.py",
         "tests/conftest.py",
         "dbt_project/profiles.yml",
     } <= names
+    assert [name for name in names if name.startswith(("dbt_project/target", "dbt_project/logs"))] == []
 
 
 def test_an_installed_wheel_runs_the_demo_from_any_folder(distributions: tuple[Path, Path], tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -127,6 +129,32 @@ def test_the_reader_sees_what_dbt_makes(loaded: Environment) -> None:
 
     [found] = loaded.warehouse.query("select count(*) as n from public_gold.top_products").to_pylist()
     assert found["n"] > 0
+
+
+def test_questions_while_dbt_builds_do_not_disturb_it(loaded: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """dbt's threads find their password by a variable, from which questions are to be kept apart."""
+    monkeypatch.setenv("PGPASSWORD", "that of another database")
+    answers: list[int] = []
+    ended = threading.Event()
+
+    def ask() -> None:
+        while not ended.is_set():
+            answers.append(loaded.warehouse.query("select 1").num_rows)
+
+    asking = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in asking:
+        thread.start()
+    try:
+        report = retailpipe.transform(loaded, full_refresh=True)
+    finally:
+        ended.set()
+        for thread in asking:
+            thread.join()
+
+    assert (report.ok, report.failures) == (True, ())
+    assert len(answers) > 50
+    assert os.environ["PGPASSWORD"] == "that of another database"
+    assert "PGPASSFILE" not in os.environ
 
 
 HINTS = [

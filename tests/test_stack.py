@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from retailpipe import Environment
+from retailpipe.aws.session import Aws
 from retailpipe.errors import AwsError, OutputsError, StackNotFound
 from tests.conftest import Program
 from tests.stacks import HandMade
@@ -171,6 +172,19 @@ def test_no_region_is_named(made: HandMade, monkeypatch: pytest.MonkeyPatch, tmp
         Environment.from_stack("dev")
 
     assert "--region" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["AWS_REGION", "AWS_DEFAULT_REGION"])
+def test_either_variable_names_the_region(
+    made: HandMade, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    for each in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(each)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv(name, "eu-west-3")
+
+    assert Aws().region == "eu-west-3"
+    assert Aws(region="eu-west-1").region == "eu-west-1"
 
 
 def test_a_profile_that_is_not_there(made: HandMade) -> None:

@@ -103,6 +103,23 @@ def test_a_file_of_the_store_is_uploaded_by_leaving_it(store: FolderStore, book:
     assert files(folder) == ["input/book.xlsx"]
 
 
+@pytest.mark.parametrize("linked", [True, False])
+def test_a_file_in_a_subfolder_of_the_store_keeps_its_key(
+    store: FolderStore, folder: Path, book: Path, tmp_path: Path, linked: bool
+) -> None:
+    if linked:  # to another disk, say
+        (tmp_path / "elsewhere").mkdir()
+        folder.mkdir(exist_ok=True)
+        (folder / "input").symlink_to(tmp_path / "elsewhere")
+    inside = folder / "input" / "2010" / "book.xlsx"
+    inside.parent.mkdir(parents=True)
+    inside.write_bytes(book.read_bytes())
+
+    assert store.key_of(inside) == "input/2010/book.xlsx"
+    assert store.upload(inside).key == "input/2010/book.xlsx"
+    assert store.key_of(book) == "input/book.xlsx"
+
+
 def test_workbooks_are_listed_by_key_and_nothing_else_is(store: FolderStore, folder: Path) -> None:
     assert store.workbooks() == []
     for name in ("b.xlsx", "a.XLSX", "~$a.xlsx", ".hidden.xlsx", "notes.txt", "2010/c.xlsx"):

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +13,7 @@ import retailpipe
 from retailpipe import Environment
 from retailpipe.cli.terminal import escaped
 from tests.conftest import Program, Workbook
+from tests.terminals import on_a_terminal
 
 RED = "\x1b[31mred\x9b2J"
 OnTerminal = Callable[..., str]
@@ -26,22 +24,7 @@ def on_terminal(tmp_path: Path) -> OnTerminal:
     """Runs the command line on a terminal, and gives all that it wrote there."""
 
     def call(*arguments: str | Path) -> str:
-        ours, theirs = pty.openpty()
-        command = [sys.executable, "-m", "retailpipe", *map(str, arguments)]
-        process = subprocess.Popen(command, cwd=tmp_path, stdin=theirs, stdout=theirs, stderr=theirs)
-        os.close(theirs)
-        said = b""
-        while True:
-            try:
-                block = os.read(ours, 1 << 16)
-            except OSError:  # what Linux says when the other end is closed
-                break
-            if not block:
-                break
-            said += block
-        process.wait()
-        os.close(ours)
-        return said.decode(errors="surrogateescape")
+        return on_a_terminal(arguments, tmp_path)[0]
 
     return call
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from collections.abc import Generator
@@ -25,10 +26,15 @@ _BUSY = re.compile("Throttl|SlowDown|RequestLimitExceeded|TooManyRequests|Reques
 _PATIENCE = "Try again in a minute."
 
 
+def _region_variable() -> str | None:
+    """AWS_REGION, which AWS's other tools read, and boto3 does not."""
+    return os.environ.get("AWS_REGION") or None
+
+
 class Aws:
     """Clients of one account and region, by boto3's usual chain of credentials.
 
-    profile: of ~/.aws/config. region: where neither it nor the chain names one, AwsError is raised.
+    profile: of ~/.aws/config. region: where neither it, AWS_REGION nor the chain names one, AwsError is raised.
     """
 
     def __init__(self, profile: str | None = None, region: str | None = None) -> None:
@@ -85,7 +91,9 @@ class Aws:
 
             try:
                 with told("read AWS's config"):
-                    self._session = boto3.Session(profile_name=self._profile, region_name=self._region)
+                    self._session = boto3.Session(
+                        profile_name=self._profile, region_name=self._region or _region_variable()
+                    )
             except AwsError as error:
                 if not isinstance(error.__cause__, ProfileNotFound):
                     raise

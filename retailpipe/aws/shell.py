@@ -26,6 +26,7 @@ def env(stack: Stack, *, with_password: bool = False) -> dict[str, str]:
     user, password = Database(stack).login()
     variables = {
         "AWS_REGION": outputs.region,
+        "AWS_DEFAULT_REGION": outputs.region,
         "PROJECT_NAME": outputs.project,
         "STACK_NAME": outputs.stack,
         "AWS_S3_BUCKET": outputs.bucket,

@@ -48,8 +48,11 @@ class BucketStore:
     def address(self) -> str:
         return f"s3://{self._bucket}"
 
+    def key_of(self, path: Path) -> str:
+        return PREFIX + path.name
+
     def upload(self, path: Path, *, replace: bool = False, progress: Progress | None = None) -> Stored:
-        with file_snapshot(path) as copy:
+        with file_snapshot(path, self.key_of(path)) as copy:
             there = self._head(copy.key)
             if there and _is_same(there, copy.path):
                 return _stored(copy.key, there)
@@ -100,7 +103,7 @@ class BucketStore:
             )
         etag = there["ETag"].strip('"')
         if at_hand:
-            with file_snapshot(at_hand) as copy:
+            with file_snapshot(at_hand, key) as copy:
                 if _is_same(there, copy.path):
                     yield Snapshot(key, copy.path, copy.content_hash, etag)
                     return

@@ -7,6 +7,9 @@ import json
 import os
 import sys
 
+_UNDONE = {"demo", "run", "ingest", "init", "transform"}
+"""Commands whose work is a transaction, or made anew by the next one."""
+
 
 def main() -> None:
     """The program `retailpipe`. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
@@ -44,7 +47,8 @@ def main() -> None:
     except (KeyboardInterrupt, SystemExit) as exit_:
         if isinstance(exit_, SystemExit) and exit_.code != 130:
             raise
-        say("interrupted: what was under way is undone", err=True)
+        undone = _UNDONE.intersection(sys.argv[1:2])
+        say(f"interrupted{': what was under way is undone' if undone else ''}", err=True)
         sys.exit(130)
     finally:
         gc.freeze()  # what ends with the process need not be searched for garbage first

@@ -174,7 +174,9 @@ def schedule_run_now(environment: Environment, json: Json = False) -> None:
     from retailpipe.aws.schedule import run_now
 
     answer = run_now(_stack(environment))
-    print_json(answer) if json else say("\n".join(f"{name}: {value}" for name, value in answer.items()))
+    print_json(answer) if json else say(
+        "\n".join(f"{name}: {'nothing' if value is None else value}" for name, value in answer.items())
+    )
 
 
 @db.command("status")

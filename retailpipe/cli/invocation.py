@@ -35,7 +35,9 @@ def command(arguments: str) -> str:
     if name in _GROUPS:
         second, _, rest = rest.partition(" ")
         name = f"{name} {second}"
-    return " ".join([program(), name, *map(shlex.quote, _environment), *([rest] if rest else [])])
+    # A hint of a stack names it already.
+    place = [] if "--stack" in rest.split() else [*map(shlex.quote, _environment)]
+    return " ".join([program(), name, *place, *([rest] if rest else [])])
 
 
 def as_typed(hint: str) -> str:

@@ -72,6 +72,7 @@ class _Bars:
         if self._bars:
             self._finish_step()
             self._bars.stop()
+            self._bars = None
 
     def _finish_step(self) -> None:
         """Steps without a count leave no bar behind; those with one stay, full."""

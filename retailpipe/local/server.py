@@ -89,8 +89,11 @@ class EmbeddedServer:
         Safe to call from several processes at once.
         """
         port = self._running()
-        if port is None:
+        if port is None or not self._passfile.exists():
             with self._alone():
+                if not self._passfile.exists() and (self._data / "PG_VERSION").exists():
+                    self._stop()
+                    self._give_passwords(Binaries.find(Account.current()))
                 port = self._running() or self._start()
         return self._url(port)
 
@@ -247,30 +250,45 @@ class EmbeddedServer:
         locale = ["--locale=C.UTF-8"]
         if binaries.major_version >= 17:
             locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-        passwords = {role: secrets.token_urlsafe(24) for role in (USER, READER, SUPERUSER)}
+        password = secrets.token_urlsafe(24)
         command = [binaries.folder / "initdb", "-D", data, "-U", SUPERUSER, "-E", "UTF8", *locale]
         command += ["-A", "scram-sha-256", "--pwfile", "/dev/stdin", "--no-instructions"]
         try:
-            self._run(command, binaries, said=f"{passwords[SUPERUSER]}\n")
+            self._run(command, binaries, said=f"{password}\n")
             # Here rather than over a connection: once the server is seen, its database and its roles are there.
-            single = [binaries.folder / "postgres", "--single", "-D", data]
-            made = [
-                f"create role {USER} login password '{passwords[USER]}'",
-                f"create role {READER} login password '{passwords[READER]}'",
+            self._tell(
+                data,
+                "postgres",
+                binaries,
+                f"create role {USER} login",
+                f"create role {READER} login",
                 f"alter role {READER} set default_transaction_read_only = on",
                 f"create database {DATABASE} owner {USER}",
-            ]
-            granted = [
+            )
+            self._tell(
+                data,
+                DATABASE,
+                binaries,
                 f"alter default privileges for role {USER} grant usage on schemas to {READER}",
                 f"alter default privileges for role {USER} grant select on tables to {READER}",
-            ]
-            self._run([*single, "postgres"], binaries, said="".join(f"{statement}\n" for statement in made))
-            self._run([*single, DATABASE], binaries, said="".join(f"{statement}\n" for statement in granted))
-            lines = [f"{_HOST}:*:*:{role}:{password}\n" for role, password in passwords.items()]
-            _write_secret(self._passfile, "".join(lines))
+            )
+            self._give_passwords(binaries, data)
             data.rename(self._data)
         finally:
             shutil.rmtree(data, ignore_errors=True)
+
+    def _give_passwords(self, binaries: Binaries, data: Path | None = None) -> None:
+        """Gives each role a new password, and writes them into the passfile. The server must not run."""
+        passwords = {role: secrets.token_urlsafe(24) for role in (USER, READER, SUPERUSER)}
+        changes = [f"alter role {role} password '{password}'" for role, password in passwords.items()]
+        self._tell(data or self._data, "postgres", binaries, *changes)
+        lines = [f"{_HOST}:*:*:{role}:{password}\n" for role, password in passwords.items()]
+        _write_secret(self._passfile, "".join(lines))
+
+    def _tell(self, data: Path, database: str, binaries: Binaries, *statements: str) -> None:
+        """Runs statements in a database whose server does not run."""
+        command = [binaries.folder / "postgres", "--single", "-D", data, database]
+        self._run(command, binaries, said="".join(f"{statement}\n" for statement in statements))
 
     def _make_home(self, account: Account) -> None:
         if not self._home.exists():
