@@ -36,8 +36,9 @@ def environment_variables(changes: Mapping[str, str | None]) -> Generator[None]:
 def connecting(*, isolated: bool) -> Generator[None]:
     """For the time of a connection being made: nobody changes the variables meanwhile.
 
-    isolated: whether libpq's are for other databases. While dbt runs they stay: they are those of dbt's database then,
-        and a URI that names its own passfile is not disturbed by them.
+    isolated: whether libpq's are for other databases than this one, and are hidden. While dbt runs they stay, since its
+        threads read them: for an isolated database they are set to be right, so only a program that builds in one
+        environment and asks another meanwhile could be disturbed.
     """
     with _lock:
         hidden = no_libpq_variables() if isolated and not _kept else {}
@@ -51,7 +52,8 @@ def connecting(*, isolated: bool) -> Generator[None]:
 
 def no_libpq_variables() -> dict[str, str | None]:
     """The change that removes all that libpq would take from the environment: PGPASSWORD, PGSERVICE and so on."""
-    return {name: None for name in os.environ if name.startswith("PG")}
+    with _lock:  # whoever connects may have hidden them
+        return {name: None for name in os.environ if name.startswith("PG")}
 
 
 def _change(changes: Mapping[str, str | None]) -> None:

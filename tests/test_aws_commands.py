@@ -46,7 +46,7 @@ def test_env_prints_what_a_shell_takes(made: HandMade, program: Program) -> None
     shell = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
 
     assert shell.stdout.split() == [made.outputs["bucket"], str(made.outputs["database_port"]), "dev", USER]
-    assert len(printed.splitlines()) == 9
+    assert len(printed.splitlines()) == 10
     assert PASSWORD not in printed
 
 

@@ -177,9 +177,11 @@ def test_the_ledger_takes_no_row_that_does_not_account_for_all_that_was_read(
 def test_a_question_cannot_write(environment: Environment, make_workbook: Workbook) -> None:
     retailpipe.ingest(environment, make_workbook())
 
-    with pytest.raises(WarehouseError, match="read-only"):
+    with pytest.raises(WarehouseError, match="data-modifying"):
         retailpipe.query(
             environment, "with gone as (delete from bronze.raw_transactions returning 1) select * from gone"
         )
+    with pytest.raises(WarehouseError, match="read-only"):
+        retailpipe.query(environment, "select lo_create(0)")
 
     assert rows(environment, "select count(*) as n from bronze.raw_transactions") == [{"n": 1}]
