@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from retailpipe.contract import Contract
+from retailpipe.workbook.cutting import Block
 from retailpipe.workbook.package import Package
-from retailpipe.workbook.parsing import BlockParser, Way
+from retailpipe.workbook.parsing import BlockParser, Parsed, Way
 from retailpipe.workbook.pieces import RepeatedCells
 from retailpipe.workbook.repeats import cut_cells
 from retailpipe.workbook.shards import BlockReader
@@ -139,7 +140,7 @@ def test_new_cells_alone_are_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     seen: list[int] = []
     parse = BlockParser._parse
 
-    def noted(self: BlockParser, block, in_order: bool = False):  # type: ignore[no-untyped-def]
+    def noted(self: BlockParser, block: Block, in_order: bool = False) -> list[Parsed]:
         seen.append(block.xml.count(b"<c "))
         return parse(self, block, in_order)
 

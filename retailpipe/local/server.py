@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: made when first needed, shared by all processes of an environment, stopped on request.
+"""The embedded PostgreSQL: started when first needed, shared by all processes of an environment, stopped on request.
 
 It listens on 127.0.0.1 alone, and takes only the password in the environment's passfile, which its owner alone can
 read. As root the server runs as `nobody`; where that account cannot reach the environment's folder, the data lie under
@@ -10,14 +10,12 @@ Names of folders may hold any sign: none of them is ever given to a shell.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import secrets
 import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
@@ -26,17 +24,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from retailpipe.errors import ServerError
-from retailpipe.local.binaries import Account, Binaries, root_home
+from retailpipe.local.binaries import Account, Binaries
+from retailpipe.local.cluster import DATABASE, HOST, READER, SPACE_HINT, USER, Cluster
 
-USER = "retailpipe"
-"""Owns the database, and has no right beyond it."""
-DATABASE = "retailpipe"
-READER = "retailpipe_reader"
-"""Reads what the user makes, and can do nothing else."""
-SUPERUSER = "postgres"
-"""Nothing here connects as it; for whoever wants an extension, say, its password is in the passfile too."""
-
-_HOST = "127.0.0.1"
 _PORTS = range(20_000, 32_000)
 """Below the ports which systems give to outgoing connections."""
 _LOCK_SECONDS = 120
@@ -47,7 +37,7 @@ _PID_FILE = "postmaster.pid"
 _PASSES_BY_ITSELF = re.compile(r"lock file .* already exists|shared memory block|still in use|could not bind")
 """What a server says that starts before all of a killed one has ended."""
 _SETTINGS = {
-    "listen_addresses": _HOST,
+    "listen_addresses": HOST,
     "unix_socket_directories": "",
     "password_encryption": "scram-sha-256",
     "timezone": "UTC",
@@ -71,8 +61,7 @@ class EmbeddedServer:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._home = folder / "postgres"
-        self._passfile = folder / "pgpass"
+        self._cluster = Cluster(folder)
 
     @property
     def log(self) -> Path:
@@ -89,33 +78,33 @@ class EmbeddedServer:
         Safe to call from several processes at once.
         """
         port = self._running()
-        if port is None or not self._passfile.exists():
+        if port is None or not self._cluster.passfile.exists():
             with self._alone():
-                if not self._passfile.exists() and (self._data / "PG_VERSION").exists():
+                if not self._cluster.passfile.exists() and (self._cluster.data / "PG_VERSION").exists():
                     self._stop()
-                    self._give_passwords(Binaries.find(Account.current()))
+                    self._cluster.give_passwords(Binaries.find(Account.current()))
                 port = self._running() or self._start()
         return self._url(port)
 
     def stop(self) -> bool:
         """Stops the server; open transactions are rolled back. False if it did not run."""
-        if not self._home.exists():
+        if not self._cluster.home.exists():
             return False
         with self._alone():
             return self._stop()
 
     def destroy(self) -> bool:
         """Stops the server and removes its data, its log and its password. False if there was none."""
-        if not (self._home.exists() or self._home.is_symlink()):
+        if not (self._cluster.home.exists() or self._cluster.home.is_symlink()):
             return False
         with self._alone():
             self._stop()
-            if self._home.is_symlink():
-                shutil.rmtree(self._home.resolve(), ignore_errors=True)
-                self._home.unlink()
-            elif self._home.exists():
-                shutil.rmtree(self._home)
-            for file in (self._passfile, self._port_file, self.log, self.log.with_suffix(".log.1")):
+            if self._cluster.home.is_symlink():
+                shutil.rmtree(self._cluster.home.resolve(), ignore_errors=True)
+                self._cluster.home.unlink()
+            elif self._cluster.home.exists():
+                shutil.rmtree(self._cluster.home)
+            for file in (self._cluster.passfile, self._port_file, self.log, self.log.with_suffix(".log.1")):
                 file.unlink(missing_ok=True)
         return True
 
@@ -129,15 +118,7 @@ class EmbeddedServer:
 
     def readers_url(self, url: str) -> str:
         """The URI of the role that can only read, given `url()`; that one itself where the server has no such role."""
-        try:
-            has_reader = f":{READER}:" in self._passfile.read_text()
-        except OSError:
-            has_reader = False
-        return url.replace(f"//{USER}@", f"//{READER}@", 1) if has_reader else url
-
-    @property
-    def _data(self) -> Path:
-        return self._home.resolve() / "data"
+        return url.replace(f"//{USER}@", f"//{READER}@", 1) if self._cluster.has_reader else url
 
     @property
     def _lock_file(self) -> Path:
@@ -160,11 +141,13 @@ class EmbeddedServer:
             message = f"another process has held {self._lock_file} for {_LOCK_SECONDS} s"
             raise ServerError(message, hint="Wait for it, or end it.") from error
         except OSError as error:
-            raise ServerError(f"the database in {self._home} cannot be managed: {error}", hint=_SPACE_HINT) from error
+            raise ServerError(
+                f"the database in {self._cluster.home} cannot be managed: {error}", hint=SPACE_HINT
+            ) from error
 
     def _url(self, port: int) -> str:
-        passfile = quote(str(self._passfile.absolute()), safe="/")
-        return f"postgresql://{USER}@{_HOST}:{port}/{DATABASE}?passfile={passfile}"
+        passfile = quote(str(self._cluster.passfile.absolute()), safe="/")
+        return f"postgresql://{USER}@{HOST}:{port}/{DATABASE}?passfile={passfile}"
 
     def _running(self) -> int | None:
         """The port of the server, if it runs and takes connections."""
@@ -175,10 +158,10 @@ class EmbeddedServer:
         """What the pid file beside the data says, if the server that wrote it is alive."""
         try:
             # pid, data folder, start time, port, socket folder, address, shared memory, status
-            lines = (self._data / _PID_FILE).read_text().splitlines()
+            lines = (self._cluster.data / _PID_FILE).read_text().splitlines()
             pid = int(lines[0])
             # Another program may have the pid by now, or have had it in a container this folder was copied from.
-            if _working_folder(pid) != self._data:
+            if _working_folder(pid) != self._cluster.data:
                 return None
             if len(lines) < 8:
                 return _State(pid, 0, is_ready=False)
@@ -188,12 +171,12 @@ class EmbeddedServer:
 
     def _start(self) -> int:
         binaries = Binaries.find(Account.current())
-        if not (self._data / "PG_VERSION").exists():
-            self._initialise(binaries)
-        found = int((self._data / "PG_VERSION").read_text().split(".")[0])
+        if not (self._cluster.data / "PG_VERSION").exists():
+            self._cluster.make(binaries)
+        found = int((self._cluster.data / "PG_VERSION").read_text().split(".")[0])
         if found != binaries.major_version:
             raise ServerError(
-                f"the data in {self._data} are of PostgreSQL {found}, the programs in {binaries.folder} of "
+                f"the data in {self._cluster.data} are of PostgreSQL {found}, the programs in {binaries.folder} of "
                 f"{binaries.major_version}",
                 hint=f"Set RETAILPIPE_PG_BIN to programs of PostgreSQL {found}, or `retailpipe local destroy`.",
             )
@@ -221,7 +204,7 @@ class EmbeddedServer:
             port = self._free_port()
             self._port_file.write_text(f"{port}\n")
             settings = {**_SETTINGS, "port": port}
-            command = [binaries.folder / "postgres", "-D", self._data]
+            command = [binaries.folder / "postgres", "-D", self._cluster.data]
             command += [f"--{name}={value}" for name, value in settings.items()]
             self.log.touch(mode=0o600)
             with self.log.open("ab") as log:
@@ -238,81 +221,6 @@ class EmbeddedServer:
                 return None
             time.sleep(0.02)
         return None
-
-    def _initialise(self, binaries: Binaries) -> None:
-        account = binaries.account
-        self._make_home(account)
-        home = self._home.resolve()
-        for remains in home.glob("tmp*"):  # of one who was killed here
-            shutil.rmtree(remains, ignore_errors=True)
-        # Nothing is written here but by the account itself: who runs as `nobody` could lead root astray by a link.
-        data = home / f"tmp{secrets.token_hex(8)}"
-        locale = ["--locale=C.UTF-8"]
-        if binaries.major_version >= 17:
-            locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-        password = secrets.token_urlsafe(24)
-        command = [binaries.folder / "initdb", "-D", data, "-U", SUPERUSER, "-E", "UTF8", *locale]
-        command += ["-A", "scram-sha-256", "--pwfile", "/dev/stdin", "--no-instructions"]
-        try:
-            self._run(command, binaries, said=f"{password}\n")
-            # Here rather than over a connection: once the server is seen, its database and its roles are there.
-            self._tell(
-                data,
-                "postgres",
-                binaries,
-                f"create role {USER} login",
-                f"create role {READER} login",
-                f"alter role {READER} set default_transaction_read_only = on",
-                f"create database {DATABASE} owner {USER}",
-            )
-            self._tell(
-                data,
-                DATABASE,
-                binaries,
-                f"alter default privileges for role {USER} grant usage on schemas to {READER}",
-                f"alter default privileges for role {USER} grant select on tables to {READER}",
-            )
-            self._give_passwords(binaries, data)
-            data.rename(self._data)
-        finally:
-            shutil.rmtree(data, ignore_errors=True)
-
-    def _give_passwords(self, binaries: Binaries, data: Path | None = None) -> None:
-        """Gives each role a new password, and writes them into the passfile. The server must not run."""
-        passwords = {role: secrets.token_urlsafe(24) for role in (USER, READER, SUPERUSER)}
-        changes = [f"alter role {role} password '{password}'" for role, password in passwords.items()]
-        self._tell(data or self._data, "postgres", binaries, *changes)
-        lines = [f"{_HOST}:*:*:{role}:{password}\n" for role, password in passwords.items()]
-        _write_secret(self._passfile, "".join(lines))
-
-    def _tell(self, data: Path, database: str, binaries: Binaries, *statements: str) -> None:
-        """Runs statements in a database whose server does not run."""
-        command = [binaries.folder / "postgres", "--single", "-D", data, database]
-        self._run(command, binaries, said="".join(f"{statement}\n" for statement in statements))
-
-    def _make_home(self, account: Account) -> None:
-        if not self._home.exists():
-            self._home.unlink(missing_ok=True)  # a link whose folder is gone
-            if account.reaches(self._folder):
-                self._home.mkdir(mode=0o700)
-            else:
-                self._home.symlink_to(tempfile.mkdtemp(dir=root_home(), prefix="postgres-"))
-        account.own(self._home.resolve())
-
-    def _run(self, command: list[str | Path], binaries: Binaries, said: str = "") -> None:
-        """Runs a program to its end. Raises ServerError with what it wrote if it fails."""
-        reading, writing = os.pipe()
-        binaries.account.own_pipe(reading)  # for a program that opens it anew, as /dev/stdin
-        os.write(writing, said.encode())
-        os.close(writing)
-        with tempfile.TemporaryFile() as output, os.fdopen(reading, "rb") as said_by_us:
-            code = binaries.start(command, said_by_us, output).wait()
-            output.seek(0)
-            told = output.read().decode(errors="replace").strip()
-        if code or "ERROR:" in told or "FATAL:" in told:
-            lines = told.splitlines()
-            reasons = [line for line in lines if re.search(r"FATAL|ERROR|error:", line)] or lines[-3:]
-            raise ServerError(f"the database in {self._home} cannot be made: {' '.join(reasons)}", hint=_SPACE_HINT)
 
     def _stop(self) -> bool:
         import psutil
@@ -340,11 +248,11 @@ class EmbeddedServer:
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 try:
-                    probe.bind((_HOST, port))
+                    probe.bind((HOST, port))
                 except OSError:
                     continue
                 return port
-        raise ServerError(f"no free port on {_HOST} was found", hint="End some programs that listen there.")
+        raise ServerError(f"no free port on {HOST} was found", hint="End some programs that listen there.")
 
     def _remove_strange_pid_file(self) -> None:
         """Removes a pid file whose pid another program has: PostgreSQL would take that for a server of its own.
@@ -353,7 +261,7 @@ class EmbeddedServer:
         """
         import psutil
 
-        file = self._data / _PID_FILE
+        file = self._cluster.data / _PID_FILE
         try:
             strange = psutil.pid_exists(int(file.read_text().splitlines()[0]))
         except FileNotFoundError:
@@ -379,9 +287,6 @@ class _State:
     is_ready: bool
 
 
-_SPACE_HINT = "Check that the folder can be written and its disk has some 100 MB free, or name another with --local."
-
-
 def _working_folder(pid: int) -> Path | None:
     """The folder in which a living process works; None if there is no such process."""
     with suppress(OSError):
@@ -393,10 +298,3 @@ def _working_folder(pid: int) -> Path | None:
         return None if process.status() == psutil.STATUS_ZOMBIE else Path(process.cwd())
     except psutil.Error:
         return None
-
-
-def _write_secret(file: Path, content: str) -> None:
-    file.unlink(missing_ok=True)
-    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w") as target:
-        target.write(content)
