@@ -196,7 +196,7 @@ def test_a_load_takes_a_fixed_number_of_round_trips(
             turns.append(counting.turns)
 
     assert turns[1] - turns[0] <= 3
-    assert turns[0] <= 60
+    assert turns[0] <= 45
 
 
 def _kept(environments: list[Environment], environment: Environment) -> Environment:

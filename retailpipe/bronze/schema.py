@@ -156,8 +156,7 @@ def _state(connection: Connection, contract: Contract | None = None) -> _State:
         )
     if not ours:
         return _State(0 if exists else None, has_table=False)
-    # With a parameter the driver needs one round trip less.
-    [(version,)] = connection.rows("select coalesce(max(version), $1::integer) from bronze.migrations", 0)
+    [(version,)] = connection.rows("select coalesce(max(version), 0) from bronze.migrations")
     if version > len(MIGRATIONS):
         raise SchemaError(
             f"schema bronze has number {version}, this retailpipe knows up to {len(MIGRATIONS)}",
