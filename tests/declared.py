@@ -199,18 +199,42 @@ def answer_of(function: str, region: str) -> dict[str, Any]:
 def computed(kind: str, name: str, inputs: Mapping[str, Any], region: str) -> dict[str, Any]:
     """What AWS would make up for a resource, as far as the program asks."""
     _, module, short = kind.split(":")
-    state: dict[str, Any] = {"arn": f"arn:aws:{module.split('/')[0]}:{region}:{ACCOUNT}:{short}/{name}"}
+    state: dict[str, Any] = {"arn": _arn(f"{module.split('/')[0]}:{short}", name, inputs, region)}
     if kind.endswith(":Queue"):
         state["url"] = f"https://sqs.{region}.amazonaws.com/{ACCOUNT}/{inputs['name']}"
     if kind.endswith("rds/instance:Instance"):
-        secret = (
-            f"arn:aws:secretsmanager:{region}:{ACCOUNT}:secret:rds!db-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-        )
+        number = hashlib.sha256(inputs["identifier"].encode()).hexdigest()[:8]
+        secret = f"arn:aws:secretsmanager:{region}:{ACCOUNT}:secret:rds!db-{number}"
         state["address"] = f"{inputs['identifier']}.abc.{region}.rds.amazonaws.com"
         state["masterUserSecrets"] = [{"secretArn": secret, "secretStatus": "active", "kmsKeyId": "key"}]
     if kind.endswith(":Eip"):
         state["allocationId"] = "eipalloc-1"
     return state
+
+
+def _arn(kind: str, name: str, inputs: Mapping[str, Any], region: str) -> str:
+    """The ARN of a resource: in AWS's own form where a policy of the program takes it from the resource."""
+    here = f"{region}:{ACCOUNT}"
+    match kind:
+        case "s3:Bucket":
+            return f"arn:aws:s3:::{inputs['bucket']}"
+        case "sns:Topic":
+            return f"arn:aws:sns:{here}:{inputs['name']}"
+        case "sqs:Queue":
+            return f"arn:aws:sqs:{here}:{inputs['name']}"
+        case "lambda:Function":
+            return f"arn:aws:lambda:{here}:function:{inputs['name']}"
+        case "cloudwatch:EventRule":
+            return f"arn:aws:events:{here}:rule/{inputs['name']}"
+        case "cloudwatch:LogGroup":
+            return f"arn:aws:logs:{here}:log-group:{inputs['name']}"
+        case "iam:Role":
+            return f"arn:aws:iam::{ACCOUNT}:role/{inputs['name']}"
+        case "iam:Policy":
+            return f"arn:aws:iam::{ACCOUNT}:policy/{inputs['name']}"
+        case _:
+            service, short = kind.split(":")
+            return f"arn:aws:{service}:{here}:{short}/{name}"
 
 
 def is_plain(value: Any) -> bool:

@@ -93,6 +93,13 @@ def hand_made(endpoint: str, port: int = 1, *, stack: str = "dev", lambdas: bool
         Principal="s3.amazonaws.com",
         SourceArn=f"arn:aws:s3:::{bucket}",
     )
+    made.client("lambda").add_permission(
+        FunctionName=f"{prefix}-check-bucket",
+        StatementId="from-schedule",
+        Action="lambda:InvokeFunction",
+        Principal="events.amazonaws.com",
+        SourceArn=f"arn:aws:events:{REGION}:{ACCOUNT}:rule/{prefix}-schedule",
+    )
     rules = [{"Name": "prefix", "Value": "input/"}]
     told = {
         "LambdaFunctionArn": notify,

@@ -112,7 +112,7 @@ def test_every_point_is_tried_and_says_what_to_do(on_aws: Environment, made: Han
     ("broken", "point", "detail"),
     [
         ("notification", "Lambdas", "does not notify retailpipe-dev-notify-upload"),
-        ("permission", "Lambdas", "may not call retailpipe-dev-notify-upload"),
+        ("permission", "Lambdas", "no Lambda retailpipe-dev-notify-upload, or nothing may call it"),
         ("versions", "bucket", "keeps no versions"),
         ("queue", "topic", "does not hear the topic"),
         ("stopped", "database instance", "is stopped"),
@@ -322,6 +322,7 @@ def test_an_address_is_allowed_beside_those_that_are(made: HandMade, project: Pa
     assert "pulumi up" in done(run_in(project, *allow, "203.0.113.7"))
     assert "198.51.100.0/24,203.0.113.7/32" in (project / "config.json").read_text()
     assert "is allowed already" in done(run_in(project, *allow, "198.51.100.9"))
+    assert "holds 512 addresses" in done(run_in(project, *allow, "203.0.112.0/23"))
 
 
 # cost

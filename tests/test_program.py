@@ -105,9 +105,11 @@ def test_no_policy_allows_more_than_it_needs(declared: Declared) -> None:
                 assert each.get("Principal") != "*", resource.urn
 
 
-def test_bucket_and_topic_refuse_what_is_not_tls(declared: Declared) -> None:
-    for kind in ("BucketPolicy", "TopicPolicy"):
-        (denied,) = [each for each in statements(declared.one(kind)) if each["Effect"] == "Deny"]
+def test_bucket_topic_and_queues_refuse_what_is_not_tls(declared: Declared) -> None:
+    queues = declared.of("QueuePolicy")
+    assert len(queues) == len(declared.of("Queue"))
+    for resource in (declared.one("BucketPolicy"), declared.one("TopicPolicy"), *queues):
+        (denied,) = [each for each in statements(resource) if each["Effect"] == "Deny"]
         assert denied["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
         assert denied["Principal"] == "*"
     rds = {p["name"]: p["value"] for p in declared.one("ParameterGroup").inputs["parameters"]}
@@ -183,7 +185,14 @@ def test_notices_name_the_stack_as_commands_do(project: str, stack: str, name: s
 
 
 def test_what_fails_on_schedule_is_told_once(usual: Declared) -> None:
-    assert usual.one("FunctionEventInvokeConfig").inputs["maximumRetryAttempts"] == 0
+    assert usual.one("FunctionEventInvokeConfig", "once").inputs["maximumRetryAttempts"] == 0
+
+
+def test_an_upload_of_which_nobody_was_told_goes_to_the_topic(usual: Declared) -> None:
+    config = usual.one("FunctionEventInvokeConfig", "untold").inputs
+
+    assert config["functionName"] == "retailpipe-dev-notify-upload"
+    assert config["destinationConfig"] == {"onFailure": {"destination": usual.one("Topic").computed["arn"]}}
 
 
 def test_the_notification_waits_for_the_permission(declared: Declared) -> None:
@@ -258,6 +267,26 @@ def test_in_a_given_network_none_is_made() -> None:
     ]
     assert declared.one("SecurityGroup").inputs["vpcId"] == "vpc-0a1"
     assert declared.one("SubnetGroup").inputs["subnetIds"] == ["subnet-0a", "subnet-0b"]
+
+
+@pytest.mark.parametrize(
+    ("cidrs", "warned"),
+    [
+        ("203.0.113.0/24", []),
+        ("203.0.112.0/23,203.0.113.7/32", ["203.0.112.0/23 holds 512 addresses"]),
+        ("203.0.113.7/32,2001:db8::/48", []),
+        ("203.0.113.7/32,2001:db8::/47", ["2001:db8::/47 holds 2,417,851,639,229,258,349,412,352 addresses"]),
+        ("10.0.0.0/8,203.0.0.0/16", ["10.0.0.0/8 holds 16,777,216 addresses", "203.0.0.0/16 holds 65,536 addresses"]),
+    ],
+)
+def test_an_unusually_wide_network_is_warned_of(cidrs: str, warned: list[str]) -> None:
+    said = declare({"allowedCidrs": cidrs}).said
+
+    warnings = [text for text in said if "allowedCidrs" in text]
+    assert len(warnings) == len(warned)
+    for text, expected in zip(warnings, warned, strict=True):
+        assert expected in text
+        assert "pulumi config set allowedCidrs" in text
 
 
 def test_each_optional_part_can_be_left_out() -> None:

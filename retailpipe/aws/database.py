@@ -14,7 +14,7 @@ from retailpipe.aws.rds import Database, ca_bundle, my_address
 from retailpipe.aws.session import told
 from retailpipe.aws.stack import Stack
 from retailpipe.errors import AwsError, UsageError
-from retailpipe.networks import Network, is_too_wide
+from retailpipe.networks import Network, is_too_wide, is_unusually_wide
 from retailpipe.reports import Report
 
 
@@ -111,7 +111,10 @@ class Allowed(Report):
     def __str__(self) -> str:
         if not self.changed:
             return f"{self.address} is allowed already: {self.before}"
-        return f"allowedCidrs: {self.before or '(not set)'} -> {self.after}"
+        network = ipaddress.ip_network(self.address)
+        wide = f"\n{network} holds {network.num_addresses:,} addresses: name your own alone if you can."
+        changed = f"allowedCidrs: {self.before or '(not set)'} -> {self.after}"
+        return changed + (wide if is_unusually_wide(network) else "")
 
 
 def allow(stack: Stack, address: str | None = None, *, dry_run: bool = False) -> Allowed:

@@ -56,10 +56,13 @@ class StudentPolicy(Part):
                 [database.arn],
                 sid="Database",
             ),
+            statement(["sns:Publish", "sns:ListSubscriptionsByTopic"], [notifications.topic.arn], sid="Notices"),
+            # By email alone: text messages cost money, and other endpoints could be anybody's.
             statement(
-                ["sns:Publish", "sns:Subscribe", "sns:ListSubscriptionsByTopic"],
+                ["sns:Subscribe"],
                 [notifications.topic.arn],
-                sid="Notices",
+                sid="Emails",
+                condition={"StringEquals": {"sns:Protocol": "email"}, "StringLike": {"sns:Endpoint": "*@*"}},
             ),
             statement(
                 [
@@ -71,7 +74,8 @@ class StudentPolicy(Part):
                 queues,
                 sid="Uploads",
             ),
-            statement(["lambda:GetFunction", "lambda:GetPolicy", "lambda:InvokeFunction"], lambdas, sid="Lambdas"),
+            # Not GetFunction, which shows the environment of a Lambda: `sourceUrl` may be a secret of the instructor.
+            statement(["lambda:GetPolicy", "lambda:InvokeFunction"], lambdas, sid="Lambdas"),
             statement(
                 ["events:DescribeRule", "events:EnableRule", "events:DisableRule"], [functions.rule.arn], sid="Schedule"
             ),

@@ -68,9 +68,17 @@ class Functions(Part):
                 statement(["s3:GetObject", "s3:PutObject"], [pulumi.Output.concat(bucket_arn, f"/{INPUT}*")]),
             ],
         )
-        # What failed is told once; the next night tells again.
+        # It tells of its failures itself, and the next night tries again.
         aws.lambda_.FunctionEventInvokeConfig(
             f"{name}-once", function_name=self.check_bucket.name, maximum_retry_attempts=0, opts=self.child()
+        )
+        # An upload of which nobody could be told in three tries goes to the topic as it is.
+        aws.lambda_.FunctionEventInvokeConfig(
+            f"{name}-untold",
+            function_name=self.notify_upload.name,
+            maximum_retry_attempts=2,
+            destination_config={"on_failure": {"destination": self._topic_arn}},
+            opts=self.child(),
         )
         may_call = aws.lambda_.Permission(
             f"{name}-from-bucket",

@@ -7,7 +7,7 @@ import json
 import pulumi
 import pulumi_aws as aws
 
-from retailpipe.infra.part import Part, Place, policy, statement
+from retailpipe.infra.part import Part, Place, policy, statement, tls_only
 
 _VISIBILITY_SECONDS = 300
 _KEPT_SECONDS = 14 * 24 * 3600
@@ -34,14 +34,7 @@ class Notifications(Part):
                     principal={"Service": ["cloudwatch.amazonaws.com", "budgets.amazonaws.com"]},
                     condition=own_account,
                 ),
-                statement(
-                    ["sns:Publish"],
-                    [self.topic.arn],
-                    sid="TlsOnly",
-                    effect="Deny",
-                    principal="*",
-                    condition={"Bool": {"aws:SecureTransport": "false"}},
-                ),
+                tls_only("sns:Publish", [self.topic.arn]),
             ),
             opts=self.child(),
         )
@@ -80,8 +73,15 @@ class Notifications(Part):
                     sid="FromTopic",
                     principal={"Service": "sns.amazonaws.com"},
                     condition={"ArnEquals": {"aws:SourceArn": self.topic.arn}},
-                )
+                ),
+                tls_only("sqs:*", [self.queue.arn]),
             ),
+            opts=self.child(),
+        )
+        aws.sqs.QueuePolicy(
+            f"{name}-dead-letters-policy",
+            queue_url=self.dead_letters.url,
+            policy=policy(tls_only("sqs:*", [self.dead_letters.arn])),
             opts=self.child(),
         )
         aws.sns.TopicSubscription(

@@ -97,5 +97,17 @@ def statement(
     return {name: value for name, value in parts.items() if value}
 
 
+def tls_only(actions: str, resources: Sequence[pulumi.Input[str]]) -> dict[str, Any]:
+    """The statement of a resource's policy that refuses what does not come over TLS."""
+    return statement(
+        [actions],
+        resources,
+        sid="TlsOnly",
+        effect="Deny",
+        principal="*",
+        condition={"Bool": {"aws:SecureTransport": "false"}},
+    )
+
+
 def policy(*statements: Mapping[str, Any]) -> pulumi.Output[str]:
     return pulumi.Output.json_dumps({"Version": "2012-10-17", "Statement": list(statements)})

@@ -49,6 +49,8 @@ class RetailPipeline(pulumi.ComponentResource):
         )
         if settings.goes_without:
             pulumi.log.info(f"This stack goes without: {'; '.join(settings.goes_without)}.", self)
+        for warning in settings.warnings:
+            pulumi.log.warn(warning, self)
         storage = Storage(f"{name}-storage", place, child)
         if settings.existing_vpc_id:
             vpc_id, subnet_ids, ready = settings.existing_vpc_id, [*settings.existing_subnet_ids], []

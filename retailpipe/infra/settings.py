@@ -15,7 +15,7 @@ import pulumi
 from pulumi.runtime import config as pulumi_config
 
 from retailpipe.errors import SettingsError
-from retailpipe.networks import Network, is_too_wide
+from retailpipe.networks import Network, is_too_wide, is_unusually_wide
 
 _RETENTIONS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653)
 _TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
@@ -286,6 +286,17 @@ class Settings:
     @property
     def kept_backup_days(self) -> int:
         return 0 if self.ephemeral else self.backup_days
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is allowed, and most probably a mistake: a sentence for each."""
+        networks = [ipaddress.ip_network(cidr) for cidr in self.allowed_cidrs]
+        return tuple(
+            f"allowedCidrs: {network} holds {network.num_addresses:,} addresses, and each of them can try to log in to "
+            f"the database. {_mend('allowedCidrs', '203.0.113.7/32')}"
+            for network in networks
+            if is_unusually_wide(network)
+        )
 
     @property
     def goes_without(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pulumi
 import pulumi_aws as aws
 
-from retailpipe.infra.part import Part, Place, policy, statement
+from retailpipe.infra.part import Part, Place, policy, tls_only
 
 _OLD_VERSIONS_DAYS = 90
 _UNFINISHED_DAYS = 7
@@ -53,14 +53,7 @@ class Storage(Part):
             f"{name}-tls",
             bucket=bucket,
             policy=policy(
-                statement(
-                    ["s3:*"],
-                    [self.bucket.arn, pulumi.Output.concat(self.bucket.arn, "/*")],
-                    sid="TlsOnly",
-                    effect="Deny",
-                    principal="*",
-                    condition={"Bool": {"aws:SecureTransport": "false"}},
-                )
+                tls_only("s3:*", [self.bucket.arn, pulumi.Output.concat(self.bucket.arn, "/*")]),
             ),
             opts=self.child(depends_on=[private]),
         )

@@ -41,9 +41,12 @@ SCOPES = {
     "budgets": ["arn:aws:budgets::*:budget/retailpipe-*"],
     "cloudwatch": ["arn:aws:cloudwatch:*:*:alarm:retailpipe-*", "arn:aws:cloudwatch::*:dashboard/retailpipe-*"],
     "events": ["arn:aws:events:*:*:rule/retailpipe-*"],
-    "iam": [f"arn:aws:iam::*:{kind}" for kind in ("role/retailpipe-*", "policy/retailpipe-*", "user/*")],
+    "iam": [f"arn:aws:iam::*:{kind}" for kind in ("role/retailpipe-*", "policy/retailpipe-*")],
     "lambda": ["arn:aws:lambda:*:*:function:retailpipe-*"],
-    "logs": ["arn:aws:logs:*:*:log-group:/aws/lambda/retailpipe-*", "arn:aws:logs:*:*:log-group:/aws/rds/instance/*"],
+    "logs": [
+        "arn:aws:logs:*:*:log-group:/aws/lambda/retailpipe-*",
+        "arn:aws:logs:*:*:log-group:/aws/rds/instance/retailpipe-*",
+    ],
     "rds": [
         *(f"arn:aws:rds:*:*:{kind}:retailpipe-*" for kind in ("db", "pg", "subgrp", "snapshot")),
         "arn:aws:rds:*:*:og:default*",
@@ -58,8 +61,8 @@ SCOPES = {
 """What a service's actions are allowed on; those of the others, and LISTS, on everything."""
 
 LISTS = {
-    "cloudwatch:Describe*", "iam:GetUser", "logs:Describe*", "rds:Describe*", "sns:GetSubscriptionAttributes",
-    "sns:SetSubscriptionAttributes", "sns:Unsubscribe", "ssm:Describe*",
+    "cloudwatch:Describe*", "iam:GetUser", "iam:ListAttachedUserPolicies", "logs:Describe*", "rds:Describe*",
+    "sns:GetSubscriptionAttributes", "sns:SetSubscriptionAttributes", "sns:Unsubscribe", "ssm:Describe*",
 }  # fmt: skip
 """Actions that AWS allows on everything or not at all, or that the provider asks for without a name."""
 
@@ -68,8 +71,8 @@ UNSEEN = {
     "cloudwatch": ["TagResource", "UntagResource"],
     "ec2": ["DeleteTags", "ModifySecurityGroupRules", "ModifyVpcEndpoint"],
     "events": ["DisableRule", "EnableRule", "TagResource", "UntagResource"],
-    "iam": ["AttachUserPolicy", "CreatePolicyVersion", "DeletePolicyVersion", "DetachUserPolicy", "TagPolicy",
-            "TagRole", "UntagPolicy", "UntagRole", "UpdateAssumeRolePolicy"],
+    "iam": ["CreatePolicyVersion", "DeletePolicyVersion", "TagPolicy", "TagRole", "UntagPolicy", "UntagRole",
+            "UpdateAssumeRolePolicy"],
     "kms": ["DescribeKey"],
     "lambda": ["ListTags", "TagResource", "UntagResource", "UpdateFunctionCode", "UpdateFunctionConfiguration"],
     "logs": ["TagResource", "UntagResource"],
@@ -102,6 +105,13 @@ ALONE = [
         "Condition": {"StringEquals": {"iam:PassedToService": ["lambda.amazonaws.com", "scheduler.amazonaws.com"]}},
     },
     {
+        "Sid": "GiveTheStudentsPolicy",
+        "Effect": "Allow",
+        "Action": ["iam:AttachUserPolicy", "iam:DetachUserPolicy"],
+        "Resource": ["arn:aws:iam::*:user/*"],
+        "Condition": {"ArnLike": {"iam:PolicyARN": "arn:aws:iam::*:policy/retailpipe-*"}},
+    },
+    {
         "Sid": "FirstDatabaseOfAnAccount",
         "Effect": "Allow",
         "Action": ["iam:CreateServiceLinkedRole"],
@@ -125,21 +135,20 @@ def policy_for(calls: Iterable[tuple[str, str]]) -> dict[str, Any]:
     """The policy that allows calls, as (service, operation) pairs."""
     actions: dict[str, set[str]] = {}
     unseen = [(service, name) for service, names in UNSEEN.items() for name in names]
+    alone = {action for statement in ALONE for action in statement["Action"]}
     for service, operation in (*calls, *unseen):
         beginnings = RENAMED.get(service, {}).items()
         name = next((action for beginning, action in beginnings if operation.startswith(beginning)), operation)
+        if f"{service}:{name}" in alone:
+            continue
         actions.setdefault(service, set()).add(_READ.sub(r"\1*", name))
     everywhere = sorted(
-        f"{service}:{name}"
-        for service, names in actions.items()
-        for name in names
-        if service not in SCOPES or f"{service}:{name}" in LISTS
+        LISTS | {f"{service}:{name}" for service, names in actions.items() if service not in SCOPES for name in names}
     )
     statements: list[dict[str, Any]] = [
         {"Sid": "NetworkAndLists", "Effect": "Allow", "Action": everywhere, "Resource": ["*"]},
         *(
             {
-                "Sid": service.title(),
                 "Effect": "Allow",
                 "Action": sorted(f"{service}:{name}" for name in names if f"{service}:{name}" not in LISTS),
                 "Resource": SCOPES[service],
