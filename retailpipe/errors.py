@@ -89,16 +89,19 @@ class SomeNotLoaded(LoadError):
 
     reports: the LoadReports of those that were.
     failures: the error of each that was not.
+    untried: how many were not tried, since the database had failed before.
     """
 
-    def __init__(self, reports: Sequence[LoadReport], failures: Sequence[RetailpipeError]) -> None:
+    def __init__(self, reports: Sequence[LoadReport], failures: Sequence[RetailpipeError], *, untried: int = 0) -> None:
         told = "".join(f"\n- {failure}" for failure in failures)
+        if untried:
+            told += f"\n- {untried} more {'were' if untried > 1 else 'was'} not tried"
         hint = " ".join(dict.fromkeys(failure.hint for failure in failures if failure.hint))
-        super().__init__(
-            f"{len(failures)} of {len(reports) + len(failures)} workbooks were not loaded:{told}", hint=hint
-        )
+        missing = len(failures) + untried
+        super().__init__(f"{missing} of {len(reports) + missing} workbooks were not loaded:{told}", hint=hint)
         self.reports = tuple(reports)
         self.failures = tuple(failures)
+        self.untried = untried
 
 
 class WarehouseError(RetailpipeError):

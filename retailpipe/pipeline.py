@@ -121,7 +121,7 @@ def _ingest(
     if failures and len(sources) == 1:
         raise failures[0]
     if failures:
-        raise SomeNotLoaded(reports, failures)
+        raise SomeNotLoaded(reports, failures, untried=len(wanted) - len(reports) - len(failures))
     return reports
 
 
@@ -246,7 +246,7 @@ def waiting(environment: Environment, *, contract: Contract | None = None) -> li
         except StoreError:  # whoever loads it will hear
             keys.append(stored.key)
     if same:  # under another ETag than it was loaded by: it need not be read the next time
-        with environment.warehouse.connect() as connection:
+        with suppress(WarehouseError), environment.warehouse.connect() as connection:  # who may only read, may ask too
             for snapshot in same:
                 ledger.note_etag(connection, snapshot.key, snapshot.etag, snapshot.content_hash)
             connection.commit()

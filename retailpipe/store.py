@@ -31,13 +31,15 @@ SUFFIX = ".xlsx"
 
 _BLOCK = 1 << 20
 _TRIES = 5
+_SETTLED_SECONDS = 2.0
+"""Within this time of a change, another one may have the same time: some file systems count in two seconds."""
 
 
 @dataclass(frozen=True)
 class Stored(Report):
     """A workbook in the store; its size in bytes, its time in UTC.
 
-    etag: changes with the content, where the store keeps such a mark; else empty.
+    etag: a mark that changes with the content: a bucket's ETag, or what a folder's file system knows of the file.
     """
 
     key: str
@@ -54,7 +56,7 @@ class Snapshot:
     """One content of a workbook, in a file that stays as it is while the snapshot is held.
 
     content_hash: SHA-256 in hexadecimal digits.
-    etag: the store's mark of this content, as in Stored.
+    etag: the store's mark of this content, as in Stored; empty where that is not certain.
     """
 
     key: str
@@ -184,7 +186,7 @@ class FolderStore:
     def _stored(self, file: Path) -> Stored:
         about = file.stat()
         key = file.relative_to(self._folder).as_posix()
-        return Stored(key, about.st_size, datetime.fromtimestamp(about.st_mtime, UTC))
+        return Stored(key, about.st_size, datetime.fromtimestamp(about.st_mtime, UTC), _mark(about))
 
     def _copied(self, file: Path, key: str) -> Snapshot:
         self._temporary.mkdir(parents=True, exist_ok=True)
@@ -255,9 +257,15 @@ def _copied(file: Path, key: str, folder: Path) -> Snapshot:
             copy.unlink(missing_ok=True)
             raise
         if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
-            return Snapshot(key, copy, content_hash)
+            is_settled = time.time() - after.st_ctime > _SETTLED_SECONDS
+            return Snapshot(key, copy, content_hash, _mark(after) if is_settled else "")
         copy.unlink()
     raise StoreError(f"{file} is being written to", hint="Try again when it is complete.")
+
+
+def _mark(about: os.stat_result) -> str:
+    """What changes whenever a file's content does. The time of modification does not: programs set it as they like."""
+    return f"{about.st_dev}-{about.st_ino}-{about.st_size}-{about.st_ctime_ns}"
 
 
 def _is_workbook(name: str) -> bool:

@@ -28,10 +28,11 @@ class Worker:
         self._work.put((work, future))
         return future
 
-    def shutdown(self) -> None:
-        """Waits for all that was given, and ends."""
+    def shutdown(self, *, wait: bool = True) -> None:
+        """Ends the thread when all that was given is done. wait: return only then."""
         self._work.put(None)
-        self._thread.join()
+        if wait:
+            self._thread.join()
 
     def _run(self) -> None:
         while given := self._work.get():

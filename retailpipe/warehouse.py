@@ -103,8 +103,7 @@ class Warehouse:
         finally:
             # Nobody waits for a connection that nobody wants any more: it is closed when it is there.
             worker.submit(lambda: opening.exception() or opening.result().close())
-            if opening.done():
-                worker.shutdown()
+            worker.shutdown(wait=opening.done())
 
     def _open(self, as_reader: bool = False) -> Connection:
         try:

@@ -416,6 +416,64 @@ def test_a_kept_stack_is_not_touched(made: HandMade, program: Program) -> None:
     assert len(made.client("s3").list_object_versions(Bucket=made.outputs["bucket"])["Versions"]) == 6
 
 
+def test_cleanup_of_outputs_of_another_version(made: HandMade, project: Path, program: Program) -> None:
+    """Without the pulumi command the stack stays and is emptied; with it all goes."""
+    fill(made)
+    old = json.dumps({**made.outputs, "version": 0})
+    made.client("ssm").put_parameter(Name=made.outputs["parameter"], Value=old, Type="String", Overwrite=True)
+
+    emptied = program("cleanup", *STACK, "--yes")
+    assert emptied.returncode == 1
+    assert "pulumi destroy --stack dev" in emptied.stdout
+    assert "Versions" not in made.client("s3").list_object_versions(Bucket=made.outputs["bucket"])
+
+    (project / "outputs.json").write_text(old)
+    done(run_in(project, "cleanup", *STACK, "--yes"))
+    assert (project / "destroyed").exists()
+    assert made.client("s3").list_buckets()["Buckets"] == []
+
+
+def test_cleanup_of_a_stack_with_several_pipelines(made: HandMade, project: Path) -> None:
+    """A program of its own exports what it likes; each pipeline has its parameter."""
+    (project / "half made").touch()
+    gone(made)
+    s3, logs = made.client("s3"), made.client("logs")
+    tags = s3.get_bucket_tagging(Bucket=made.outputs["bucket"])["TagSet"]
+    s3.delete_bucket(Bucket=made.outputs["bucket"])
+    for part in ("north", "south"):
+        bucket = f"retailpipe-dev-{part}-123456789012-eu-central-1"
+        s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+        s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": tags})
+        logs.create_log_group(logGroupName=f"/aws/lambda/retailpipe-dev-{part}-notify-upload")
+        made.outputs.update(part=part, parameter=f"/retailpipe/dev/{part}/outputs", bucket=bucket)
+        made.publish()
+    logs.create_log_group(logGroupName="/aws/lambda/retailpipe-dev-east-notify-upload")
+
+    would = done(run_in(project, "cleanup", *STACK, "--dry-run"))
+    assert "s3://retailpipe-dev-north-123456789012-eu-central-1, s3://retailpipe-dev-south" in would
+    assert "/aws/lambda/retailpipe-dev-south-notify-upload" in would
+
+    done(run_in(project, "cleanup", *STACK, "--yes"))
+    assert s3.list_buckets()["Buckets"] == []
+    left = [group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]]
+    assert [name for name in left if "north" in name or "south" in name] == []
+    assert "/aws/lambda/retailpipe-dev-east-notify-upload" in left
+
+
+def test_one_kept_pipeline_keeps_the_stack(made: HandMade, project: Path) -> None:
+    (project / "half made").touch()
+    gone(made)
+    for part, ephemeral in (("north", True), ("south", False)):
+        made.outputs.update(part=part, parameter=f"/retailpipe/dev/{part}/outputs", ephemeral=ephemeral)
+        made.publish()
+
+    refused = run_in(project, "cleanup", *STACK, "--yes")
+
+    assert refused.returncode == 1
+    assert "is to be kept" in refused.stderr
+    assert not (project / "destroyed").exists()
+
+
 @pytest.mark.parametrize("tags", [{"Ephemeral": "false"}, {"Stack": "dev-eu"}, {"Project": "another"}, None])
 def test_a_bucket_that_may_not_be_the_stacks_is_not_touched(made: HandMade, tags: dict[str, str] | None) -> None:
     """Without outputs its name is guessed, and only its tags tell."""

@@ -19,7 +19,7 @@ from adbc_driver_postgresql import dbapi
 import retailpipe
 from retailpipe import Environment
 from retailpipe.bronze.ledger import lock_for_build
-from retailpipe.errors import RetailpipeError, WarehouseError
+from retailpipe.errors import RetailpipeError, SomeNotLoaded, WarehouseError
 from retailpipe.local.server import EmbeddedServer
 from retailpipe.progress import NoProgress
 from retailpipe.sample import write_sample
@@ -190,6 +190,20 @@ def test_a_connection_that_is_cut_leaves_the_old_content(
     assert copies(environment) == []
     (report,) = retailpipe.ingest(environment, KEY)
     assert report.status == "replaced"
+
+
+def test_a_run_that_breaks_off_counts_those_that_it_did_not_try(
+    environment: Environment, books: tuple[Path, Path]
+) -> None:
+    for name in ("a.xlsx", "b.xlsx", "c.xlsx"):
+        environment.store.upload(books[0])
+        (environment.folder / KEY).rename(environment.folder / "input" / name)
+
+    with pytest.raises(SomeNotLoaded, match=r"^3 of 3 workbooks were not loaded") as caught:
+        retailpipe.ingest(environment, progress=Paused(lambda: cut_all_others(environment)))
+
+    assert "2 more were not tried" in str(caught.value)
+    assert (len(caught.value.failures), caught.value.untried) == (1, 2)
 
 
 def cut_all_others(environment: Environment) -> None:

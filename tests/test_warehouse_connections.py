@@ -244,3 +244,13 @@ def test_the_remedy_of_the_embedded_server_is_told() -> None:
         gone.query("select 1")
 
     assert caught.value.hint == "Call the night watch."
+
+
+def test_a_connection_that_nobody_waits_for_leaves_no_thread(warehouse: Warehouse) -> None:
+    with warehouse.connecting():
+        pass
+
+    deadline = time.monotonic() + 30
+    while {"connecting", "postgresql"} & {thread.name for thread in threading.enumerate()}:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

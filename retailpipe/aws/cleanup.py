@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,7 +15,8 @@ from retailpipe.aws.session import Aws, told
 from retailpipe.aws.shell import ENV_FILE
 from retailpipe.aws.stack import Stack, parts_of
 from retailpipe.environment import stack_folder
-from retailpipe.errors import AwsError, StackNotFound
+from retailpipe.errors import AwsError, OutputsError, StackNotFound
+from retailpipe.outputs import StackOutputs
 from retailpipe.progress import NoProgress, Progress
 from retailpipe.reports import Report
 
@@ -26,7 +28,8 @@ _GONE = {"NoSuchBucket", "404", "ResourceNotFoundException"}
 class Remains(Report):
     """What there is of a stack.
 
-    versions: objects of the bucket, each version and each mark of a deletion counted.
+    buckets: one for each pipeline of the stack.
+    versions: objects of the buckets, each version and each mark of a deletion counted.
     log_groups: those of the stack that AWS has, whoever made them.
     folder, variables: what this machine keeps, if it does: a folder, and in the folder we are in aws_config.env.
     deployed: whether the stack is there, wholly or partly: its outputs, or what pulumi knows of it.
@@ -37,7 +40,7 @@ class Remains(Report):
     stack: str
     deployed: bool
     by_pulumi: bool
-    bucket: str | None
+    buckets: tuple[str, ...]
     versions: int
     log_groups: tuple[str, ...]
     folder: Path | None
@@ -45,21 +48,32 @@ class Remains(Report):
 
     @property
     def nothing(self) -> bool:
-        return not (self.deployed or self.bucket or self.log_groups or self.folder or self.variables)
+        return not (self.deployed or self.buckets or self.log_groups or self.folder or self.variables)
 
     def lines(self) -> list[str]:
         """What `remove` takes away, for people. Without the pulumi command that is the content of the bucket alone."""
+        where = ", ".join(f"s3://{bucket}" for bucket in self.buckets)
         if self.deployed and not self.by_pulumi:
-            return [f"{self.versions:,} versions of objects in s3://{self.bucket}"] if self.versions else []
+            return [f"{self.versions:,} versions of objects in {where}"] if self.versions else []
         lines = [f"stack {self.stack} of project {self.project}"] if self.deployed else []
-        lines += [f"s3://{self.bucket} with {self.versions:,} versions of objects"] if self.bucket else []
+        lines += [f"{where} with {self.versions:,} versions of objects"] if self.buckets else []
         lines += [f"log group {name}" for name in self.log_groups]
         lines += [f"folder {self.folder}"] if self.folder else []
         return lines + ([f"file {self.variables}"] if self.variables else [])
 
 
+@dataclass(frozen=True)
+class _Pipeline:
+    """The names of one pipeline of a stack. prefix: what the names of its Lambdas and its database begin with."""
+
+    prefix: str
+    bucket: str
+
+
 class Cleanup:
-    """Finds what there is of a stack, and removes it. It works where the stack is half gone, too.
+    """Finds what there is of a stack, with one pipeline or several, and removes it.
+
+    It works where the stack is half gone, too, and where its outputs are of another version.
 
     name: STACK or PROJECT/STACK.
     """
@@ -71,24 +85,39 @@ class Cleanup:
                 f"{part} is one pipeline of several in stack {self._stack}",
                 hint="Take it out of your program, and `pulumi up`.",
             )
-        self._found: Stack | None = None
-        with suppress(StackNotFound):
-            self._found = Stack.named(name, aws)
-        self._aws = self._found.aws if self._found else aws
+        self._aws = aws
         self._pulumi = Pulumi.find(self._stack, self._project)
-        self._half_made = bool(not self._found and self._pulumi and self._pulumi.has_resources())
+        self._outputs: list[StackOutputs] = []
+        self._deployed = True
+        try:
+            found = Stack.named(name, aws)
+            self._aws = found.aws
+            self._outputs = [found.outputs]
+        except (StackNotFound, OutputsError):
+            parameters = self._parameters()
+            for parameter in parameters:
+                with suppress(OutputsError):  # of another version, which says nothing of the resources
+                    pipeline = parameter.removeprefix("/").removesuffix("/outputs")
+                    self._outputs.append(Stack.named(pipeline, aws).outputs)
+            self._deployed = bool(parameters or (self._pulumi and self._pulumi.has_resources()))
+        with told("ask AWS who we are"):
+            self._account = self._aws.client("sts").get_caller_identity()["Account"]
+        prefix = f"{self._project}-{self._stack}"
+        self._pipelines = [
+            _Pipeline("-".join(filter(None, (prefix, outputs.part))), outputs.bucket) for outputs in self._outputs
+        ] or [_Pipeline(prefix, f"{prefix}-{self._account}-{self._aws.region}")]
 
     def remains(self) -> Remains:
         """What there is now. Raises AwsError."""
-        bucket = self._bucket()
+        buckets = self._buckets()
         folder = stack_folder(self._project, self._stack)
         return Remains(
             project=self._project,
             stack=self._stack,
             deployed=self._deployed,
             by_pulumi=self._pulumi is not None,
-            bucket=bucket,
-            versions=sum(1 for _ in self._versions(bucket)) if bucket else 0,
+            buckets=tuple(buckets),
+            versions=sum(1 for bucket in buckets for _ in self._versions(bucket)),
             log_groups=tuple(self._log_groups()),
             folder=folder if folder.exists() else None,
             variables=self._variables(),
@@ -96,10 +125,9 @@ class Cleanup:
 
     def check(self) -> None:
         """Raises AwsError where the stack is to be kept: `ephemeral` is false."""
-        if self._found:
-            kept = not self._found.outputs.ephemeral
-        else:
-            kept = self._half_made and bool(self._pulumi) and self._pulumi.config("ephemeral") == "false"
+        kept = any(not outputs.ephemeral for outputs in self._outputs)
+        if not self._outputs and self._deployed and self._pulumi:
+            kept = self._pulumi.config("ephemeral") == "false"
         if kept:
             raise AwsError(
                 f"stack {self._stack} is to be kept: it is protected, and nothing of it was touched",
@@ -118,8 +146,8 @@ class Cleanup:
             progress.step("taking down the stack")
             progress.end()
             self._pulumi.destroy()  # the bucket of an ephemeral stack goes with what is in it
-            self._found, self._half_made = None, False
-        if bucket := self._bucket():
+            self._deployed = False
+        for bucket in self._buckets():
             progress.step("emptying the bucket", unit="versions")
             self._empty(bucket, progress)
             if not self._deployed:
@@ -134,10 +162,6 @@ class Cleanup:
                 file.unlink()
         return self.remains()
 
-    @property
-    def _deployed(self) -> bool:
-        return self._found is not None or self._half_made
-
     def _variables(self) -> Path | None:
         """The file of variables in the folder we are in, if it is of this stack."""
         file = Path(ENV_FILE)
@@ -149,26 +173,34 @@ class Cleanup:
         of_this_stack = all(f"export {name}={value}" in lines for name, value in wanted.items())
         return file.absolute() if of_this_stack else None
 
-    def _bucket(self) -> str | None:
-        """The stack's bucket, if it is there; of a stack that is half gone by the name and the tags it would have."""
-        with told("ask AWS who we are"):
-            account = self._aws.client("sts").get_caller_identity()["Account"]
-        if self._found:
-            bucket = self._found.outputs.bucket
-        else:
-            bucket = f"{self._project}-{self._stack}-{account}-{self._aws.region}"
-        try:
-            with told(f"look at s3://{bucket}"):
-                answer = self._aws.client("s3").get_bucket_tagging(Bucket=bucket, ExpectedBucketOwner=account)
-        except AwsError as error:
-            if error.code in _GONE:
-                return None
-            if error.code != "NoSuchTagSet":
-                raise
-            answer: dict[str, Any] = {"TagSet": []}
-        tags = {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
+    def _parameters(self) -> list[str]:
+        """The SSM parameters with outputs of this stack, one for each of its pipelines."""
+        prefix = f"/{self._project}/{self._stack}/"
+        beginning = {"Key": "Name", "Option": "BeginsWith", "Values": [prefix]}
+        with told(f"list the SSM parameters of stack {self._stack}"):
+            pages = self._aws.client("ssm").get_paginator("describe_parameters").paginate(ParameterFilters=[beginning])
+            names = [parameter["Name"] for page in pages for parameter in page["Parameters"]]
+        return sorted(name for name in names if re.fullmatch(r"([^/]+/)?outputs", name.removeprefix(prefix)))
+
+    def _buckets(self) -> list[str]:
+        """The stack's buckets that are there. Where no outputs name them, only their tags prove that they are its."""
         wanted = {"Project": self._project, "Stack": self._stack, "Ephemeral": "true"}
-        return bucket if self._found or wanted.items() <= tags.items() else None
+        named = self._deployed and bool(self._outputs)
+        found: list[str] = []
+        for bucket in (pipeline.bucket for pipeline in self._pipelines):
+            try:
+                with told(f"look at s3://{bucket}"):
+                    answer = self._aws.client("s3").get_bucket_tagging(Bucket=bucket, ExpectedBucketOwner=self._account)
+            except AwsError as error:
+                if error.code in _GONE:
+                    continue
+                if error.code != "NoSuchTagSet":
+                    raise
+                answer: dict[str, Any] = {"TagSet": []}
+            tags = {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
+            if named or wanted.items() <= tags.items():
+                found.append(bucket)
+        return found
 
     def _versions(self, bucket: str) -> Iterator[dict[str, Any]]:
         with told(f"list the versions in s3://{bucket}"):
@@ -200,15 +232,15 @@ class Cleanup:
         progress.advance(len(batch))
 
     def _log_groups(self) -> list[str]:
-        prefix = f"{self._project}-{self._stack}-"
-        own = {f"/aws/lambda/{prefix}{name}" for name in ("notify-upload", "check-bucket")}
-        own |= {f"/aws/rds/instance/{prefix}database/{kind}" for kind in ("postgresql", "upgrade")}
         found: list[str] = []
         with told("list the log groups"):
-            for beginning in (f"/aws/lambda/{prefix}", f"/aws/rds/instance/{prefix}"):
-                pages = self._aws.client("logs").get_paginator("describe_log_groups")
-                for page in pages.paginate(logGroupNamePrefix=beginning):
-                    found += [group["logGroupName"] for group in page["logGroups"] if group["logGroupName"] in own]
+            for pipeline in self._pipelines:
+                own = {f"/aws/lambda/{pipeline.prefix}-{name}" for name in ("notify-upload", "check-bucket")}
+                own |= {f"/aws/rds/instance/{pipeline.prefix}-database/{kind}" for kind in ("postgresql", "upgrade")}
+                for beginning in (f"/aws/lambda/{pipeline.prefix}-", f"/aws/rds/instance/{pipeline.prefix}-"):
+                    pages = self._aws.client("logs").get_paginator("describe_log_groups")
+                    for page in pages.paginate(logGroupNamePrefix=beginning):
+                        found += [group["logGroupName"] for group in page["logGroups"] if group["logGroupName"] in own]
         return sorted(found)
 
     def _remove_log_group(self, name: str) -> None:

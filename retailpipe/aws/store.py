@@ -150,10 +150,19 @@ class BucketStore:
         there = self._head(key)
         if there is None:
             return False
-        note = f"{receipt_key(key, there['ETag'])}.failed"
-        if any(self._list(note)):
+        return self._note(f"{receipt_key(key, there['ETag'])}.failed", {"reason": reason})
+
+    def note_failed_build(self, failure: Collection[str]) -> bool:
+        """Notes that a build failed; gives whether that is news. failure: texts that tell it from other ones."""
+        texts = sorted(failure)
+        digest = hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:32]
+        return self._note(f"{RECEIPTS}builds/{digest}.failed", {"failure": texts})
+
+    def _note(self, key: str, content: Mapping[str, Any]) -> bool:
+        """Puts an object where there is none; gives whether there was none."""
+        if any(self._list(key)):
             return False
-        self._put(note, json.dumps({"reason": reason}, ensure_ascii=False))
+        self._put(key, json.dumps(content, ensure_ascii=False))
         return True
 
     def _put(self, key: str, text: str) -> None:

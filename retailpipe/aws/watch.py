@@ -1,6 +1,6 @@
 """The laptop hears the upload: S3 tells a Lambda, that tells the topic, and the topic the queue that is watched here.
 
-A message is deleted only when what it asks for is done. It is hidden from other watchers as long as work goes on; what
+A message is deleted only when its workbook is loaded. It is hidden from other watchers as long as work goes on; what
 fails comes back, and after some tries lies in the dead-letter queue.
 """
 
@@ -42,11 +42,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Message:
-    """A notice of an upload. tries: how often it was received, this time counted."""
+    """A notice of an upload."""
 
     receipt_handle: str
     key: str
-    tries: int
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ class Watcher:
         self._patiently(lambda: pipeline.heal(self._environment))
         keys = self._patiently(lambda: pipeline.waiting(self._environment))
         if keys or (self._patiently(lambda: pipeline.loaded(self._environment)) and not self._is_built()):
-            yield self._work([(key, 1) for key in keys])[0]
+            yield self._work(keys)[0]
 
     def receive(self, wait_seconds: int) -> list[Message]:
         """Messages, at most ten; those that are none of ours are left to the dead-letter queue. Raises AwsError."""
@@ -125,15 +124,13 @@ class Watcher:
                     MaxNumberOfMessages=_AT_ONCE,
                     WaitTimeSeconds=wait_seconds,
                     VisibilityTimeout=_HIDDEN_SECONDS,
-                    AttributeNames=["ApproximateReceiveCount"],
                 )
             return answer.get("Messages", [])
 
         messages: list[Message] = []
         for found in self._patiently(ask):
-            key, tries = self._key(found["Body"]), int(found["Attributes"]["ApproximateReceiveCount"])
-            if key:
-                messages.append(Message(found["ReceiptHandle"], key, tries))
+            if key := self._key(found["Body"]):
+                messages.append(Message(found["ReceiptHandle"], key))
             else:
                 _log.warning("a message that is no notice of an upload to this bucket: %s", found["Body"][:500])
                 self._release([found["ReceiptHandle"]], _BACK_SECONDS)
@@ -142,12 +139,9 @@ class Watcher:
     def handle(self, messages: Sequence[Message]) -> Handled:
         """Does what messages ask for, and deletes those whose work is done."""
         handles = [message.receipt_handle for message in messages]
-        tries: dict[str, int] = {}
-        for message in messages:
-            tries[message.key] = max(message.tries, tries.get(message.key, 0))
         try:
             with self._hidden(handles):
-                handled, done = self._work([*tries.items()])
+                handled, done = self._work([*dict.fromkeys(message.key for message in messages)])
         except BaseException:  # Ctrl-C, too: another watcher is to have them at once
             self._release(handles, 0)
             raise
@@ -155,13 +149,16 @@ class Watcher:
         self._release([message.receipt_handle for message in messages if message.key not in done], _BACK_SECONDS)
         return handled
 
-    def _work(self, keys: Sequence[tuple[str, int]]) -> tuple[Handled, set[str]]:
-        """Loads workbooks, then builds and verifies once; gives the keys of which nothing is left to do."""
+    def _work(self, keys: Sequence[str]) -> tuple[Handled, set[str]]:
+        """Loads workbooks, then builds and verifies once; gives the keys that are loaded, or never can be.
+
+        A build that fails keeps no message: to load again would not mend it. The next upload and the next watch build.
+        """
         loads: list[LoadReport] = []
         failures: list[str] = []
         there = self._patiently(lambda: pipeline.loaded(self._environment))
-        done = {key for key, _ in keys if key in there}
-        for key in [key for key, _ in keys if key not in there]:
+        done = {key for key in keys if key in there}
+        for key in [key for key in keys if key not in there]:
             try:
                 loads += self._load(key)
                 done.add(key)
@@ -175,20 +172,17 @@ class Watcher:
                 if not (isinstance(error, AwsError | WarehouseError) and error.passing):
                     self._tell_failure(key, error)
         run = None
-        first = all(tries == 1 for _, tries in keys)
         if loads or not self._is_built():
             try:
                 run = self._patiently(lambda: pipeline.complete(self._environment, loads, progress=self._progress))
             except RetailpipeError as error:
                 failures.append(self._told(error))
-                if first:
+                if self._is_news([str(error)]):
                     self._tell("Silver and gold are not built", f"{self._told(error)}\n", "failure")
-            if run is None or not run.ok:
-                done.clear()
-            if run and (first or run.ok) and not run.build.up_to_date:
-                known = [there[key] for key, _ in keys if key in there] or [*there.values()]
+            if run and not run.build.up_to_date and (run.ok or self._is_news(_what_failed(run))):
+                known = [there[key] for key in keys if key in there] or [*there.values()]
                 self._tell_result(run, loads or known)
-        return Handled(tuple(key for key, _ in keys), run, tuple(failures)), done
+        return Handled(tuple(keys), run, tuple(failures)), done
 
     def _load(self, key: str) -> list[LoadReport]:
         return self._patiently(lambda: pipeline.ingest(self._environment, pipeline.Key(key), progress=self._progress))
@@ -206,6 +200,15 @@ class Watcher:
                 self._tell(f"Not loaded: {key}", f"{key} is not loaded.\n\n{self._told(error)}\n", "failure")
         except AwsError as untold:
             _log.warning("%s", untold)
+
+    def _is_news(self, failures: Sequence[str]) -> bool:
+        """Whether nobody was told yet that the build of the current loads fails in this way."""
+        try:
+            loads = self._patiently(lambda: pipeline.loaded(self._environment))
+            return self._store.note_failed_build([*failures, *(str(load.load_id) for load in loads.values())])
+        except (AwsError, WarehouseError) as error:
+            _log.warning("%s", error)
+            return True
 
     def _tell_result(self, run: RunReport, loads: Sequence[LoadReport]) -> None:
         rows, rejects = sum(load.rows_loaded for load in loads), sum(load.rows_rejected for load in loads)
@@ -303,6 +306,12 @@ class Watcher:
             return
         for each in failed:
             _log.warning("the queue %s: %s", url, each.get("Message") or each.get("Code"))
+
+
+def _what_failed(run: RunReport) -> list[str]:
+    """The names of the models, tests and invariants that failed."""
+    invariants = run.verification.invariants if run.verification else ()
+    return [node.name for node in run.build.failures] + [each.name for each in invariants if not each.ok]
 
 
 def _wait(last: float, idle_exit: timedelta | None) -> int:

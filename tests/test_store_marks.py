@@ -1,0 +1,94 @@
+"""A workbook of a folder that is loaded and unchanged is not read again: its mark in the file system tells."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import retailpipe
+from retailpipe import Environment, pipeline
+from tests.conftest import ROW, Workbook
+
+
+@pytest.fixture
+def loaded(environment: Environment, make_workbook: Workbook) -> Path:
+    """The file of a loaded workbook in the store, whose mark is noted."""
+    retailpipe.ingest(environment, make_workbook())
+    file = environment.folder / "input" / "book.xlsx"
+    settle(file)
+    assert pipeline.waiting(environment) == []
+    return file
+
+
+def settle(file: Path) -> None:
+    """Waits until a change of the file would be seen by its time."""
+    while time.time() - file.stat().st_ctime < 2.1:
+        time.sleep(0.05)
+
+
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The workbooks that are opened for reading from now on."""
+    opened: list[Path] = []
+    usual = Path.open
+
+    def note(self: Path, *arguments: Any, **options: Any) -> Any:
+        if self.suffix == ".xlsx":
+            opened.append(self)
+        return usual(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", note)
+    return opened
+
+
+def test_a_loaded_workbook_is_not_read_again(
+    environment: Environment, loaded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = reads(monkeypatch)
+
+    assert pipeline.status(environment).waiting == ()
+    retailpipe.check(environment)
+    assert retailpipe.ingest(environment) == []
+    assert opened == []
+
+
+def test_another_content_of_the_same_size_and_times_is_seen(
+    environment: Environment, loaded: Path, make_workbook: Workbook
+) -> None:
+    before = loaded.stat()
+    content = bytearray(loaded.read_bytes())
+    content[-1] ^= 1
+    loaded.write_bytes(content)
+    os.utime(loaded, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    assert loaded.stat().st_mtime_ns == before.st_mtime_ns
+    assert pipeline.waiting(environment) == ["input/book.xlsx"]
+
+
+def test_another_file_in_its_place_is_seen(environment: Environment, loaded: Path, make_workbook: Workbook) -> None:
+    make_workbook([(*ROW[:3], 2, *ROW[4:])]).replace(loaded)
+
+    assert pipeline.waiting(environment) == ["input/book.xlsx"]
+
+
+def test_a_touched_file_is_read_once_more(
+    environment: Environment, loaded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded.touch()
+    settle(loaded)
+    opened = reads(monkeypatch)
+
+    assert pipeline.waiting(environment) == []
+    assert opened == [loaded]
+    assert pipeline.waiting(environment) == []
+    assert opened == [loaded]
+
+
+def test_a_change_right_after_the_copy_is_not_missed(environment: Environment, make_workbook: Workbook) -> None:
+    """Its time may be the same, so the mark of a file that was changed just now is not trusted."""
+    retailpipe.ingest(environment, make_workbook())
+
+    assert retailpipe.query(environment, "select * from bronze.etags").num_rows == 0
