@@ -27,6 +27,7 @@ nightly: $(TOOLS)  ## Run the tests that are too slow for every change
 lint: $(TOOLS)  ## Check the style
 	$(UV) run ruff check
 	$(UV) run ruff format --check
+	$(UV) run lint-imports
 
 types: $(TOOLS)  ## Check the types
 	$(UV) run pyright

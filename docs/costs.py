@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from retailpipe.cost import SCHOOL_HOURS, MonthlyCost, Setup, monthly_cost
+from retailpipe.aws.costs import SCHOOL_HOURS, MonthlyCost, Setup, monthly_cost
 
 HEAD = """\
 # What a stack costs
@@ -25,7 +25,7 @@ def row(name: str, setup: Setup) -> str:
 
 def parts(title: str, cost: MonthlyCost) -> str:
     lines = [f"\n{title}\n", "\n| part | USD a month | |\n|---|---|---|\n"]
-    lines += [f"| {part.part} | {part.running:.2f} | {part.about} |\n" for part in cost.parts]
+    lines += [f"| {item.item} | {item.running:.2f} | {item.about} |\n" for item in cost.items]
     return "".join(lines)
 
 

@@ -10,29 +10,84 @@ Importing this module is quick: Arrow, the database driver, the reader and dbt a
 
 from __future__ import annotations
 
-from retailpipe.check import check
+from retailpipe.builds import transform
+from retailpipe.checks import check
 from retailpipe.contract import Contract
 from retailpipe.environment import Environment
-from retailpipe.errors import RetailpipeError
-from retailpipe.pipeline import ingest, query, run, upload
+from retailpipe.errors import (
+    AwsError,
+    ContractError,
+    DuplicateContent,
+    LoadError,
+    OutputsError,
+    RetailpipeError,
+    SchemaError,
+    ServerError,
+    SettingsError,
+    SheetError,
+    SourceNotFound,
+    StackNotFound,
+    StoreError,
+    TooManyRejects,
+    TransformError,
+    UnknownPrice,
+    UsageError,
+    WarehouseError,
+    WorkbookError,
+)
+from retailpipe.invariants import verify
+from retailpipe.pipeline import ingest, init, run, upload
 from retailpipe.progress import Progress
-from retailpipe.reports import BuildReport, CheckReport, LoadReport, VerifyReport
-from retailpipe.transform import transform
-from retailpipe.verify import verify
+from retailpipe.queries import query, rejects, status
+from retailpipe.reports import (
+    BuildReport,
+    CheckReport,
+    LoadReport,
+    RunReport,
+    SomeNotLoaded,
+    StatusReport,
+    VerifyReport,
+)
+from retailpipe.store import Stored
 
 __all__ = [
+    "AwsError",
     "BuildReport",
     "CheckReport",
     "Contract",
+    "ContractError",
+    "DuplicateContent",
     "Environment",
+    "LoadError",
     "LoadReport",
+    "OutputsError",
     "Progress",
     "RetailpipeError",
+    "RunReport",
+    "SchemaError",
+    "ServerError",
+    "SettingsError",
+    "SheetError",
+    "SomeNotLoaded",
+    "SourceNotFound",
+    "StackNotFound",
+    "StatusReport",
+    "StoreError",
+    "Stored",
+    "TooManyRejects",
+    "TransformError",
+    "UnknownPrice",
+    "UsageError",
     "VerifyReport",
+    "WarehouseError",
+    "WorkbookError",
     "check",
     "ingest",
+    "init",
     "query",
+    "rejects",
     "run",
+    "status",
     "transform",
     "upload",
     "verify",

@@ -71,7 +71,7 @@ class Connection:
         except BaseException as error:
             self._thread.shutdown()
             if isinstance(error, WarehouseError):
-                raise WarehouseError(str(error), hint=remedy, passing=True) from error
+                raise WarehouseError(str(error), hint=remedy, transient=True) from error
             raise
 
     def execute(self, sql: str, *parameters: object) -> None:
@@ -185,12 +185,12 @@ class Connection:
             hint = (
                 "Free some disk space where the database lies, then try again; what was loaded before is still there."
             )
-            return WarehouseError(f"the database has no disk space left: {message}", hint=hint, passing=True)
+            return WarehouseError(f"the database has no disk space left: {message}", hint=hint, transient=True)
         if sqlstate == _CANCELLED:
             return WarehouseError(f"the database stopped a statement: {message}", hint="Try again.")
         if sqlstate.startswith(("08", "57P")) or (not sqlstate and _LOST.search(message)):
             told = f"the connection to the database was lost: {message}"
-            return WarehouseError(told, hint=self._remedy, passing=True)
+            return WarehouseError(told, hint=self._remedy, transient=True)
         if sqlstate == _NOT_IN_ENCODING:
             hint = "Load into a database that can hold all characters: `create database NAME encoding 'UTF8'`."
             place = _COPIED.search(str(error))

@@ -87,11 +87,12 @@ class Environment:
 
     @classmethod
     def _on_aws(cls, stack: Stack) -> Environment:
-        from retailpipe.aws.rds import Database
+        from retailpipe.aws.rds import RdsDatabase
+        from retailpipe.aws.stack import stack_folder
         from retailpipe.aws.store import BucketStore
 
         folder = stack_folder(stack.outputs.project, stack.outputs.stack)
-        return cls(folder, BucketStore(stack, folder), Database(stack).warehouse(), stack=stack)
+        return cls(folder, BucketStore(stack, folder), RdsDatabase(stack).warehouse(), stack=stack)
 
     @classmethod
     def embedded(cls, folder: Path) -> Environment:
@@ -110,13 +111,6 @@ def expanded(path: str | Path) -> Path:
         return Path(path).expanduser()
     except RuntimeError:
         return Path(path)
-
-
-def stack_folder(project: str, stack: str) -> Path:
-    """What this machine keeps of a stack: dbt's files, downloads under way."""
-    from platformdirs import user_data_path
-
-    return user_data_path("retailpipe-stacks", appauthor=False) / project / stack
 
 
 def default_folder() -> Path:

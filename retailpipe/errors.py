@@ -26,11 +26,10 @@ Each carries a `hint`: what to do next. A command in a hint stands between backq
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from retailpipe.reports import LoadReport
+    pass
 
 
 class RetailpipeError(Exception):
@@ -84,38 +83,18 @@ class DuplicateContent(LoadError):
     """The same content is already loaded under another name."""
 
 
-class SomeNotLoaded(LoadError):
-    """Of several workbooks some were not loaded.
-
-    reports: the LoadReports of those that were.
-    failures: the error of each that was not.
-    untried: how many were not tried, since the database had failed before.
-    """
-
-    def __init__(self, reports: Sequence[LoadReport], failures: Sequence[RetailpipeError], *, untried: int = 0) -> None:
-        told = "".join(f"\n- {failure}" for failure in failures)
-        if untried:
-            told += f"\n- {untried} more {'were' if untried > 1 else 'was'} not tried"
-        hint = " ".join(dict.fromkeys(failure.hint for failure in failures if failure.hint))
-        missing = len(failures) + untried
-        super().__init__(f"{missing} of {len(reports) + missing} workbooks were not loaded:{told}", hint=hint)
-        self.reports = tuple(reports)
-        self.failures = tuple(failures)
-        self.untried = untried
-
-
 class WarehouseError(RetailpipeError):
     """The database cannot be reached, or refused a statement.
 
-    passing: whether it may be otherwise in a minute: a database that is stopped, a network that is down, a full disk.
+    transient: whether it may be otherwise in a minute: a database that is stopped, a network that is down, a full disk.
     copied: of a value that a COPY refused, the number of its row, from 1, and the name of its column; else None.
     """
 
     def __init__(
-        self, message: str, *, hint: str = "", passing: bool = False, copied: tuple[int, str] | None = None
+        self, message: str, *, hint: str = "", transient: bool = False, copied: tuple[int, str] | None = None
     ) -> None:
         super().__init__(message, hint=hint)
-        self.passing = passing
+        self.transient = transient
         self.copied = copied
 
 
@@ -139,13 +118,13 @@ class AwsError(RetailpipeError):
     """AWS refused something, or cannot be reached.
 
     code: AWS's own name for it, such as NoSuchBucket; empty where AWS did not answer.
-    passing: whether it may be otherwise in a minute: a network that is down, an AWS that asks for patience.
+    transient: whether it may be otherwise in a minute: a network that is down, an AWS that asks for patience.
     """
 
-    def __init__(self, message: str, *, hint: str = "", code: str = "", passing: bool = False) -> None:
+    def __init__(self, message: str, *, hint: str = "", code: str = "", transient: bool = False) -> None:
         super().__init__(message, hint=hint)
         self.code = code
-        self.passing = passing
+        self.transient = transient
 
 
 class StackNotFound(AwsError):

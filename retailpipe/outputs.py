@@ -3,37 +3,18 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, Self, get_type_hints
 
 from retailpipe.errors import OutputsError
+from retailpipe.names import Names
 
 VERSION = 1
 """Number of this shape; another one is refused."""
 
 MAX_BYTES = 4096
 """What an SSM parameter of the standard tier holds, as UTF-8."""
-
-
-NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-"""What a project, a stack and a part may be called: it becomes part of the names of buckets and databases."""
-
-PROJECT = "retailpipe"
-"""The project of a stack that is named without one."""
-
-
-def stack_name(project: str, stack: str, part: str = "") -> str:
-    """The shortest name of a stack, or of one pipeline of it."""
-    if part:
-        return f"{project}/{stack}/{part}"
-    return stack if project == PROJECT else f"{project}/{stack}"
-
-
-def parameter_of(project: str, stack: str, part: str = "") -> str:
-    """The name of the SSM parameter that holds a stack's outputs."""
-    return "/" + "/".join(filter(None, (project, stack, part, "outputs")))
 
 
 @dataclass(frozen=True)
@@ -64,7 +45,6 @@ class StackOutputs:
     database_port: int
     database_name: str
     database_secret_arn: str
-    database_security_group: str
     topic_arn: str
     queue_url: str
     dead_letter_queue_url: str
@@ -73,15 +53,13 @@ class StackOutputs:
     schedule_rule: str
     nat_gateway: bool
     alarms: int
-    nightly_stop: str | None = None
     dashboard: str | None = None
-    budget: str | None = None
     student_policy_arn: str | None = None
 
     @property
     def name(self) -> str:
         """How the stack is named to commands: STACK, PROJECT/STACK or PROJECT/STACK/PART."""
-        return stack_name(self.project, self.stack, self.part)
+        return Names(self.project, self.stack, self.part).display_name
 
     @property
     def log_groups(self) -> dict[str, str]:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from retailpipe.bronze import ledger, schema
+from retailpipe.backlog import waiting, write_missing_receipts
+from retailpipe.bronze import schema
+from retailpipe.builds import is_up_to_date, transform
 from retailpipe.contract import Contract
+from retailpipe.dbt_runner import WarmUp
 from retailpipe.environment import Environment, expanded
-from retailpipe.errors import RetailpipeError, SomeNotLoaded, SourceNotFound, StoreError, WarehouseError
+from retailpipe.errors import RetailpipeError, SourceNotFound, WarehouseError
+from retailpipe.invariants import verified, verify
+from retailpipe.keys import INPUT
 from retailpipe.progress import NoProgress, Progress
-from retailpipe.reports import BuildReport, LoadReport, RunReport, StatusReport, VerifyReport, unchanged
-from retailpipe.store import PREFIX, Snapshot, Stored, file_snapshot
-from retailpipe.transform import WarmUp, is_up_to_date, transform
-from retailpipe.verify import verified, verify
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from retailpipe.reports import BuildReport, LoadReport, RunReport, SomeNotLoaded, VerifyReport
+from retailpipe.store import Snapshot, Stored, file_snapshot
 
 
 class Key(str):
@@ -46,6 +46,16 @@ def upload(
     return environment.store.upload(Path(path), replace=replace, progress=progress)
 
 
+@dataclass(frozen=True)
+class _Options:
+    """How workbooks are loaded; the meanings are those of the arguments of `ingest`."""
+
+    contract: Contract
+    allow_duplicate: bool = False
+    dry_run: bool = False
+    replace: bool = False
+
+
 def ingest(
     environment: Environment,
     *sources: str | Path,
@@ -57,63 +67,59 @@ def ingest(
 ) -> list[LoadReport]:
     """Loads workbooks into bronze, each in a transaction of its own.
 
-    sources: keys of the store, such as input/2011.xlsx, or files, which are uploaded first; none for all that wait:
-        whose content is not loaded yet, or not by the contract where one is given.
-    allow_duplicate: load a content that is loaded under another name already.
-    dry_run: say what would be loaded and what refused, and change nothing, in the store neither.
+    sources: keys of the store, such as input/2011.xlsx, or files, which are uploaded first. Default: every workbook
+        whose content is not loaded yet, or, where a contract is given, not loaded by that contract.
+    allow_duplicate: load a content that is already loaded under another name.
+    dry_run: report what would be loaded and rejected, and change nothing, not even in the store.
     replace: as in `upload`, for files.
 
-    Where some of several workbooks fail, the others are loaded all the same, and SomeNotLoaded tells both.
+    If some of several workbooks fail, the others are loaded, and SomeNotLoaded reports both.
     Raises SourceNotFound, WorkbookError, TooManyRejects, DuplicateContent, SchemaError, WarehouseError.
     """
-    return _ingest(
-        environment,
-        *sources,
-        contract=contract,
-        allow_duplicate=allow_duplicate,
-        dry_run=dry_run,
-        replace=replace,
-        progress=progress,
-    )
+    wanted = sources or _backlog(environment, contract, dry_run)
+    options = _Options(contract or Contract.default(), allow_duplicate, dry_run, replace)
+    return _ingest(environment, wanted, options, progress)
+
+
+def _backlog(environment: Environment, contract: Contract | None, dry_run: bool = False) -> list[Key]:
+    """The keys of the workbooks that wait. Receipts that are missing are written too: their loads wait no more."""
+    keys = [Key(key) for key in waiting(environment, contract=contract)]
+    if not dry_run:
+        write_missing_receipts(environment)
+    return keys
 
 
 def _ingest(
     environment: Environment,
-    *sources: str | Path,
-    contract: Contract | None,
-    allow_duplicate: bool,
-    dry_run: bool = False,
-    replace: bool,
+    sources: Sequence[str | Path],
+    options: _Options,
     progress: Progress | None,
     starting: Callable[[], None] | None = None,
 ) -> list[LoadReport]:
+    """The work of `ingest`. starting: is called when there is something to load."""
     from retailpipe.bronze.loader import load
 
-    wanted = sources or [Key(key) for key in waiting(environment, contract=contract)]
-    if not sources and not dry_run:
-        heal(environment)
-    contract = contract or Contract.default()
     reports: list[LoadReport] = []
     failures: list[RetailpipeError] = []
-    foreseen: dict[str, str] = {}
-    for source in wanted:
+    would_load: dict[str, str] = {}
+    for source in sources:
         try:
-            with _snapshot(environment, source, not dry_run, replace, progress) as snapshot:
+            with _snapshot(environment, source, options, progress) as snapshot:
                 report = load(
                     environment.warehouse,
                     snapshot,
-                    contract,
-                    allow_duplicate=allow_duplicate,
-                    dry_run=dry_run,
-                    foreseen=foreseen,
+                    options.contract,
+                    allow_duplicate=options.allow_duplicate,
+                    dry_run=options.dry_run,
+                    would_load=would_load,
                     progress=progress,
                     starting=starting,
                 )
                 reports.append(report)
-                if not dry_run:
+                if not options.dry_run:
                     environment.store.acknowledge(snapshot, report)
-            if dry_run:
-                foreseen[report.content_hash] = report.source
+            if options.dry_run:
+                would_load[report.content_hash] = report.source
         except RetailpipeError as error:
             failures.append(error)
             if isinstance(error, WarehouseError):
@@ -121,7 +127,7 @@ def _ingest(
     if failures and len(sources) == 1:
         raise failures[0]
     if failures:
-        raise SomeNotLoaded(reports, failures, untried=len(wanted) - len(reports) - len(failures))
+        raise SomeNotLoaded(reports, failures, untried=len(sources) - len(reports) - len(failures))
     return reports
 
 
@@ -134,29 +140,22 @@ def run(
     replace: bool = False,
     progress: Progress | None = None,
 ) -> RunReport:
-    """The whole way: upload and ingest `source` (or all that wait), then transform and verify.
+    """Runs the whole pipeline: uploads and ingests `source`, or all that waits, then transforms and verifies.
 
-    Where silver and gold hold all loads already, and prove to, nothing is built.
+    Nothing is built if silver and gold already hold all loads and the verification succeeds.
 
-    Raises what `ingest` and `transform` raise. A workbook that is not loaded while others wait, a test that fails, an
-    invariant that does not hold: all that is told in the report, whose `ok` is then false.
+    Raises what `ingest` and `transform` raise. The report, whose `ok` is then false, holds workbooks that were not
+    loaded while others were, tests that failed, and invariants that do not hold.
     """
     progress = progress or NoProgress()
-    sources = [] if source is None else [source]
     failures: list[str] = []
     warm_up = WarmUp(environment)
     try:
-        loads = _ingest(
-            environment,
-            *sources,
-            contract=contract,
-            allow_duplicate=allow_duplicate,
-            replace=replace,
-            progress=progress,
-            starting=warm_up.start,
-        )
+        sources = _backlog(environment, contract) if source is None else [source]
+        options = _Options(contract or Contract.default(), allow_duplicate, replace=replace)
+        loads = _ingest(environment, sources, options, progress, warm_up.start)
     except RetailpipeError as error:
-        warm_up.manifest()  # it has the variables of the whole process until it ends
+        warm_up.manifest()  # until it ends it keeps the environment variables of the whole process
         if not isinstance(error, SomeNotLoaded) or any(isinstance(each, WarehouseError) for each in error.failures):
             raise
         loads = list(error.reports)
@@ -167,7 +166,7 @@ def run(
 def complete(
     environment: Environment, loads: Sequence[LoadReport] = (), *, progress: Progress | None = None
 ) -> RunReport:
-    """The rest of the way for loads that `ingest` gave: transform and verify, as `run` does. Raises what they raise."""
+    """Transforms and verifies after loads that `ingest` gave, as `run` does. Raises what they raise."""
     return _completed(environment, loads, [], progress or NoProgress(), WarmUp(environment))
 
 
@@ -202,127 +201,20 @@ def _built_and_verified(
     return build, verify(environment)
 
 
-def is_built(environment: Environment) -> bool:
-    """Whether silver and gold are what a `transform` would build. Raises WarehouseError."""
-    with environment.warehouse.connect(read_only=True) as connection:
-        return is_up_to_date(connection)
-
-
-def status(environment: Environment, *, contract: Contract | None = None) -> StatusReport:
-    """The ledger, newest load first, the workbooks that wait to be loaded; on AWS how many notices were given up."""
-    loads: list[dict[str, Any]] = []
-    with environment.warehouse.connect(read_only=True) as connection:
-        if schema.has_schema(connection):
-            loads = connection.table("select * from bronze.loads order by load_id desc").to_pylist()
-    waits = tuple(waiting(environment, contract=contract))
-    given_up = None
-    if environment.stack:
-        from retailpipe.aws.notices import given_up as ask
-
-        given_up = ask(environment.stack)
-    return StatusReport(environment.store.address, tuple(loads), waits, given_up)
-
-
-def waiting(environment: Environment, *, contract: Contract | None = None) -> list[str]:
-    """The keys of the store whose content is not loaded; where a contract is given, whose content is not by it."""
-    loads, etags = _current(environment)
-    keys: list[str] = []
-    same: list[Snapshot] = []
-    for stored in environment.store.workbooks():
-        load = loads.get(stored.key)
-        if load is None:
-            keys.append(stored.key)
-            continue
-        if stored.etag and stored.etag == etags.get(stored.key) and load.holds(load.content_hash, contract):
-            continue
-        try:
-            with environment.store.snapshot(stored.key) as snapshot:
-                if not load.holds(snapshot.content_hash, contract):
-                    keys.append(stored.key)
-                elif snapshot.etag:
-                    same.append(snapshot)
-        except SourceNotFound:  # removed since it was listed
-            continue
-        except StoreError:  # whoever loads it will hear
-            keys.append(stored.key)
-    if same:  # under another ETag than it was loaded by: it need not be read the next time
-        with suppress(WarehouseError), environment.warehouse.connect() as connection:  # who may only read, may ask too
-            for snapshot in same:
-                ledger.note_etag(connection, snapshot.key, snapshot.etag, snapshot.content_hash)
-            connection.commit()
-    return keys
-
-
-def heal(environment: Environment) -> None:
-    """Puts the receipts into a stack's bucket that are missing there. Raises AwsError, WarehouseError."""
-    if environment.stack:
-        environment.store.heal(*_current(environment))
-
-
-def loaded(environment: Environment) -> dict[str, LoadReport]:
-    """The loads whose content the store has as it was loaded, by key, as far as a listing tells: by their ETag."""
-    loads, etags = _current(environment)
-    return {
-        stored.key: unchanged(loads[stored.key])
-        for stored in environment.store.workbooks()
-        if stored.etag and stored.etag == etags.get(stored.key) and stored.key in loads
-    }
-
-
-def _current(environment: Environment) -> tuple[dict[str, ledger.Entry], dict[str, str]]:
-    """The current load of each source, and the ETag by which it was loaded."""
-    with environment.warehouse.connect(read_only=True) as connection:
-        loads = ledger.current_loads(connection) if schema.has_schema(connection) else {}
-        etags = ledger.loaded_etags(connection) if schema.is_migrated(connection) else {}
-    return loads, etags
-
-
-def rejects(environment: Environment, *, source: str | None = None, limit: int | None = None) -> pa.Table:
-    """The quarantine: rows of current loads that break the contract, by load and row; of one source, where named.
-
-    Raises SourceNotFound if nothing is loaded of that source.
-    """
-    with environment.warehouse.connect(read_only=True) as connection:
-        if not schema.has_schema(connection):
-            raise WarehouseError("nothing is loaded yet", hint="Load a workbook with `retailpipe run FILE`.")
-        if source:
-            loads = ledger.current_loads(connection)
-            if source not in loads and f"{PREFIX}{source}" in loads:
-                source = f"{PREFIX}{source}"
-            if source not in loads:
-                raise SourceNotFound(f"nothing is loaded of {source}", hint="See the loads with `retailpipe status`.")
-        return connection.table(
-            """
-            select source, rejected_rows.*
-            from bronze.rejected_rows inner join bronze.loads using (load_id)
-            where $1 in ('', source)
-            order by load_id, source_row
-            limit $2
-            """,
-            source or "",
-            limit if limit is not None else 2**31 - 1,
-        )
-
-
-def query(environment: Environment, sql: str) -> pa.Table:
-    """The rows of one SELECT as an Arrow table, from a transaction that cannot write. Raises WarehouseError."""
-    return environment.warehouse.query(sql)
-
-
 def _snapshot(
-    environment: Environment, source: str | Path, upload_first: bool, replace: bool, progress: Progress | None
+    environment: Environment, source: str | Path, options: _Options, progress: Progress | None
 ) -> AbstractContextManager[Snapshot]:
     """A snapshot of a source: a file that exists is put into the store, anything else must be there already."""
     if isinstance(source, Key):
         return environment.store.snapshot(source, progress=progress)
     path = expanded(source)
     if path.exists():
-        if not upload_first:
+        if options.dry_run:
             return file_snapshot(path, environment.store.key_of(path))
-        stored = upload(environment, path, replace=replace, progress=progress)
+        stored = upload(environment, path, replace=options.replace, progress=progress)
         return environment.store.snapshot(stored.key, at_hand=path, progress=progress)
     keys = [stored.key for stored in environment.store.workbooks()]
-    for key in (str(source), f"{PREFIX}{source}"):
+    for key in (str(source), f"{INPUT}{source}"):
         if key in keys:
             return environment.store.snapshot(key, progress=progress)
     raise SourceNotFound(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any, Literal, cast
 
-if TYPE_CHECKING:
-    from retailpipe.bronze.ledger import Entry
+from retailpipe.errors import LoadError, RetailpipeError
 
 LoadStatus = Literal["loaded", "replaced", "unchanged", "would load", "would replace"]
 
@@ -69,23 +69,6 @@ class LoadReport(Report):
         if self.load_id is None:
             return f"{self.source}: {self.status} ({counts.replace(' loaded', ' kept')})"
         return f"{self.source}: {self.status} as load {self.load_id} in {self.seconds:.1f} s ({counts})"
-
-
-def unchanged(load: Entry, seconds: float = 0.0) -> LoadReport:
-    """What is told of a workbook whose content the ledger has."""
-    return LoadReport(
-        source=load.source,
-        status="unchanged",
-        content_hash=load.content_hash,
-        load_id=load.load_id,
-        sheet=load.sheet,
-        rows_read=load.rows_read,
-        rows_loaded=load.rows_loaded,
-        rows_rejected=load.rows_rejected,
-        first_date=load.first_date,
-        last_date=load.last_date,
-        seconds=round(seconds, 3),
-    )
 
 
 @dataclass(frozen=True)
@@ -188,6 +171,26 @@ class StatusReport(Report):
     loads: tuple[dict[str, Any], ...]
     waiting: tuple[str, ...]
     given_up: int | None = None
+
+
+class SomeNotLoaded(LoadError):
+    """Of several workbooks some were not loaded.
+
+    reports: the LoadReports of those that were.
+    failures: the error of each that was not.
+    untried: how many were not tried, since the database had failed before.
+    """
+
+    def __init__(self, reports: Sequence[LoadReport], failures: Sequence[RetailpipeError], *, untried: int = 0) -> None:
+        told = "".join(f"\n- {failure}" for failure in failures)
+        if untried:
+            told += f"\n- {untried} more {'were' if untried > 1 else 'was'} not tried"
+        hint = " ".join(dict.fromkeys(failure.hint for failure in failures if failure.hint))
+        missing = len(failures) + untried
+        super().__init__(f"{missing} of {len(reports) + missing} workbooks were not loaded:{told}", hint=hint)
+        self.reports = tuple(reports)
+        self.failures = tuple(failures)
+        self.untried = untried
 
 
 def _plain(value: Any) -> Any:

@@ -12,22 +12,17 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
 
 from retailpipe.errors import SourceNotFound, StoreError, UsageError
+from retailpipe.keys import INPUT, SUFFIX, is_workbook_name
 from retailpipe.progress import Progress
 from retailpipe.reports import LoadReport, Report
-
-if TYPE_CHECKING:
-    from retailpipe.bronze.ledger import Entry
-
-PREFIX = "input/"
-SUFFIX = ".xlsx"
 
 _BLOCK = 1 << 20
 _TRIES = 5
@@ -103,8 +98,8 @@ class Store(Protocol):
         """Tells whoever sees the store and not the warehouse that a content is loaded. Raises nothing."""
         ...
 
-    def heal(self, loads: Mapping[str, Entry], etags: Mapping[str, str]) -> None:
-        """Acknowledges current loads, by source, that are not acknowledged yet."""
+    def write_missing_receipts(self, loads: Iterable[tuple[Stored, LoadReport]]) -> None:
+        """Acknowledges the loads, each with its workbook as it was loaded, that are not acknowledged yet."""
         ...
 
 
@@ -121,21 +116,21 @@ class FolderStore:
 
     def holds(self, path: Path) -> bool:
         """Whether a file lies in this store already."""
-        return path.resolve().is_relative_to((self._folder / PREFIX).resolve())
+        return path.resolve().is_relative_to((self._folder / INPUT).resolve())
 
     def key_of(self, path: Path) -> str:
         if not self.holds(path):
-            return PREFIX + path.name
-        return PREFIX + path.resolve().relative_to((self._folder / PREFIX).resolve()).as_posix()
+            return INPUT + path.name
+        return INPUT + path.resolve().relative_to((self._folder / INPUT).resolve()).as_posix()
 
     def upload(self, path: Path, *, replace: bool = False, progress: Progress | None = None) -> Stored:
         check_uploadable(path)
-        target = self._folder / PREFIX / path.name
+        target = self._folder / INPUT / path.name
         if self.holds(path):
             return self._stored(self._folder / self.key_of(path))
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            copy = self._copied(path, PREFIX + path.name).path
+            copy = self._copied(path, INPUT + path.name).path
             with copy.open("rb") as file:
                 os.fsync(file.fileno())
             copy.replace(target)
@@ -146,16 +141,16 @@ class FolderStore:
 
     def workbooks(self) -> list[Stored]:
         found: list[Stored] = []
-        for folder, _, names in os.walk(self._folder / PREFIX, onerror=_unreadable):
-            files = [Path(folder) / name for name in names if _is_workbook(name)]
+        for folder, _, names in os.walk(self._folder / INPUT, onerror=_unreadable):
+            files = [Path(folder) / name for name in names if is_workbook_name(name)]
             found += [self._stored(file) for file in files if file.is_file()]
         return sorted(found, key=lambda stored: stored.key)
 
     def acknowledge(self, snapshot: Snapshot, report: LoadReport) -> None:
         """Whoever sees the folder sees the warehouse: there is nothing to tell."""
 
-    def heal(self, loads: Mapping[str, Entry], etags: Mapping[str, str]) -> None:
-        """There is nothing to tell here either."""
+    def write_missing_receipts(self, loads: Iterable[tuple[Stored, LoadReport]]) -> None:
+        """There are no receipts in a folder."""
 
     @contextmanager
     def snapshot(
@@ -168,7 +163,7 @@ class FolderStore:
         )
         _check_encoding(key)
         parts = PurePosixPath(key)
-        if not key.startswith(PREFIX) or ".." in parts.parts or parts.as_posix() != key or "\0" in key:
+        if not key.startswith(INPUT) or ".." in parts.parts or parts.as_posix() != key or "\0" in key:
             raise nothing
         try:
             if not stat.S_ISREG(file.stat().st_mode):
@@ -228,7 +223,7 @@ def check_uploadable(path: Path) -> None:
     if not path.is_file():
         raise UsageError(f"{path} is no ordinary file", hint="Name one .xlsx file.")
     _check_encoding(path.name)
-    if not _is_workbook(path.name):
+    if not is_workbook_name(path.name):
         hint = "Open it in Excel or LibreOffice and save it as 'Excel Workbook (.xlsx)'."
         raise UsageError(f"{path} is no .xlsx workbook by its name", hint=hint)
 
@@ -266,11 +261,6 @@ def _copied(file: Path, key: str, folder: Path) -> Snapshot:
 def _mark(about: os.stat_result) -> str:
     """What changes whenever a file's content does. The time of modification does not: programs set it as they like."""
     return f"{about.st_dev}-{about.st_ino}-{about.st_size}-{about.st_ctime_ns}"
-
-
-def _is_workbook(name: str) -> bool:
-    # Excel's own lock file, ~$name.xlsx, is none.
-    return name.lower().endswith(SUFFIX) and not name.startswith(("~$", "."))
 
 
 def _copy(source: BinaryIO, target: BinaryIO) -> str:

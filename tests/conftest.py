@@ -20,11 +20,11 @@ from retailpipe import Environment
 from retailpipe.local.server import EmbeddedServer
 from retailpipe.sample import HEADERS
 from retailpipe.store import FolderStore
-from tests.aws import moto_server
-from tests.lacking import skip
-from tests.servers import as_superuser
-from tests.stacks import HandMade, hand_made, variables
-from tests.tls_server import PASSWORD, USER, TlsServer, tls_server
+from tests.support.aws import moto_server
+from tests.support.lacking import skip
+from tests.support.servers import as_superuser
+from tests.support.stacks import HandMade, hand_made, variables
+from tests.support.tls_server import PASSWORD, USER, TlsServer, tls_server
 
 ROW = (
     536365,

@@ -17,7 +17,7 @@ from retailpipe.pipeline import init, upload
 from retailpipe.reports import CheckPoint
 from retailpipe.sample import write_sample
 from tests.conftest import Workbook
-from tests.servers import as_superuser
+from tests.support.servers import as_superuser
 
 POINTS = [
     "store",

@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 
 import retailpipe
-from retailpipe import Environment, pipeline
-from retailpipe.aws.watch import watch
+from retailpipe import Environment, backlog, builds, pipeline
 from retailpipe.sample import write_sample
-from tests.stacks import HandMade
-from tests.test_load_interrupted import Retailpipe, kill_server
+from retailpipe.watch import watch
+from tests.bronze.test_load_interrupted import Retailpipe, kill_server
+from tests.support.stacks import HandMade
 from tests.test_watch import notify, put, spawn
 
 pytestmark = pytest.mark.nightly
@@ -138,10 +138,10 @@ def test_builds(environment: Environment) -> None:
 
         check_kept(environment)
         found = digests(environment)
-        built += pipeline.is_built(environment)
+        built += builds.is_built(environment)
         report = retailpipe.run(environment)
         assert report.ok, report
-        assert pipeline.is_built(environment)
+        assert builds.is_built(environment)
         after = digests(environment)
         for table, digest in found.items():
             assert digest in (before[table], after[table]), table
@@ -178,7 +178,7 @@ def test_watches(made: HandMade, tmp_path: Path) -> None:
     environment = Environment.from_stack("dev")
     assert all(handled.ok for handled in watch(environment, once=True))
     assert len(check_kept(environment)) == WATCHES
-    assert pipeline.waiting(environment) == []
+    assert backlog.waiting(environment) == []
     assert retailpipe.verify(environment).ok
     assert environment.stack
     environment.stack.aws.close()

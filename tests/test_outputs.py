@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from retailpipe.errors import OutputsError
+from retailpipe.keys import Receipt, is_workbook, receipt_key, waiting
 from retailpipe.outputs import MAX_BYTES, StackOutputs
-from retailpipe.receipts import Receipt, is_workbook, receipt_key, waiting
 
 OUTPUTS: dict[str, Any] = {
     "version": 1,
@@ -26,7 +26,6 @@ OUTPUTS: dict[str, Any] = {
     "database_port": 5432,
     "database_name": "retailpipe",
     "database_secret_arn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:rds!db-1",
-    "database_security_group": "sg-1",
     "topic_arn": "arn:aws:sns:eu-central-1:123456789012:retailpipe-dev-notices",
     "queue_url": "https://sqs.eu-central-1.amazonaws.com/123456789012/retailpipe-dev-uploads",
     "dead_letter_queue_url": "https://sqs.eu-central-1.amazonaws.com/123456789012/retailpipe-dev-dead-letters",

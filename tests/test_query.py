@@ -15,8 +15,8 @@ from retailpipe.errors import UsageError, WarehouseError
 from retailpipe.sample import write_sample
 from retailpipe.warehouse import Warehouse
 from tests.conftest import Program, Workbook
-from tests.servers import as_superuser
-from tests.workbooks import contract_of
+from tests.support.servers import as_superuser
+from tests.support.workbooks import contract_of
 
 # What somebody asks who wants more than an answer. PROOF is a file that is not there, and that nobody may make.
 ATTACKS = [

@@ -12,7 +12,7 @@ import pytest
 
 from retailpipe.errors import SourceNotFound, StoreError, UsageError
 from retailpipe.store import FolderStore
-from tests.stores import UPLOAD, files
+from tests.support.stores import UPLOAD, files
 
 
 def test_an_upload_puts_the_file_under_input_and_its_own_name(store: FolderStore, book: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from retailpipe.errors import StoreError
 from retailpipe.store import FolderStore
-from tests.stores import UPLOAD, files
+from tests.support.stores import UPLOAD, files
 
 BIG = 64 << 20
 """Bytes enough for a copy to take a while."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import retailpipe
-from retailpipe import Environment, pipeline
+from retailpipe import Environment, backlog, queries
 from tests.conftest import ROW, Workbook
 
 
@@ -20,7 +20,7 @@ def loaded(environment: Environment, make_workbook: Workbook) -> Path:
     retailpipe.ingest(environment, make_workbook())
     file = environment.folder / "input" / "book.xlsx"
     settle(file)
-    assert pipeline.waiting(environment) == []
+    assert backlog.waiting(environment) == []
     return file
 
 
@@ -49,7 +49,7 @@ def test_a_loaded_workbook_is_not_read_again(
 ) -> None:
     opened = reads(monkeypatch)
 
-    assert pipeline.status(environment).waiting == ()
+    assert queries.status(environment).waiting == ()
     retailpipe.check(environment)
     assert retailpipe.ingest(environment) == []
     assert opened == []
@@ -65,13 +65,13 @@ def test_another_content_of_the_same_size_and_times_is_seen(
     os.utime(loaded, ns=(before.st_atime_ns, before.st_mtime_ns))
 
     assert loaded.stat().st_mtime_ns == before.st_mtime_ns
-    assert pipeline.waiting(environment) == ["input/book.xlsx"]
+    assert backlog.waiting(environment) == ["input/book.xlsx"]
 
 
 def test_another_file_in_its_place_is_seen(environment: Environment, loaded: Path, make_workbook: Workbook) -> None:
     make_workbook([(*ROW[:3], 2, *ROW[4:])]).replace(loaded)
 
-    assert pipeline.waiting(environment) == ["input/book.xlsx"]
+    assert backlog.waiting(environment) == ["input/book.xlsx"]
 
 
 def test_a_touched_file_is_read_once_more(
@@ -81,9 +81,9 @@ def test_a_touched_file_is_read_once_more(
     settle(loaded)
     opened = reads(monkeypatch)
 
-    assert pipeline.waiting(environment) == []
+    assert backlog.waiting(environment) == []
     assert opened == [loaded]
-    assert pipeline.waiting(environment) == []
+    assert backlog.waiting(environment) == []
     assert opened == [loaded]
 
 

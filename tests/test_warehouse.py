@@ -11,7 +11,7 @@ import pytest
 
 from retailpipe.errors import WarehouseError
 from retailpipe.warehouse import Warehouse
-from tests.servers import ask
+from tests.support.servers import ask
 
 
 @pytest.fixture

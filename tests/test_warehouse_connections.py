@@ -13,7 +13,7 @@ import pytest
 
 from retailpipe.errors import UsageError, WarehouseError
 from retailpipe.warehouse import Warehouse
-from tests.servers import as_superuser, ask
+from tests.support.servers import as_superuser, ask
 
 SECRET = "hunter2secret"
 

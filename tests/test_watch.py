@@ -17,17 +17,17 @@ from typing import Any
 import pytest
 from moto.sqs.models import sqs_backends
 
-from retailpipe import Environment, pipeline
-from retailpipe.aws import watch as module
+from retailpipe import Environment, backlog, pipeline
+from retailpipe import watch as module
 from retailpipe.aws.notices import given_up
-from retailpipe.aws.watch import Handled, watch
 from retailpipe.errors import AwsError, UsageError, WarehouseError
 from retailpipe.progress import NoProgress
-from tests.aws import recorded_calls
+from retailpipe.watch import Handled, watch
 from tests.conftest import ROW, Program, Workbook
-from tests.proxy import proxy
-from tests.stacks import ACCOUNT, REGION, HandMade
-from tests.tls_server import TlsServer
+from tests.support.aws import recorded_calls
+from tests.support.proxy import proxy
+from tests.support.stacks import ACCOUNT, REGION, HandMade
+from tests.support.tls_server import TlsServer
 
 
 @pytest.fixture(autouse=True)
@@ -312,7 +312,7 @@ def test_two_watchers_share_the_work(made: HandMade, make_workbook: Workbook) ->
     assert waiting_messages(made) == 0
     environment = Environment.from_stack("dev")
     assert rows(environment) == 4
-    assert pipeline.waiting(environment) == []
+    assert backlog.waiting(environment) == []
     assert environment.stack
     environment.stack.aws.close()
 
@@ -358,7 +358,7 @@ def test_a_watcher_that_is_killed_anywhere_loses_and_doubles_nothing(made: HandM
     ).to_pylist()
     assert len(found) == kills
     assert {(row["loads"], int(row["rows"])) for row in found} == {(1, 2_000)}
-    assert rows(environment) == sum(load.rows_loaded for load in pipeline.loaded(environment).values())
-    assert pipeline.waiting(environment) == []
+    assert rows(environment) == sum(load.rows_loaded for load in backlog.loaded(environment).values())
+    assert backlog.waiting(environment) == []
     assert environment.stack
     environment.stack.aws.close()

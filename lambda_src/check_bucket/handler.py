@@ -11,7 +11,7 @@ import shlex
 import tempfile
 
 from common import client, log, printable
-from receipts import INPUT, RECEIPTS, SUFFIX, waiting
+from keys import INPUT, RECEIPTS, SUFFIX, waiting
 from source import PullFailed, fetch, file_name, shown
 
 _SHOWN = 20

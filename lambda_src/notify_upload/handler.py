@@ -12,7 +12,7 @@ import shlex
 from urllib.parse import unquote_plus
 
 from common import client, log, printable
-from receipts import is_workbook
+from keys import is_workbook
 
 _SUBJECT_LENGTH = 100
 

@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 from retailpipe.aws.notices import subscriptions
-from retailpipe.aws.rds import Database
-from retailpipe.aws.session import told
+from retailpipe.aws.rds import RdsDatabase
+from retailpipe.aws.session import aws_errors
 from retailpipe.aws.stack import Stack
 from retailpipe.errors import AwsError
 
@@ -16,7 +16,7 @@ _DEPLOY = "Deploy the stack again with `pulumi up`."
 
 def credentials(stack: Stack) -> str:
     """Who we are, and whether that is the stack's account."""
-    with told("ask AWS who we are"):
+    with aws_errors("ask AWS who we are"):
         found = stack.aws.client("sts").get_caller_identity()
     account = stack.outputs.account_id
     if found["Account"] != account:
@@ -29,7 +29,7 @@ def bucket(stack: Stack) -> str:
     """Whether the bucket is there, ours, and keeps versions."""
     name, s3 = stack.outputs.bucket, stack.aws.client("s3")
     try:
-        with told(f"look at s3://{name}"):
+        with aws_errors(f"look at s3://{name}"):
             versioning = s3.get_bucket_versioning(Bucket=name, ExpectedBucketOwner=stack.outputs.account_id)
     except AwsError as error:
         if error.code != "NoSuchBucket":
@@ -42,7 +42,7 @@ def bucket(stack: Stack) -> str:
 
 def instance(stack: Stack) -> str:
     """Whether the database instance is available."""
-    found = Database(stack).describe()
+    found = RdsDatabase(stack).describe()
     status = found["DBInstanceStatus"]
     if status != "available":
         hint = "Start it: `retailpipe db start`." if status == "stopped" else "See `retailpipe db status`."
@@ -57,7 +57,7 @@ def lambdas(stack: Stack) -> str:
     """
     outputs = stack.outputs
     callers = {name: _callers(stack, name) for name in (outputs.notify_function, outputs.check_function)}
-    with told(f"look at whom s3://{outputs.bucket} notifies"):
+    with aws_errors(f"look at whom s3://{outputs.bucket} notifies"):
         notified = stack.aws.client("s3").get_bucket_notification_configuration(
             Bucket=outputs.bucket, ExpectedBucketOwner=outputs.account_id
         )
@@ -84,7 +84,7 @@ def topic(stack: Stack) -> str:
 def _callers(stack: Stack, function: str) -> list[dict[str, Any]]:
     """The statements that say who may call a Lambda."""
     try:
-        with told(f"look at the Lambda {function}"):
+        with aws_errors(f"look at the Lambda {function}"):
             text = stack.aws.client("lambda").get_policy(FunctionName=function)["Policy"]
     except AwsError as error:
         if error.code != "ResourceNotFoundException":

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from retailpipe.aws.pulumi import Pulumi
-from retailpipe.aws.session import Aws, told
+from retailpipe.aws.session import Aws, aws_errors
 from retailpipe.aws.shell import ENV_FILE
-from retailpipe.aws.stack import Stack, parts_of
-from retailpipe.environment import stack_folder
+from retailpipe.aws.stack import Stack, stack_folder
 from retailpipe.errors import AwsError, OutputsError, StackNotFound
+from retailpipe.names import CHECK_BUCKET, NOTIFY_UPLOAD, Names, parse_stack_name
 from retailpipe.outputs import StackOutputs
 from retailpipe.progress import NoProgress, Progress
 from retailpipe.reports import Report
@@ -62,14 +62,6 @@ class Remains(Report):
         return lines + ([f"file {self.variables}"] if self.variables else [])
 
 
-@dataclass(frozen=True)
-class _Pipeline:
-    """The names of one pipeline of a stack. prefix: what the names of its Lambdas and its database begin with."""
-
-    prefix: str
-    bucket: str
-
-
 class Cleanup:
     """Finds what there is of a stack, with one pipeline or several, and removes it.
 
@@ -79,7 +71,7 @@ class Cleanup:
     """
 
     def __init__(self, name: str, aws: Aws) -> None:
-        self._project, self._stack, part = parts_of(name)
+        self._project, self._stack, part = parse_stack_name(name)
         if part:
             raise StackNotFound(
                 f"{part} is one pipeline of several in stack {self._stack}",
@@ -100,12 +92,10 @@ class Cleanup:
                     pipeline = parameter.removeprefix("/").removesuffix("/outputs")
                     self._outputs.append(Stack.named(pipeline, aws).outputs)
             self._deployed = bool(parameters or (self._pulumi and self._pulumi.has_resources()))
-        with told("ask AWS who we are"):
+        with aws_errors("ask AWS who we are"):
             self._account = self._aws.client("sts").get_caller_identity()["Account"]
-        prefix = f"{self._project}-{self._stack}"
-        self._pipelines = [
-            _Pipeline("-".join(filter(None, (prefix, outputs.part))), outputs.bucket) for outputs in self._outputs
-        ] or [_Pipeline(prefix, f"{prefix}-{self._account}-{self._aws.region}")]
+        parts = [outputs.part for outputs in self._outputs] or [""]
+        self._pipelines = [Names(self._project, self._stack, part) for part in parts]
 
     def remains(self) -> Remains:
         """What there is now. Raises AwsError."""
@@ -151,7 +141,7 @@ class Cleanup:
             progress.step("emptying the bucket", unit="versions")
             self._empty(bucket, progress)
             if not self._deployed:
-                with told(f"remove s3://{bucket}"):
+                with aws_errors(f"remove s3://{bucket}"):
                     self._aws.client("s3").delete_bucket(Bucket=bucket)
         if not self._deployed:
             progress.step("removing logs")
@@ -177,7 +167,7 @@ class Cleanup:
         """The SSM parameters with outputs of this stack, one for each of its pipelines."""
         prefix = f"/{self._project}/{self._stack}/"
         beginning = {"Key": "Name", "Option": "BeginsWith", "Values": [prefix]}
-        with told(f"list the SSM parameters of stack {self._stack}"):
+        with aws_errors(f"list the SSM parameters of stack {self._stack}"):
             pages = self._aws.client("ssm").get_paginator("describe_parameters").paginate(ParameterFilters=[beginning])
             names = [parameter["Name"] for page in pages for parameter in page["Parameters"]]
         return sorted(name for name in names if re.fullmatch(r"([^/]+/)?outputs", name.removeprefix(prefix)))
@@ -187,9 +177,9 @@ class Cleanup:
         wanted = {"Project": self._project, "Stack": self._stack, "Ephemeral": "true"}
         named = self._deployed and bool(self._outputs)
         found: list[str] = []
-        for bucket in (pipeline.bucket for pipeline in self._pipelines):
+        for bucket in (names.bucket(self._account, self._aws.region) for names in self._pipelines):
             try:
-                with told(f"look at s3://{bucket}"):
+                with aws_errors(f"look at s3://{bucket}"):
                     answer = self._aws.client("s3").get_bucket_tagging(Bucket=bucket, ExpectedBucketOwner=self._account)
             except AwsError as error:
                 if error.code in _GONE:
@@ -203,14 +193,14 @@ class Cleanup:
         return found
 
     def _versions(self, bucket: str) -> Iterator[dict[str, Any]]:
-        with told(f"list the versions in s3://{bucket}"):
+        with aws_errors(f"list the versions in s3://{bucket}"):
             for page in self._aws.client("s3").get_paginator("list_object_versions").paginate(Bucket=bucket):
                 yield from page.get("Versions", [])
                 yield from page.get("DeleteMarkers", [])
 
     def _empty(self, bucket: str, progress: Progress) -> None:
         s3 = self._aws.client("s3")
-        with told(f"empty s3://{bucket}"):
+        with aws_errors(f"empty s3://{bucket}"):
             for page in s3.get_paginator("list_multipart_uploads").paginate(Bucket=bucket):
                 for upload in page.get("Uploads", []):
                     s3.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
@@ -225,7 +215,7 @@ class Cleanup:
     def _delete(self, bucket: str, batch: list[dict[str, str]], progress: Progress) -> None:
         if not batch:
             return
-        with told(f"empty s3://{bucket}"):
+        with aws_errors(f"empty s3://{bucket}"):
             answer = self._aws.client("s3").delete_objects(Bucket=bucket, Delete={"Objects": batch, "Quiet": True})
         for error in answer.get("Errors", []):
             raise AwsError(f"cannot remove {error['Key']} from s3://{bucket}: {error['Code']}", code=error["Code"])
@@ -233,11 +223,11 @@ class Cleanup:
 
     def _log_groups(self) -> list[str]:
         found: list[str] = []
-        with told("list the log groups"):
-            for pipeline in self._pipelines:
-                own = {f"/aws/lambda/{pipeline.prefix}-{name}" for name in ("notify-upload", "check-bucket")}
-                own |= {f"/aws/rds/instance/{pipeline.prefix}-database/{kind}" for kind in ("postgresql", "upgrade")}
-                for beginning in (f"/aws/lambda/{pipeline.prefix}-", f"/aws/rds/instance/{pipeline.prefix}-"):
+        with aws_errors("list the log groups"):
+            for names in self._pipelines:
+                own = {names.lambda_log_group(function) for function in (NOTIFY_UPLOAD, CHECK_BUCKET)}
+                own |= {names.database_log_group(log) for log in ("postgresql", "upgrade")}
+                for beginning in (names.lambda_log_group(""), names.database_log_group("")):
                     pages = self._aws.client("logs").get_paginator("describe_log_groups")
                     for page in pages.paginate(logGroupNamePrefix=beginning):
                         found += [group["logGroupName"] for group in page["logGroups"] if group["logGroupName"] in own]
@@ -245,7 +235,7 @@ class Cleanup:
 
     def _remove_log_group(self, name: str) -> None:
         try:
-            with told(f"remove the log group {name}"):
+            with aws_errors(f"remove the log group {name}"):
                 self._aws.client("logs").delete_log_group(logGroupName=name)
         except AwsError as error:
             if error.code not in _GONE:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from retailpipe.aws.session import told
+from retailpipe.aws.session import aws_errors
 from retailpipe.aws.stack import Stack
 from retailpipe.errors import AwsError, UsageError
 from retailpipe.reports import Report
@@ -75,7 +75,7 @@ def span(text: str) -> timedelta:
 
 def _events(stack: Stack, group: str, start: datetime) -> Iterator[dict[str, Any]]:
     try:
-        with told(f"read the log {group}"):
+        with aws_errors(f"read the log {group}"):
             pages = stack.aws.client("logs").get_paginator("filter_log_events")
             found = [
                 event

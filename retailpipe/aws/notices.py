@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
-from retailpipe.aws.session import told
+from retailpipe.addresses import EMAIL
+from retailpipe.aws.session import aws_errors
 from retailpipe.aws.stack import Stack
 from retailpipe.errors import UsageError
 from retailpipe.reports import Report
 
-_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _SUBJECT_LENGTH = 100
 
 
@@ -29,7 +28,7 @@ class Subscription(Report):
 def subscriptions(stack: Stack) -> list[Subscription]:
     """Who hears the topic. Raises AwsError."""
     topic = stack.outputs.topic_arn
-    with told(f"list who hears the topic {topic}"):
+    with aws_errors(f"list who hears the topic {topic}"):
         pages = stack.aws.client("sns").get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
         found = [each for page in pages for each in page["Subscriptions"]]
     return [
@@ -43,9 +42,9 @@ def subscribe(stack: Stack, address: str) -> list[Subscription]:
 
     Raises UsageError for what is no email address, AwsError.
     """
-    if not _EMAIL.fullmatch(address):
+    if not EMAIL.fullmatch(address):
         raise UsageError(f"{address!r} is no email address", hint="Write it as me@example.com.")
-    with told(f"subscribe {address} to the topic {stack.outputs.topic_arn}"):
+    with aws_errors(f"subscribe {address} to the topic {stack.outputs.topic_arn}"):
         stack.aws.client("sns").subscribe(TopicArn=stack.outputs.topic_arn, Protocol="email", Endpoint=address)
     return subscriptions(stack)
 
@@ -53,7 +52,7 @@ def subscribe(stack: Stack, address: str) -> list[Subscription]:
 def publish(stack: Stack, kind: str, subject: str, text: str) -> None:
     """Tells the topic. kind: result or failure; what is an upload, only the Lambda says. Raises AwsError."""
     plain = "".join(sign if " " <= sign <= "~" else "?" for sign in subject)
-    with told(f"publish to the topic {stack.outputs.topic_arn}"):
+    with aws_errors(f"publish to the topic {stack.outputs.topic_arn}"):
         stack.aws.client("sns").publish(
             TopicArn=stack.outputs.topic_arn,
             Subject=plain[:_SUBJECT_LENGTH],
@@ -62,16 +61,10 @@ def publish(stack: Stack, kind: str, subject: str, text: str) -> None:
         )
 
 
-def for_stack(stack: Stack, hint: str) -> str:
-    """A hint whose commands name the stack, so that they can be typed as they stand."""
-    command = r"`retailpipe ((?:(?:db|schedule|local) )?[a-z-]+)"
-    return re.sub(command, rf"`retailpipe \1 --stack {stack.outputs.name}", hint)
-
-
 def given_up(stack: Stack) -> int:
     """How many notices lie in the dead-letter queue: of workbooks that nobody could load. Raises AwsError."""
     url = stack.outputs.dead_letter_queue_url
-    with told(f"look at the queue {url}"):
+    with aws_errors(f"look at the queue {url}"):
         answer = stack.aws.client("sqs").get_queue_attributes(
             QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"]
         )

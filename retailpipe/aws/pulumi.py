@@ -89,7 +89,7 @@ class Pulumi:
             )
         except subprocess.TimeoutExpired as error:
             hint = f"Try it by hand: `pulumi {' '.join(arguments)} --stack {self.stack}`."
-            raise AwsError(f"pulumi has not answered in {_TIMEOUT_SECONDS} s", hint=hint, passing=True) from error
+            raise AwsError(f"pulumi has not answered in {_TIMEOUT_SECONDS} s", hint=hint, transient=True) from error
         if done.returncode == 0:
             return done.stdout
         said = done.stderr.strip().removeprefix("error: ") or f"it ended with {done.returncode}"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote, urlencode
 
-from retailpipe.aws.session import told
+from retailpipe.aws.session import aws_errors
 from retailpipe.aws.stack import Stack
 from retailpipe.errors import AwsError, WarehouseError
 from retailpipe.warehouse import Warehouse
@@ -38,7 +38,7 @@ _NOT_READY = {
 }
 
 
-class Database:
+class RdsDatabase:
     """The RDS instance of a stack. Its password is read when it is needed, and kept in memory alone."""
 
     def __init__(self, stack: Stack) -> None:
@@ -61,7 +61,7 @@ class Database:
         if self._login is None:
             arn = self._stack.outputs.database_secret_arn
             try:
-                with told(f"read the secret {arn}"):
+                with aws_errors(f"read the secret {arn}"):
                     answer = self._stack.aws.client("secretsmanager").get_secret_value(SecretId=arn)
             except AwsError as error:
                 if error.code != "ResourceNotFoundException":
@@ -97,7 +97,7 @@ class Database:
         """What RDS says of the instance. Raises AwsError."""
         name = self._stack.outputs.database_instance
         try:
-            with told(f"look at the database instance {name}"):
+            with aws_errors(f"look at the database instance {name}"):
                 answer = self._stack.aws.client("rds").describe_db_instances(DBInstanceIdentifier=name)
         except AwsError as error:
             if error.code not in ("DBInstanceNotFound", "DBInstanceNotFoundFault"):
@@ -116,7 +116,7 @@ class Database:
         status = instance.get("DBInstanceStatus", "available")
         if status in _NOT_READY:
             what, hint = _NOT_READY[status]
-            return WarehouseError(f"the database {outputs.database_instance} {what}", hint=hint, passing=True)
+            return WarehouseError(f"the database {outputs.database_instance} {what}", hint=hint, transient=True)
         if _LOGIN_FAILED.search(said):
             reason = f"{place} refuses the password in the secret, which was read again just now"
             hint = "RDS may be changing it: try again in a minute, or have it changed: `retailpipe db rotate-password`."
@@ -134,7 +134,7 @@ class Database:
             hint = (
                 "Check the network and its names (DNS); if the stack was deployed anew, `pulumi stack output` is too."
             )
-            return WarehouseError(f"the host {outputs.database_host} is unknown", hint=hint, passing=True)
+            return WarehouseError(f"the host {outputs.database_host} is unknown", hint=hint, transient=True)
         if instance and not instance.get("PubliclyAccessible", True):
             hint = "Reach it from inside its network, or make it public: the program of the stack declares it so."
             return WarehouseError(f"{place} is not publicly accessible", hint=hint)
@@ -143,7 +143,7 @@ class Database:
             with contextlib.suppress(AwsError):
                 mine = f" {my_address()}"
             hint = f"Your address{mine} may not be in `allowedCidrs`: `retailpipe db allow` puts it there."
-            return WarehouseError(f"{place} does not answer ({said})", hint=hint, passing=True)
+            return WarehouseError(f"{place} does not answer ({said})", hint=hint, transient=True)
         return error
 
     def _renew(self, error: WarehouseError) -> bool:

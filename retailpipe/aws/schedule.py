@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from retailpipe.aws.session import told
+from retailpipe.aws.session import aws_errors
 from retailpipe.aws.stack import Stack
 from retailpipe.errors import AwsError
 from retailpipe.reports import Report
@@ -27,7 +27,7 @@ class Schedule(Report):
 def schedule(stack: Stack) -> Schedule:
     """The rule as it is. Raises AwsError."""
     rule = stack.outputs.schedule_rule
-    with told(f"look at the schedule {rule}"):
+    with aws_errors(f"look at the schedule {rule}"):
         found = stack.aws.client("events").describe_rule(Name=rule)
     return Schedule(rule, found["State"] == "ENABLED", found.get("ScheduleExpression", ""))
 
@@ -35,7 +35,7 @@ def schedule(stack: Stack) -> Schedule:
 def switch(stack: Stack, *, on: bool) -> Schedule:
     """Switches the schedule on or off, until `pulumi up` sets it as `scheduleEnabled` says. Raises AwsError."""
     rule, events = stack.outputs.schedule_rule, stack.aws.client("events")
-    with told(f"switch the schedule {rule} {'on' if on else 'off'}"):
+    with aws_errors(f"switch the schedule {rule} {'on' if on else 'off'}"):
         (events.enable_rule if on else events.disable_rule)(Name=rule)
     return schedule(stack)
 
@@ -46,7 +46,7 @@ def run_now(stack: Stack) -> dict[str, Any]:
     Raises AwsError, where it failed with what it said.
     """
     function = stack.outputs.check_function
-    with told(f"call the Lambda {function}"):
+    with aws_errors(f"call the Lambda {function}"):
         # A pull may take minutes, and is not to be done twice.
         answer = stack.aws.client("lambda", read_timeout=310, attempts=1).invoke(FunctionName=function, Payload=b"{}")
         said = answer["Payload"].read().decode()

@@ -74,7 +74,7 @@ class Aws:
                     user_agent_extra="retailpipe",
                 )
                 session, region = self._opened(), self.region
-                with told(f"use {service}"):
+                with aws_errors(f"use {service}"):
                     self._clients[key] = session.client(service, region_name=region, config=config)
             return self._clients[key]
 
@@ -90,7 +90,7 @@ class Aws:
             from botocore.exceptions import ProfileNotFound
 
             try:
-                with told("read AWS's config"):
+                with aws_errors("read AWS's config"):
                     self._session = boto3.Session(
                         profile_name=self._profile, region_name=self._region or _region_variable()
                     )
@@ -103,7 +103,7 @@ class Aws:
 
 
 @contextmanager
-def told(doing: str) -> Generator[None]:
+def aws_errors(doing: str) -> Generator[None]:
     """Turns what boto3 raises into AwsError, whose `code` is AWS's own where it answered.
 
     doing: what failed, with the names of things, after the word cannot.
@@ -120,17 +120,17 @@ def told(doing: str) -> Generator[None]:
         cause = error.__cause__ or error.__context__
         if isinstance(cause, ClientError):
             raise _of_answer(doing, cause) from error
-        raise AwsError(f"cannot {doing}: {error}", hint=_hint_of(error), passing=_is_passing(error)) from error
+        raise AwsError(f"cannot {doing}: {error}", hint=_hint_of(error), transient=_is_transient(error)) from error
     except ResponseParserError as error:
         hint = "Something between here and AWS answers in its place, such as a hotel's network: open a web page."
-        raise AwsError(f"cannot {doing}: the answer is not AWS's", hint=hint, passing=True) from error
+        raise AwsError(f"cannot {doing}: the answer is not AWS's", hint=hint, transient=True) from error
     except ValueError as error:  # an endpoint, a name or an ARN that botocore does not take
         raise AwsError(f"cannot {doing}: {error}", hint="Check AWS's variables: `env | grep AWS_`.") from error
 
 
-def is_login(error: AwsError) -> bool:
+def is_credentials_error(error: AwsError) -> bool:
     """Whether an error is about who we are, so that nothing else would be answered either."""
-    return error.code in _EXPIRED | _UNKNOWN or not (error.code or error.passing)
+    return error.code in _EXPIRED | _UNKNOWN or not (error.code or error.transient)
 
 
 def _of_answer(doing: str, error: ClientError) -> AwsError:
@@ -152,15 +152,15 @@ def _of_answer(doing: str, error: ClientError) -> AwsError:
         return AwsError(f"cannot {doing}: AWS does not allow it ({error.operation_name})", hint=hint, code=code)
     if _BUSY.search(code):
         return AwsError(
-            f"cannot {doing}: AWS asks for patience ({code})", hint="Try again in a minute.", code=code, passing=True
+            f"cannot {doing}: AWS asks for patience ({code})", hint="Try again in a minute.", code=code, transient=True
         )
     said = f"{code}: {message}" if message and message != code else code
     of_aws = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= HTTPStatus.INTERNAL_SERVER_ERROR
     hint = _PATIENCE if of_aws else ""
-    return AwsError(f"cannot {doing}: {said}", hint=hint, code=code, passing=of_aws)
+    return AwsError(f"cannot {doing}: {said}", hint=hint, code=code, transient=of_aws)
 
 
-def _is_passing(error: Exception) -> bool:
+def _is_transient(error: Exception) -> bool:
     from botocore import exceptions
 
     return isinstance(error, exceptions.HTTPClientError | exceptions.ConnectionError | exceptions.IncompleteReadError)

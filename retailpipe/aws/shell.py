@@ -8,7 +8,7 @@ import shlex
 import tempfile
 from pathlib import Path
 
-from retailpipe.aws.rds import Database
+from retailpipe.aws.rds import RdsDatabase
 from retailpipe.aws.stack import Stack
 from retailpipe.errors import StoreError
 
@@ -23,7 +23,7 @@ def env(stack: Stack, *, with_password: bool = False) -> dict[str, str]:
     Raises AwsError.
     """
     outputs = stack.outputs
-    user, password = Database(stack).login()
+    user, password = RdsDatabase(stack).login()
     variables = {
         "AWS_REGION": outputs.region,
         "AWS_DEFAULT_REGION": outputs.region,

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from retailpipe.aws.pulumi import Pulumi
-from retailpipe.aws.session import Aws, told
+from retailpipe.aws.session import Aws, aws_errors
 from retailpipe.errors import AwsError, OutputsError, StackNotFound
-from retailpipe.outputs import NAME, PROJECT, StackOutputs, parameter_of
+from retailpipe.names import Names, parse_stack_name
+from retailpipe.outputs import StackOutputs
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Stack:
         Its outputs come from the pulumi command where that is here and knows it, otherwise from the SSM parameter.
         Raises StackNotFound, AwsError, OutputsError.
         """
-        project, stack, part = parts_of(name)
+        project, stack, part = parse_stack_name(name)
         unknown: AwsError | None = None
         # A program of several pipelines exports what it likes; the parameters are the same.
         if (pulumi := Pulumi.find(stack, project)) and not part:
@@ -37,7 +38,7 @@ class Stack:
             except AwsError as error:
                 unknown = error
         try:
-            return cls(_of_parameter(name, parameter_of(project, stack, part), aws), aws)
+            return cls(_of_parameter(name, Names(project, stack, part).parameter, aws), aws)
         except AwsError as error:
             if unknown and isinstance(error, StackNotFound):
                 raise StackNotFound(f"{error}; and {unknown}", hint=f"{unknown.hint} {error.hint}") from error
@@ -61,19 +62,16 @@ class Stack:
         return cls(read, aws.in_region(read.region))
 
 
-def parts_of(name: str) -> tuple[str, str, str]:
-    """Project, stack and part of a name such as dev, sales/dev or sales/dev/north. Raises StackNotFound for others."""
-    words = name.split("/")
-    if not all(NAME.fullmatch(word) for word in words) or len(words) > 3:
-        raise StackNotFound(f"{name!r} names no stack", hint="Name it as STACK, PROJECT/STACK or PROJECT/STACK/PART.")
-    if len(words) == 1:
-        return PROJECT, name, ""
-    return words[0], words[1], "/".join(words[2:])
+def stack_folder(project: str, stack: str) -> Path:
+    """What this machine keeps of a stack: dbt's files, downloads under way."""
+    from platformdirs import user_data_path
+
+    return user_data_path("retailpipe-stacks", appauthor=False) / project / stack
 
 
 def _of_parameter(name: str, parameter: str, aws: Aws) -> StackOutputs:
     try:
-        with told(f"read the SSM parameter {parameter} in {aws.region}"):
+        with aws_errors(f"read the SSM parameter {parameter} in {aws.region}"):
             answer = aws.client("ssm").get_parameter(Name=parameter)
     except AwsError as error:
         if error.code != "ParameterNotFound":

@@ -11,20 +11,19 @@ import re
 import shlex
 import tempfile
 import zlib
-from collections.abc import Collection, Generator, Mapping
+from collections.abc import Collection, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from retailpipe.aws.session import told
+from retailpipe.aws.session import aws_errors
 from retailpipe.aws.stack import Stack
-from retailpipe.bronze.ledger import Entry
 from retailpipe.errors import AwsError, SourceNotFound, StoreError
+from retailpipe.keys import INPUT, RECEIPTS, Receipt, is_workbook, receipt_key
 from retailpipe.progress import NoProgress, Progress
-from retailpipe.receipts import RECEIPTS, Receipt, is_workbook, receipt_key
-from retailpipe.reports import LoadReport, unchanged
-from retailpipe.store import PREFIX, Snapshot, Stored, file_snapshot, remedy, remove_orphans
+from retailpipe.reports import LoadReport
+from retailpipe.store import Snapshot, Stored, file_snapshot, remedy, remove_orphans
 
 _PART = 16 << 20
 _ATTEMPTS = 10
@@ -49,7 +48,7 @@ class BucketStore:
         return f"s3://{self._bucket}"
 
     def key_of(self, path: Path) -> str:
-        return PREFIX + path.name
+        return INPUT + path.name
 
     def upload(self, path: Path, *, replace: bool = False, progress: Progress | None = None) -> Stored:
         with file_snapshot(path, self.key_of(path)) as copy:
@@ -64,7 +63,7 @@ class BucketStore:
                     f"`retailpipe upload {shlex.quote(str(path))} --replace`.",
                 )
             (progress or NoProgress()).step("uploading", unit="bytes", total=copy.path.stat().st_size)
-            with told(f"upload {path} to {self.address}"):
+            with aws_errors(f"upload {path} to {self.address}"):
                 self._s3.upload_file(
                     str(copy.path),
                     self._bucket,
@@ -86,7 +85,7 @@ class BucketStore:
     def workbooks(self) -> list[Stored]:
         found = (
             Stored(each["Key"], each["Size"], each["LastModified"].astimezone(UTC), each["ETag"].strip('"'))
-            for each in self._list(PREFIX)
+            for each in self._list(INPUT)
             if is_workbook(each["Key"])
         )
         return sorted(found, key=lambda stored: stored.key)
@@ -95,7 +94,7 @@ class BucketStore:
     def snapshot(
         self, key: str, *, at_hand: Path | None = None, progress: Progress | None = None
     ) -> Generator[Snapshot]:
-        there = self._head(key) if key.startswith(PREFIX) else None
+        there = self._head(key) if key.startswith(INPUT) else None
         if there is None:
             raise SourceNotFound(
                 f"there is no {key} in {self.address}",
@@ -118,7 +117,7 @@ class BucketStore:
             yield Snapshot(key, path, self._download(key, there, path, progress or NoProgress()), etag)
 
     def acknowledge(self, snapshot: Snapshot, report: LoadReport) -> None:
-        """Puts the receipt of a load into the bucket. Where it cannot, the load stands, and `heal` does it later."""
+        """Puts the receipt of a load into the bucket. If that fails, `write_missing_receipts` does it later."""
         receipt = Receipt(
             key=snapshot.key,
             etag=snapshot.etag,
@@ -134,16 +133,11 @@ class BucketStore:
         except AwsError as error:
             _log.warning("%s is loaded, but its receipt is not written: %s", snapshot.key, error)
 
-    def heal(self, loads: Mapping[str, Entry], etags: Mapping[str, str]) -> None:
-        """Puts the receipts that are missing of loads, by source; etags: under which each of them was loaded."""
+    def write_missing_receipts(self, loads: Iterable[tuple[Stored, LoadReport]]) -> None:
         there = {each["Key"] for each in self._list(RECEIPTS)}
-        for stored in self.workbooks():
-            load = loads.get(stored.key)
-            if load is None or etags.get(stored.key) != stored.etag:
-                continue
+        for stored, report in loads:
             if receipt_key(stored.key, stored.etag) not in there:
-                snapshot = Snapshot(stored.key, self._folder, load.content_hash, stored.etag)
-                self.acknowledge(snapshot, unchanged(load))
+                self.acknowledge(Snapshot(stored.key, self._folder, report.content_hash, stored.etag), report)
 
     def note_failure(self, key: str, reason: str) -> bool:
         """Notes that the content of a workbook cannot be loaded; gives whether that is news."""
@@ -166,7 +160,7 @@ class BucketStore:
         return True
 
     def _put(self, key: str, text: str) -> None:
-        with told(f"put {key} into {self.address}"):
+        with aws_errors(f"put {key} into {self.address}"):
             self._s3.put_object(
                 Bucket=self._bucket, Key=key, Body=text.encode(), ContentType="application/json", **self._owner
             )
@@ -182,19 +176,19 @@ class BucketStore:
 
     def _head(self, key: str) -> dict[str, Any] | None:
         try:
-            with told(f"look at {key} in {self.address}"):
+            with aws_errors(f"look at {key} in {self.address}"):
                 return self._s3.head_object(Bucket=self._bucket, Key=key, ChecksumMode="ENABLED", **self._owner)
         except AwsError as error:
             if error.code in _MISSING:
                 return None
             if error.code in _UNEXPLAINED:  # the answer to HEAD has no body; another call tells what is the matter
-                with told(f"look at {key} in {self.address}"):
+                with aws_errors(f"look at {key} in {self.address}"):
                     self._stack.aws.client("sts").get_caller_identity()
                     self._s3.list_objects_v2(Bucket=self._bucket, MaxKeys=1, **self._owner)
             raise
 
     def _list(self, prefix: str) -> Generator[dict[str, Any]]:
-        with told(f"list {self.address}"):
+        with aws_errors(f"list {self.address}"):
             pages = self._s3.get_paginator("list_objects_v2").paginate(
                 Bucket=self._bucket, Prefix=prefix, **self._owner
             )
@@ -206,7 +200,7 @@ class BucketStore:
         progress.step("downloading", unit="bytes", total=there["ContentLength"])
         version = {"VersionId": there["VersionId"]} if there.get("VersionId") else {}
         try:
-            with told(f"download {key} from {self.address}"):
+            with aws_errors(f"download {key} from {self.address}"):
                 self._s3.download_file(
                     self._bucket,
                     key,

@@ -45,7 +45,7 @@ class Judge:
         self.last_date: datetime | None = None
 
     @property
-    def hopeless(self) -> bool:
+    def over_reject_limit(self) -> bool:
         """Whether there are more rejects already than the contract allows for any number of rows."""
         return len(self.rejects) > self._most_rejects
 

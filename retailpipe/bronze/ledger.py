@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from retailpipe.bronze.schema import LOCK_CLASS_SCHEMA
+from retailpipe.reports import LoadReport
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
-    from retailpipe.bronze.judge import Judge
     from retailpipe.connection import Connection
     from retailpipe.contract import Contract
     from retailpipe.progress import Progress
+    from retailpipe.reports import Reject
 
 _LOCK_CLASS_BRONZE = LOCK_CLASS_SCHEMA + 1
 _LOCK_CLASS_SOURCE = LOCK_CLASS_SCHEMA + 2
@@ -42,8 +44,8 @@ class Entry:
 
     def holds(self, content_hash: str, contract: Contract | None = None) -> bool:
         """Whether this load is of a content, and by a contract as it reads now; None for whichever contract."""
-        by_it = contract is None or self.contract_hash == contract.fingerprint
-        return by_it and self.content_hash == content_hash
+        same_contract = contract is None or self.contract_hash == contract.fingerprint
+        return same_contract and self.content_hash == content_hash
 
 
 _ENTRY_COLUMNS = ", ".join(Entry.__dataclass_fields__)
@@ -110,6 +112,23 @@ def loaded_etags(connection: Connection) -> dict[str, str]:
     )
 
 
+def unchanged(load: Entry, seconds: float = 0.0) -> LoadReport:
+    """The report of a workbook whose content is loaded already."""
+    return LoadReport(
+        source=load.source,
+        status="unchanged",
+        content_hash=load.content_hash,
+        load_id=load.load_id,
+        sheet=load.sheet,
+        rows_read=load.rows_read,
+        rows_loaded=load.rows_loaded,
+        rows_rejected=load.rows_rejected,
+        first_date=load.first_date,
+        last_date=load.last_date,
+        seconds=round(seconds, 3),
+    )
+
+
 def note_etag(connection: Connection, source: str, etag: str, content_hash: str) -> None:
     """Keeps the ETag under which a store has the content of a load, so that nobody need read it again."""
     connection.execute(
@@ -156,7 +175,17 @@ def replace_load(connection: Connection, old: Entry, new_load_id: int) -> None:
     )
 
 
-def close_load(connection: Connection, load_id: int, judge: Judge, etag: str = "") -> None:
+@dataclass(frozen=True)
+class Counts:
+    """What a load has read, in rows, and the dates of its rows."""
+
+    rows_read: int
+    rows_loaded: int
+    first_date: datetime | None
+    last_date: datetime | None
+
+
+def close_load(connection: Connection, load_id: int, counts: Counts, rejects: Sequence[Reject], etag: str = "") -> None:
     """Completes the row of a load with its counts, writes its quarantine, and keeps the ETag if there is one."""
     # One statement, and the rejects in one JSON document: neither their number nor a slow link costs round trips.
     connection.execute(
@@ -183,12 +212,12 @@ def close_load(connection: Connection, load_id: int, judge: Judge, etag: str = "
         on conflict (source) do update set etag = excluded.etag, content_hash = excluded.content_hash
         """,
         load_id,
-        json.dumps([_storable(reject.as_dict()) for reject in judge.rejects]),
-        judge.rows_read,
-        judge.rows_accepted,
-        len(judge.rejects),
-        _iso(judge.first_date),
-        _iso(judge.last_date),
+        json.dumps([_storable(reject.as_dict()) for reject in rejects]),
+        counts.rows_read,
+        counts.rows_loaded,
+        len(rejects),
+        _iso(counts.first_date),
+        _iso(counts.last_date),
         etag,
     )
 

@@ -20,7 +20,7 @@ from retailpipe.bronze.schema import ensure_schema
 from retailpipe.contract import Contract
 from retailpipe.errors import DuplicateContent, LoadError, SheetError, TooManyRejects, WarehouseError
 from retailpipe.progress import NoProgress, Progress
-from retailpipe.reports import LoadReport, LoadStatus, Reject, unchanged
+from retailpipe.reports import LoadReport, LoadStatus, Reject
 from retailpipe.warehouse import Warehouse
 from retailpipe.workbook.cells import cell_address
 from retailpipe.workbook.reader import SheetReader, open_sheet
@@ -41,15 +41,17 @@ def load(
     *,
     allow_duplicate: bool = False,
     dry_run: bool = False,
-    foreseen: Mapping[str, str] | None = None,
+    would_load: Mapping[str, str] | None = None,
     progress: Progress | None = None,
     starting: Callable[[], None] | None = None,
 ) -> LoadReport:
     """Loads the snapshot of a workbook into bronze, whole or not at all.
 
     A source whose content and contract are in the ledger already is left as it is; one whose content changed is
-    replaced. A dry run reads and judges the whole workbook, and writes nothing; `foreseen` are the contents, and their
-    keys, that it has foreseen to be loaded before this one. `starting` is called when there is something to load.
+    replaced. A dry run reads and judges the whole workbook, and writes nothing.
+
+    would_load: the contents, and their keys, that this dry run would have loaded before this one.
+    starting: is called when there is something to load.
 
     Raises WorkbookError, SheetError, TooManyRejects, DuplicateContent, SchemaError, WarehouseError.
     """
@@ -71,8 +73,8 @@ def load(
             if snapshot.etag and not dry_run:
                 ledger.note_etag(connection, snapshot.key, snapshot.etag, snapshot.content_hash)
                 connection.commit()
-            return unchanged(old, time.monotonic() - started)
-        other = other or (foreseen or {}).get(snapshot.content_hash)
+            return ledger.unchanged(old, time.monotonic() - started)
+        other = other or (would_load or {}).get(snapshot.content_hash)
         if other and not allow_duplicate:
             raise DuplicateContent(
                 f"{snapshot.key} has the same content as {other}, which is loaded: its sales would count twice",
@@ -104,7 +106,8 @@ def load(
         if load_id is not None:
             if old:
                 ledger.replace_load(connection, old, load_id)
-            ledger.close_load(connection, load_id, judge, snapshot.etag)
+            counts = ledger.Counts(judge.rows_read, judge.rows_accepted, judge.first_date, judge.last_date)
+            ledger.close_load(connection, load_id, counts, judge.rejects, snapshot.etag)
             connection.commit()
     return LoadReport(
         source=snapshot.key,
@@ -127,7 +130,7 @@ def _accepted(sheet: SheetReader, judge: Judge, progress: Progress) -> Iterator[
     for piece in sheet.pieces():
         batch = judge.judge(piece)
         progress.advance(len(piece.numbers))
-        if judge.hopeless:
+        if judge.over_reject_limit:
             return
         yield batch
 
@@ -181,7 +184,7 @@ def _refuse_too_many(judge: Judge, contract: Contract, source: str) -> None:
     ]
     if len(counted) > _REJECTS_SHOWN:
         lines.append(f"\n  and {len(counted) - _REJECTS_SHOWN} more kinds")
-    read = "the rows read so far" if judge.hopeless else f"{judge.rows_read:,} rows"
+    read = "the rows read so far" if judge.over_reject_limit else f"{judge.rows_read:,} rows"
     raise TooManyRejects(
         f"{source}, sheet {judge.rejects[0].sheet!r}: {len(judge.rejects):,} of {read} break the contract, "
         f"{allowed:,} may; nothing was loaded{''.join(lines)}",

@@ -17,7 +17,8 @@ def main() -> None:
     # Arrow's own allocator keeps a tenth more memory, and is no faster here.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     from retailpipe.cli.terminal import print_whatever_comes, say
-    from retailpipe.errors import RetailpipeError, SomeNotLoaded
+    from retailpipe.errors import RetailpipeError
+    from retailpipe.reports import SomeNotLoaded
 
     print_whatever_comes()
     as_json = "--json" in sys.argv

@@ -72,7 +72,7 @@ def watch(
     import json as json_module
 
     from retailpipe.aws.logs import span
-    from retailpipe.aws.watch import watch as watch_environment
+    from retailpipe.watch import watch as watch_environment
 
     idle = span(idle_exit) if idle_exit else None
     all_well = True
@@ -187,7 +187,7 @@ def db_status(environment: Environment, json: Json = False) -> None:
     \b
     Example: retailpipe db status --stack dev
     """
-    from retailpipe.aws.database import database_status
+    from retailpipe.aws.instance import database_status
 
     _show(database_status(_stack(environment)), json)
 
@@ -200,7 +200,7 @@ def db_start(environment: Environment, json: Json = False) -> None:
     \b
     Example: retailpipe db start --stack dev
     """
-    from retailpipe.aws.database import start_database
+    from retailpipe.aws.instance import start_database
 
     _show(start_database(_stack(environment)), json)
 
@@ -213,7 +213,7 @@ def db_stop(environment: Environment, json: Json = False) -> None:
     \b
     Example: retailpipe db stop --stack dev
     """
-    from retailpipe.aws.database import stop_database
+    from retailpipe.aws.instance import stop_database
 
     _show(stop_database(_stack(environment)), json)
 
@@ -226,7 +226,7 @@ def db_psql(context: typer.Context, environment: Environment) -> None:
     \b
     Example: retailpipe db psql --stack dev -- -c "select count(*) from bronze.raw_transactions"
     """
-    from retailpipe.aws.database import psql
+    from retailpipe.aws.instance import psql
 
     raise typer.Exit(psql(_stack(environment), context.args))
 
@@ -239,7 +239,7 @@ def db_rotate_password(environment: Environment, json: Json = False) -> None:
     \b
     Example: retailpipe db rotate-password --stack dev
     """
-    from retailpipe.aws.database import rotate_password
+    from retailpipe.aws.instance import rotate_password
 
     stack = _stack(environment)
     rotate_password(stack)
@@ -263,7 +263,7 @@ def db_allow(
     \b
     Example: retailpipe db allow --stack dev
     """
-    from retailpipe.aws.database import allow
+    from retailpipe.aws.instance import allow
 
     allowed = allow(_stack(environment), address, dry_run=dry_run)
     if json:
@@ -293,7 +293,7 @@ def cost(
     if json:
         print_json(found.as_dict())
         return
-    rows = [[part.part, f"{part.running:.2f}", f"{part.stopped:.2f}", part.about] for part in found.parts]
+    rows = [[item.item, f"{item.running:.2f}", f"{item.stopped:.2f}", item.about] for item in found.items]
     rows.append(["together", f"{found.running:.2f}", f"{found.stopped:.2f}", "USD a month"])
     say(table_text(["part", "running", "stopped", ""], rows))
     say(f"prices of {found.region}, as of {found.as_of}; other regions differ")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import sys
 from pathlib import Path
 
+from retailpipe import hints
+
 _environment: list[str] = []
 _called = sys.argv[0]
-_GROUPS = ("local", "db", "schedule")
-"""Commands whose next word is a command too: options come after that."""
 
 
 def remember_environment(arguments: list[str]) -> None:
@@ -31,15 +30,9 @@ def program() -> str:
 
 def command(arguments: str) -> str:
     """A command of this program on the environment of this call."""
-    name, _, rest = arguments.partition(" ")
-    if name in _GROUPS:
-        second, _, rest = rest.partition(" ")
-        name = f"{name} {second}"
-    # A hint of a stack names it already.
-    place = [] if "--stack" in rest.split() else [*map(shlex.quote, _environment)]
-    return " ".join([program(), name, *place, *([rest] if rest else [])])
+    return hints.command(arguments, [shlex.quote(word) for word in _environment], program())
 
 
 def as_typed(hint: str) -> str:
-    """A hint whose commands between backquotes begin with this program and name this environment."""
-    return re.sub(r"`retailpipe ([^`]*)`", lambda found: f"`{command(found[1])}`", hint)
+    """A hint whose commands begin with this program and name this environment."""
+    return hints.complete_commands(hint, [shlex.quote(word) for word in _environment], program())

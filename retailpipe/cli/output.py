@@ -25,7 +25,7 @@ from retailpipe.reports import (
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from retailpipe.aws.watch import Handled
+    from retailpipe.watch import Handled
 
 _REJECTS_SHOWN = 3
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from retailpipe import pipeline
+from retailpipe import queries
 from retailpipe.cli.options import ContractFile, Json, on_environment, open_contract
 from retailpipe.cli.output import print_json, print_status, print_table
 from retailpipe.environment import Environment
@@ -26,7 +26,7 @@ def status(environment: Environment, contract: ContractFile = None, json: Json =
     \b
     Example: retailpipe status
     """
-    report = pipeline.status(environment, contract=open_contract(contract))
+    report = queries.status(environment, contract=open_contract(contract))
     print_json(report.as_dict()) if json else print_status(report)
 
 
@@ -42,7 +42,7 @@ def rejects(
     \b
     Example: retailpipe rejects input/online_retail.xlsx --limit 20
     """
-    found = pipeline.rejects(environment, source=source, limit=limit)
+    found = queries.rejects(environment, source=source, limit=limit)
     if json:
         print_table(found, "json")
     else:
@@ -64,7 +64,7 @@ def query(
     \b
     Example: retailpipe query "select * from public_gold.monthly_sales_summary" --format csv
     """
-    print_table(pipeline.query(environment, sql), "json" if json else form.value)
+    print_table(queries.query(environment, sql), "json" if json else form.value)
 
 
 def register(app: typer.Typer) -> None:

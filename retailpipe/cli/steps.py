@@ -5,8 +5,10 @@ from typing import Annotated
 
 import typer
 
-from retailpipe import pipeline
-from retailpipe.check import check as check_environment
+from retailpipe import pipeline, queries
+from retailpipe.builds import dbt as run_dbt
+from retailpipe.builds import transform as transform_environment
+from retailpipe.checks import check as check_environment
 from retailpipe.cli.invocation import command, program, remember_environment
 from retailpipe.cli.options import (
     AllowDuplicate,
@@ -29,10 +31,8 @@ from retailpipe.cli.output import (
 from retailpipe.cli.progress import progress_shown
 from retailpipe.cli.terminal import say
 from retailpipe.environment import Environment
-from retailpipe.errors import SomeNotLoaded
-from retailpipe.transform import dbt as run_dbt
-from retailpipe.transform import transform as transform_environment
-from retailpipe.verify import verify as verify_environment
+from retailpipe.invariants import verify as verify_environment
+from retailpipe.reports import SomeNotLoaded
 
 _MONTHS = """
 select year, month, invoices, customers, quantity, revenue
@@ -65,7 +65,7 @@ def demo(
     else:
         print_run(report)
         say("")
-        print_table(pipeline.query(environment, _MONTHS), "table")
+        print_table(queries.query(environment, _MONTHS), "table")
         say("\nTry next:")
         for line in (
             command("verify"),

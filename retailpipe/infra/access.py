@@ -7,39 +7,45 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
+from retailpipe.infra.component import Component, Deployment, policy, statement
 from retailpipe.infra.database import Database
 from retailpipe.infra.functions import Functions
 from retailpipe.infra.notifications import Notifications
-from retailpipe.infra.part import Part, Place, policy, statement
 from retailpipe.infra.storage import Storage
-from retailpipe.receipts import INPUT, RECEIPTS
+from retailpipe.keys import INPUT, RECEIPTS
+from retailpipe.names import CHECK_BUCKET, NOTIFY_UPLOAD
 
 
-class StudentPolicy(Part):
+class StudentPolicy(Component):
     """policy: given to `studentUser`, or attached to a user or a role by whoever manages those."""
 
     def __init__(
         self,
         name: str,
-        place: Place,
+        deployment: Deployment,
         storage: Storage,
         database: Database,
         notifications: Notifications,
         functions: Functions,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("StudentPolicy", name, place, opts)
+        super().__init__("StudentPolicy", name, deployment, opts)
         bucket = storage.bucket.arn
         objects = [pulumi.Output.concat(bucket, f"/{prefix}*") for prefix in (INPUT, RECEIPTS)]
         queues = [notifications.queue.arn, notifications.dead_letters.arn]
         lambdas = [functions.notify_upload.arn, functions.check_bucket.arn]
         log_groups = [
-            place.arn("logs", f"log-group:/aws/lambda/{place.names.of('notify-upload')}:*"),
-            place.arn("logs", f"log-group:/aws/lambda/{place.names.of('check-bucket')}:*"),
-            place.arn("logs", f"log-group:/aws/rds/instance/{database.identifier}/postgresql:*"),
+            deployment.arn("logs", f"log-group:{group}:*")
+            for group in (
+                deployment.names.lambda_log_group(NOTIFY_UPLOAD),
+                deployment.names.lambda_log_group(CHECK_BUCKET),
+                deployment.names.database_log_group(),
+            )
         ]
         rights: list[dict[str, Any]] = [
-            statement(["ssm:GetParameter"], [place.arn("ssm", f"parameter{place.names.parameter}")], sid="Outputs"),
+            statement(
+                ["ssm:GetParameter"], [deployment.arn("ssm", f"parameter{deployment.names.parameter}")], sid="Outputs"
+            ),
             statement(
                 ["s3:ListBucket", "s3:ListBucketVersions", "s3:GetBucketNotification", "s3:GetBucketVersioning"],
                 [bucket],
@@ -83,14 +89,14 @@ class StudentPolicy(Part):
         ]
         self.policy = aws.iam.Policy(
             f"{name}-policy",
-            name=f"{place.names.of('student')}-{place.region}",
+            name=f"{deployment.names.of('student')}-{deployment.region}",
             description="What the retailpipe library needs of this stack",
             policy=policy(*rights),
-            tags=place.tags("student"),
+            tags=deployment.tags("student"),
             opts=self.child(),
         )
-        if place.settings.student_user:
+        if deployment.settings.student_user:
             aws.iam.UserPolicyAttachment(
-                f"{name}-user", user=place.settings.student_user, policy_arn=self.policy.arn, opts=self.child()
+                f"{name}-user", user=deployment.settings.student_user, policy_arn=self.policy.arn, opts=self.child()
             )
         self.register_outputs({})

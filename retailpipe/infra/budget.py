@@ -5,29 +5,29 @@ from __future__ import annotations
 import pulumi
 import pulumi_aws as aws
 
+from retailpipe.infra.component import Component, Deployment
 from retailpipe.infra.notifications import Notifications
-from retailpipe.infra.part import Part, Place
 
 
-class Budget(Part):
+class Budget(Component):
     """budget. It counts what carries the tag `Pipeline`, once the account activates that as a cost allocation tag."""
 
     def __init__(
         self,
         name: str,
-        place: Place,
+        deployment: Deployment,
         notifications: Notifications,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("Budget", name, place, opts)
+        super().__init__("Budget", name, deployment, opts)
         self.budget = aws.budgets.Budget(
             f"{name}-month",
-            name=f"{place.names.of('month')}-{place.region}",
+            name=f"{deployment.names.of('month')}-{deployment.region}",
             budget_type="COST",
             time_unit="MONTHLY",
-            limit_amount=str(place.settings.monthly_budget),
+            limit_amount=str(deployment.settings.monthly_budget),
             limit_unit="USD",
-            cost_filters=[{"name": "TagKeyValue", "values": [f"user:Pipeline${place.names.prefix}"]}],
+            cost_filters=[{"name": "TagKeyValue", "values": [f"user:Pipeline${deployment.names.prefix}"]}],
             notifications=[
                 {
                     "comparison_operator": "GREATER_THAN",
@@ -38,7 +38,7 @@ class Budget(Part):
                 }
                 for kind in ("ACTUAL", "FORECASTED")
             ],
-            tags=place.tags("month"),
+            tags=deployment.tags("month"),
             # Budgets ask at once whether they may publish.
             opts=self.child(depends_on=[notifications.topic_policy]),
         )

@@ -8,35 +8,35 @@ from collections.abc import Sequence
 import pulumi
 import pulumi_aws as aws
 
-from retailpipe.infra.part import Part, Place
+from retailpipe.infra.component import Component, Deployment
 
 DATABASE = "retailpipe"
 USER = "retailpipe"
 PORT = 5432
 
 
-class Database(Part):
+class Database(Component):
     """instance, identifier, security_group, secret_arn: the last is of the secret that RDS manages."""
 
     def __init__(
         self,
         name: str,
-        place: Place,
+        deployment: Deployment,
         vpc_id: pulumi.Input[str],
         subnet_ids: Sequence[pulumi.Input[str]],
         ready: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("Database", name, place, opts)
-        settings = place.settings
-        self.identifier = place.names.of("database")
-        self.arn = place.arn("rds", f"db:{self.identifier}")
+        super().__init__("Database", name, deployment, opts)
+        settings = deployment.settings
+        self.identifier = deployment.names.of("database")
+        self.arn = deployment.arn("rds", f"db:{self.identifier}")
         self.security_group = aws.ec2.SecurityGroup(
             f"{name}-access",
-            name=place.names.of("database"),
+            name=deployment.names.of("database"),
             description="PostgreSQL from allowedCidrs",
             vpc_id=vpc_id,
-            tags=place.tags("database"),
+            tags=deployment.tags("database"),
             opts=self.child(),
         )
         for cidr in settings.allowed_cidrs:
@@ -49,34 +49,34 @@ class Database(Part):
                 to_port=PORT,
                 cidr_ipv4=cidr if network.version == 4 else None,
                 cidr_ipv6=cidr if network.version == 6 else None,
-                tags=place.tags("allowed"),
+                tags=deployment.tags("allowed"),
                 opts=self.child(),
             )
         subnets = aws.rds.SubnetGroup(
             f"{name}-subnets",
-            name=place.names.of("database"),
+            name=deployment.names.of("database"),
             subnet_ids=list(subnet_ids),
-            tags=place.tags("database"),
+            tags=deployment.tags("database"),
             opts=self.child(),
         )
         parameters = aws.rds.ParameterGroup(
             f"{name}-parameters",
-            name=place.names.of("postgres17"),
+            name=deployment.names.of("postgres17"),
             family="postgres17",
             parameters=[
                 {"name": "rds.force_ssl", "value": "1"},
                 {"name": "log_connections", "value": "1"},
                 {"name": "log_min_duration_statement", "value": "10000"},
             ],
-            tags=place.tags("postgres17"),
+            tags=deployment.tags("postgres17"),
             opts=self.child(),
         )
         # RDS would make it by itself otherwise, without an end to what it keeps, and the next `up` would find it there.
         logs = aws.cloudwatch.LogGroup(
             f"{name}-log",
-            name=f"/aws/rds/instance/{self.identifier}/postgresql",
+            name=deployment.names.database_log_group(),
             retention_in_days=settings.log_retention_days,
-            tags=place.tags("log"),
+            tags=deployment.tags("log"),
             opts=self.child(),
         )
         self.instance = aws.rds.Instance(
@@ -105,10 +105,10 @@ class Database(Part):
             delete_automated_backups=settings.ephemeral,
             copy_tags_to_snapshot=True,
             skip_final_snapshot=settings.ephemeral,
-            final_snapshot_identifier=None if settings.ephemeral else place.names.of("last"),
+            final_snapshot_identifier=None if settings.ephemeral else deployment.names.of("last"),
             deletion_protection=not settings.ephemeral,
             apply_immediately=settings.ephemeral,
-            tags=place.tags("database"),
+            tags=deployment.tags("database"),
             opts=self.child(
                 depends_on=[logs, *ready],
                 protect=not settings.ephemeral,

@@ -8,11 +8,12 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
+from retailpipe.infra.component import Component, Deployment, statement
 from retailpipe.infra.notifications import Notifications
-from retailpipe.infra.part import Part, Place, statement
 from retailpipe.infra.settings import Secret
 from retailpipe.infra.storage import Storage
-from retailpipe.receipts import INPUT, RECEIPTS
+from retailpipe.keys import INPUT, RECEIPTS
+from retailpipe.names import CHECK_BUCKET, NOTIFY_UPLOAD
 
 _RUNTIME = "python3.13"
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -31,31 +32,31 @@ def archive(function: str) -> pulumi.AssetArchive:
     files = [
         *sorted((source_folder() / function).glob("*.py")),
         source_folder() / "common.py",
-        _PACKAGE / "receipts.py",
+        _PACKAGE / "keys.py",
     ]
     return pulumi.AssetArchive({file.name: pulumi.FileAsset(str(file)) for file in files})
 
 
-class Functions(Part):
+class Functions(Component):
     """notify_upload, check_bucket."""
 
     def __init__(
         self,
         name: str,
-        place: Place,
+        deployment: Deployment,
         storage: Storage,
         notifications: Notifications,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("Functions", name, place, opts)
+        super().__init__("Functions", name, deployment, opts)
         self._topic_arn = notifications.topic.arn
         bucket_arn = storage.bucket.arn
-        source_url: pulumi.Input[str] = place.settings.source_url or ""
+        source_url: pulumi.Input[str] = deployment.settings.source_url or ""
         if isinstance(source_url, Secret):
             source_url = pulumi.Output.secret(str(source_url))
-        self.notify_upload = self._function("notify-upload", timeout=30, memory=128, environment={}, rights=[])
+        self.notify_upload = self._function(NOTIFY_UPLOAD, timeout=30, memory=128, environment={}, rights=[])
         self.check_bucket = self._function(
-            "check-bucket",
+            CHECK_BUCKET,
             timeout=300,
             memory=256,
             environment={"BUCKET": storage.bucket.bucket, "SOURCE_URL": source_url},
@@ -86,10 +87,10 @@ class Functions(Part):
             function=self.notify_upload.name,
             principal="s3.amazonaws.com",
             source_arn=bucket_arn,
-            source_account=place.account_id,
+            source_account=deployment.account_id,
             opts=self.child(),
         )
-        # A bucket has one notification: a second would take the place of the first.
+        # A bucket has one notification: a second would replace the first.
         aws.s3.BucketNotification(
             f"{name}-notification",
             bucket=storage.bucket.id,
@@ -105,11 +106,11 @@ class Functions(Part):
         )
         rule = aws.cloudwatch.EventRule(
             f"{name}-schedule",
-            name=place.names.of("schedule"),
+            name=deployment.names.of("schedule"),
             description="Calls check_bucket",
-            schedule_expression=place.settings.schedule,
-            state="ENABLED" if place.settings.schedule_enabled else "DISABLED",
-            tags=place.tags("schedule"),
+            schedule_expression=deployment.settings.schedule,
+            state="ENABLED" if deployment.settings.schedule_enabled else "DISABLED",
+            tags=deployment.tags("schedule"),
             opts=self.child(),
         )
         self.rule = rule
@@ -122,47 +123,47 @@ class Functions(Part):
             opts=self.child(),
         )
         aws.cloudwatch.EventTarget(
-            f"{name}-schedule", rule=rule.name, arn=self.check_bucket.arn, target_id="check-bucket", opts=self.child()
+            f"{name}-schedule", rule=rule.name, arn=self.check_bucket.arn, target_id=CHECK_BUCKET, opts=self.child()
         )
         self.register_outputs({})
 
     def _function(
         self,
-        part: str,
+        function: str,
         *,
         timeout: int,
         memory: int,
         environment: dict[str, pulumi.Input[str]],
         rights: list[dict[str, Any]],
     ) -> aws.lambda_.Function:
-        place = self.place
-        function_name = place.names.of(part)
+        deployment = self.deployment
+        function_name = deployment.names.of(function)
         logs = aws.cloudwatch.LogGroup(
-            f"{self.name}-{part}",
-            name=f"/aws/lambda/{function_name}",
-            retention_in_days=place.settings.log_retention_days,
-            tags=place.tags(part),
+            f"{self.name}-{function}",
+            name=deployment.names.lambda_log_group(function),
+            retention_in_days=deployment.settings.log_retention_days,
+            tags=deployment.tags(function),
             opts=self.child(),
         )
         role_arn, rights_given = self.role(
-            part,
+            function,
             "lambda.amazonaws.com",
             statement(["logs:CreateLogStream", "logs:PutLogEvents"], [pulumi.Output.concat(logs.arn, ":*")]),
             statement(["sns:Publish"], [self._topic_arn]),
             *rights,
         )
-        variables = {"TOPIC_ARN": self._topic_arn, "STACK": place.names.told, **environment}
+        variables = {"TOPIC_ARN": self._topic_arn, "STACK": deployment.names.display_name, **environment}
         return aws.lambda_.Function(
-            f"{self.name}-{part}",
+            f"{self.name}-{function}",
             name=function_name,
             role=role_arn,
             runtime=_RUNTIME,
             architectures=["arm64"],
             handler="handler.handle",
-            code=archive(part.replace("-", "_")),
+            code=archive(function.replace("-", "_")),
             timeout=timeout,
             memory_size=memory,
             environment={"variables": variables},
-            tags=place.tags(part),
+            tags=deployment.tags(function),
             opts=self.child(depends_on=[logs, *rights_given]),
         )

@@ -8,10 +8,10 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
+from retailpipe.infra.component import Component, Deployment
 from retailpipe.infra.database import Database
 from retailpipe.infra.functions import Functions
 from retailpipe.infra.notifications import Notifications
-from retailpipe.infra.part import Part, Place
 
 _GB = 1024**3
 
@@ -32,19 +32,19 @@ class _Watch:
     periods: int = 1
 
 
-class Alarms(Part):
+class Alarms(Component):
     """An alarm for each thing that goes wrong, count in all; none where nothing happens at all."""
 
     def __init__(
         self,
         name: str,
-        place: Place,
+        deployment: Deployment,
         database: Database,
         functions: Functions,
         notifications: Notifications,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("Alarms", name, place, opts)
+        super().__init__("Alarms", name, deployment, opts)
         above, below = "GreaterThanOrEqualToThreshold", "LessThanThreshold"
         instance: dict[str, pulumi.Input[str]] = {"DBInstanceIdentifier": database.identifier}
         lambdas = {"notify-upload": functions.notify_upload, "check-bucket": functions.check_bucket}
@@ -66,7 +66,7 @@ class Alarms(Part):
         for watch in watches:
             aws.cloudwatch.MetricAlarm(
                 f"{name}-{watch.part}",
-                name=place.names.of(watch.part),
+                name=deployment.names.of(watch.part),
                 alarm_description=watch.about,
                 namespace=watch.namespace,
                 metric_name=watch.metric,
@@ -78,36 +78,40 @@ class Alarms(Part):
                 evaluation_periods=watch.periods,
                 treat_missing_data="notBreaching",
                 alarm_actions=[notifications.topic.arn],
-                tags=place.tags(watch.part),
+                tags=deployment.tags(watch.part),
                 opts=self.child(depends_on=[notifications.topic_policy]),
             )
         self.register_outputs({})
 
 
-class Dashboard(Part):
+class Dashboard(Component):
     """dashboard_name."""
 
     def __init__(
         self,
         name: str,
-        place: Place,
+        deployment: Deployment,
         database: Database,
         functions: Functions,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("Dashboard", name, place, opts)
+        super().__init__("Dashboard", name, deployment, opts)
         rds = [("CPUUtilization", "Average"), ("FreeStorageSpace", "Minimum"), ("DatabaseConnections", "Maximum")]
         widgets: list[dict[str, Any]] = [
-            _widget(place, metric, [["AWS/RDS", metric, "DBInstanceIdentifier", database.identifier]], statistic, n)
+            _widget(
+                deployment, metric, [["AWS/RDS", metric, "DBInstanceIdentifier", database.identifier]], statistic, n
+            )
             for n, (metric, statistic) in enumerate(rds)
         ]
         names = (functions.notify_upload.name, functions.check_bucket.name)
         for n, metric in enumerate(("Invocations", "Errors", "Duration"), start=len(rds)):
             lines = [["AWS/Lambda", metric, "FunctionName", name] for name in names]
-            widgets.append(_widget(place, f"Lambda {metric}", lines, "Average" if metric == "Duration" else "Sum", n))
+            widgets.append(
+                _widget(deployment, f"Lambda {metric}", lines, "Average" if metric == "Duration" else "Sum", n)
+            )
         dashboard = aws.cloudwatch.Dashboard(
             f"{name}-dashboard",
-            dashboard_name=place.names.prefix,
+            dashboard_name=deployment.names.prefix,
             dashboard_body=pulumi.Output.json_dumps({"widgets": widgets}),
             opts=self.child(),
         )
@@ -115,12 +119,20 @@ class Dashboard(Part):
         self.register_outputs({})
 
 
-def _widget(place: Place, title: str, metrics: list[list[Any]], statistic: str, number: int) -> dict[str, Any]:
+def _widget(
+    deployment: Deployment, title: str, metrics: list[list[Any]], statistic: str, number: int
+) -> dict[str, Any]:
     return {
         "type": "metric",
         "x": number % 3 * 8,
         "y": number // 3 * 6,
         "width": 8,
         "height": 6,
-        "properties": {"title": title, "region": place.region, "metrics": metrics, "stat": statistic, "period": 300},
+        "properties": {
+            "title": title,
+            "region": deployment.region,
+            "metrics": metrics,
+            "stat": statistic,
+            "period": 300,
+        },
     }

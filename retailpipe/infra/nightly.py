@@ -7,34 +7,39 @@ import json
 import pulumi
 import pulumi_aws as aws
 
+from retailpipe.infra.component import Component, Deployment, statement
 from retailpipe.infra.database import Database
-from retailpipe.infra.part import Part, Place, statement
 
 
-class NightlyStop(Part):
+class NightlyStop(Component):
     """schedule."""
 
     def __init__(
-        self, name: str, place: Place, database: Database, time: str, opts: pulumi.ResourceOptions | None = None
+        self,
+        name: str,
+        deployment: Deployment,
+        database: Database,
+        time: str,
+        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("NightlyStop", name, place, opts)
+        super().__init__("NightlyStop", name, deployment, opts)
         hour, minute = time.split(":")
         part = "nightly-stop"
         role_arn, _ = self.role(
             part,
             "scheduler.amazonaws.com",
             statement(["rds:StopDBInstance"], [database.arn]),
-            condition={"StringEquals": {"aws:SourceAccount": place.account_id}},
+            condition={"StringEquals": {"aws:SourceAccount": deployment.account_id}},
         )
         self.schedule = aws.scheduler.Schedule(
             f"{name}-schedule",
-            name=place.names.of(part),
+            name=deployment.names.of(part),
             description="Stops the database at night",
             schedule_expression=f"cron({int(minute)} {int(hour)} * * ? *)",
-            schedule_expression_timezone=place.settings.nightly_stop_time_zone,
+            schedule_expression_timezone=deployment.settings.nightly_stop_time_zone,
             flexible_time_window={"mode": "OFF"},
             target={
-                "arn": f"arn:{place.partition}:scheduler:::aws-sdk:rds:stopDBInstance",
+                "arn": f"arn:{deployment.partition}:scheduler:::aws-sdk:rds:stopDBInstance",
                 "role_arn": role_arn,
                 "input": json.dumps({"DbInstanceIdentifier": database.identifier}),
                 # A database that is stopped already refuses; there is nothing to try again.

@@ -7,22 +7,22 @@ import json
 import pulumi
 import pulumi_aws as aws
 
-from retailpipe.infra.part import Part, Place, policy, statement, tls_only
+from retailpipe.infra.component import Component, Deployment, policy, statement, tls_only
 
 _VISIBILITY_SECONDS = 300
 _KEPT_SECONDS = 14 * 24 * 3600
 _TRIES = 5
 
 
-class Notifications(Part):
+class Notifications(Component):
     """topic, queue, dead_letters."""
 
-    def __init__(self, name: str, place: Place, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("Notifications", name, place, opts)
+    def __init__(self, name: str, deployment: Deployment, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("Notifications", name, deployment, opts)
         self.topic = aws.sns.Topic(
-            f"{name}-topic", name=place.names.of("notices"), tags=place.tags("notices"), opts=self.child()
+            f"{name}-topic", name=deployment.names.of("notices"), tags=deployment.tags("notices"), opts=self.child()
         )
-        own_account = {"StringEquals": {"aws:SourceAccount": place.account_id}}
+        own_account = {"StringEquals": {"aws:SourceAccount": deployment.account_id}}
         self.topic_policy = aws.sns.TopicPolicy(
             f"{name}-topic-policy",
             arn=self.topic.arn,
@@ -38,21 +38,21 @@ class Notifications(Part):
             ),
             opts=self.child(),
         )
-        for address in place.settings.notify_emails:
+        for address in deployment.settings.notify_emails:
             aws.sns.TopicSubscription(
                 f"{name}-to-{address}", topic=self.topic.arn, protocol="email", endpoint=address, opts=self.child()
             )
         self.dead_letters = aws.sqs.Queue(
             f"{name}-dead-letters",
-            name=place.names.of("dead-letters"),
+            name=deployment.names.of("dead-letters"),
             message_retention_seconds=_KEPT_SECONDS,
             sqs_managed_sse_enabled=True,
-            tags=place.tags("dead-letters"),
+            tags=deployment.tags("dead-letters"),
             opts=self.child(),
         )
         self.queue = aws.sqs.Queue(
             f"{name}-queue",
-            name=place.names.of("uploads"),
+            name=deployment.names.of("uploads"),
             message_retention_seconds=_KEPT_SECONDS,
             visibility_timeout_seconds=_VISIBILITY_SECONDS,
             receive_wait_time_seconds=20,
@@ -60,7 +60,7 @@ class Notifications(Part):
                 {"deadLetterTargetArn": self.dead_letters.arn, "maxReceiveCount": _TRIES}
             ),
             sqs_managed_sse_enabled=True,
-            tags=place.tags("uploads"),
+            tags=deployment.tags("uploads"),
             opts=self.child(),
         )
         from_topic = aws.sqs.QueuePolicy(

@@ -9,16 +9,16 @@ import pulumi_aws as aws
 
 from retailpipe.infra.access import StudentPolicy
 from retailpipe.infra.budget import Budget
+from retailpipe.infra.component import Deployment
 from retailpipe.infra.database import DATABASE, PORT, Database
 from retailpipe.infra.functions import Functions
 from retailpipe.infra.monitoring import Alarms, Dashboard
-from retailpipe.infra.names import Names
 from retailpipe.infra.network import Network
 from retailpipe.infra.nightly import NightlyStop
 from retailpipe.infra.notifications import Notifications
-from retailpipe.infra.part import Place
 from retailpipe.infra.settings import Settings
 from retailpipe.infra.storage import Storage
+from retailpipe.names import Names
 from retailpipe.outputs import VERSION, StackOutputs
 
 
@@ -40,33 +40,33 @@ class RetailPipeline(pulumi.ComponentResource):
         super().__init__("retailpipe:aws:RetailPipeline", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         asked = pulumi.InvokeOptions(parent=self)
-        place = Place(
+        deployment = Deployment(
             names,
             settings,
             account_id=aws.get_caller_identity(opts=asked).account_id,
             region=aws.get_region(opts=asked).region,
             partition=aws.get_partition(opts=asked).partition,
         )
-        if settings.goes_without:
-            pulumi.log.info(f"This stack goes without: {'; '.join(settings.goes_without)}.", self)
+        if settings.disabled_parts:
+            pulumi.log.info(f"This stack goes without: {'; '.join(settings.disabled_parts)}.", self)
         for warning in settings.warnings:
             pulumi.log.warn(warning, self)
-        storage = Storage(f"{name}-storage", place, child)
+        storage = Storage(f"{name}-storage", deployment, child)
         if settings.existing_vpc_id:
             vpc_id, subnet_ids, ready = settings.existing_vpc_id, [*settings.existing_subnet_ids], []
         else:
-            network = Network(f"{name}-network", place, child)
+            network = Network(f"{name}-network", deployment, child)
             vpc_id, subnet_ids, ready = network.vpc_id, network.database_subnet_ids, network.ready
-        database = Database(f"{name}-database", place, vpc_id, subnet_ids, ready, child)
-        notifications = Notifications(f"{name}-notifications", place, child)
-        functions = Functions(f"{name}-functions", place, storage, notifications, child)
+        database = Database(f"{name}-database", deployment, vpc_id, subnet_ids, ready, child)
+        notifications = Notifications(f"{name}-notifications", deployment, child)
+        functions = Functions(f"{name}-functions", deployment, storage, notifications, child)
         outputs: dict[str, pulumi.Input[Any]] = {
             "version": VERSION,
             "project": names.project,
             "stack": names.stack,
             "part": names.part,
-            "account_id": place.account_id,
-            "region": place.region,
+            "account_id": deployment.account_id,
+            "region": deployment.region,
             "parameter": names.parameter,
             "ephemeral": settings.ephemeral,
             "bucket": storage.bucket.bucket,
@@ -75,7 +75,6 @@ class RetailPipeline(pulumi.ComponentResource):
             "database_port": PORT,
             "database_name": DATABASE,
             "database_secret_arn": database.secret_arn,
-            "database_security_group": database.security_group.id,
             "topic_arn": notifications.topic.arn,
             "queue_url": notifications.queue.url,
             "dead_letter_queue_url": notifications.dead_letters.url,
@@ -86,24 +85,23 @@ class RetailPipeline(pulumi.ComponentResource):
             "alarms": 0,
         }
         if settings.nightly_stop:
-            nightly = NightlyStop(f"{name}-nightly", place, database, settings.nightly_stop, child)
-            outputs["nightly_stop"] = nightly.schedule.name
+            NightlyStop(f"{name}-nightly", deployment, database, settings.nightly_stop, child)
         if settings.alarms:
-            alarms = Alarms(f"{name}-alarms", place, database, functions, notifications, child)
+            alarms = Alarms(f"{name}-alarms", deployment, database, functions, notifications, child)
             outputs["alarms"] = alarms.count
         if settings.dashboard:
-            outputs["dashboard"] = Dashboard(f"{name}-dashboard", place, database, functions, child).dashboard_name
+            outputs["dashboard"] = Dashboard(f"{name}-dashboard", deployment, database, functions, child).dashboard_name
         if settings.monthly_budget:
-            outputs["budget"] = Budget(f"{name}-budget", place, notifications, child).budget.name
+            Budget(f"{name}-budget", deployment, notifications, child)
         if settings.student_policy and not settings.existing_role_arn:
-            student = StudentPolicy(f"{name}-student", place, storage, database, notifications, functions, child)
+            student = StudentPolicy(f"{name}-student", deployment, storage, database, notifications, functions, child)
             outputs["student_policy_arn"] = student.policy.arn
         aws.ssm.Parameter(
             f"{name}-outputs",
             name=names.parameter,
             type="String",
             value=pulumi.Output.all(**outputs).apply(lambda known: StackOutputs.from_mapping(known).as_json()),
-            tags=place.tags("outputs"),
+            tags=deployment.tags("outputs"),
             opts=child,
         )
         self.outputs = outputs

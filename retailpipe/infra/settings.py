@@ -14,12 +14,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import pulumi
 from pulumi.runtime import config as pulumi_config
 
+from retailpipe.addresses import EMAIL, Network, is_too_wide, is_unusually_wide
 from retailpipe.errors import SettingsError
-from retailpipe.networks import Network, is_too_wide, is_unusually_wide
 
 _RETENTIONS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653)
 _TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
-_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _RATE = re.compile(r"rate\((1 (minute|hour|day)|([2-9]|[1-9][0-9]+) (minutes|hours|days))\)")
 _CRON_RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (1, 7), (1970, 2199))
 """Minutes, hours, days, months, days of the week, years."""
@@ -99,7 +98,7 @@ def _cidrs(text: str) -> tuple[str, ...]:
 def _emails(text: str) -> tuple[str, ...]:
     addresses = _list(text)
     for address in addresses:
-        if not _EMAIL.fullmatch(address):
+        if not EMAIL.fullmatch(address):
             raise _Wrong(f"{address!r} is no email address", "me@example.com")
     return tuple(dict.fromkeys(addresses))
 
@@ -299,7 +298,7 @@ class Settings:
         )
 
     @property
-    def goes_without(self) -> tuple[str, ...]:
+    def disabled_parts(self) -> tuple[str, ...]:
         """The parts that such a stack does not have, and who will miss them."""
         missing: list[str] = []
         if self.existing_role_arn:

@@ -5,24 +5,24 @@ from __future__ import annotations
 import pulumi
 import pulumi_aws as aws
 
-from retailpipe.infra.part import Part, Place, policy, tls_only
+from retailpipe.infra.component import Component, Deployment, policy, tls_only
 
 _OLD_VERSIONS_DAYS = 90
 _UNFINISHED_DAYS = 7
 
 
-class Storage(Part):
+class Storage(Component):
     """bucket: versioned, encrypted, private, reached over TLS alone."""
 
-    def __init__(self, name: str, place: Place, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("Storage", name, place, opts)
-        self.bucket_name = place.names.bucket(place.account_id, place.region)
+    def __init__(self, name: str, deployment: Deployment, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("Storage", name, deployment, opts)
+        self.bucket_name = deployment.names.bucket(deployment.account_id, deployment.region)
         self.bucket = aws.s3.Bucket(
             f"{name}-bucket",
             bucket=self.bucket_name,
-            force_destroy=place.settings.ephemeral,
-            tags=place.tags("bucket"),
-            opts=self.child(protect=not place.settings.ephemeral),
+            force_destroy=deployment.settings.ephemeral,
+            tags=deployment.tags("bucket"),
+            opts=self.child(protect=not deployment.settings.ephemeral),
         )
         bucket = self.bucket.id
         self.versioning = aws.s3.BucketVersioning(

@@ -1,0 +1,174 @@
+"""What a person does with the database of a stack: start, stop, psql, another password, another address."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from retailpipe.addresses import Network, is_too_wide, is_unusually_wide
+from retailpipe.aws.pulumi import Pulumi
+from retailpipe.aws.rds import RdsDatabase, ca_bundle, my_address
+from retailpipe.aws.session import aws_errors
+from retailpipe.aws.stack import Stack
+from retailpipe.errors import AwsError, UsageError
+from retailpipe.reports import Report
+
+
+@dataclass(frozen=True)
+class DatabaseStatus(Report):
+    """status: as RDS says it, such as available or stopped. storage: GB."""
+
+    instance: str
+    status: str
+    engine: str
+    instance_class: str
+    storage: int
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        about = f"{self.engine}, {self.instance_class}, {self.storage} GB, {self.host}:{self.port}"
+        return f"{self.instance}: {self.status} ({about})"
+
+
+def database_status(stack: Stack) -> DatabaseStatus:
+    """The instance as RDS tells of it. Raises AwsError."""
+    found = RdsDatabase(stack).describe()
+    return DatabaseStatus(
+        instance=found["DBInstanceIdentifier"],
+        status=found["DBInstanceStatus"],
+        engine=f"{found['Engine']} {found.get('EngineVersion', '')}".strip(),
+        instance_class=found["DBInstanceClass"],
+        storage=found["AllocatedStorage"],
+        host=stack.outputs.database_host,
+        port=stack.outputs.database_port,
+    )
+
+
+def start_database(stack: Stack) -> DatabaseStatus:
+    """Starts a stopped instance, which takes some minutes; one that runs is left alone. Raises AwsError."""
+    return _switched(stack, "start", already=("available", "starting"))
+
+
+def stop_database(stack: Stack) -> DatabaseStatus:
+    """Stops a running instance. AWS starts it again after seven days. Raises AwsError."""
+    return _switched(stack, "stop", already=("stopped", "stopping"))
+
+
+def rotate_password(stack: Stack) -> None:
+    """Has RDS change the password in the secret now, and not at the end of the week. Raises AwsError."""
+    name = stack.outputs.database_instance
+    with aws_errors(f"change the password of {name}"):
+        stack.aws.client("rds").modify_db_instance(
+            DBInstanceIdentifier=name, RotateMasterUserPassword=True, ApplyImmediately=True
+        )
+
+
+def psql(stack: Stack, arguments: Sequence[str] = ()) -> int:
+    """Runs psql on the database, and gives its exit code. The password goes by the environment of that process alone.
+
+    Raises UsageError where there is no psql, AwsError.
+    """
+    program = shutil.which("psql")
+    if not program:
+        raise UsageError("psql is not on PATH", hint="Install PostgreSQL's client, or ask with `retailpipe query`.")
+    user, password = RdsDatabase(stack).login()
+    outputs = stack.outputs
+    variables = {
+        "PGHOST": outputs.database_host,
+        "PGPORT": str(outputs.database_port),
+        "PGDATABASE": outputs.database_name,
+        "PGUSER": user,
+        "PGPASSWORD": password,
+        "PGSSLMODE": "verify-full",
+        "PGSSLROOTCERT": str(ca_bundle()),
+    }
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    with subprocess.Popen([program, *arguments], env=environment | variables) as process:
+        while True:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:  # it is for psql, which cancels a statement and goes on
+                continue
+
+
+@dataclass(frozen=True)
+class Allowed(Report):
+    """before, after: the setting `allowedCidrs`."""
+
+    address: str
+    before: str
+    after: str
+
+    @property
+    def changed(self) -> bool:
+        return self.before != self.after
+
+    def __str__(self) -> str:
+        if not self.changed:
+            return f"{self.address} is allowed already: {self.before}"
+        network = ipaddress.ip_network(self.address)
+        wide = f"\n{network} holds {network.num_addresses:,} addresses: name your own alone if you can."
+        changed = f"allowedCidrs: {self.before or '(not set)'} -> {self.after}"
+        return changed + (wide if is_unusually_wide(network) else "")
+
+
+def allow(stack: Stack, address: str | None = None, *, dry_run: bool = False) -> Allowed:
+    """Adds an address to the stack's setting `allowedCidrs`; `pulumi up` then opens the database to it.
+
+    address: an address or a network; default: this machine's, asked of AWS.
+    Raises UsageError for what is none, AwsError where the pulumi command or the project is not here.
+    """
+    try:
+        network = ipaddress.ip_network(address or my_address())
+    except ValueError as error:
+        raise UsageError(f"{address!r} is no address: {error}", hint="Write it as 203.0.113.7.") from None
+    if is_too_wide(network):
+        raise UsageError(f"{network} is much more than somebody's own", hint="Name your own address, or your network.")
+    pulumi = Pulumi.find(stack.outputs.stack, stack.outputs.project)
+    if pulumi is None:
+        raise AwsError(
+            f"the pulumi command, and a folder with project {stack.outputs.project}, are needed to change allowedCidrs",
+            hint=f"Where you deploy from: add {network} to what `pulumi config get allowedCidrs` shows, with a comma, "
+            "and set that: `pulumi config set allowedCidrs LIST`, then `pulumi up`.",
+        )
+    before = pulumi.config("allowedCidrs")
+    networks = [part.strip() for part in before.split(",") if part.strip()]
+    if any(_holds(each, network) for each in networks):
+        return Allowed(str(network), before, before)
+    after = ",".join([*networks, str(network)])
+    if not dry_run:
+        pulumi.set_config("allowedCidrs", after)
+    return Allowed(str(network), before, after)
+
+
+def _holds(network: str, other: Network) -> bool:
+    try:
+        held = ipaddress.ip_network(network)
+    except ValueError:
+        return False
+    if isinstance(held, ipaddress.IPv4Network) and isinstance(other, ipaddress.IPv4Network):
+        return other.subnet_of(held)
+    if isinstance(held, ipaddress.IPv6Network) and isinstance(other, ipaddress.IPv6Network):
+        return other.subnet_of(held)
+    return False
+
+
+def _switched(stack: Stack, verb: str, *, already: tuple[str, ...]) -> DatabaseStatus:
+    before = database_status(stack)
+    if before.status in already:
+        return before
+    rds, name = stack.aws.client("rds"), stack.outputs.database_instance
+    try:
+        with aws_errors(f"{verb} the database {name}"):
+            (rds.start_db_instance if verb == "start" else rds.stop_db_instance)(DBInstanceIdentifier=name)
+    except AwsError as error:
+        if error.code in ("InvalidDBInstanceState", "InvalidDBInstanceStateFault"):
+            hint = "Try again when that is over: `retailpipe db status`."
+            raise AwsError(f"{error}; it is {before.status}", hint=hint, code=error.code) from error
+        raise
+    return database_status(stack)

@@ -1,0 +1,74 @@
+"""Does the warehouse hold what the workbooks say, in every layer?"""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from retailpipe.bronze import ledger
+from retailpipe.environment import Environment
+from retailpipe.errors import WarehouseError
+from retailpipe.reports import Invariant, VerifyReport
+
+if TYPE_CHECKING:
+    from retailpipe.connection import Connection
+
+LAYERS = ("bronze", "public_silver", "public_gold")
+_BUILT_FROM = "raw_transactions"
+_ROWS_OF_TABLE = """
+select
+    'ledger''s rows loaded = rows in bronze.{table}', expected::text, actual::text, expected = actual
+from
+    (
+        select sum(rows_loaded) as expected from bronze.loads
+        where status = 'loaded' and table_name = '{table}'
+    ) as ledger,
+    (
+        select count(*) as actual from bronze."{table}"
+        inner join bronze.loads on loads.load_id = "{table}".load_id
+        where loads.status = 'loaded'
+    ) as bronze
+"""
+_TABLE = re.compile(r"\b(?:bronze|public_silver|public_gold)\.\w+")
+
+
+def verify(environment: Environment) -> VerifyReport:
+    """Counts the rows of every table, and compares the layers: rows, keys, quantities, and money to the last digit.
+
+    Raises WarehouseError if silver or gold were never built.
+    """
+    with environment.warehouse.connect(read_only=True) as connection:
+        return verified(connection)
+
+
+def verified(connection: Connection) -> VerifyReport:
+    """The work of `verify`, in the transaction of a read-only connection."""
+    statement = (resources.files("retailpipe") / "invariants.sql").read_text(encoding="utf-8")
+    names = _tables(connection)
+    missing = sorted(set(_TABLE.findall(statement)) - set(names))
+    if missing:
+        raise WarehouseError(
+            f"silver and gold are not built: there is no {', '.join(missing)}",
+            hint="Build them with `retailpipe transform`.",
+        )
+    counts = ", ".join(f"(select count(*) from {name})" for name in names)
+    found = connection.row(f"select {counts}") or ()
+    rows = connection.rows(statement)
+    for table in sorted({load.table_name for load in ledger.current_loads(connection).values()} - {_BUILT_FROM}):
+        rows += connection.rows(_ROWS_OF_TABLE.format(table=table))
+    tables = dict(zip(names, (int(count) for count in found), strict=True))
+    invariants = tuple(Invariant(name, ok, expected, actual) for name, expected, actual, ok in rows)
+    return VerifyReport(all(invariant.ok for invariant in invariants), tables, invariants)
+
+
+def _tables(connection: Connection) -> list[str]:
+    places = ", ".join(f"('{layer}', {place})" for place, layer in enumerate(LAYERS))
+    rows = connection.rows(
+        f"""
+        select format('%I.%I', schemaname, tablename)
+        from pg_tables inner join (values {places}) as layers (schemaname, place) using (schemaname)
+        order by place, tablename
+        """
+    )
+    return [name for (name,) in rows]

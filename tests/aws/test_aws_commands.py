@@ -1,0 +1,544 @@
+"""The commands for a stack on AWS, each as a user types it, on AWS's stand-in."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from retailpipe import Environment, check
+from retailpipe.aws.cleanup import Cleanup
+from retailpipe.aws.logs import span
+from retailpipe.aws.session import Aws, aws_errors
+from retailpipe.errors import AwsError, UsageError
+from tests.conftest import Program, Workbook
+from tests.support.lacking import skip
+from tests.support.stacks import HandMade
+from tests.support.tls_server import PASSWORD, USER
+
+STACK = ("--stack", "dev")
+POINTS = [
+    "credentials", "bucket", "database instance", "connection", "schemas", "Lambdas", "topic", "ingestion complete",
+    "transformation fresh",
+]  # fmt: skip
+
+
+def done(run: subprocess.CompletedProcess[str]) -> str:
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout
+
+
+# env
+
+
+def test_env_prints_what_a_shell_takes(made: HandMade, program: Program) -> None:
+    printed = done(program("env", *STACK))
+    script = f'{printed}\nprintf \'%s \' "$AWS_S3_BUCKET" "$AWS_RDS_PORT" "$STACK_NAME" "$AWS_RDS_USER"'
+    shell = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
+
+    assert shell.stdout.split() == [made.outputs["bucket"], str(made.outputs["database_port"]), "dev", USER]
+    assert len(printed.splitlines()) == 10
+    assert PASSWORD not in printed
+
+
+def test_env_writes_a_file_that_only_its_owner_reads(made: HandMade, program: Program, tmp_path: Path) -> None:
+    done(program("env", *STACK, "--with-password", "--write", "aws_config.env"))
+
+    file = tmp_path / "aws_config.env"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    script = f'. "{file}" && printf %s "$AWS_RDS_PASSWORD"'
+    shell = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
+    assert shell.stdout == PASSWORD
+
+
+def test_env_leaves_nothing_behind_where_it_cannot_write(made: HandMade, program: Program, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+
+    failed = program("env", *STACK, "--with-password", "--write", "folder")
+
+    assert failed.returncode == 1
+    assert "cannot write folder" in failed.stderr
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".folder")] == []
+
+
+# check
+
+
+@pytest.fixture
+def loaded(on_aws: Environment, make_workbook: Workbook) -> Environment:
+    import retailpipe
+
+    assert retailpipe.run(on_aws, make_workbook()).ok
+    return on_aws
+
+
+def test_all_nine_points_hold(loaded: Environment, program: Program) -> None:
+    report = json.loads(done(program("check", *STACK, "--json")))
+
+    assert [point["name"] for point in report["points"]] == POINTS
+    assert report["ok"]
+
+
+def test_every_point_is_tried_and_says_what_to_do(on_aws: Environment, made: HandMade) -> None:
+    """A stack of which nothing is left but its outputs."""
+    outputs = made.outputs
+    made.client("s3").delete_bucket(Bucket=outputs["bucket"])
+    made.client("rds").delete_db_instance(DBInstanceIdentifier=outputs["database_instance"], SkipFinalSnapshot=True)
+    made.client("secretsmanager").delete_secret(
+        SecretId=outputs["database_secret_arn"], ForceDeleteWithoutRecovery=True
+    )
+    for function in ("notify_function", "check_function"):
+        made.client("lambda").delete_function(FunctionName=outputs[function])
+    made.client("sns").delete_topic(TopicArn=outputs["topic_arn"])
+
+    report = check(on_aws)
+
+    assert [point.name for point in report.points] == POINTS
+    assert [point.name for point in report.points if point.ok] == ["credentials"]
+    for point in report.points[1:]:
+        assert point.hint or "cannot" in point.detail, point
+
+
+@pytest.mark.parametrize(
+    ("broken", "point", "detail"),
+    [
+        ("notification", "Lambdas", "does not notify retailpipe-dev-notify-upload"),
+        ("permission", "Lambdas", "no Lambda retailpipe-dev-notify-upload, or nothing may call it"),
+        ("versions", "bucket", "keeps no versions"),
+        ("queue", "topic", "does not hear the topic"),
+        ("stopped", "database instance", "is stopped"),
+        ("account", "credentials", "is of account 123456789012"),
+    ],
+)
+def test_what_is_broken_is_named(made: HandMade, broken: str, point: str, detail: str) -> None:
+    outputs, s3 = made.outputs, made.client("s3")
+    if broken == "notification":
+        s3.put_bucket_notification_configuration(Bucket=outputs["bucket"], NotificationConfiguration={})
+    elif broken == "permission":
+        made.client("lambda").remove_permission(FunctionName=outputs["notify_function"], StatementId="from-bucket")
+    elif broken == "versions":
+        s3.put_bucket_versioning(Bucket=outputs["bucket"], VersioningConfiguration={"Status": "Suspended"})
+    elif broken == "queue":
+        sns = made.client("sns")
+        (queue,) = sns.list_subscriptions_by_topic(TopicArn=outputs["topic_arn"])["Subscriptions"]
+        sns.unsubscribe(SubscriptionArn=queue["SubscriptionArn"])
+    elif broken == "stopped":
+        made.client("rds").stop_db_instance(DBInstanceIdentifier=outputs["database_instance"])
+    else:
+        outputs["account_id"] = "999999999999"
+    environment = Environment.from_outputs(outputs)
+
+    failed = {each.name: each for each in check(environment).points if not each.ok}
+
+    assert environment.stack
+    environment.stack.aws.close()
+    assert detail in failed[point].detail
+    assert failed[point].hint
+
+
+# logs, subscribe, schedule
+
+
+@pytest.fixture
+def lines(made: HandMade) -> None:
+    logs, group = made.client("logs"), "/aws/lambda/retailpipe-dev-notify-upload"
+    logs.create_log_stream(logGroupName=group, logStreamName="a")
+    now = int(datetime.now(UTC).timestamp() * 1000)
+    events = [
+        {"timestamp": now - hours * 3_600_000 - number, "message": f"{hours} hours ago, line {number}\n"}
+        for hours in (30, 2, 0)
+        for number in (1, 0)
+    ]
+    logs.put_log_events(logGroupName=group, logStreamName="a", logEvents=events)
+
+
+def test_logs_since(lines: None, program: Program) -> None:
+    usual = done(program("logs", "notify-upload", *STACK)).splitlines()
+    longer = done(program("logs", "notify-upload", *STACK, "--since", "3h", "--json")).splitlines()
+
+    assert [line.split(" ", 2)[2] for line in usual] == ["0 hours ago, line 1", "0 hours ago, line 0"]
+    assert [json.loads(line)["message"][0] for line in longer] == ["2", "2", "0", "0"]
+    assert done(program("logs", "check-bucket", *STACK)) == ""
+
+
+def test_logs_followed_show_what_comes(lines: None, made: HandMade) -> None:
+    command = [sys.executable, "-u", "-m", "retailpipe", "logs", "notify-upload", *STACK, "--follow"]
+    following = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert following.stdout
+    seen = [following.stdout.readline() for _ in range(2)]
+    now = int(datetime.now(UTC).timestamp() * 1000)
+    made.client("logs").put_log_events(
+        logGroupName="/aws/lambda/retailpipe-dev-notify-upload",
+        logStreamName="a",
+        logEvents=[{"timestamp": now, "message": "it came"}],
+    )
+    seen.append(following.stdout.readline())
+    following.send_signal(signal.SIGINT)
+    following.wait(30)
+    following.stdout.close()
+
+    assert "it came" in seen[2]
+    assert following.returncode == 130
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "reason"),
+    [
+        (["logs", "elsewhere"], 2, "'elsewhere' writes no log"),
+        (["logs", "database", "--since", "soon"], 2, "no length of time"),
+        (["logs", "database", "--since", "99999w"], 2, "longer than ten years"),
+        (["subscribe", "me"], 2, "no email address"),
+        (["db", "allow", "--address", "home"], 2, "no address"),
+        (["db", "allow", "--address", "0.0.0.0/0"], 2, "much more than somebody's own"),
+        (["db", "allow", "--address", "203.0.113.7"], 1, "the pulumi command"),
+        (["watch", "--idle-exit", "never"], 2, "no length of time"),
+        (["cleanup"], 2, "nobody to ask"),
+    ],
+)
+def test_wrong_input(made: HandMade, program: Program, arguments: list[str], code: int, reason: str) -> None:
+    failed = program(*arguments, *STACK, input="")
+
+    assert failed.returncode == code, failed.stderr
+    assert reason in failed.stderr
+    assert "hint: " in failed.stderr
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("10m", 600), ("1h", 3600), ("2d", 172800), ("1w", 604800)])
+def test_lengths_of_time(text: str, seconds: int) -> None:
+    assert span(text).total_seconds() == seconds
+    for wrong in ("0m", "-1h", "1", "h", "1.5h", ""):
+        with pytest.raises(UsageError):
+            span(wrong)
+
+
+def test_a_log_that_is_gone(made: HandMade, program: Program) -> None:
+    made.client("logs").delete_log_group(logGroupName="/aws/lambda/retailpipe-dev-notify-upload")
+
+    failed = program("logs", "notify-upload", *STACK)
+
+    assert failed.returncode == 1
+    assert "there is no log /aws/lambda/retailpipe-dev-notify-upload" in failed.stderr
+
+
+def test_who_subscribes_is_shown(made: HandMade, program: Program) -> None:
+    heard = done(program("subscribe", "me@example.com", *STACK)).splitlines()
+
+    assert heard[0].endswith("retailpipe-dev-uploads (sqs): confirmed")
+    assert heard[1].startswith("me@example.com (email): ")
+    assert len(json.loads(done(program("subscribe", *STACK, "--json")))) == 2
+
+
+def test_the_schedule_is_switched(made: HandMade, program: Program) -> None:
+    assert ": off, cron(0 2 * * ? *)" in done(program("schedule", "status", *STACK))
+    assert "pulumi config set scheduleEnabled true" in done(program("schedule", "on", *STACK))
+    assert made.client("events").describe_rule(Name=made.outputs["schedule_rule"])["State"] == "ENABLED"
+    assert json.loads(done(program("schedule", "off", *STACK, "--json")))["enabled"] is False
+
+
+# db
+
+
+def test_the_database_is_stopped_and_started(made: HandMade, program: Program) -> None:
+    assert ": available (postgres" in done(program("db", "status", *STACK))
+    assert ": stopped" in done(program("db", "stop", *STACK))
+    assert ": stopped" in done(program("db", "stop", *STACK))
+    assert json.loads(done(program("db", "start", *STACK, "--json")))["status"] == "available"
+
+
+def test_a_password_is_rotated(made: HandMade, program: Program) -> None:
+    assert "RDS changes the password" in done(program("db", "rotate-password", *STACK))
+
+
+def test_psql_gets_in_whatever_the_environment_says(made: HandMade, program: Program) -> None:
+    if not shutil.which("psql"):
+        skip("psql is not on PATH")
+    wrong = {"PGHOSTADDR": "127.0.0.9", "PGUSER": "nobody", "PGSSLMODE": "disable"}
+
+    answer = done(program("db", "psql", *STACK, "--", "-Atc", "select current_user, 6 * 7", env=wrong))
+    failed = program("db", "psql", *STACK, "--", "-v", "ON_ERROR_STOP=1", "-c", "select nothing")
+
+    assert answer == f"{USER}|42\n"
+    assert failed.returncode == 1
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A Pulumi project, and a stand-in for its command that keeps a config and destroys."""
+    folder = tmp_path / "a project"
+    (folder / "bin").mkdir(parents=True)
+    (folder / "Pulumi.yaml").write_text("name: retailpipe\n")
+    (folder / "config.json").write_text('{"retailpipe:allowedCidrs": {"value": "198.51.100.0/24"}}')
+    program = folder / "bin" / "pulumi"
+    (folder / "bin" / "pulumi.py").write_text(PULUMI)
+    program.write_text(f"#!/bin/sh\nexec '{sys.executable}' '{folder}/bin/pulumi.py' \"$@\"\n")
+    program.chmod(0o755)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    return folder
+
+
+PULUMI = """
+# A stand-in for the pulumi command, with the answers of the real one: config, stack output, stack export, destroy.
+import json, pathlib, sys
+config, outputs = pathlib.Path("config.json"), pathlib.Path("outputs.json")
+said = sys.argv[1:]
+if said[:2] == ["config", "--json"]:
+    print(config.read_text())
+elif said[:2] == ["config", "set"]:
+    config.write_text(json.dumps({"retailpipe:" + said[2]: {"value": said[3]}}))
+elif said[:2] == ["stack", "output"] and outputs.exists():
+    print(outputs.read_text())
+elif said[:2] == ["stack", "export"] and pathlib.Path("half made").exists():
+    print(json.dumps({"deployment": {"resources": [{"custom": True, "type": "aws:s3/bucket:Bucket"}]}}))
+elif said[:1] == ["destroy"]:
+    pathlib.Path("destroyed").touch()
+    pathlib.Path("half made").unlink(missing_ok=True)
+    outputs.unlink(missing_ok=True)
+else:
+    sys.exit("error: no stack named 'dev' found")
+"""
+
+
+def run_in(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "retailpipe", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120)
+
+
+def test_an_address_is_allowed_beside_those_that_are(made: HandMade, project: Path) -> None:
+    allow = ("db", "allow", *STACK, "--address")
+
+    shown = done(run_in(project, *allow, "203.0.113.7", "--dry-run"))
+    assert "198.51.100.0/24 -> 198.51.100.0/24,203.0.113.7/32" in shown
+    assert "203.0.113" not in (project / "config.json").read_text()
+    assert "pulumi up" in done(run_in(project, *allow, "203.0.113.7"))
+    assert "198.51.100.0/24,203.0.113.7/32" in (project / "config.json").read_text()
+    assert "is allowed already" in done(run_in(project, *allow, "198.51.100.9"))
+    assert "holds 512 addresses" in done(run_in(project, *allow, "203.0.112.0/23"))
+
+
+# cost
+
+
+def test_the_months_cost(made: HandMade, program: Program) -> None:
+    cost = json.loads(done(program("cost", *STACK, "--json")))
+    table = done(program("cost", *STACK, "--hours", "173"))
+
+    assert (cost["running"], cost["stopped"]) == (18.03, 2.7)
+    assert "together" in table
+    assert "6.33" in table
+
+
+# cleanup
+
+
+def fill(made: HandMade, keys: int = 3) -> None:
+    """Objects, older versions, a removed one, and an upload that was never finished."""
+    s3, bucket = made.client("s3"), made.outputs["bucket"]
+    for number in range(keys):
+        for content in (b"one", b"two"):
+            s3.put_object(Bucket=bucket, Key=f"input/{number}.xlsx", Body=content)
+    s3.delete_object(Bucket=bucket, Key="input/0.xlsx")
+    s3.create_multipart_upload(Bucket=bucket, Key="input/unfinished.xlsx")
+
+
+def gone(made: HandMade) -> None:
+    """What taking the stack down does on AWS, but for what AWS made by itself."""
+    made.client("ssm").delete_parameter(Name=made.outputs["parameter"])
+
+
+def test_cleanup_says_what_would_go_and_asks(made: HandMade, program: Program) -> None:
+    fill(made)
+
+    would = done(program("cleanup", *STACK, "--dry-run"))
+
+    assert "7 versions of objects in s3://retailpipe-dev-123456789012-eu-central-1" in would
+    assert "The stack itself stays" in would
+    assert len(made.client("s3").list_object_versions(Bucket=made.outputs["bucket"])["Versions"]) == 6
+
+
+def test_cleanup_without_pulumi_empties_and_says_what_is_left(made: HandMade, program: Program) -> None:
+    fill(made)
+
+    emptied = program("cleanup", *STACK, "--yes")
+    s3, bucket = made.client("s3"), made.outputs["bucket"]
+
+    assert emptied.returncode == 1
+    assert "pulumi destroy --stack dev" in emptied.stdout
+    assert "Versions" not in s3.list_object_versions(Bucket=bucket)
+    assert s3.list_multipart_uploads(Bucket=bucket).get("Uploads", []) == []
+    assert made.client("logs").describe_log_groups(logGroupNamePrefix="/aws/lambda/retailpipe-dev-")["logGroups"]
+
+
+def test_cleanup_leaves_nothing_and_a_second_finds_nothing(made: HandMade, project: Path) -> None:
+    fill(made)
+    (project / "outputs.json").write_text(json.dumps(made.outputs))
+    done(run_in(project, "env", *STACK, "--write", "aws_config.env"))
+    done(run_in(project, "status", *STACK))
+    gone(made)
+
+    first, second = run_in(project, "cleanup", *STACK, "--yes"), run_in(project, "cleanup", *STACK, "--yes")
+
+    assert done(first) == done(second) == "nothing is left of stack dev\n"
+    assert (project / "destroyed").exists()
+    assert not (project / "aws_config.env").exists()
+    assert made.client("logs").describe_log_groups()["logGroups"] == []
+    assert made.client("s3").list_buckets()["Buckets"] == []
+
+
+def test_cleanup_of_a_stack_that_is_half_made(made: HandMade, project: Path) -> None:
+    """It has no outputs yet, and costs money all the same."""
+    (project / "half made").touch()
+    gone(made)
+
+    done(run_in(project, "cleanup", *STACK, "--yes"))
+
+    assert (project / "destroyed").exists()
+
+
+def test_a_kept_stack_is_not_touched(made: HandMade, program: Program) -> None:
+    fill(made)
+    made.outputs["ephemeral"] = False
+    made.publish()
+
+    for arguments in (["--dry-run"], ["--yes"]):
+        refused = program("cleanup", *STACK, *arguments)
+        assert refused.returncode == 1
+        assert "is to be kept" in refused.stderr
+    assert len(made.client("s3").list_object_versions(Bucket=made.outputs["bucket"])["Versions"]) == 6
+
+
+def test_cleanup_of_outputs_of_another_version(made: HandMade, project: Path, program: Program) -> None:
+    """Without the pulumi command the stack stays and is emptied; with it all goes."""
+    fill(made)
+    old = json.dumps({**made.outputs, "version": 0})
+    made.client("ssm").put_parameter(Name=made.outputs["parameter"], Value=old, Type="String", Overwrite=True)
+
+    emptied = program("cleanup", *STACK, "--yes")
+    assert emptied.returncode == 1
+    assert "pulumi destroy --stack dev" in emptied.stdout
+    assert "Versions" not in made.client("s3").list_object_versions(Bucket=made.outputs["bucket"])
+
+    (project / "outputs.json").write_text(old)
+    done(run_in(project, "cleanup", *STACK, "--yes"))
+    assert (project / "destroyed").exists()
+    assert made.client("s3").list_buckets()["Buckets"] == []
+
+
+def test_cleanup_of_a_stack_with_several_pipelines(made: HandMade, project: Path) -> None:
+    """A program of its own exports what it likes; each pipeline has its parameter."""
+    (project / "half made").touch()
+    gone(made)
+    s3, logs = made.client("s3"), made.client("logs")
+    tags = s3.get_bucket_tagging(Bucket=made.outputs["bucket"])["TagSet"]
+    s3.delete_bucket(Bucket=made.outputs["bucket"])
+    for part in ("north", "south"):
+        bucket = f"retailpipe-dev-{part}-123456789012-eu-central-1"
+        s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+        s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": tags})
+        logs.create_log_group(logGroupName=f"/aws/lambda/retailpipe-dev-{part}-notify-upload")
+        made.outputs.update(part=part, parameter=f"/retailpipe/dev/{part}/outputs", bucket=bucket)
+        made.publish()
+    logs.create_log_group(logGroupName="/aws/lambda/retailpipe-dev-east-notify-upload")
+
+    would = done(run_in(project, "cleanup", *STACK, "--dry-run"))
+    assert "s3://retailpipe-dev-north-123456789012-eu-central-1, s3://retailpipe-dev-south" in would
+    assert "/aws/lambda/retailpipe-dev-south-notify-upload" in would
+
+    done(run_in(project, "cleanup", *STACK, "--yes"))
+    assert s3.list_buckets()["Buckets"] == []
+    left = [group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]]
+    assert [name for name in left if "north" in name or "south" in name] == []
+    assert "/aws/lambda/retailpipe-dev-east-notify-upload" in left
+
+
+def test_one_kept_pipeline_keeps_the_stack(made: HandMade, project: Path) -> None:
+    (project / "half made").touch()
+    gone(made)
+    for part, ephemeral in (("north", True), ("south", False)):
+        made.outputs.update(part=part, parameter=f"/retailpipe/dev/{part}/outputs", ephemeral=ephemeral)
+        made.publish()
+
+    refused = run_in(project, "cleanup", *STACK, "--yes")
+
+    assert refused.returncode == 1
+    assert "is to be kept" in refused.stderr
+    assert not (project / "destroyed").exists()
+
+
+@pytest.mark.parametrize("tags", [{"Ephemeral": "false"}, {"Stack": "dev-eu"}, {"Project": "another"}, None])
+def test_a_bucket_that_may_not_be_the_stacks_is_not_touched(made: HandMade, tags: dict[str, str] | None) -> None:
+    """Without outputs its name is guessed, and only its tags tell."""
+    fill(made)
+    gone(made)
+    s3, bucket = made.client("s3"), made.outputs["bucket"]
+    if tags is None:
+        s3.delete_bucket_tagging(Bucket=bucket)
+    else:
+        found = {tag["Key"]: tag["Value"] for tag in s3.get_bucket_tagging(Bucket=bucket)["TagSet"]} | tags
+        s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": [{"Key": k, "Value": v} for k, v in found.items()]})
+    aws = Aws()
+
+    Cleanup("dev", aws).remove()
+
+    aws.close()
+    assert len(s3.list_object_versions(Bucket=bucket)["Versions"]) == 6
+
+
+@pytest.mark.parametrize("name", ["..", ".", "../x", "Dev", "a b"])
+def test_names_that_lead_elsewhere(made: HandMade, name: str) -> None:
+    with pytest.raises(AwsError, match="names no stack"):
+        Cleanup(name, Aws())
+
+
+# what AWS says
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "reason", "hint"),
+    [
+        ("ExpiredToken", "The token is expired", "session has expired", "aws sso login"),
+        ("InvalidSignatureException", "Signature expired: 1 is now earlier than 2", "clock of this", "Set the clock"),
+        ("RequestTimeTooSkewed", "The difference is too large", "clock of this machine", "Set the clock"),
+        ("UnrecognizedClientException", "The token is invalid", "does not know these cred", "get-caller-identity"),
+        ("AccessDeniedException", "not authorized", "does not allow it (GetParameter)", "student policy"),
+        ("ThrottlingException", "Rate exceeded", "asks for patience", "in a minute"),
+        ("InternalServerError", "oops", "InternalServerError: oops", "in a minute"),
+    ],
+)  # fmt: skip
+def test_what_aws_refuses_is_told_with_a_remedy(
+    made: HandMade, code: str, message: str, reason: str, hint: str
+) -> None:
+    """AWS's answers, put on the wire in place of the stand-in's."""
+    from botocore.awsrequest import AWSResponse
+
+    class Raw:
+        def __init__(self, body: bytes) -> None:
+            self._body = [body]
+
+        def stream(self, *_: Any, **__: Any) -> list[bytes]:
+            return self._body
+
+    def answer(**_: Any) -> AWSResponse:
+        body = json.dumps({"__type": code, "message": message}).encode()
+        return AWSResponse("", 500 if code == "InternalServerError" else 400, {}, Raw(body))
+
+    aws = Aws()
+    ssm = aws.client("ssm", attempts=1)
+    ssm.meta.events.register("before-send.ssm", answer)
+
+    with pytest.raises(AwsError) as caught, aws_errors("read the outputs"):
+        ssm.get_parameter(Name="/retailpipe/dev/outputs")
+
+    aws.close()
+    assert reason in str(caught.value)
+    assert hint in caught.value.hint
+    assert caught.value.transient == (code in ("ThrottlingException", "InternalServerError"))

@@ -1,0 +1,231 @@
+"""Finding a stack: by the pulumi command, by the SSM parameter, from a file; and what is said where it is not found."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from retailpipe import Environment
+from retailpipe.aws.session import Aws
+from retailpipe.errors import AwsError, OutputsError, StackNotFound
+from tests.conftest import Program
+from tests.support.stacks import HandMade
+
+PULUMI = """#!/bin/sh
+# A stand-in for the pulumi command: it answers as the real one of version 3 was seen to.
+echo "$@" >> "$(dirname "$0")/called"
+case "$1 $2" in
+"stack output") {output} ;;
+esac
+exit 1
+"""
+NO_STACK = """echo "error: no stack named 'dev' found" >&2; exit 6"""
+NO_LOGIN = 'echo "error: PULUMI_ACCESS_TOKEN must be set for login during non-interactive CLI sessions" >&2; exit 3'
+PASSPHRASE = 'echo "error: passphrase must be set with PULUMI_CONFIG_PASSPHRASE" >&2; exit 1'
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a Pulumi project, in which the test is."""
+    folder = tmp_path / "a project"
+    folder.mkdir()
+    (folder / "Pulumi.yaml").write_text("name: retailpipe\nruntime: python\n")
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, output: str) -> Path:
+    """Puts a stand-in for pulumi on PATH, and gives the file of what it was called with."""
+    (folder / "bin").mkdir()
+    program = folder / "bin" / "pulumi"
+    program.write_text(PULUMI.format(output=output))
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    return folder / "bin" / "called"
+
+
+def outputs_of(environment: Environment) -> Any:
+    assert environment.stack
+    environment.stack.aws.close()
+    return environment.stack.outputs
+
+
+def test_a_stack_is_found_by_its_parameter(made: HandMade) -> None:
+    outputs = outputs_of(Environment.from_stack("dev"))
+
+    assert (outputs.stack, outputs.bucket) == ("dev", made.outputs["bucket"])
+
+
+def test_the_pulumi_command_is_asked_first(made: HandMade, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / "outputs.json").write_text(json.dumps({**made.outputs, "bucket": "by-pulumi"}))
+    called = stand_in(project, monkeypatch, f"cat '{project}/outputs.json'; exit 0")
+
+    assert outputs_of(Environment.from_stack("dev")).bucket == "by-pulumi"
+    assert called.read_text().splitlines() == ["stack output --json --stack dev --non-interactive"]
+
+
+@pytest.mark.parametrize("output", [NO_STACK, NO_LOGIN, PASSPHRASE, "echo '{}'; exit 0"])
+def test_what_pulumi_does_not_know_the_parameter_may(
+    made: HandMade, project: Path, monkeypatch: pytest.MonkeyPatch, output: str
+) -> None:
+    stand_in(project, monkeypatch, output)
+
+    assert outputs_of(Environment.from_stack("dev")).bucket == made.outputs["bucket"]
+
+
+@pytest.mark.parametrize(
+    ("output", "reason", "hint"),
+    [
+        (NO_STACK, "pulumi knows no stack other", "pulumi stack ls"),
+        (NO_LOGIN, "pulumi is not logged in", "pulumi login"),
+        (PASSPHRASE, "wants the passphrase", "PULUMI_CONFIG_PASSPHRASE"),
+        ("echo '{}'; exit 0", "stack other is not deployed", "pulumi up"),
+    ],
+)
+def test_where_neither_knows_it_both_are_told(
+    made: HandMade, project: Path, monkeypatch: pytest.MonkeyPatch, output: str, reason: str, hint: str
+) -> None:
+    stand_in(project, monkeypatch, output.replace("dev", "other"))
+
+    with pytest.raises(StackNotFound, match="no SSM parameter /retailpipe/other/outputs") as caught:
+        Environment.from_stack("other")
+
+    assert reason in str(caught.value)
+    assert hint in caught.value.hint
+
+
+def test_pulumi_of_another_project_is_not_asked(made: HandMade, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    called = stand_in(project, monkeypatch, "echo wrong; exit 0")
+    (project / "Pulumi.yaml").write_text("name: 'another'\n")
+
+    assert outputs_of(Environment.from_stack("dev")).bucket == made.outputs["bucket"]
+    assert not called.exists()
+
+
+def test_a_stack_of_another_project(made: HandMade) -> None:
+    made.outputs.update(project="sales", stack="first", parameter="/sales/first/outputs")
+    made.publish()
+
+    assert outputs_of(Environment.from_stack("sales/first")).name == "sales/first"
+
+
+def test_one_of_several_pipelines_of_a_stack(made: HandMade) -> None:
+    made.outputs.update(part="north", parameter="/retailpipe/dev/north/outputs")
+    made.publish()
+
+    assert outputs_of(Environment.from_stack("retailpipe/dev/north")).name == "retailpipe/dev/north"
+
+
+@pytest.mark.parametrize("name", ["", "/", "a/b/c/d", "a/", "a//b"])
+def test_what_is_no_name_of_a_stack(made: HandMade, name: str) -> None:
+    with pytest.raises(StackNotFound, match="names no stack"):
+        Environment.from_stack(name)
+
+
+def test_in_another_region_there_is_no_such_stack(made: HandMade) -> None:
+    with pytest.raises(StackNotFound, match="in us-west-2") as caught:
+        Environment.from_stack("dev", region="us-west-2")
+
+    assert "--region" in caught.value.hint
+
+
+def test_outputs_of_another_version_are_refused(made: HandMade) -> None:
+    text = json.dumps({**made.outputs, "version": 99})
+    made.client("ssm").put_parameter(Name="/retailpipe/dev/outputs", Value=text, Type="String", Overwrite=True)
+
+    with pytest.raises(OutputsError, match="the outputs in /retailpipe/dev/outputs have version 99"):
+        Environment.from_stack("dev")
+
+
+def test_outputs_that_were_kept(made: HandMade, tmp_path: Path) -> None:
+    file = tmp_path / "kept outputs.json"
+    file.write_text(json.dumps(made.outputs))
+
+    assert outputs_of(Environment.from_outputs(file)) == outputs_of(Environment.from_outputs(made.outputs))
+    with pytest.raises(OutputsError, match="cannot be read"):
+        Environment.from_outputs(tmp_path / "none.json")
+
+
+def test_nobody_is_logged_in(made: HandMade, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+
+    with pytest.raises(AwsError, match="Unable to locate credentials") as caught:
+        Environment.from_stack("dev")
+
+    assert "`aws configure`" in caught.value.hint
+
+
+def test_no_region_is_named(made: HandMade, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+
+    with pytest.raises(AwsError, match="no region") as caught:
+        Environment.from_stack("dev")
+
+    assert "--region" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["AWS_REGION", "AWS_DEFAULT_REGION"])
+def test_either_variable_names_the_region(
+    made: HandMade, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    for each in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(each)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv(name, "eu-west-3")
+
+    assert Aws().region == "eu-west-3"
+    assert Aws(region="eu-west-1").region == "eu-west-1"
+
+
+def test_a_profile_that_is_not_there(made: HandMade) -> None:
+    with pytest.raises(AwsError, match="nobodys"):
+        Environment.from_stack("dev", profile="nobodys")
+
+
+def test_aws_does_not_answer(made: HandMade, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+
+    with pytest.raises(AwsError, match="Could not connect") as caught:
+        Environment.from_stack("dev")
+
+    assert caught.value.transient
+    assert "network" in caught.value.hint
+
+
+def test_the_command_line_names_a_stack_by_option_or_variable(made: HandMade, program: Program) -> None:
+    by_option = program("status", "--stack", "dev", "--json")
+    by_variable = program("status", "--json", env={"RETAILPIPE_STACK": "dev"})
+
+    assert by_option.returncode == by_variable.returncode == 0, by_option.stderr
+    assert (
+        json.loads(by_option.stdout)["store"]
+        == json.loads(by_variable.stdout)["store"]
+        == (f"s3://{made.outputs['bucket']}")
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["status", "--stack", "dev", "--local", "x"], "--local and --stack name different environments"),
+        (["status", "--profile", "x"], "are for a stack on AWS"),
+        (["env"], "this is about a stack on AWS"),
+        (["cleanup"], "this is about a stack on AWS"),
+    ],
+)
+def test_wrong_usage(program: Program, arguments: list[str], reason: str) -> None:
+    done = program(*arguments)
+
+    assert done.returncode == 2
+    assert reason in done.stderr

@@ -1,0 +1,217 @@
+"""The command line as a user meets it: what it prints where, and its exit codes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROW, Program, Workbook
+from tests.support.terminals import on_a_terminal
+
+BAD_PRICE = (*ROW[:5], -1.0, *ROW[6:])
+
+
+def last_line(text: str) -> str:
+    return text.strip().splitlines()[-1]
+
+
+def test_ingest_prints_what_it_did_and_nothing_else_on_stdout(
+    program: Program, make_workbook: Workbook, database_url: str
+) -> None:
+    done = program("ingest", make_workbook([ROW, BAD_PRICE]), "--database-url", database_url)
+
+    assert done.returncode == 0
+    first, reject, *rest = done.stdout.splitlines()
+    assert first.startswith("input/book.xlsx: loaded as load 1 in ")
+    assert first.endswith("(2 rows read, 1 loaded, 1 rejected)")
+    assert reject == "  rejected F3: -1 is below 0"
+    assert rest == []
+    assert "loading rows" in done.stderr
+
+
+def test_json_is_one_document_and_progress_goes_to_stderr(
+    program: Program, make_workbook: Workbook, database_url: str
+) -> None:
+    done = program("ingest", make_workbook([ROW, BAD_PRICE]), "--json", "--database-url", database_url)
+
+    [report] = json.loads(done.stdout)
+    assert report["status"] == "loaded"
+    assert (report["rows_read"], report["rows_loaded"], report["rows_rejected"]) == (2, 1, 1)
+    assert report["rejects"][0]["cell"] == "F3"
+    assert report["first_date"] == "2010-12-01T08:26:00"
+
+
+def test_an_error_names_the_thing_and_the_next_command(program: Program, database_url: str) -> None:
+    done = program("ingest", "missing.xlsx", env={"RETAILPIPE_DATABASE_URL": database_url})
+
+    assert done.returncode == 1
+    assert done.stdout == ""
+    error, hint = done.stderr.splitlines()
+    assert error.startswith("error: there is neither a file missing.xlsx")
+    assert hint.startswith("hint: See what there is with `")
+    assert " status" in hint
+
+
+def test_an_error_is_json_too(program: Program, database_url: str) -> None:
+    done = program("ingest", "missing.xlsx", "--json", env={"RETAILPIPE_DATABASE_URL": database_url})
+
+    told = json.loads(done.stdout)
+    assert told["ok"] is False
+    assert told["error"]["type"] == "SourceNotFound"
+    assert "missing.xlsx" in told["error"]["message"]
+
+
+def test_a_hint_names_the_environment_of_the_call(program: Program, tmp_path: Path, database_url: str) -> None:
+    folder = tmp_path / "my shop"
+
+    done = program("verify", "--local", folder, env={"RETAILPIPE_DATABASE_URL": database_url})
+
+    assert f"transform --local '{folder}'`" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["no-such-command"],
+        ["ingest", "--no-such-option"],
+        ["upload"],
+        ["query"],
+        ["query", "select 1", "--format", "xml"],
+        ["demo", "--rows", "many"],
+        ["demo", "--rows", "0"],
+        ["demo", "--rows", "2000000"],
+        ["status", "--database-url", "mysql://localhost/x"],
+        ["dbt"],
+        ["local", "destroy"],
+    ],
+)
+def test_wrong_usage_exits_with_2(program: Program, arguments: list[str]) -> None:
+    done = program(*arguments, stdin=subprocess.DEVNULL)
+
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr
+
+
+def test_an_environment_that_is_a_file_is_refused(program: Program, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+
+    done = program("status", "--local", file)
+
+    assert done.returncode == 2
+    assert "is a file, not a folder" in done.stderr
+
+
+def test_a_dry_run_says_what_would_happen(program: Program, make_workbook: Workbook, database_url: str) -> None:
+    book = make_workbook([ROW, BAD_PRICE])
+
+    done = program("ingest", book, "--dry-run", "--database-url", database_url)
+
+    assert "would load (2 rows read, 1 kept, 1 rejected)" in done.stdout
+    assert "nothing is loaded yet\nnothing waits" in program("status", "--database-url", database_url).stdout
+
+
+def test_status_lists_loads_and_what_waits(program: Program, make_workbook: Workbook, database_url: str) -> None:
+    program("ingest", make_workbook(name="first.xlsx"), "--database-url", database_url)
+    program("upload", make_workbook([ROW, ROW], name="second book.xlsx"), "--database-url", database_url)
+
+    status = json.loads(program("status", "--json", "--database-url", database_url).stdout)
+
+    assert [load["source"] for load in status["loads"]] == ["input/first.xlsx"]
+    assert status["waiting"] == ["input/second book.xlsx"]
+
+
+def test_rejects_shows_cell_and_reason(program: Program, make_workbook: Workbook, database_url: str) -> None:
+    program("ingest", make_workbook([ROW, BAD_PRICE]), "--database-url", database_url)
+
+    table = program("rejects", "--database-url", database_url).stdout
+    [reject] = json.loads(program("rejects", "--json", "--database-url", database_url).stdout)
+
+    assert "F3" in table
+    assert "-1 is below 0" in table
+    assert json.loads(reject["raw_row"])["InvoiceNo"] == "536365"
+
+
+def test_query_prints_a_table(program: Program, database_url: str) -> None:
+    done = program("query", "select 7 as n, 2.50 as price, 'two words' as text", "--database-url", database_url)
+
+    assert done.stdout.splitlines() == ["n  price  text", "-  -----  ---------", "7   2.50  two words", "(1 row)"]
+
+
+def test_query_prints_csv(program: Program, database_url: str) -> None:
+    done = program(
+        "query", "select 'a,\"b\"' as x, null as y, 2.50 as z", "--format", "csv", "--database-url", database_url
+    )
+
+    assert list(csv.reader(io.StringIO(done.stdout))) == [["x", "y", "z"], ['a,"b"', "", "2.50"]]
+
+
+def test_query_prints_json_without_rounding(program: Program, database_url: str) -> None:
+    sql = "select 2.50 as short, 12345678901234567890.5 as long, date '2011-12-09' as day, true as yes"
+
+    done = program("query", sql, "--json", "--database-url", database_url)
+
+    assert json.loads(done.stdout) == [
+        {"short": 2.5, "long": "12345678901234567890.5", "day": "2011-12-09", "yes": True}
+    ]
+
+
+@pytest.mark.parametrize("sql", ["create table evil (i int)", "select 1; select 2", "commit", "delete from pg_class"])
+def test_query_cannot_write(program: Program, database_url: str, sql: str) -> None:
+    done = program("query", sql, "--database-url", database_url)
+
+    assert done.returncode in (0, 1)
+    assert program("query", "select to_regclass('evil') as t", "--json", "--database-url", database_url).stdout == (
+        '[\n  {\n    "t": null\n  }\n]\n'
+    )
+
+
+def test_init_is_repeatable(program: Program, database_url: str) -> None:
+    for _ in range(2):
+        assert program("init", "--database-url", database_url).returncode == 0
+
+
+def test_a_password_on_the_command_line_is_warned_of_and_not_repeated(program: Program) -> None:
+    done = program("status", "--database-url", "postgresql://me:topsecret@127.0.0.1:1/x")
+
+    assert done.returncode == 1
+    assert "can see a password" in done.stderr
+    assert "topsecret" not in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize("contract", ["missing.toml", "wrong.toml"])
+def test_a_wrong_contract_is_refused(program: Program, tmp_path: Path, contract: str) -> None:
+    (tmp_path / "wrong.toml").write_text('name = "x"\ntable = "y"\ncolumns = 3\n')
+
+    done = program("ingest", "--contract", contract)
+
+    assert done.returncode == 1
+    assert contract in done.stderr
+
+
+def test_help_has_an_example_for_every_command(program: Program) -> None:
+    from docs.reference import commands
+
+    for words in commands():
+        shown = program(*words, "--help").stdout
+        assert "Example: " in shown or "Commands:" in shown, words
+
+
+def test_docs_list_every_command_as_it_is() -> None:
+    from docs.reference import TARGET, reference
+
+    assert TARGET.read_text(encoding="utf-8") == reference(), "docs/cli.md is out of date: make docs"
+
+
+def test_a_terminal_gets_a_progress_bar(make_workbook: Workbook, database_url: str, tmp_path: Path) -> None:
+    shown, code = on_a_terminal(["ingest", make_workbook(), "--database-url", database_url], tmp_path)
+
+    assert code == 0
+    assert "loading rows" in shown
+    assert "1/1" in shown

@@ -1,0 +1,127 @@
+"""Text that would steer a terminal: escaped there, as it is in files and pipes; and names that are not UTF-8."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import retailpipe
+from retailpipe import Environment
+from retailpipe.cli.terminal import escaped
+from tests.conftest import Program, Workbook
+from tests.support.terminals import on_a_terminal
+
+RED = "\x1b[31mred\x9b2J"
+OnTerminal = Callable[..., str]
+
+
+@pytest.fixture
+def on_terminal(tmp_path: Path) -> OnTerminal:
+    """Runs the command line on a terminal, and gives all that it wrote there."""
+
+    def call(*arguments: str | Path) -> str:
+        return on_a_terminal(arguments, tmp_path)[0]
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain, with é, 日本 and 👍🏽", "plain, with é, 日本 and 👍🏽"),
+        ("a tab\tand a line\n", "a tab\tand a line\n"),
+        ("\x1b]0;title\x07", "\\x1b]0;title\\x07"),
+        ("back\b\b\b", "back\\x08\\x08\\x08"),
+        ("over\rwritten", "over\\x0dwritten"),
+        ("\x7f\x9b2J", "\\u007f\\u009b2J"),
+        ("\u202etxt.exe", "\\u202etxt.exe"),
+        ("a\u2028line", "a\\u2028line"),
+        ("\0", "\\x00"),
+    ],
+)
+def test_what_steers_a_terminal_is_shown(text: str, shown: str) -> None:
+    assert escaped(text) == shown
+
+
+def test_an_answer_is_escaped_on_a_terminal_and_raw_in_a_pipe(
+    environment: Environment, database_url: str, program: Program, on_terminal: OnTerminal
+) -> None:
+    question = ["query", f"select '{RED}' as answer", "--database-url", database_url]
+
+    said, piped = on_terminal(*question), program(*question)
+
+    assert "\\x1b[31mred\\u009b2J" in said
+    assert "\x1b[31m" not in said
+    assert "\x9b" not in said
+    assert RED in piped.stdout
+    document = json.loads(program(*question, "--json").stdout)
+    assert document == [{"answer": RED}]
+    assert RED in program(*question, "--format", "csv").stdout
+
+
+def test_cells_and_names_in_reports_and_errors_are_escaped(
+    database_url: str, make_workbook: Workbook, on_terminal: OnTerminal, tmp_path: Path
+) -> None:
+    in_xml = RED.replace("\x1b", "_x001B_")
+    row = (1, "1", "a", "x", f"{in_xml} day", 1.0, 1, "Spain")
+    path = make_workbook([row, row], name=f"{RED}.xlsx")
+    place = ["--database-url", database_url, "--local", tmp_path / "home"]
+
+    for said in (
+        on_terminal("ingest", path, *place),
+        on_terminal("ingest", tmp_path / f"no {RED}.xlsx", *place),
+        on_terminal("status", *place),
+        on_terminal("rejects", *place),
+    ):
+        assert "red\\u009b2J" in said
+        assert "\x1b[31m" not in said
+
+
+def test_one_name_that_is_not_utf8_stops_none_of_the_others(
+    environment: Environment, program: Program, make_workbook: Workbook, database_url: str
+) -> None:
+    folder = environment.folder / "input"
+    folder.mkdir(parents=True)
+    make_workbook(name="good.xlsx").rename(folder / "good.xlsx")
+    bad = make_workbook(name="other.xlsx")
+    bad.rename(folder / os.fsdecode(b"bad \xff.xlsx"))
+    place = ["--database-url", database_url, "--local", environment.folder]
+
+    status = program("status", *place)
+    assert (status.returncode, status.stderr) == (0, "")
+    assert "input/bad \\udcff.xlsx, input/good.xlsx" in status.stdout
+    ingested = program("ingest", *place)
+    assert ingested.returncode == 1
+    assert "input/good.xlsx: loaded as load 1" in ingested.stdout
+    assert "the name of input/bad \\udcff.xlsx is not UTF-8" in ingested.stderr
+    assert "Rename the file." in ingested.stderr
+    named = program("ingest", folder / os.fsdecode(b"bad \xff.xlsx"), "--dry-run", *place)
+    assert named.returncode == 1
+    assert "is not UTF-8" in named.stderr
+    document = json.loads(program("ingest", "--json", *place).stdout)
+    assert document["error"]["type"] == "SomeNotLoaded"
+    loads = retailpipe.query(environment, "select source from bronze.loads").to_pylist()
+    assert loads == [{"source": "input/good.xlsx"}]
+
+
+def test_what_an_encoding_lacks_is_escaped(database_url: str, program: Program) -> None:
+    ascii_alone = {"PYTHONIOENCODING": "ascii"}
+    asked = program("query", "select 'é 日' as answer", "--database-url", database_url, env=ascii_alone)
+
+    assert asked.returncode == 0
+    assert "\\u65e5" in asked.stdout
+
+
+def test_a_tilde_that_is_nobodys_home_is_a_name(
+    program: Program, make_workbook: Workbook, database_url: str, tmp_path: Path
+) -> None:
+    make_workbook(name="~none such.xlsx")
+
+    loaded = program("ingest", "~none such.xlsx", "--database-url", database_url, "--local", "~none such")
+
+    assert (loaded.returncode, loaded.stderr.count("Traceback")) == (0, 0)
+    assert (tmp_path / "~none such" / "input" / "~none such.xlsx").is_file()

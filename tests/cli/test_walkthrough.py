@@ -1,0 +1,50 @@
+"""The commands of docs/walkthrough.md, one after the other, as they stand, on a stack on AWS's stand-in."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from retailpipe.sample import write_sample
+from tests.aws.test_aws_commands import (
+    project as project,  # the fixture: a Pulumi project with a stand-in for its command
+)
+from tests.support.declared import TOP
+from tests.support.stacks import HandMade, hand_made
+
+LEFT_OUT = re.compile(r"^(pulumi|export) ")
+
+
+def blocks() -> list[str]:
+    text = (TOP / "docs" / "walkthrough.md").read_text(encoding="utf-8")
+    return re.findall(r"^```sh\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def test_the_walk(made: HandMade, moto: str, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What deploys is left out: the stack is there. Its Lambdas run."""
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    write_sample(project / "online_retail.xlsx", rows=2_000)
+    walk = hand_made(moto, made.outputs["database_port"], stack="walk", lambdas=True)
+    walk.outputs["database_name"] = made.outputs["database_name"]
+    walk.publish()
+    monkeypatch.setenv("RETAILPIPE_STACK", "walk")
+    (project / "outputs.json").write_text(json.dumps(walk.outputs))
+    lines = [line for block in blocks() for line in block.splitlines() if not LEFT_OUT.match(line)]
+    assert len(lines) > 25
+
+    for line in lines:
+        if line == "retailpipe cleanup":  # asks on a terminal; and the stand-in for pulumi takes no parameter down
+            line += " --yes"
+            walk.client("ssm").delete_parameter(Name=walk.outputs["parameter"])
+        done = subprocess.run(["bash", "-c", line], cwd=project, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+
+    assert (project / "destroyed").exists()
+    assert "nothing is left of stack walk" in done.stdout
+    walk.close()

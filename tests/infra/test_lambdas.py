@@ -1,0 +1,468 @@
+"""The Lambdas, from the archives that Pulumi packs, on events that S3's stand-in really delivers, over HTTP."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+from urllib.parse import quote_plus
+
+import boto3
+import pytest
+import trustme
+
+from retailpipe.keys import Receipt
+from tests.support.archives import handlers, packed
+from tests.support.aws import moto_server
+
+CONTEXT = SimpleNamespace(aws_request_id="request-1")
+BUCKET = "retailpipe-dev"
+WORKBOOK = b"PK\x03\x04" + b"a workbook" * 100
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    with moto_server() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def aws(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
+    """Clients of an empty account with a bucket, a topic, and a queue that hears it."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "eu-central-1",
+        "BUCKET": BUCKET,
+        "STACK": "dev",
+        "SOURCE_URL": "",
+    }.items():
+        monkeypatch.setenv(name, value)
+    clients: dict[str, Any] = {}
+
+    def client(service: str) -> Any:
+        return clients.setdefault(service, boto3.client(service))
+
+    where = {"LocationConstraint": "eu-central-1"}
+    client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration=where)
+    client("s3").put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    topic = client("sns").create_topic(Name="notices")["TopicArn"]
+    monkeypatch.setenv("TOPIC_ARN", topic)
+    queue = client("sqs").create_queue(QueueName="uploads")["QueueUrl"]
+    client("sns").subscribe(
+        TopicArn=topic, Protocol="sqs", Endpoint=arn(client, queue), Attributes={"RawMessageDelivery": "true"}
+    )
+    yield client
+    boto3.client("s3").close()
+    import urllib.request
+
+    urllib.request.urlopen(urllib.request.Request(f"{endpoint}/moto-api/reset", method="POST")).close()
+    for each in clients.values():
+        each.close()
+
+
+def arn(client: Callable[[str], Any], queue: str) -> str:
+    return client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+
+
+def messages(client: Callable[[str], Any], name: str = "uploads") -> list[str]:
+    """Takes all messages off a queue."""
+    queue = client("sqs").get_queue_url(QueueName=name)["QueueUrl"]
+    taken: list[str] = []
+    while found := client("sqs").receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages"):
+        for message in found:
+            taken.append(message["Body"])
+            client("sqs").delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+    return taken
+
+
+@pytest.fixture(params=["notify_upload", "check_bucket"])
+def function(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Iterator[Callable[[str], ModuleType]]:
+    """Imports the handler of a function from its archive."""
+    with handlers(tmp_path) as load:
+        yield load
+
+
+def upload(client: Callable[[str], Any], key: str, body: bytes = WORKBOOK) -> None:
+    client("s3").put_object(Bucket=BUCKET, Key=key, Body=body)
+
+
+def deliver(client: Callable[[str], Any]) -> str:
+    """Has the bucket deliver its events to a queue of the test's, and gives the queue's name."""
+    queue = client("sqs").create_queue(QueueName="events")["QueueUrl"]
+    told = {"QueueConfigurations": [{"QueueArn": arn(client, queue), "Events": ["s3:ObjectCreated:*"]}]}
+    client("s3").put_bucket_notification_configuration(Bucket=BUCKET, NotificationConfiguration=told)
+    return "events"
+
+
+def test_an_archive_is_all_that_its_handler_needs(function: str, tmp_path: Path) -> None:
+    """In a Python of its own, which knows boto3 and nothing of this project."""
+    file = packed(function, tmp_path / "function.zip")
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import handler; "
+        "assert callable(handler.handle); assert 'retailpipe' not in sys.modules"
+    )
+
+    done = subprocess.run([sys.executable, "-I", "-c", code, file], capture_output=True, text=True, cwd=tmp_path)
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("key", ["input/2011.xlsx", "input/a b & c.xlsx", "input/größe 日本.XLSX", "input/a+b%20.xlsx"])
+def test_an_upload_is_told_with_the_command_that_loads_it(
+    aws: Any, load: Any, key: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events = deliver(aws)
+    upload(aws, key)
+    delivered = [json.loads(text) for text in messages(aws, events)]
+
+    published = [load("notify_upload").handle(event, CONTEXT)["published"] for event in delivered]
+
+    assert sum(published) == 1
+    (notice,) = [json.loads(text) for text in messages(aws)]
+    assert (notice["kind"], notice["bucket"], notice["key"], notice["size"]) == ("upload", BUCKET, key, len(WORKBOOK))
+    assert notice["command"].startswith("retailpipe run --stack dev ")
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {line["request_id"] for line in lines} == {"request-1"}
+    assert key in [line.get("key") for line in lines]
+
+
+def test_buckets_test_event_is_no_upload(aws: Any, load: Any) -> None:
+    event = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": BUCKET}
+
+    assert load("notify_upload").handle(event, CONTEXT) == {"published": 0}
+    assert messages(aws) == []
+
+
+def record(key: str, **changes: Any) -> dict[str, Any]:
+    stored = {"key": key, "size": 3, "eTag": "e1", "versionId": "v1"}
+    return {"eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
+            "s3": {"bucket": {"name": BUCKET}, "object": stored}, **changes}  # fmt: skip
+
+
+def test_repeats_and_both_events_of_a_multipart_upload_are_told_once(aws: Any, load: Any) -> None:
+    put, complete = record("input/a.xlsx"), record("input/a.xlsx", eventName="ObjectCreated:CompleteMultipartUpload")
+
+    assert load("notify_upload").handle({"Records": [put, complete, put]}, CONTEXT) == {"published": 1}
+    assert len(messages(aws)) == 1
+
+
+def test_what_is_no_workbook_is_not_told(aws: Any, load: Any) -> None:
+    records = [record("input/notes.txt"), record("elsewhere/a.xlsx"), record("input/~%24a.xlsx")]
+
+    assert load("notify_upload").handle({"Records": records}, CONTEXT) == {"published": 0}
+    assert messages(aws) == []
+
+
+@pytest.mark.parametrize("bad", [{}, None, {"eventSource": "aws:sqs"}, {"eventSource": "aws:s3", "s3": {}}])
+def test_a_malformed_record_does_not_stop_the_others_but_is_raised(aws: Any, load: Any, bad: Any) -> None:
+    handler = load("notify_upload")
+
+    with pytest.raises(RuntimeError, match="1 of 3 records failed"):
+        handler.handle({"Records": [record("input/a.xlsx"), bad, record("input/b.xlsx")]}, CONTEXT)
+
+    assert sorted(json.loads(text)["key"] for text in messages(aws)) == ["input/a.xlsx", "input/b.xlsx"]
+
+
+@pytest.mark.parametrize("event", [{}, None, [], {"Records": "none"}, {"detail": {}}])
+def test_an_event_that_is_not_s3s_is_raised_and_nothing_published(aws: Any, load: Any, event: Any) -> None:
+    with pytest.raises(ValueError, match="not an event of S3"):
+        load("notify_upload").handle(event, CONTEXT)
+
+    assert messages(aws) == []
+
+
+def test_a_long_name_fits_the_subject(aws: Any, load: Any) -> None:
+    load("notify_upload").handle({"Records": [record(f"input/{'ü' * 300}.xlsx")]}, CONTEXT)
+
+    assert len(messages(aws)) == 1
+
+
+def test_workbooks_without_a_receipt_wait(aws: Any, load: Any) -> None:
+    upload(aws, "input/a b.xlsx")
+    upload(aws, "input/b.xlsx", WORKBOOK + b"b")
+    upload(aws, "input/notes.txt")
+    etag = aws("s3").head_object(Bucket=BUCKET, Key="input/b.xlsx")["ETag"]
+    receipt = Receipt("input/b.xlsx", etag.strip('"'), "sha", 1, 10, 0, "2026-11-26T08:00:00+00:00")
+    aws("s3").put_object(Bucket=BUCKET, Key=receipt.receipt_key, Body=receipt.as_json().encode())
+
+    assert load("check_bucket").handle({}, CONTEXT) == {"pulled": None, "waiting": 1}
+
+    (notice,) = messages(aws)
+    assert "input/a b.xlsx" in notice
+    assert "input/b.xlsx" not in notice
+    assert "retailpipe run --stack dev" in notice
+
+
+def test_where_nothing_waits_nobody_is_told(aws: Any, load: Any) -> None:
+    assert load("check_bucket").handle({}, CONTEXT) == {"pulled": None, "waiting": 0}
+    assert messages(aws) == []
+
+
+@pytest.mark.nightly
+def test_more_workbooks_than_a_page_lists(aws: Any, load: Any) -> None:
+    for number in range(1_005):
+        upload(aws, f"input/{number:04}.xlsx", b"PK\x03\x04")
+
+    assert load("check_bucket").handle({}, CONTEXT)["waiting"] == 1_005
+
+    (notice,) = messages(aws)
+    assert "and 985 more" in notice
+
+
+class Source:
+    """An HTTPS server whose answers a test sets."""
+
+    def __init__(self, folder: Path) -> None:
+        authority = trustme.CA()
+        self.authority = folder / "authority.pem"
+        authority.cert_pem.write_to_path(str(self.authority))
+        self.status, self.headers, self.body, self.asked = 200, {}, WORKBOOK, []
+        self.authorizations: list[str] = []
+        self.drips = ""
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                outer.asked.append((self.path, self.headers.get("If-None-Match")))
+                outer.authorizations += filter(None, [self.headers.get("Authorization")])
+                if outer.drips:
+                    self.drip()
+                    return
+                etag = outer.headers.get("ETag")
+                status = 304 if etag and self.headers.get("If-None-Match") == etag else outer.status
+                self.send_response(status)
+                for name, value in {"Content-Length": str(len(outer.body)), **outer.headers}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                if status == 200:
+                    self.wfile.write(outer.body)
+
+            def drip(self) -> None:
+                self.wfile.write(b"HTTP/1.0 200 OK\r\n" + (b"" if outer.drips == "headers" else b"\r\nPK\x03\x04"))
+                with suppress(OSError):
+                    while outer.drips:
+                        self.wfile.write(b"x")
+                        time.sleep(0.05)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("localhost").configure_cert(context)
+        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"https://localhost:{self.server.server_port}/files/sales%202011.xlsx"
+
+
+@pytest.fixture
+def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Source]:
+    source = Source(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(source.authority))
+    monkeypatch.setenv("SOURCE_URL", source.url)
+    yield source
+    source.server.shutdown()
+    source.server.server_close()
+
+
+def versions(client: Callable[[str], Any]) -> int:
+    return len(client("s3").list_object_versions(Bucket=BUCKET, Prefix="input/").get("Versions", []))
+
+
+def test_a_source_is_pulled_once_and_again_when_it_changes(aws: Any, load: Any, source: Source) -> None:
+    handler = load("check_bucket")
+    source.headers = {"ETag": '"one"'}
+
+    assert handler.handle({}, CONTEXT) == {"pulled": "input/sales 2011.xlsx", "waiting": 1}
+    assert handler.handle({}, CONTEXT) == {"pulled": None, "waiting": 1}
+    source.headers, source.body = {"ETag": '"two"'}, WORKBOOK + b"more"
+    assert handler.handle({}, CONTEXT) == {"pulled": "input/sales 2011.xlsx", "waiting": 1}
+
+    assert [etag for _, etag in source.asked] == [None, '"one"', '"one"']
+    assert versions(aws) == 2
+    stored = aws("s3").get_object(Bucket=BUCKET, Key="input/sales 2011.xlsx")
+    assert stored["Body"].read() == WORKBOOK + b"more"
+
+
+def test_a_source_without_an_etag_is_told_by_its_content(aws: Any, load: Any, source: Source) -> None:
+    handler = load("check_bucket")
+
+    assert handler.handle({}, CONTEXT)["pulled"]
+    assert handler.handle({}, CONTEXT)["pulled"] is None
+    assert versions(aws) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "reason"),
+    [
+        (404, {}, b"", "404"),
+        (500, {}, b"", "500"),
+        (
+            200,
+            {"Content-Type": "text/html; charset=utf-8"},
+            b"<html>",
+            "it gives text/html; charset=utf-8, which does not begin like an .xlsx workbook",
+        ),
+        (200, {}, b"<html>", "does not begin like an .xlsx workbook"),
+        (200, {}, b"", "it gives nothing"),
+        (200, {"Content-Length": "999999999"}, WORKBOOK, "more than 200,000,000 bytes"),
+        (200, {"Content-Length": "2000"}, WORKBOOK, "broke off"),
+        (200, {"Content-Length": "many"}, WORKBOOK, "not a number"),
+        (200, {"Content-Length": "-1"}, WORKBOOK, "not a number"),
+        (200, {"Content-Length": "9" * 5_000}, WORKBOOK, "not a number"),
+        (200, {"Content-Type": "text/html\x1b[2J"}, b"<html>", "it gives something, which does not begin"),
+        (302, {"Location": "http://localhost/a.xlsx"}, b"", "without https"),
+        (302, {"Location": "https://[malformed/a.xlsx"}, b"", "no proper answer"),
+        (302, {"Location": "https://localhost:many/a.xlsx"}, b"", "no proper answer"),
+        (302, {"Location": "file:///etc/passwd"}, b"", "not https"),
+        (302, {"Location": "/files/sales%202011.xlsx"}, b"", "ever more addresses"),
+        (302, {}, b"", "302"),
+    ],
+)
+def test_a_source_that_gives_no_workbook_stores_nothing_and_is_told(
+    aws: Any, load: Any, source: Source, status: int, headers: dict[str, str], body: bytes, reason: str
+) -> None:
+    upload(aws, "input/other.xlsx")
+    source.status, source.headers, source.body = status, headers, body
+    handler = load("check_bucket")
+
+    with pytest.raises(handler.PullFailed, match=reason):
+        handler.handle({}, CONTEXT)
+
+    failed, waits = sorted(messages(aws), key=lambda text: "Nothing was stored" not in text)
+    assert reason in failed
+    assert "input/other.xlsx" in waits
+    assert versions(aws) == 1
+
+
+def test_an_address_may_be_written_as_people_write_it(
+    aws: Any, load: Any, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = source.server.server_port
+    monkeypatch.setenv("SOURCE_URL", f"https://me:pass%20word@localhost:{port}/for us/größe 2011.xlsx?key=a b&ü=%20")
+    handler = load("check_bucket")
+
+    assert handler.handle({}, CONTEXT)["pulled"] == "input/größe 2011.xlsx"
+
+    assert source.asked == [("/for%20us/gr%C3%B6%C3%9Fe%202011.xlsx?key=a%20b&%C3%BC=%20", None)]
+    assert source.authorizations == ["Basic bWU6cGFzcyB3b3Jk"]
+
+
+SECRET_ANSWERS: list[tuple[int, dict[str, str]]] = [
+    (404, {}),
+    (200, {"Content-Length": "0"}),
+    (302, {"Location": "https://localhost:many/?token=s3cret"}),
+    (302, {"Location": "https://[s3cret"}),
+    (302, {"Location": "ftp://localhost/s3cret"}),
+    (302, {"Location": "https://localhost:1/s3cret"}),
+]
+
+
+@pytest.mark.parametrize(("status", "headers"), SECRET_ANSWERS)
+@pytest.mark.parametrize("blank", ["", " "])
+def test_what_is_secret_in_an_address_is_told_nowhere(
+    aws: Any,
+    load: Any,
+    source: Source,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    status: int,
+    headers: dict[str, str],
+    blank: str,
+) -> None:
+    port = source.server.server_port
+    monkeypatch.setenv("SOURCE_URL", f"https://me:geheim@localhost:{port}/a.xlsx?token={blank}s3cret")
+    source.status, source.headers, source.body = status, headers, b""
+    handler = load("check_bucket")
+
+    with pytest.raises(handler.PullFailed) as caught:
+        handler.handle({}, CONTEXT)
+
+    [told] = messages(aws)
+    for text in (told, str(caught.value), capsys.readouterr().out):
+        assert "s3cret" not in text
+        assert "geheim" not in text
+
+
+@pytest.mark.parametrize(
+    "url", ["https://[malformed/a.xlsx", "https://localhost:many/a.xlsx", "https:///a.xlsx", "https://a..b/a.xlsx", "x"]
+)
+def test_an_address_that_is_none_is_told(aws: Any, load: Any, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("SOURCE_URL", url)
+    handler = load("check_bucket")
+
+    with pytest.raises(handler.PullFailed):
+        handler.handle({}, CONTEXT)
+
+    [told] = messages(aws)
+    assert "could not be pulled" in told
+
+
+@pytest.mark.parametrize("drips", ["headers", "body"])
+def test_a_server_that_drips_is_left_after_some_time(
+    aws: Any, load: Any, source: Source, monkeypatch: pytest.MonkeyPatch, drips: str
+) -> None:
+    source.drips = drips
+    handler = load("check_bucket")
+    monkeypatch.setattr(sys.modules["source"], "MOST_SECONDS", 1)
+
+    with pytest.raises(handler.PullFailed, match="it took longer than 1 s"):
+        handler.handle({}, CONTEXT)
+    source.drips = ""
+
+    [told] = messages(aws)
+    assert "it took longer than 1 s" in told
+    assert versions(aws) == 0
+
+
+def test_a_key_cannot_forge_a_line_of_a_notice(aws: Any, load: Any) -> None:
+    key = "input/a\nLoad it with:\n\n    rm -rf ~\x1b[2J'.xlsx"
+
+    assert load("notify_upload").handle({"Records": [record(quote_plus(key))]}, CONTEXT) == {"published": 1}
+
+    [told] = messages(aws)
+    notice = json.loads(told)
+    assert notice["key"] == key
+    assert notice["command"].isprintable()
+    word = notice["command"].removeprefix("retailpipe run --stack dev ")
+    assert subprocess.run(["bash", "-c", f"printf %s {word}"], capture_output=True, text=True).stdout == key
+
+
+def test_the_keys_that_wait_are_told_in_a_line_each(aws: Any, load: Any) -> None:
+    upload(aws, "input/a\u2028    rm -rf ~.xlsx")
+
+    assert load("check_bucket").handle({}, CONTEXT)["waiting"] == 1
+
+    [told] = messages(aws)
+    assert "    input/a\\u2028    rm -rf ~.xlsx\n" in told
+
+
+def test_a_server_whose_certificate_nobody_knows_is_not_believed(
+    aws: Any, load: Any, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE")
+    handler = load("check_bucket")
+
+    with pytest.raises(handler.PullFailed, match="CERTIFICATE_VERIFY_FAILED"):
+        handler.handle({}, CONTEXT)
+
+    assert versions(aws) == 0

@@ -1,0 +1,225 @@
+"""Who may do what on AWS: the student's and the deployer's policies, evaluated by IAM's documented rules."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from tests.infra.test_program import EVERYTHING
+from tests.support.declared import ACCOUNT, TOP, Declared, declare
+from tests.support.iam import actions_of, is_allowed
+from tests.support.terraform.deployer import FILE
+
+HERE = f"eu-central-1:{ACCOUNT}"
+EMAIL = {"sns:Protocol": "email", "sns:Endpoint": "me@example.com"}
+
+
+@pytest.fixture(scope="module")
+def mine() -> Declared:
+    return declare(EVERYTHING)
+
+
+@pytest.fixture(scope="module")
+def anothers() -> Declared:
+    return declare(EVERYTHING, stack="other")
+
+
+@pytest.fixture(scope="module")
+def student(mine: Declared) -> dict[str, Any]:
+    return json.loads(mine.one("Policy").inputs["policy"])
+
+
+@pytest.fixture(scope="module")
+def deployer() -> dict[str, Any]:
+    return json.loads(FILE.read_text())
+
+
+def resources_of(stack: Declared, name: str) -> dict[str, str]:
+    """The ARNs of a stack's resources, and of what is in them."""
+    arns = {f"{each.kind} {each.name}": str(each.computed["arn"]) for each in stack.custom}
+    bucket = stack.one("Bucket").computed["arn"]
+    (secret,) = stack.one("Instance").computed["masterUserSecrets"]
+    return {
+        **arns,
+        "workbook": f"{bucket}/input/online_retail.xlsx",
+        "receipt": f"{bucket}/receipts/online_retail.xlsx/1.json",
+        "other object": f"{bucket}/anything.txt",
+        "password": secret["secretArn"],
+        "outputs": f"arn:aws:ssm:{HERE}:parameter/retailpipe/{name}/outputs",
+        "database": f"arn:aws:rds:{HERE}:db:retailpipe-{name}-database",
+        "log of notify_upload": f"arn:aws:logs:{HERE}:log-group:/aws/lambda/retailpipe-{name}-notify-upload:stream",
+        "log of check_bucket": f"arn:aws:logs:{HERE}:log-group:/aws/lambda/retailpipe-{name}-check-bucket:stream",
+        "log of the database": (
+            f"arn:aws:logs:{HERE}:log-group:/aws/rds/instance/retailpipe-{name}-database/postgresql:stream"
+        ),
+    }
+
+
+STUDENT_MAY = {
+    "workbook": "s3:AbortMultipartUpload s3:GetObject s3:GetObjectVersion s3:PutObject",
+    "receipt": "s3:AbortMultipartUpload s3:GetObject s3:GetObjectVersion s3:PutObject",
+    "password": "secretsmanager:GetSecretValue",
+    "log of notify_upload": "logs:FilterLogEvents logs:GetLogEvents",
+    "log of check_bucket": "logs:FilterLogEvents logs:GetLogEvents",
+    "log of the database": "logs:FilterLogEvents logs:GetLogEvents",
+    "Bucket pipeline-storage-bucket": (
+        "s3:GetBucketNotification s3:GetBucketVersioning s3:ListBucket s3:ListBucketVersions"
+    ),
+    "database": "rds:DescribeDBInstances rds:StartDBInstance rds:StopDBInstance",
+    "Topic pipeline-notifications-topic": "sns:ListSubscriptionsByTopic sns:Publish sns:Subscribe",
+    "Queue pipeline-notifications-queue": (
+        "sqs:ChangeMessageVisibility sqs:DeleteMessage sqs:GetQueueAttributes sqs:ReceiveMessage"
+    ),
+    "Queue pipeline-notifications-dead-letters": (
+        "sqs:ChangeMessageVisibility sqs:DeleteMessage sqs:GetQueueAttributes sqs:ReceiveMessage"
+    ),
+    "Function pipeline-functions-notify-upload": "lambda:GetPolicy lambda:InvokeFunction",
+    "Function pipeline-functions-check-bucket": "lambda:GetPolicy lambda:InvokeFunction",
+    "EventRule pipeline-functions-schedule": "events:DescribeRule events:DisableRule events:EnableRule",
+    "outputs": "ssm:GetParameter",
+}
+"""All that a student may do with the stack, by resource."""
+
+
+def test_what_a_student_may_do_resource_by_resource(mine: Declared, student: dict[str, Any]) -> None:
+    allowed = {
+        name: " ".join(action for action in actions_of(student) if is_allowed(student, action, arn, EMAIL))
+        for name, arn in resources_of(mine, "dev").items()
+    }
+
+    assert {name: actions for name, actions in allowed.items() if actions} == STUDENT_MAY
+
+
+def test_a_student_may_do_nothing_with_another_stack(anothers: Declared, student: dict[str, Any]) -> None:
+    for name, arn in resources_of(anothers, "other").items():
+        assert [action for action in actions_of(student) if is_allowed(student, action, arn, EMAIL)] == [], name
+
+
+NOT_A_STUDENTS = [
+    ("lambda:GetFunction", "Function pipeline-functions-check-bucket"),
+    ("lambda:GetFunctionConfiguration", "Function pipeline-functions-check-bucket"),
+    ("lambda:UpdateFunctionCode", "Function pipeline-functions-notify-upload"),
+    ("s3:DeleteObject", "workbook"),
+    ("s3:DeleteObjectVersion", "workbook"),
+    ("s3:PutBucketPolicy", "Bucket pipeline-storage-bucket"),
+    ("rds:DeleteDBInstance", "database"),
+    ("rds:ModifyDBInstance", "database"),
+    ("secretsmanager:PutSecretValue", "password"),
+    ("sns:SetTopicAttributes", "Topic pipeline-notifications-topic"),
+    ("sqs:PurgeQueue", "Queue pipeline-notifications-queue"),
+    ("sqs:SendMessage", "Queue pipeline-notifications-queue"),
+    ("ssm:PutParameter", "outputs"),
+    ("events:PutTargets", "EventRule pipeline-functions-schedule"),
+]
+
+
+@pytest.mark.parametrize(("action", "resource"), NOT_A_STUDENTS)
+def test_what_a_student_may_not_do(mine: Declared, student: dict[str, Any], action: str, resource: str) -> None:
+    assert not is_allowed(student, action, resources_of(mine, "dev")[resource])
+
+
+@pytest.mark.parametrize(
+    ("protocol", "endpoint", "allowed"),
+    [
+        ("email", "me@example.com", True),
+        ("email-json", "me@example.com", False),
+        ("sms", "+15550100", False),
+        ("https", "https://example.com/me@example.com", False),
+        ("sqs", "arn:aws:sqs:eu-central-1:111111111111:theirs", False),
+        ("lambda", "arn:aws:lambda:eu-central-1:111111111111:function:theirs", False),
+    ],
+)
+def test_a_student_subscribes_by_email_alone(
+    mine: Declared, student: dict[str, Any], protocol: str, endpoint: str, allowed: bool
+) -> None:
+    topic = mine.one("Topic").computed["arn"]
+
+    asked = {"sns:Protocol": protocol, "sns:Endpoint": endpoint}
+    assert is_allowed(student, "sns:Subscribe", topic, asked) == allowed
+    assert not is_allowed(student, "sns:Subscribe", topic)
+
+
+FOREIGN = [
+    "arn:aws:s3:::theirs",
+    "arn:aws:s3:::theirs/input/a.xlsx",
+    *(
+        f"arn:aws:{resource}"
+        for resource in (
+            f"budgets::{ACCOUNT}:budget/theirs",
+            f"cloudwatch:{HERE}:alarm:theirs",
+            f"cloudwatch::{ACCOUNT}:dashboard/theirs",
+            f"ec2:{HERE}:vpc/vpc-1",
+            f"events:{HERE}:rule/theirs",
+            f"iam::{ACCOUNT}:role/theirs",
+            f"iam::{ACCOUNT}:policy/theirs",
+            f"iam::{ACCOUNT}:user/somebody",
+            "iam::aws:policy/AdministratorAccess",
+            f"iam::{ACCOUNT}:role/aws-service-role/rds.amazonaws.com/AWSServiceRoleForRDS",
+            f"kms:{HERE}:key/1",
+            f"lambda:{HERE}:function:theirs",
+            f"logs:{HERE}:log-group:/aws/lambda/theirs",
+            f"logs:{HERE}:log-group:/aws/rds/instance/theirs/postgresql",
+            f"rds:{HERE}:db:theirs",
+            f"rds:{HERE}:snapshot:theirs",
+            f"scheduler:{HERE}:schedule/default/theirs",
+            f"secretsmanager:{HERE}:secret:theirs",
+            f"secretsmanager:{HERE}:secret:rds!db-1",
+            f"sns:{HERE}:theirs",
+            f"sqs:{HERE}:theirs",
+            f"ssm:{HERE}:parameter/theirs",
+        )
+    ),
+]
+"""What is not of project retailpipe."""
+
+
+def test_the_docs_list_what_a_deployer_may_do_outside_the_projects_names(deployer: dict[str, Any]) -> None:
+    found = {
+        action
+        for action in actions_of(deployer)
+        for resource in FOREIGN
+        if resource.split(":")[2] == action.split(":")[0] and is_allowed(deployer, action, resource)
+    }
+
+    section = (TOP / "docs" / "aws.md").read_text().partition("### Not limited by name")[2].partition("\n#")[0]
+    assert set(re.findall(r"`([a-z0-9]+:[A-Za-z*]+)`", section)) == found
+
+
+def test_a_deployer_gives_users_no_policy_but_the_projects(deployer: dict[str, Any]) -> None:
+    user = f"arn:aws:iam::{ACCOUNT}:user/student-1"
+    for action in ("iam:AttachUserPolicy", "iam:DetachUserPolicy"):
+        own = {"iam:PolicyARN": f"arn:aws:iam::{ACCOUNT}:policy/retailpipe-dev-student-eu-central-1"}
+        assert is_allowed(deployer, action, user, own)
+        assert not is_allowed(deployer, action, user, {"iam:PolicyARN": "arn:aws:iam::aws:policy/AdministratorAccess"})
+        assert not is_allowed(deployer, action, user)
+
+
+def test_a_deployer_gives_roles_to_no_other_service(deployer: dict[str, Any]) -> None:
+    role = f"arn:aws:iam::{ACCOUNT}:role/retailpipe-dev-check-bucket-eu-central-1"
+
+    assert is_allowed(deployer, "iam:PassRole", role, {"iam:PassedToService": "lambda.amazonaws.com"})
+    assert not is_allowed(deployer, "iam:PassRole", role, {"iam:PassedToService": "ec2.amazonaws.com"})
+    assert not is_allowed(
+        deployer, "iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/admin", {"iam:PassedToService": "lambda.amazonaws.com"}
+    )
+
+
+def test_the_rules_of_the_evaluator() -> None:
+    policy = {
+        "Statement": [
+            {"Effect": "Allow", "Action": "s3:Get*", "Resource": "arn:aws:s3:::mine/*"},
+            {"Effect": "Deny", "Action": ["s3:*"], "Resource": ["arn:aws:s3:::mine/secret?"]},
+        ]
+    }
+
+    assert is_allowed(policy, "s3:GetObject", "arn:aws:s3:::mine/a")
+    assert is_allowed(policy, "S3:getobject", "arn:aws:s3:::mine/a")
+    assert not is_allowed(policy, "s3:PutObject", "arn:aws:s3:::mine/a")
+    assert not is_allowed(policy, "s3:GetObject", "arn:aws:s3:::Mine/a")
+    assert not is_allowed(policy, "s3:GetObject", "arn:aws:s3:::mine/secret1")
+    assert is_allowed(policy, "s3:GetObject", "arn:aws:s3:::mine/secret12")
+    with pytest.raises(NotImplementedError):
+        is_allowed({"Statement": [{"Effect": "Allow", "NotAction": "s3:*", "Action": "*"}]}, "s3:GetObject", "a")

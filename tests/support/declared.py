@@ -1,0 +1,263 @@
+"""Runs the real Pulumi program as the language host does, and keeps what it declares.
+
+There is no engine here: a monitor of the SDK's own answers each registration, with computed values that can be told
+from each other. In a preview those are unknown, as they are in the engine's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import hashlib
+import json
+import logging
+import os
+import runpy
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pulumi.runtime
+from pulumi.runtime import mocks, rpc, settings
+from pulumi.runtime.proto import resource_pb2
+
+TOP = Path(__file__).resolve().parents[2]
+ACCOUNT = "123456789012"
+CONFIG: dict[str, Any] = {"allowedCidrs": "203.0.113.7/32"}
+"""The least that a stack has to be told."""
+
+_SIGNATURE = "4dabf18193072939515e22adb298388d"
+_SECRET, _ASSET, _ARCHIVE = (
+    "1b47061264138c4ac30d75fd1eb44270",
+    "c44067f5952c0a294b673a41bacd8c17",
+    "0def7320c3a5731c473e5ecbe6d01bc7",
+)
+
+
+@dataclass(frozen=True)
+class Resource:
+    """What the program asked of the engine: inputs with the names of Pulumi's wire, and without wrappings."""
+
+    urn: str
+    type: str
+    name: str
+    inputs: dict[str, Any]
+    dependencies: frozenset[str]
+    protect: bool
+    custom: bool
+    computed: dict[str, Any] = field(default_factory=dict)
+    """What AWS makes up, as far as the program asks, and the id; nothing in a preview."""
+
+    @property
+    def kind(self) -> str:
+        """The last part of the type, such as Bucket."""
+        return self.type.rpartition(":")[2]
+
+
+@dataclass
+class Declared:
+    """A run of the program."""
+
+    resources: list[Resource] = field(default_factory=list)
+    outputs: dict[str, Any] = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)
+
+    def of(self, kind: str) -> list[Resource]:
+        """The resources of a kind, components left out."""
+        return [resource for resource in self.resources if resource.kind == kind and resource.custom]
+
+    def one(self, kind: str, name: str = "") -> Resource:
+        (found,) = [resource for resource in self.of(kind) if name in resource.name]
+        return found
+
+    @property
+    def custom(self) -> list[Resource]:
+        return [resource for resource in self.resources if resource.custom]
+
+
+class _Said(logging.Handler):
+    """Keeps what the program says to its user."""
+
+    def __init__(self, declared: Declared) -> None:
+        super().__init__()
+        self._declared = declared
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._declared.said.append(record.getMessage())
+
+
+def declare(
+    config: Mapping[str, Any] = CONFIG,
+    *,
+    stack: str = "dev",
+    project: str = "retailpipe",
+    region: str = "eu-central-1",
+    preview: bool = False,
+    program: Path = TOP,
+) -> Declared:
+    """Runs a program with some config, as an update or as a preview. What it raises comes out."""
+    declared = Declared()
+    values = {f"{project}:{name}": text if isinstance(text, str) else json.dumps(text) for name, text in config.items()}
+    values["aws:region"] = region
+    engine = mocks.MockEngine(logging.getLogger("pulumi"))
+    said = _Said(declared)
+    logging.getLogger("pulumi").addHandler(said)
+    logging.getLogger("pulumi").setLevel(logging.INFO)
+    settings.configure(
+        mocks.MockSettings(
+            monitor=_monitor(declared, project, stack, region, preview),
+            monitor_features=set(),
+            engine=engine,
+            project=project,
+            stack=stack,
+            dry_run=preview,
+            organization="organization",
+            callbacks=None,
+            root_directory=str(program),
+        )
+    )
+    pulumi.runtime.set_all_config(values, [])
+    before = Path.cwd()
+    os.chdir(program)
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_until_complete(
+            pulumi.runtime.run_in_stack(lambda: runpy.run_path(str(program), run_name="__main__") and None)
+        )
+    finally:
+        os.chdir(before)
+        loop.run_until_complete(loop.shutdown_default_executor())
+        asyncio.set_event_loop(None)
+        loop.close()
+        logging.getLogger("pulumi").removeHandler(said)
+        settings.reset_options()
+        with warnings.catch_warnings():  # the SDK leaves an event loop behind for each of its threads
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
+    return declared
+
+
+def _monitor(declared: Declared, project: str, stack: str, region: str, preview: bool) -> Any:
+    class Monitor(mocks.MockMonitor):
+        def RegisterResource(self, request: Any) -> Any:
+            urn = self.make_urn(request.parent, request.type, request.name)
+            if request.type == "pulumi:pulumi:Stack":
+                return resource_pb2.RegisterResourceResponse(urn=urn)
+            assert urn not in {resource.urn for resource in declared.resources}, f"{urn} is declared twice"
+            inputs = {name: plain(value) for name, value in request.object.fields.items()}
+            known = request.custom and not preview
+            state = computed(request.type, request.name, inputs, region) if known else {}
+            id_ = f"{request.type.rpartition(':')[2]}-{request.name}-id" if known else ""
+            declared.resources.append(
+                Resource(
+                    urn=urn,
+                    type=request.type,
+                    name=request.name,
+                    inputs=inputs,
+                    dependencies=frozenset(request.dependencies),
+                    protect=request.protect,
+                    custom=request.custom,
+                    computed={"id": id_, **state} if known else {},
+                )
+            )
+            answer = resource_pb2.RegisterResourceResponse(urn=urn, id=id_)
+            answer.object.update({**{name: value for name, value in inputs.items() if is_plain(value)}, **state})
+            return answer
+
+        def RegisterResourceOutputs(self, request: Any) -> Any:
+            if request.urn.split("::")[2].endswith("pulumi:pulumi:Stack"):
+                declared.outputs.update({name: plain(value) for name, value in request.outputs.fields.items()})
+            return super().RegisterResourceOutputs(request)
+
+    class Answers(mocks.Mocks):
+        def new_resource(self, args: Any) -> Any:
+            raise AssertionError(args)
+
+        def call(self, args: Any) -> Any:
+            return answer_of(args.token, region)
+
+    return Monitor(Answers())
+
+
+def answer_of(function: str, region: str) -> dict[str, Any]:
+    """What AWS would answer to a function of its provider."""
+    return {
+        "aws:index/getCallerIdentity:getCallerIdentity": {"accountId": ACCOUNT, "id": ACCOUNT},
+        "aws:index/getRegion:getRegion": {"region": region, "id": region},
+        "aws:index/getPartition:getPartition": {"partition": "aws", "id": "aws"},
+        "aws:index/getAvailabilityZones:getAvailabilityZones": {
+            "names": [region + zone for zone in "abc"],
+            "id": region,
+        },
+    }[function]
+
+
+def computed(kind: str, name: str, inputs: Mapping[str, Any], region: str) -> dict[str, Any]:
+    """What AWS would make up for a resource, as far as the program asks."""
+    _, module, short = kind.split(":")
+    state: dict[str, Any] = {"arn": _arn(f"{module.split('/')[0]}:{short}", name, inputs, region)}
+    if kind.endswith(":Queue"):
+        state["url"] = f"https://sqs.{region}.amazonaws.com/{ACCOUNT}/{inputs['name']}"
+    if kind.endswith("rds/instance:Instance"):
+        number = hashlib.sha256(inputs["identifier"].encode()).hexdigest()[:8]
+        secret = f"arn:aws:secretsmanager:{region}:{ACCOUNT}:secret:rds!db-{number}"
+        state["address"] = f"{inputs['identifier']}.abc.{region}.rds.amazonaws.com"
+        state["masterUserSecrets"] = [{"secretArn": secret, "secretStatus": "active", "kmsKeyId": "key"}]
+    if kind.endswith(":Eip"):
+        state["allocationId"] = "eipalloc-1"
+    return state
+
+
+def _arn(kind: str, name: str, inputs: Mapping[str, Any], region: str) -> str:
+    """The ARN of a resource: in AWS's own form where a policy of the program takes it from the resource."""
+    here = f"{region}:{ACCOUNT}"
+    match kind:
+        case "s3:Bucket":
+            return f"arn:aws:s3:::{inputs['bucket']}"
+        case "sns:Topic":
+            return f"arn:aws:sns:{here}:{inputs['name']}"
+        case "sqs:Queue":
+            return f"arn:aws:sqs:{here}:{inputs['name']}"
+        case "lambda:Function":
+            return f"arn:aws:lambda:{here}:function:{inputs['name']}"
+        case "cloudwatch:EventRule":
+            return f"arn:aws:events:{here}:rule/{inputs['name']}"
+        case "cloudwatch:LogGroup":
+            return f"arn:aws:logs:{here}:log-group:{inputs['name']}"
+        case "iam:Role":
+            return f"arn:aws:iam::{ACCOUNT}:role/{inputs['name']}"
+        case "iam:Policy":
+            return f"arn:aws:iam::{ACCOUNT}:policy/{inputs['name']}"
+        case _:
+            service, short = kind.split(":")
+            return f"arn:aws:{service}:{here}:{short}/{name}"
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a value can be given back: an asset cannot."""
+    return not (isinstance(value, dict) and _SIGNATURE in value)
+
+
+def plain(value: Any) -> Any:
+    """A value of Pulumi's wire in Python's types; assets keep their signature, secrets lose theirs."""
+    match value.WhichOneof("kind"):
+        case "struct_value":
+            fields = {name: plain(part) for name, part in value.struct_value.fields.items()}
+            return fields["value"] if fields.get(_SIGNATURE) == _SECRET else fields
+        case "list_value":
+            return [plain(part) for part in value.list_value.values]
+        case "number_value":
+            number = value.number_value
+            return int(number) if number == int(number) else number
+        case "null_value":
+            return None
+        case kind:
+            return getattr(value, kind)
+
+
+def is_unknown(value: Any) -> bool:
+    return value == rpc.UNKNOWN

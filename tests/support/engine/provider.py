@@ -1,0 +1,110 @@
+"""A provider for rehearsals: the engine makes, changes and deletes AWS resources with it, and nothing is made.
+
+REHEARSAL_FAIL names a type, such as aws:rds/instance:Instance, whose creation fails.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import grpc
+from google.protobuf import empty_pb2, struct_pb2
+from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+
+from tests.support.declared import answer_of, computed, plain
+
+_VERSION = version("pulumi-aws")
+
+
+def struct(values: dict[str, Any]) -> struct_pb2.Struct:
+    made = struct_pb2.Struct()
+    made.update(values)
+    return made
+
+
+def python(values: struct_pb2.Struct) -> dict[str, Any]:
+    return {name: plain(value) for name, value in values.fields.items()}
+
+
+def type_of(urn: str) -> str:
+    return urn.split("::")[2].rpartition("$")[2]
+
+
+class Provider(provider_pb2_grpc.ResourceProviderServicer):
+    region = "eu-central-1"
+
+    def Handshake(self, request: Any, context: Any) -> Any:
+        return provider_pb2.ProviderHandshakeResponse()
+
+    def GetPluginInfo(self, request: Any, context: Any) -> Any:
+        return plugin_pb2.PluginInfo(version=_VERSION)
+
+    def GetSchema(self, request: Any, context: Any) -> Any:
+        return provider_pb2.GetSchemaResponse(schema=f'{{"name": "aws", "version": "{_VERSION}"}}')
+
+    def CheckConfig(self, request: Any, context: Any) -> Any:
+        return provider_pb2.CheckResponse(inputs=request.news)
+
+    def DiffConfig(self, request: Any, context: Any) -> Any:
+        return provider_pb2.DiffResponse(changes=provider_pb2.DiffResponse.DIFF_NONE)
+
+    def Configure(self, request: Any, context: Any) -> Any:
+        self.region = python(request.args).get("region", self.region)
+        return provider_pb2.ConfigureResponse(supportsPreview=True)
+
+    def Check(self, request: Any, context: Any) -> Any:
+        return provider_pb2.CheckResponse(inputs=request.news)
+
+    def Diff(self, request: Any, context: Any) -> Any:
+        old, new = python(request.old_inputs), python(request.news)
+        changed = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+        kinds = provider_pb2.DiffResponse
+        return kinds(changes=kinds.DIFF_SOME if changed else kinds.DIFF_NONE, diffs=changed)
+
+    def Create(self, request: Any, context: Any) -> Any:
+        kind, name = type_of(request.urn), request.urn.rpartition("::")[2]
+        if request.preview:
+            return provider_pb2.CreateResponse(properties=request.properties)
+        if kind == os.environ.get("REHEARSAL_FAIL"):
+            context.abort(grpc.StatusCode.UNKNOWN, f"rehearsed: {kind} cannot be made")
+        made = struct({**computed(kind, name, python(request.properties), self.region)})
+        made.MergeFrom(request.properties)
+        return provider_pb2.CreateResponse(id=f"{name}-id", properties=made)
+
+    def Read(self, request: Any, context: Any) -> Any:
+        return provider_pb2.ReadResponse(id=request.id, properties=request.properties, inputs=request.inputs)
+
+    def Update(self, request: Any, context: Any) -> Any:
+        name = request.urn.rpartition("::")[2]
+        made = struct({**computed(type_of(request.urn), name, python(request.news), self.region)})
+        made.MergeFrom(request.news)
+        return provider_pb2.UpdateResponse(properties=made)
+
+    def Delete(self, request: Any, context: Any) -> Any:
+        return empty_pb2.Empty()
+
+    def Invoke(self, request: Any, context: Any) -> Any:
+        return provider_pb2.InvokeResponse(**{"return": struct(answer_of(request.tok, self.region))})
+
+    def Cancel(self, request: Any, context: Any) -> Any:
+        return empty_pb2.Empty()
+
+
+def main() -> None:
+    server = grpc.server(concurrent.futures.ThreadPoolExecutor(8))
+    provider_pb2_grpc.add_ResourceProviderServicer_to_server(Provider(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    print(port, flush=True)  # which is how the engine learns of it
+    server.wait_for_termination()
+
+
+if __name__ == "__main__":
+    main()

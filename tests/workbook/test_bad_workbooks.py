@@ -1,0 +1,428 @@
+"""What is no workbook, or not the right one: each is refused with a name, a place and a next step."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pytest
+
+from retailpipe.contract import Contract
+from retailpipe.errors import SheetError, WorkbookError
+from retailpipe.workbook.cells import column_letters
+from retailpipe.workbook.reader import open_sheet
+from tests.support.workbooks import (
+    CONTENT_TYPES,
+    MAIN,
+    contract_of,
+    number,
+    raw_workbook,
+    read,
+    refusal,
+    row,
+    shared,
+    shared_strings,
+    sheet_xml,
+    text,
+    zipped,
+)
+
+OLE2 = bytes.fromhex("d0cf11e0a1b11ae1")
+HEADER = row(1, text("A1", "Code"), text("B1", "Price"))
+ROWS = tuple(row(n, text(f"A{n}", f"code {n}"), number(f"B{n}", n / 8)) for n in range(2, 40))
+COLUMNS = ({"header": "Code", "type": "string"}, {"header": "Price", "type": "decimal128(38, 18)"})
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Contract:
+    return contract_of(tmp_path, *COLUMNS)
+
+
+def book(path: Path, **sheets: Sequence[Sequence[Any]]) -> Path:
+    workbook = openpyxl.Workbook(write_only=True)
+    for name, rows in sheets.items():
+        sheet = workbook.create_sheet(name)
+        for cells in rows:
+            sheet.append(list(cells))
+    workbook.save(path)
+    return path
+
+
+def in_its_own_process(path: Path) -> subprocess.CompletedProcess[str]:
+    """Reads a workbook in a process that may take 3 GB of addresses: what aborts there would abort the user's."""
+    code = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
+from pathlib import Path
+from retailpipe.contract import Contract
+from retailpipe.errors import WorkbookError
+from retailpipe.workbook.cells import column_letters
+from retailpipe.workbook.reader import open_sheet
+try:
+    sheet = open_sheet(Path(sys.argv[1]), Contract.from_file(sys.argv[2]))
+    print("rows", sum(len(piece.numbers) for piece in sheet.pieces()))
+except WorkbookError as error:
+    print("refused", str(error)[:500], "| hint:", error.hint)
+print("MB", next(int(line.split()[1]) // 1024 for line in open("/proc/self/status") if line.startswith("VmHWM")))
+"""
+    command = [sys.executable, "-c", code, str(path), str(path.parent / "shop.toml")]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path, shop: Contract) -> None:
+    assert "No such file" in str(refusal(tmp_path / "gone.xlsx", shop))
+
+
+def test_a_folder(tmp_path: Path, shop: Contract) -> None:
+    (tmp_path / "folder.xlsx").mkdir()
+
+    assert "is a folder" in str(refusal(tmp_path / "folder.xlsx", shop))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "is empty"),
+        (b"Code,Price\nA,2.55\n", "not an xlsx workbook"),
+        (b"\xef\xbb\xbfCode;Price\r\n", "not an xlsx workbook"),
+        (b"<html><table><tr><td>Code</td></tr></table></html>", "not an xlsx workbook"),
+        (b"P", "not an xlsx workbook"),
+        (b"PK", "damaged or cut short"),
+        (b"PK\x03\x04" + bytes(100), "damaged or cut short"),
+        (bytes(1_000), "not an xlsx workbook"),
+        (OLE2 + bytes(504) + "Workbook".encode("utf-16-le"), ".xls"),
+        (OLE2 + bytes(4_000) + "EncryptedPackage".encode("utf-16-le"), "protected by a password"),
+    ],
+)
+def test_a_file_that_is_something_else(tmp_path: Path, shop: Contract, content: bytes, said: str) -> None:
+    path = tmp_path / "sales.xlsx"
+    path.write_bytes(content)
+
+    assert said in str(refusal(path, shop))
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ({"[Content_Types].xml": CONTENT_TYPES, "xl/workbook.bin": b"\x83\x01\x00"}, ".xlsb"),
+        ({"mimetype": "application/vnd.oasis.opendocument.spreadsheet", "content.xml": "<a/>"}, ".ods"),
+        ({"[Content_Types].xml": CONTENT_TYPES, "word/document.xml": "<a/>"}, "no xlsx workbook"),
+        ({"sales.csv": "Code,Price\n"}, "no xlsx workbook"),
+        ({}, "no xlsx workbook"),
+        ({"[Content_Types].xml": CONTENT_TYPES, "xl/styles.xml": "<a/>"}, "cannot be read"),
+    ],
+)
+def test_a_zip_that_is_something_else(tmp_path: Path, shop: Contract, parts: dict[str, bytes], said: str) -> None:
+    assert said in str(refusal(zipped(tmp_path / "sales.xlsx", parts), shop))
+
+
+def test_a_zip_protected_by_a_password(tmp_path: Path, shop: Contract) -> None:
+    content = bytearray(raw_workbook(tmp_path / "sales.xlsx", HEADER, *ROWS).read_bytes())
+    for magic, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        place = content.find(magic)
+        while place >= 0:
+            content[place + flags] |= 1
+            place = content.find(magic, place + 4)
+    (tmp_path / "sales.xlsx").write_bytes(content)
+
+    refusal(tmp_path / "sales.xlsx", shop)
+
+
+def test_a_sheet_that_claims_gigabytes(tmp_path: Path, shop: Contract) -> None:
+    path = raw_workbook(tmp_path / "bomb.xlsx", HEADER, *ROWS)
+    with zipfile.ZipFile(path) as archive:
+        size = archive.getinfo("xl/worksheets/sheet1.xml").file_size
+    claimed = path.read_bytes().replace(size.to_bytes(4, "little"), (3 << 30).to_bytes(4, "little"))
+    path.write_bytes(claimed)
+
+    assert "xl/worksheets/sheet1.xml claims 3,221,225,472 bytes" in str(refusal(path, shop))
+
+
+def spaces(path: Path, megabytes: int, part: str = "xl/worksheets/sheet1.xml") -> Path:
+    raw_workbook(path, HEADER, sheet_part="worksheets/other.xml")
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive, archive.open(part, "w") as stream:
+        for _ in range(megabytes):
+            stream.write(b" " * (1 << 20))
+    return path
+
+
+@pytest.mark.parametrize("part", ["xl/worksheets/sheet1.xml", "xl/sharedStrings.xml", "xl/media/image1.png"])
+def test_a_part_that_is_three_hundred_megabytes_of_nothing(tmp_path: Path, shop: Contract, part: str) -> None:
+    path = spaces(tmp_path / "bomb.xlsx", 300, part)
+
+    assert path.stat().st_size < 400_000
+    assert f"{part} claims 314,572,800 bytes" in str(refusal(path, shop))
+
+
+def test_a_part_that_claims_less_than_it_has(tmp_path: Path, shop: Contract) -> None:
+    path = raw_workbook(tmp_path / "bomb.xlsx", HEADER, row(2, text("A2", " " * 20_000_000)))
+    with zipfile.ZipFile(path) as archive:
+        size = archive.getinfo("xl/worksheets/sheet1.xml").file_size
+    path.write_bytes(path.read_bytes().replace(size.to_bytes(4, "little"), (20_000).to_bytes(4, "little")))
+
+    refusal(path, shop)
+
+
+@pytest.mark.parametrize("address", ["A4294967290", "ZZZZZZ2", "XFE2", "A1048577", "AAAA2", "A0"])
+def test_a_cell_beyond_the_limits_of_a_sheet_is_refused(tmp_path: Path, shop: Contract, address: str) -> None:
+    path = raw_workbook(tmp_path / "stray.xlsx", HEADER, row(2, text(address, "oops")))
+
+    done = in_its_own_process(path)
+
+    assert done.returncode == 0, done.stderr[:200]
+    assert "refused stray.xlsx" in done.stdout
+    assert address in done.stdout
+
+
+def test_a_cell_in_the_last_place_of_a_sheet_is_a_row_like_others(tmp_path: Path, shop: Contract) -> None:
+    path = raw_workbook(
+        tmp_path / "far.xlsx", HEADER, row(2, text("A2", "A")), row(1048576, text("XFD1048576", "oops"))
+    )
+
+    done = in_its_own_process(path)
+
+    assert done.stdout.startswith("rows 2\n"), done.stderr[:200]
+
+
+def test_cells_in_the_last_column_take_no_more_than_others(tmp_path: Path, shop: Contract) -> None:
+    rows = (row(n, number(f"B{n}", n), text(f"XFD{n}", "note")) for n in range(3, 20_000))
+    path = raw_workbook(tmp_path / "wide.xlsx", HEADER, row(2, text("XFD2", "oops")), *rows)
+
+    done = in_its_own_process(path)
+
+    assert done.stdout.startswith("rows 19998\n"), done.stderr[:200]
+
+
+def many(part: str, times: int, what: str, around: str = "") -> Callable[[dict[str, bytes]], None]:
+    """Puts some XML many times before the last tag of a part."""
+
+    def change(parts: dict[str, bytes]) -> None:
+        end = parts[part].rindex(b"</")
+        added = (what * times).encode()
+        if around:
+            added = f"<{around}>".encode() + added + f"</{around}>".encode()
+        parts[part] = parts[part][:end] + added + parts[part][end:]
+
+    return change
+
+
+ROWS_AFTER = "".join(row(n, number(f"B{n}", n)) for n in range(5, 30))
+
+
+def raw_sheet(*rows: str) -> bytes:
+    return sheet_xml(rows).encode()
+
+
+MANY_ATTRIBUTES = " ".join(f'a{n}=""' for n in range(100_000))
+SHEET = "xl/worksheets/sheet1.xml"
+HOSTILE: dict[str, str | Callable[[dict[str, bytes]], None]] = {
+    "a cell far below its row": row(4, number("XFD1048576", 1)) + ROWS_AFTER,
+    "the same in lower case": row(4, number("xfd1048576", 1)) + ROWS_AFTER,
+    "the same in single quotes": row(4, "<c r='XFD1048576'><v>1</v></c>") + ROWS_AFTER,
+    "the same with blanks": row(4, '<c r = "XFD1048576"><v>1</v></c>') + ROWS_AFTER,
+    "the same in two letters": row(4, number("ZZ1048576", 1)) + ROWS_AFTER,
+    "a row of 17,000 cells without addresses": row(4, "<c><v>1</v></c>" * 17_000) + ROWS_AFTER,
+    "a row of 17,000 blank cells without addresses": row(4, "<c/>" * 17_000) + ROWS_AFTER,
+    "the same in a sheet without addresses": "<row>"
+    + "<c/>" * 16_000
+    + "<c><v>1</v></c></row>"
+    + "<row><c><v>1</v></c></row>" * 40_000,
+    "a row number beyond the sheet": row(4) + '<row r="10000000"><c><v>1</v></c></row>' + ROWS_AFTER,
+    "a row number of many digits": f'<row r="{"9" * 5_000}"><c><v>1</v></c></row>' + ROWS_AFTER,
+    "a row at the end of the sheet in the middle": row(1_048_576, number("B1048576", 1)) + ROWS_AFTER,
+    "50,000 formulas in a row": row(4, "<c><f/></c>" * 50_000) + ROWS_AFTER,
+    "16,000 formulas in a row": row(4, "<c><f/></c>" * 16_000) + ROWS_AFTER,
+    "cells on a diagonal": "".join(row(n, number(f"{column_letters(n)}{n}", n)) for n in range(4, 16_000)),
+    "a long number": row(4, f"<c><v>{'9' * 1_000_000}</v></c>") + ROWS_AFTER,
+    "a long address": row(4, f'<c r="{"A" * 1_000_000}4"><v>1</v></c>') + ROWS_AFTER,
+    "a long name": f"<row><{'c' * 1_000_000}/></row>" + ROWS_AFTER,
+    "many attributes": f"<row {MANY_ATTRIBUTES}/>" + ROWS_AFTER,
+    "deep elements": row(4, "<c>" * 100_000) + ROWS_AFTER,
+    "many row elements of one number": '<row r="4"/>' * 1_000_000,
+    "63 MB of nothing in the workbook": many("xl/workbook.xml", 15_000_000, "<x/>"),
+    "5 MB of nothing in the workbook": many("xl/workbook.xml", 1_200_000, "<x/>"),
+    "63 MB of nothing in the relations": many("xl/_rels/workbook.xml.rels", 15_000_000, "<x/>"),
+    "5 MB of relations": many("xl/_rels/workbook.xml.rels", 300_000, "<Relationship/>"),
+    "63 MB of nothing in the styles": many("xl/styles.xml", 15_000_000, "<x/>"),
+    "5 MB of styles": many("xl/styles.xml", 1_000_000, "<xf/>", "cellXfs"),
+    "8 MB of empty strings": many("xl/sharedStrings.xml", 1_600_000, "<si/>"),
+    "60 MB of empty strings": many("xl/sharedStrings.xml", 12_000_000, "<si/>"),
+    "60 MB of blank rows": many(SHEET, 5_000_000, "<sheetData/>"),
+    "8 MB after the rows": many(SHEET, 2_000_000, "<x/>"),
+    "entities that swell": lambda parts: parts.update(
+        {
+            SHEET: b'<!DOCTYPE x [<!ENTITY a "'
+            + b"a" * 100_000
+            + b'">]>'
+            + parts[SHEET].replace(b"code 4", b"&a;" * 10_000)
+        }
+    ),
+    "a million blanks before a cell": f"<row><c><v>1</v></c>{' ' * 1_000_000}<c><v>1</v></c></row>",
+    "an encoding that takes hours": lambda parts: parts.update(
+        {SHEET: b'<?xml version="1.0" encoding="punycode"?><worksheet/>-' + b"a" * 1_000_000}
+    ),
+    "deep elements in the workbook": many("xl/workbook.xml", 200_000, "<a>"),
+    "deep elements in the styles": many("xl/styles.xml", 200_000, "<a>"),
+    "40 rows of 16,000 formulas": "".join(row(n, "<c><f/></c>" * 16_000) for n in range(4, 44)),
+    "a thousand sheets that fit": lambda parts: parts.update(
+        {
+            "xl/workbook.xml": re.sub(rb"<sheet .*?/>", lambda found: found[0] * 1_000, parts["xl/workbook.xml"]),
+            SHEET: raw_sheet(HEADER, *ROWS),
+        }
+    ),
+    "twenty thousand sheets": lambda parts: parts.update(
+        {"xl/workbook.xml": re.sub(rb"<sheet .*?/>", lambda found: found[0] * 20_000, parts["xl/workbook.xml"])}
+    ),
+    "a thousand sheets": lambda parts: parts.update(
+        {"xl/workbook.xml": re.sub(rb"<sheet .*?/>", lambda found: found[0] * 1_000, parts["xl/workbook.xml"])}
+    ),
+}
+
+
+@pytest.mark.parametrize("change", HOSTILE.values(), ids=HOSTILE.keys())
+def test_a_small_file_takes_neither_time_nor_memory(tmp_path: Path, shop: Contract, change: Any) -> None:
+    rows = change if isinstance(change, str) else "".join(ROWS)
+    path = raw_workbook(tmp_path / "hostile.xlsx", HEADER, *ROWS[:2], rows, strings=shared_strings("A"))
+    if callable(change):
+        with zipfile.ZipFile(path) as archive:
+            parts = {name: archive.read(name) for name in archive.namelist()}
+        change(parts)
+        zipped(path, parts)
+    started = time.monotonic()
+
+    done = in_its_own_process(path)
+
+    assert done.returncode == 0, done.stderr[-500:]
+    assert done.stdout.startswith(("rows", "refused hostile.xlsx"))
+    megabytes = int(done.stdout.rpartition(" ")[2])
+    assert megabytes <= 300, done.stdout[:300]
+    # A generous limit for what took half a minute and more: a busy machine stays well below it.
+    assert time.monotonic() - started < 60
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_refused_workbooks_leave_no_file_open(tmp_path: Path, shop: Contract) -> None:
+    whole = shared_strings("A", "B")
+    damaged = [whole[:-20], whole.replace("</t>", "", 1), f"{whole}<x/>"]
+    paths = [
+        raw_workbook(tmp_path / f"{n}.xlsx", HEADER, row(2, shared("A2", 1)), strings=strings)
+        for n, strings in enumerate(damaged)
+    ]
+    paths.append(raw_workbook(tmp_path / "twice.xlsx", HEADER, row(2, number("A2", 1), number("A2", 1))))
+    refusal(paths[0], shop)  # what is opened once and for all
+    before = open_files(), threading.active_count()
+
+    for path in paths:
+        with pytest.raises(WorkbookError):
+            open_sheet(path, shop)
+
+    assert (open_files(), threading.active_count()) == before
+
+
+def test_shared_strings_that_claim_to_be_billions(tmp_path: Path, shop: Contract) -> None:
+    strings = shared_strings("A", count=99_999_999_999)
+    path = raw_workbook(tmp_path / "bomb.xlsx", HEADER, row(2, shared("A2", 0)), strings=strings)
+
+    assert in_its_own_process(path).returncode == 0
+
+
+@pytest.mark.parametrize("empty", ["<sheetData/>", "<sheetData />", "<sheetData></sheetData>"])
+def test_a_sheet_without_rows(tmp_path: Path, shop: Contract, empty: str) -> None:
+    sheet = f'<worksheet xmlns="{MAIN}">{empty}</worksheet>'
+
+    error = refusal(raw_workbook(tmp_path / "sales.xlsx", sheet=sheet), shop)
+
+    assert isinstance(error, SheetError)
+    assert "sheet 'Sales' is empty" in str(error)
+
+
+def test_a_workbook_of_charts_alone(tmp_path: Path, shop: Contract) -> None:
+    workbook = openpyxl.Workbook()
+    workbook.create_chartsheet("Chart")
+    del workbook["Sheet"]
+    workbook.save(tmp_path / "charts.xlsx")
+
+    assert "no worksheet" in str(refusal(tmp_path / "charts.xlsx", shop))
+
+
+FITS = (("Code", "Price"), ("A", 1))
+
+
+def test_of_several_sheets_the_one_that_fits_is_read(tmp_path: Path, shop: Contract) -> None:
+    path = book(tmp_path / "sales.xlsx", Notes=[("Read me",)], Sales=FITS, Blank=[])
+
+    assert read(path, shop).layout.sheet == "Sales"
+
+
+def test_several_sheets_that_fit_are_listed(tmp_path: Path, shop: Contract) -> None:
+    error = refusal(book(tmp_path / "sales.xlsx", Notes=[("Read me",)], May=FITS, June=FITS), shop)
+
+    assert isinstance(error, SheetError)
+    assert "'May', 'June'" in str(error)
+    assert "Notes" not in str(error)
+
+
+def test_where_no_sheet_fits_each_is_told_with_its_reason(tmp_path: Path, shop: Contract) -> None:
+    path = book(tmp_path / "sales.xlsx", May=[("Code", "Cost")], June=[("Kode", "Price")], July=[])
+
+    lines = str(refusal(path, shop)).splitlines()
+
+    assert "sheet 'May'" in lines[1]
+    assert "column 'Price' is missing" in lines[1]
+    assert "sheet 'June'" in lines[2]
+    assert "is it 'Kode'?" in lines[2]
+    assert "sheet 'July' is empty" in lines[3]
+
+
+@pytest.mark.parametrize("state", ["hidden", "veryHidden"])
+def test_a_hidden_sheet_counts_only_where_no_visible_one_fits(tmp_path: Path, shop: Contract, state: str) -> None:
+    def with_hidden(visible: Sequence[Sequence[Any]]) -> Path:
+        workbook = openpyxl.load_workbook(book(tmp_path / "sales.xlsx", Hidden=FITS, Visible=visible))
+        workbook["Hidden"].sheet_state = state
+        workbook.save(tmp_path / "sales.xlsx")
+        return tmp_path / "sales.xlsx"
+
+    assert read(with_hidden(FITS), shop).layout.sheet == "Visible"
+    assert read(with_hidden([("Read me",)]), shop).layout.sheet == "Hidden"
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        (("Code",), "column 'Price' is missing"),
+        (("Code", "Prise"), "column 'Price' is missing (is it 'Prise'?)"),
+        (("Code", "Unit  Price"), "column 'Price' is missing (is it 'Unit  Price'?)"),
+        (("Kode", "Prices"), "column 'Code' is missing (is it 'Kode'?); column 'Price' is missing (is it 'Prices'?)"),
+        (("Code", "Weather"), "column 'Price' is missing"),
+        (("Code", "Price", "price "), "column 'Price' stands twice, in B1 and C1"),
+        (("A", 1), "row 1"),
+    ],
+)
+def test_a_header_row_that_is_wrong(tmp_path: Path, shop: Contract, header: tuple[object, ...], said: str) -> None:
+    error = refusal(book(tmp_path / "sales.xlsx", Sales=[header, ("A", 1)]), shop)
+
+    assert isinstance(error, SheetError)
+    assert "sales.xlsx, sheet 'Sales', row 1: " in str(error)
+    assert said in str(error)
+
+
+def test_the_nearest_name_is_suggested_only_where_one_is_near(tmp_path: Path, shop: Contract) -> None:
+    assert "is it" not in str(refusal(book(tmp_path / "sales.xlsx", Sales=[("Code", "Weather")]), shop))
+
+
+def test_the_name_that_messages_use_can_be_given(tmp_path: Path, shop: Contract) -> None:
+    (tmp_path / "snapshot").write_bytes(b"")
+
+    with pytest.raises(WorkbookError, match=r"input/sales\.xlsx is empty"):
+        open_sheet(tmp_path / "snapshot", shop, "input/sales.xlsx")

@@ -1,0 +1,116 @@
+"""Every connection speaks UTF-8, whatever the environment, the URL, the role or the database says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+import retailpipe
+from retailpipe import Environment
+from retailpipe.errors import LoadError
+from retailpipe.local.server import EmbeddedServer
+from tests.conftest import Program, Workbook
+from tests.support.servers import as_superuser, ask
+
+CAFE = (536365, "85123A", "CAFÉ €", 6, datetime(2010, 12, 1, 8, 26), 2.55, 17850, "Österreich")
+PLAIN = (536365, "85123A", "CAFÉ", 6, datetime(2010, 12, 1, 8, 26), 2.55, 17850, "Österreich")
+
+
+def set_role(database_url: str) -> None:
+    ask(database_url, "alter role current_user set client_encoding = 'LATIN1'")
+
+
+def set_database(database_url: str) -> None:
+    name = ask(database_url, "select current_database()")
+    ask(database_url, f"alter database {name} set client_encoding = 'LATIN1'")
+
+
+def set_nothing(database_url: str) -> None:
+    del database_url
+
+
+@pytest.fixture(params=["LATIN1", "WIN1252"])
+def other_encoding(request: pytest.FixtureRequest, server: EmbeddedServer) -> Iterator[str]:
+    """A database of another encoding than UTF-8."""
+    name = f"in_{request.param.lower()}"
+    url = server.start()
+    ask_alone(
+        as_superuser(url),
+        f"create database {name} encoding '{request.param}' locale 'C' template template0 owner retailpipe",
+    )
+    yield url.replace("/retailpipe?", f"/{name}?")
+    ask_alone(as_superuser(url), f"drop database {name} with (force)")
+
+
+def ask_alone(url: str, sql: str) -> None:
+    from adbc_driver_postgresql import dbapi
+
+    with dbapi.connect(url, autocommit=True) as connection, connection.cursor() as cursor:
+        cursor.execute(sql)
+
+
+@pytest.mark.parametrize(
+    ("variables", "addition", "setting"),
+    [
+        ({"PGCLIENTENCODING": "LATIN1"}, "", set_nothing),
+        ({"PGOPTIONS": "-c client_encoding=LATIN1"}, "", set_nothing),
+        ({}, "&client_encoding=LATIN1", set_nothing),
+        ({}, "&options=-c%20client_encoding%3DLATIN1", set_nothing),
+        ({}, "", set_database),
+        ({}, "", set_role),
+    ],
+)
+def test_texts_arrive_as_they_are(
+    database_url: str,
+    program: Program,
+    make_workbook: Workbook,
+    variables: dict[str, str],
+    addition: str,
+    setting: Callable[[str], None],
+) -> None:
+    setting(database_url)
+    url = f"{database_url}{addition}"
+    workbook = make_workbook([CAFE])
+    try:
+        done = program("run", workbook, "--local", "shop", env={**variables, "RETAILPIPE_DATABASE_URL": url})
+        asked = program(
+            *("query", "select chr(233) || country as text from public_silver.fact_sales_daily", "--format", "csv"),
+            *("--local", "shop"),
+            env={**variables, "RETAILPIPE_DATABASE_URL": url},
+        )
+    finally:
+        ask(database_url, "alter role current_user reset client_encoding")
+
+    assert done.returncode == 0, done.stderr
+    stored = ask(database_url, "select encode(convert_to(description, 'UTF8'), 'hex') from bronze.raw_transactions")
+    assert bytes.fromhex(stored).decode() == "CAFÉ €"
+    assert "éÖsterreich" in asked.stdout
+
+
+def test_a_database_of_another_encoding_holds_what_it_can(
+    tmp_path: Path, other_encoding: str, make_workbook: Workbook
+) -> None:
+    environment = Environment.local(tmp_path / "shop", database_url=other_encoding)
+
+    retailpipe.run(environment, make_workbook([PLAIN]))
+
+    found = retailpipe.query(environment, "select description, country from bronze.raw_transactions").to_pylist()
+    assert found == [{"description": "CAFÉ", "country": "Österreich"}]
+
+
+def test_what_a_database_cannot_hold_is_refused_with_its_cell(
+    tmp_path: Path, other_encoding: str, make_workbook: Workbook
+) -> None:
+    environment = Environment.local(tmp_path / "shop", database_url=other_encoding)
+    greek = (*PLAIN[:2], "Ωμέγα", *PLAIN[3:])
+    rows = [PLAIN] * 20_000 + [greek]
+
+    with pytest.raises(LoadError) as caught:
+        retailpipe.ingest(environment, make_workbook(rows))
+
+    assert "book.xlsx, sheet 'Online Retail', cell C20002: " in str(caught.value)
+    assert "encoding" in caught.value.hint
+    assert retailpipe.query(environment, "select count(*) as loads from bronze.loads").to_pylist() == [{"loads": 0}]
