@@ -27,11 +27,11 @@ from retailpipe.bronze.schema import ensure_schema
 from retailpipe.contract import Contract
 from retailpipe.environment import Environment
 from retailpipe.progress import NoProgress
+from retailpipe.workbook.chunks import Chunk
 from retailpipe.workbook.container import part_blocks
 from retailpipe.workbook.cutting import SheetCutter
 from retailpipe.workbook.package import Package
 from retailpipe.workbook.parsing import BlockParser
-from retailpipe.workbook.pieces import Piece
 from retailpipe.workbook.repeats import cut_cells
 from retailpipe.workbook.shards import BLOCK_SIZE
 from retailpipe.workbook.sheet import find_layout
@@ -81,15 +81,15 @@ def measure(parts: Parts, environment: Environment, workbook: Path, contract: Co
     for block in cutter.blocks():
         timed("cut", lambda block=block: cut_cells(block.xml))
         parsed = timed("parse", lambda block=block: parser.parse(block))
-        pieces = timed(
-            "objects", lambda parsed=parsed: [each if isinstance(each, Piece) else each.piece() for each in parsed]
+        chunks = timed(
+            "objects", lambda parsed=parsed: [each if isinstance(each, Chunk) else each.chunk() for each in parsed]
         )
-        for piece in filter(None, pieces):
+        for chunk in filter(None, chunks):
             if judge is None:
-                layout = find_layout(workbook.name, sheet.name, piece.numbers[0], piece.row(0), contract)
+                layout = find_layout(workbook.name, sheet.name, chunk.numbers[0], chunk.row(0), contract)
                 judge = Judge(layout, contract)
-                piece = piece.select(range(1, len(piece.numbers)))
-            batches.append(timed("judge", lambda judge=judge, piece=piece: judge.judge(piece)))
+                chunk = chunk.select(range(1, len(chunk.numbers)))
+            batches.append(timed("judge", lambda judge=judge, chunk=chunk: judge.judge(chunk)))
     if judge is None:
         sys.exit(f"{workbook} has no rows")
     parts.note("cut rows into distinct cells (Arrow)", spent["cut"])

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from retailpipe.errors import AwsError
+from retailpipe.errors import AwsError, UsageError
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
@@ -86,7 +86,11 @@ class Aws:
 
     def _opened(self) -> Any:
         if self._session is None:
-            import boto3
+            try:
+                import boto3
+            except ModuleNotFoundError as error:
+                hint = "Install it with the extra aws: pip install 'retailpipe[aws]'."
+                raise UsageError("a stack on AWS needs boto3, which is not installed", hint=hint) from error
             from botocore.exceptions import ProfileNotFound
 
             try:

@@ -20,14 +20,14 @@ from retailpipe.workbook.columns import Problem, column_converter
 from retailpipe.workbook.container import MAX_ROWS
 
 if TYPE_CHECKING:
-    from retailpipe.workbook.pieces import Piece
+    from retailpipe.workbook.chunks import Chunk
     from retailpipe.workbook.sheet import Layout
 
 _FALSE = pa.scalar(False, pa.bool_())
 
 
 class Judge:
-    """Judges the rows of one sheet, piece after piece, and keeps count.
+    """Judges the rows of one sheet, chunk after chunk, and keeps count.
 
     rows_read = rows_accepted + len(rejects), always.
     """
@@ -49,35 +49,35 @@ class Judge:
         """Whether there are more rejects already than the contract allows for any number of rows."""
         return len(self.rejects) > self._most_rejects
 
-    def judge(self, piece: Piece) -> pa.RecordBatch:
-        """The rows of a piece that keep the contract: its columns, then `source_row`.
+    def judge(self, chunk: Chunk) -> pa.RecordBatch:
+        """The rows of a chunk that keep the contract: its columns, then `source_row`.
 
         They are of the contract's types; decimals may be narrower in the first batches.
         """
-        judged = [rule.judge(piece) for rule in self._rules]
-        if piece.values is not None:
-            piece.check(self._filled(piece, [values for values, _ in judged]))
+        judged = [rule.judge(chunk) for rule in self._rules]
+        if chunk.values is not None:
+            chunk.check(self._filled(chunk, [values for values, _ in judged]))
         arrays = [array for array, _ in judged]
-        arrays.append(_numbers(piece.numbers))
+        arrays.append(_numbers(chunk.numbers))
         schema = pa.schema([field.with_type(array.type) for field, array in zip(self._schema, arrays, strict=True)])
         broken = [mask for _, mask in judged]
         masks = [mask for mask in broken if mask is not None]
         if masks:
             rejected = reduce(pc.or_, masks)
-            self.rejects += [self._reject(piece, place, broken) for place in pc.indices_nonzero(rejected).to_pylist()]
+            self.rejects += [self._reject(chunk, place, broken) for place in pc.indices_nonzero(rejected).to_pylist()]
             kept = pc.invert(rejected)
             arrays = [array.filter(kept) for array in arrays]
         batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
-        self.rows_read += len(piece.numbers)
+        self.rows_read += len(chunk.numbers)
         self.rows_accepted += batch.num_rows
         self._note_dates(batch)
         return batch
 
-    def _filled(self, piece: Piece, values: Sequence[pa.Array]) -> int:
-        """How many cells of a piece are not blank, at least: a cell that cannot be converted is not counted."""
+    def _filled(self, chunk: Chunk, values: Sequence[pa.Array]) -> int:
+        """How many cells of a chunk are not blank, at least: a cell that cannot be converted is not counted."""
         named = sum(len(array) - array.null_count for array in values)
         ruled = {rule.index for rule in self._rules}
-        others = [cells for index, cells in zip(piece.indices, piece.columns, strict=True) if index not in ruled]
+        others = [cells for index, cells in zip(chunk.indices, chunk.columns, strict=True) if index not in ruled]
         return named + sum(len(cells) - cells.count("") for cells in others)
 
     def _note_dates(self, batch: pa.RecordBatch) -> None:
@@ -85,8 +85,8 @@ class Judge:
             self.first_date = min(ends[0], self.first_date or ends[0])
             self.last_date = max(ends[1], self.last_date or ends[1])
 
-    def _reject(self, piece: Piece, place: int, broken: list[pa.BooleanArray | None]) -> Reject:
-        row, number = piece.row(place), piece.numbers[place]
+    def _reject(self, chunk: Chunk, place: int, broken: list[pa.BooleanArray | None]) -> Reject:
+        row, number = chunk.row(place), chunk.numbers[place]
         faults = [
             (rule, rule.problem(row.get(rule.index, "")))
             for rule, mask in zip(self._rules, broken, strict=True)
@@ -132,10 +132,10 @@ class _Rule:
         self._minimum = _scalar(column, column.minimum)
         self._maximum = _scalar(column, column.maximum)
 
-    def judge(self, piece: Piece) -> tuple[pa.Array, pa.BooleanArray | None]:
+    def judge(self, chunk: Chunk) -> tuple[pa.Array, pa.BooleanArray | None]:
         """The column's values, and a mask without nulls of those that break a rule; None where none does."""
-        cells = piece.column(self.index)
-        values = self._converter.convert(cells, booleans=piece.booleans)
+        cells = chunk.column(self.index)
+        values = self._converter.convert(cells, booleans=chunk.booleans)
         masks: list[pa.BooleanArray] = []
         if values.null_count:
             if self.column.required:

@@ -127,9 +127,9 @@ def load(
 
 
 def _accepted(sheet: SheetReader, judge: Judge, progress: Progress) -> Iterator[pa.RecordBatch]:
-    for piece in sheet.pieces():
-        batch = judge.judge(piece)
-        progress.advance(len(piece.numbers))
+    for chunk in sheet.chunks():
+        batch = judge.judge(chunk)
+        progress.advance(len(chunk.numbers))
         if judge.over_reject_limit:
             return
         yield batch

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from retailpipe.contract import Column
 from retailpipe.workbook.cells import EXACT_INTEGERS, NOT_CALCULATED, Cell, ErrorCell, shown
-from retailpipe.workbook.pieces import RepeatedCells
+from retailpipe.workbook.chunks import RepeatedCells
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})")
 _EPOCH = datetime(1970, 1, 1)
@@ -50,8 +50,8 @@ class _Unfit(Exception):
 class _Memory(dict[Any, Any]):
     """Raw value to Arrow value, each computed when it is first asked for.
 
-    What is kept is a copy. The cells of a piece are allocated beside each other and freed together; one of them that
-    stayed would keep the memory around it in use, and the cells of later pieces would lie ever more scattered, which
+    What is kept is a copy. The cells of a chunk are allocated beside each other and freed together; one of them that
+    stayed would keep the memory around it in use, and the cells of later chunks would lie ever more scattered, which
     makes them slower to make and to read.
     """
 

@@ -53,23 +53,23 @@ class ElementBlocks:
         closing = b"</" + self.prefix + self._container.encode()
         wanted, is_all = self._size, False
         while True:
-            pieces, length = [rest], len(rest)
+            chunks, length = [rest], len(rest)
             while length < wanted and not is_all:
                 if more := next(self._xml, b""):
-                    pieces.append(more)
+                    chunks.append(more)
                     length += len(more)
                 else:
                     is_all = True
-            cut = last_tag(pieces[-1], opening, len(pieces[-1]))
-            if cut > 0 and not is_all and _find(pieces[-1], closing, cut) < 0:
-                last = pieces.pop()
+            cut = last_tag(chunks[-1], opening, len(chunks[-1]))
+            if cut > 0 and not is_all and _find(chunks[-1], closing, cut) < 0:
+                last = chunks.pop()
                 rest, wanted = last[cut:], self._size
-                block = b"".join([*pieces, memoryview(last)[:cut]])
-                del last, pieces
+                block = b"".join([*chunks, memoryview(last)[:cut]])
+                del last, chunks
                 yield block
                 continue
-            rest = b"".join(pieces)
-            del pieces
+            rest = b"".join(chunks)
+            del chunks
             cut = last_tag(rest, opening, len(rest))
             # What follows the container may hold elements of that name. It is seldom long, so that the last block has
             # all of it; there the end is searched for from the start.

@@ -10,11 +10,11 @@ from python_calamine import CalamineError, CalamineSheet
 
 from retailpipe.errors import WorkbookError
 from retailpipe.workbook.cells import Cell, unmarked
+from retailpipe.workbook.chunks import Chunk
 from retailpipe.workbook.container import unreadable
 from retailpipe.workbook.cutting import Block, SheetCutter
 from retailpipe.workbook.markup import BadXml
 from retailpipe.workbook.package import Package, Sheet
-from retailpipe.workbook.pieces import Piece
 from retailpipe.workbook.plainness import Rows
 from retailpipe.workbook.repeats import Repeats
 from retailpipe.workbook.rewriting import Rewriter, Rewritten
@@ -23,7 +23,7 @@ from retailpipe.workbook.slots import Slots, calamine
 
 @dataclass(frozen=True)
 class Parsed:
-    """Rows that python-calamine has parsed; `piece` makes Python's objects of them.
+    """Rows that python-calamine has parsed; `chunk` makes Python's objects of them.
 
     sheet: what it made of them; None where that is left to the consumer, to save memory.
     rewritten: how they were rewritten; None for plain rows.
@@ -39,7 +39,7 @@ class Parsed:
     rewritten: Rewritten | None = None
     marked: bool = False
 
-    def piece(self) -> Piece | None:
+    def chunk(self) -> Chunk | None:
         """The rows that are not blank; None if there is none. Raises WorkbookError."""
         sheet = self.sheet
         if self.rewritten and not sheet:
@@ -57,14 +57,14 @@ class Parsed:
         if self.rewritten:
             if len(rows) != len(self.rewritten.numbers) or len(columns) != len(self.rewritten.columns):
                 raise self.parser.unreadable("rows are missing from what was read")
-            piece = Piece(columns, self.rewritten.columns, self.rewritten.numbers, b't="b"' in self.rewritten.xml)
+            chunk = Chunk(columns, self.rewritten.columns, self.rewritten.numbers, b't="b"' in self.rewritten.xml)
         else:
             numbers = range(row + self.first, row + self.first + len(rows))
             # Rows that do not tell their numbers follow each other, so that no address can stand twice.
             values = self.block.plain.values(self.plain) if self.first == 1 else None
             indices = range(column, column + len(columns))
-            piece = Piece(columns, indices, numbers, b"b" in self.plain, values, lambda: self.parser.recount(self))
-        return piece.without_blank_rows()
+            chunk = Chunk(columns, indices, numbers, b"b" in self.plain, values, lambda: self.parser.recount(self))
+        return chunk.without_blank_rows()
 
 
 class Way(Enum):
@@ -91,17 +91,17 @@ class BlockParser:
         may_repeat = way in (Way.QUICKEST, Way.DISTINCT)
         self._repeats = Repeats(self._parse_new, always=way is Way.DISTINCT) if may_repeat else None
 
-    def parse(self, block: Block, *, in_order: bool = False) -> Sequence[Parsed | Piece]:
+    def parse(self, block: Block, *, in_order: bool = False) -> Sequence[Parsed | Chunk]:
         """The rows of a block, in one part or more; `in_order` has them in that of their numbers.
 
         Raises WorkbookError.
         """
-        if self._repeats and not in_order and (piece := self._repeats.read(block)):
-            return [piece]
+        if self._repeats and not in_order and (chunk := self._repeats.read(block)):
+            return [chunk]
         return self._parse(block, in_order)
 
-    def _parse_new(self, block: Block) -> list[Piece]:
-        return [piece for part in self._parse(block) if (piece := part.piece())]
+    def _parse_new(self, block: Block) -> list[Chunk]:
+        return [chunk for part in self._parse(block) if (chunk := part.chunk())]
 
     def _parse(self, block: Block, in_order: bool = False) -> list[Parsed]:
         rewrite_all = self._rewrite_all or in_order

@@ -40,9 +40,9 @@ def matches(pattern: str, xml: bytes) -> bool:
     return bool(pc.match_substring_regex(array_of(xml), rf"\A(?:{pattern})\z")[0].as_py())
 
 
-def matching(pattern: str, pieces: Sequence[bytes]) -> list[bool]:
+def matching(pattern: str, chunks: Sequence[bytes]) -> list[bool]:
     """For each of some bytes, whether a pattern matches all of them."""
-    found = pc.match_substring_regex(pa.array(pieces, pa.binary()), rf"\A(?:{pattern})\z")
+    found = pc.match_substring_regex(pa.array(chunks, pa.binary()), rf"\A(?:{pattern})\z")
     return found.to_pylist()
 
 

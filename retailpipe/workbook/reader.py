@@ -1,4 +1,4 @@
-"""The sheet of a workbook that fits a contract, as pieces of rows, each row with its number."""
+"""The sheet of a workbook that fits a contract, as chunks of rows, each row with its number."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 from retailpipe.contract import Contract
 from retailpipe.errors import SheetError, WorkbookError
 from retailpipe.workbook.cells import shown
+from retailpipe.workbook.chunks import Chunk
 from retailpipe.workbook.container import check_container, damaged
 from retailpipe.workbook.package import Package, Sheet
-from retailpipe.workbook.pieces import Piece
 from retailpipe.workbook.shards import BlockReader
 from retailpipe.workbook.sheet import find_layout, no_single_sheet
 from retailpipe.workbook.slots import Slots
@@ -47,15 +47,15 @@ class SheetReader:
         self._below = [place for place, below in enumerate(self._first.numbers) if below > number]
         self.rows_claimed = claimed - number if claimed else None
 
-    def pieces(self) -> Iterator[Piece]:
-        """The rows, in pieces of bounded size, without the blank ones. Raises WorkbookError."""
+    def chunks(self) -> Iterator[Chunk]:
+        """The rows, in chunks of bounded size, without the blank ones. Raises WorkbookError."""
         if self._first and self._below:
             yield self._first.select(self._below)
         header = self.layout.header_row
-        for piece in self._blocks:
-            if min(piece.numbers) < header:
-                raise damaged(*self._place, f"row {min(piece.numbers)} stands below the header in row {header}")
-            yield piece
+        for chunk in self._blocks:
+            if min(chunk.numbers) < header:
+                raise damaged(*self._place, f"row {min(chunk.numbers)} stands below the header in row {header}")
+            yield chunk
 
     def stop(self) -> None:
         """Ends the threads that read the sheet; other sheets of the workbook can still be read."""
@@ -65,12 +65,12 @@ class SheetReader:
         self.stop()
         self._slots.close()
 
-    def _first_text(self) -> tuple[Piece | None, int]:
-        """The first piece with a row that shows a text, and the place of that row in it."""
-        for piece in self._blocks:
-            for place in range(len(piece.numbers)):
-                if any(shown(cell).strip() for cell in piece.row(place).values()):
-                    return piece, place
+    def _first_text(self) -> tuple[Chunk | None, int]:
+        """The first chunk with a row that shows a text, and the place of that row in it."""
+        for chunk in self._blocks:
+            for place in range(len(chunk.numbers)):
+                if any(shown(cell).strip() for cell in chunk.row(place).values()):
+                    return chunk, place
         return None, 0
 
 

@@ -18,10 +18,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from retailpipe.workbook.cells import Cell
+from retailpipe.workbook.chunks import Chunk, RepeatedCells
 from retailpipe.workbook.container import MAX_ROWS
 from retailpipe.workbook.cutting import Block
 from retailpipe.workbook.patterns import SPACE, Substitution, array_of, matching, substituted
-from retailpipe.workbook.pieces import Piece, RepeatedCells
 from retailpipe.workbook.plainness import PlainRows, row_attributes
 
 _CELL = '<c r="'
@@ -77,14 +77,14 @@ class Repeats:
     always: whether that is not done where distinct cells do not pay.
     """
 
-    def __init__(self, read_new: Callable[[Block], list[Piece]], *, always: bool = False) -> None:
+    def __init__(self, read_new: Callable[[Block], list[Chunk]], *, always: bool = False) -> None:
         self._read_new = read_new
         self._always = always
         self._known: dict[bytes, Cell] = {}
         self._misses = 0
         self._has_empty = False
 
-    def read(self, block: Block) -> Piece | None:
+    def read(self, block: Block) -> Chunk | None:
         """The rows of a block; None if it has to be read in the common way. Raises WorkbookError."""
         if self._misses >= _MOST_MISSES and not self._always:
             return None
@@ -92,8 +92,8 @@ class Repeats:
             cut = cut_cells(substituted(_EMPTY, block.xml) if has_empty else block.xml)
             if cut and (columns := self._columns(cut, block.plain)):
                 self._has_empty = has_empty
-                piece = Piece(columns, list(cut.columns), cut.numbers)
-                return piece.without_blank_rows() if any("" in column.distinct for column in columns) else piece
+                chunk = Chunk(columns, list(cut.columns), cut.numbers)
+                return chunk.without_blank_rows() if any("" in column.distinct for column in columns) else chunk
         self._misses += 1
         return None
 
@@ -115,8 +115,8 @@ class Repeats:
         """New cells by their XML, read as rows of one column."""
         rows = [b'<row r="%d"><c r="A%d%b</c></row>' % (number, number, xml) for number, xml in enumerate(new, 1)]
         cells: dict[bytes, Cell] = dict.fromkeys(new, "")
-        for piece in self._read_new(Block(b"".join(rows), 0, plain)):
-            for number, cell in zip(piece.numbers, piece.column(0), strict=True):
+        for chunk in self._read_new(Block(b"".join(rows), 0, plain)):
+            for number, cell in zip(chunk.numbers, chunk.column(0), strict=True):
                 cells[new[number - 1]] = cell
         return cells
 

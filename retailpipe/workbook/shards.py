@@ -13,11 +13,11 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from queue import SimpleQueue
 
+from retailpipe.workbook.chunks import Chunk
 from retailpipe.workbook.container import MAX_ROWS
 from retailpipe.workbook.cutting import SheetCutter
 from retailpipe.workbook.package import Package, Sheet
 from retailpipe.workbook.parsing import BlockParser, Parsed, Way
-from retailpipe.workbook.pieces import Piece
 from retailpipe.workbook.slots import Slots
 
 BLOCK_SIZE = 3 << 19
@@ -47,9 +47,9 @@ class BlockReader:
         self._parser = BlockParser(package, sheet, slots, self._cutter, way)
         self._blocks = self._cutter.blocks()
         self._next_block = threading.Lock()
-        self._ahead: SimpleQueue[Future[Sequence[Parsed | Piece]] | None] = SimpleQueue()
+        self._ahead: SimpleQueue[Future[Sequence[Parsed | Chunk]] | None] = SimpleQueue()
         self._ended = False
-        self._parts: deque[Parsed | Piece] = deque()
+        self._parts: deque[Parsed | Chunk] = deque()
         self._given = bytearray()
         self.in_order = True
         self._is_closed = False
@@ -64,16 +64,16 @@ class BlockReader:
         """The number of the last row, by what the sheet says of itself; known once the first rows were given."""
         return self._cutter.rows_claimed
 
-    def __iter__(self) -> Iterator[Piece]:
+    def __iter__(self) -> Iterator[Chunk]:
         return self
 
-    def __next__(self) -> Piece:
+    def __next__(self) -> Chunk:
         while True:
             while self._parts:
                 part = self._parts.popleft()
-                if piece := part if isinstance(part, Piece) else part.piece():
-                    self._note(piece.numbers)
-                    return piece
+                if chunk := part if isinstance(part, Chunk) else part.chunk():
+                    self._note(chunk.numbers)
+                    return chunk
             block = None if self._ended else self._ahead.get()
             if block is None:
                 self._ended = True
@@ -115,7 +115,7 @@ class BlockReader:
 
     def _parse_next(self) -> bool:
         """Parses one block more, or puts what keeps it from being parsed in its place; False if there is none."""
-        parsed: Future[Sequence[Parsed | Piece]] = Future()
+        parsed: Future[Sequence[Parsed | Chunk]] = Future()
         with self._next_block:
             try:
                 block = next(self._blocks, None)

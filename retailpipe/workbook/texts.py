@@ -63,7 +63,7 @@ class TextCollector:
     def __init__(self, *, preserves_blanks: bool = False) -> None:
         """`preserves_blanks` is what holds where a `t` element says nothing of it."""
         self._texts: list[str] = []
-        self._pieces: list[str] | None = None
+        self._chunks: list[str] | None = None
         self._space = "preserve" if preserves_blanks else "default"
         self._is_preserved = False
         self._depth = 0
@@ -74,19 +74,19 @@ class TextCollector:
         if self._depth == 1:
             self._in_run = name == "r"
         if name == "t" and (self._depth == 1 or (self._depth == 2 and self._in_run)):
-            self._pieces = []
+            self._chunks = []
             self._is_preserved = attributes.get("xml:space", self._space) == "preserve"
 
     def add(self, text: str) -> None:
-        if self._pieces is not None:
-            self._pieces.append(text)
+        if self._chunks is not None:
+            self._chunks.append(text)
 
     def end(self, name: str) -> None:
         self._depth -= 1
-        if name == "t" and self._pieces is not None:
-            text = "".join(self._pieces)
+        if name == "t" and self._chunks is not None:
+            text = "".join(self._chunks)
             self._texts.append(unescaped(text if self._is_preserved else trimmed(text)))
-            self._pieces = None
+            self._chunks = None
 
     def text(self) -> str:
         return "".join(self._texts)

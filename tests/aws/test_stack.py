@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -229,3 +231,15 @@ def test_wrong_usage(program: Program, arguments: list[str], reason: str) -> Non
 
     assert done.returncode == 2
     assert reason in done.stderr
+
+
+def test_without_boto3_a_stack_names_the_extra(tmp_path: Path) -> None:
+    code = "import sys; sys.modules['boto3'] = None; from retailpipe.cli import main; main()"
+
+    done = subprocess.run(
+        [sys.executable, "-c", code, "status", "--stack", "dev"], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 2
+    assert "boto3" in done.stderr
+    assert "pip install 'retailpipe[aws]'" in done.stderr

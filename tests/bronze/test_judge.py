@@ -130,11 +130,11 @@ def test_a_row_with_several_broken_cells_is_one_reject_that_names_them_all(tmp_p
     contract = contract_of(
         tmp_path,
         {"header": "Code", "type": "string", "required": True},
-        {"header": "Pieces", "type": "int32"},
+        {"header": "Chunks", "type": "int32"},
         {"header": "Price", "type": PRICE, "minimum": 0},
     )
 
-    reading = judged_rows(tmp_path, contract, ["Price", "Pieces", "Code"], [1, 1, "A"], [-1, 2.5, None])
+    reading = judged_rows(tmp_path, contract, ["Price", "Chunks", "Code"], [1, 1, "A"], [-1, 2.5, None])
 
     (reject,) = reading.rejects
     assert (reject.cell, reject.code, reject.column_name) == ("C3", "missing", "code")
@@ -160,18 +160,18 @@ def test_the_raw_row_is_whole_where_columns_bear_the_same_name(tmp_path: Path) -
 
 
 def test_the_first_and_the_last_date_are_those_of_the_rows_that_are_kept(tmp_path: Path) -> None:
-    contract = contract_of(tmp_path, {"header": "Sold", "type": "timestamp[us]"}, {"header": "Pieces", "type": "int32"})
+    contract = contract_of(tmp_path, {"header": "Sold", "type": "timestamp[us]"}, {"header": "Chunks", "type": "int32"})
     days = [datetime(2011, 1, 2), datetime(2011, 1, 1), datetime(2011, 1, 3), datetime(2010, 1, 1)]
     book = openpyxl.Workbook()
     assert book.active is not None
-    for cells in (["Sold", "Pieces"], *([day, 1] for day in days[:3]), [days[3], "broken"], [None, 1]):
+    for cells in (["Sold", "Chunks"], *([day, 1] for day in days[:3]), [days[3], "broken"], [None, 1]):
         book.active.append(cells)
     book.save(tmp_path / "book.xlsx")
     sheet = open_sheet(tmp_path / "book.xlsx", contract)
     judge = Judge(sheet.layout, contract)
 
-    for piece in sheet.pieces():
-        judge.judge(piece)
+    for chunk in sheet.chunks():
+        judge.judge(chunk)
 
     assert (judge.first_date, judge.last_date) == (datetime(2011, 1, 1), datetime(2011, 1, 3))
 
@@ -185,8 +185,8 @@ def test_a_sheet_is_hopeless_once_it_has_more_rejects_than_any_number_of_rows_al
     sheet = open_sheet(raw_workbook(tmp_path / "book.xlsx", row(1, text("A1", "Price")), *rows), contract)
     judge = Judge(sheet.layout, contract)
 
-    for piece in sheet.pieces():
-        judge.judge(piece)
+    for chunk in sheet.chunks():
+        judge.judge(chunk)
 
     assert judge.hopeless is hopeless
 
@@ -211,7 +211,7 @@ codes = st.one_of(
         lambda n: Cell("number", str(n), str(n), None if len(str(n)) <= 8 else "too_long")
     ),
 )
-pieces = st.one_of(
+chunks = st.one_of(
     blank,
     st.integers(-(2**31), 2**31 - 1).map(lambda n: Cell("number", str(n), n)),
     st.integers(-(2**31), 2**31 - 1).map(lambda n: Cell("text", f" {n} ", n)),
@@ -242,7 +242,7 @@ prices = st.one_of(
     st.just(Cell("text", "1,50", None, "not_a_number")),
     blank.map(lambda cell: cell._replace(code="missing")),
 )
-sheets = st.lists(st.none() | st.tuples(codes, pieces, prices), max_size=12)
+sheets = st.lists(st.none() | st.tuples(codes, chunks, prices), max_size=12)
 
 
 @given(rows=sheets, repeated=st.integers(1, 90), first_row=st.integers(1, 4), first_column=st.integers(0, 30))
@@ -252,7 +252,7 @@ def test_every_row_is_either_kept_as_it_is_or_rejected_with_its_cell(
 ) -> None:
     """Rows are told off here by hand, one by one; blank ones (None, or three blank cells) are no rows."""
     letters = [column_letters(first_column + n) for n in range(3)]
-    headers = ("Code", "Pieces", "Price")
+    headers = ("Code", "Chunks", "Price")
     xml = [row(first_row, *(text(f"{at}{first_row}", name) for at, name in zip(letters, headers, strict=True)))]
     kept: list[dict[str, Any]] = []
     rejected: list[tuple[str, str]] = []
@@ -270,13 +270,13 @@ def test_every_row_is_either_kept_as_it_is_or_rejected_with_its_cell(
         if broken:
             rejected.append(broken[0])
         else:
-            kept.append(dict(zip(("code", "pieces", "price"), (c.value for c in cells), strict=True), source_row=index))
+            kept.append(dict(zip(("code", "chunks", "price"), (c.value for c in cells), strict=True), source_row=index))
 
     with TemporaryDirectory() as folder:
         contract = contract_of(
             Path(folder),
             {"header": "Code", "type": "string", "required": True, "max_length": 8},
-            {"header": "Pieces", "type": "int32"},
+            {"header": "Chunks", "type": "int32"},
             {"header": "Price", "type": PRICE, "required": True, "minimum": 0, "maximum": 10_000},
         )
         reading = read(raw_workbook(Path(folder) / "book.xlsx", *xml), contract)

@@ -215,3 +215,12 @@ def test_a_terminal_gets_a_progress_bar(make_workbook: Workbook, database_url: s
     assert code == 0
     assert "loading rows" in shown
     assert "1/1" in shown
+
+
+def test_the_help_lists_each_command_in_one_group() -> None:
+    from typer.main import get_command
+
+    from retailpipe.cli.app import GROUPS, app
+
+    grouped = [name for names in GROUPS.values() for name in names]
+    assert sorted(grouped) == sorted(get_command(app).commands)  # pyright: ignore[reportAttributeAccessIssue]

@@ -56,7 +56,7 @@ class Reading:
 def read(path: Path, contract: Contract) -> Reading:
     sheet = open_sheet(path, contract)
     judge = Judge(sheet.layout, contract)
-    rows = [row for piece in sheet.pieces() for row in judge.judge(piece).to_pylist()]
+    rows = [row for chunk in sheet.chunks() for row in judge.judge(chunk).to_pylist()]
     assert judge.rows_accepted == len(rows)
     return Reading(sheet.layout, rows, judge.rejects, judge.rows_read)
 
@@ -64,7 +64,7 @@ def read(path: Path, contract: Contract) -> Reading:
 def refusal(path: Path, contract: Contract) -> WorkbookError:
     """The error that reading a workbook raises; it names the file and has a hint."""
     with pytest.raises(WorkbookError) as caught:
-        list(open_sheet(path, contract).pieces())
+        list(open_sheet(path, contract).chunks())
     assert path.name in str(caught.value)
     assert caught.value.hint
     return caught.value

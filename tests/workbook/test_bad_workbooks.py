@@ -68,7 +68,7 @@ from retailpipe.workbook.cells import column_letters
 from retailpipe.workbook.reader import open_sheet
 try:
     sheet = open_sheet(Path(sys.argv[1]), Contract.from_file(sys.argv[2]))
-    print("rows", sum(len(piece.numbers) for piece in sheet.pieces()))
+    print("rows", sum(len(chunk.numbers) for chunk in sheet.chunks()))
 except WorkbookError as error:
     print("refused", str(error)[:500], "| hint:", error.hint)
 print("MB", next(int(line.split()[1]) // 1024 for line in open("/proc/self/status") if line.startswith("VmHWM")))

@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 
 from retailpipe.workbook import shards
 from retailpipe.workbook.cells import ErrorCell
+from retailpipe.workbook.chunks import Chunk
 from retailpipe.workbook.package import Package
 from retailpipe.workbook.parsing import Way
-from retailpipe.workbook.pieces import Piece
 from retailpipe.workbook.plainness import PlainRows
 from retailpipe.workbook.shards import BlockReader
 from retailpipe.workbook.slots import Slots
@@ -43,12 +43,12 @@ tables = st.lists(st.lists(cells, max_size=6), max_size=40)
 block_sizes = st.sampled_from([200, 1_000, 5_000, 1 << 20])
 
 
-def rows_of(pieces: Iterator[Piece]) -> Rows:
+def rows_of(chunks: Iterator[Chunk]) -> Rows:
     """Row by row, the cells that are not blank."""
     found: Rows = []
-    for piece in pieces:
-        for place, number_ in enumerate(piece.numbers):
-            found.append((number_, {index: cell for index, cell in piece.row(place).items() if cell != ""}))
+    for chunk in chunks:
+        for place, number_ in enumerate(chunk.numbers):
+            found.append((number_, {index: cell for index, cell in chunk.row(place).items() if cell != ""}))
     return found
 
 

@@ -63,11 +63,11 @@ def all_ways(path: Path) -> list[dict[int, Any]]:
         slots = Slots(package)
         blocks = BlockReader(package, package.sheets[0], slots, 200, way=way)
         rows: list[tuple[int, dict[int, Any]]] = []
-        for piece in blocks:
-            piece.check()
+        for chunk in blocks:
+            chunk.check()
             rows += [
-                (number_, {index: cell for index, cell in piece.row(place).items() if cell != ""})
-                for place, number_ in enumerate(piece.numbers)
+                (number_, {index: cell for index, cell in chunk.row(place).items() if cell != ""})
+                for place, number_ in enumerate(chunk.numbers)
             ]
         blocks.close()
         slots.close()

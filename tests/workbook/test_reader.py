@@ -126,7 +126,7 @@ def test_cells_without_a_value_above_the_header_are_no_header(tmp_path: Path, sh
     assert read(path, shop).column("source_row") == [4]
 
 
-def test_row_numbers_go_on_over_the_pieces(tmp_path: Path, shop: Contract) -> None:
+def test_row_numbers_go_on_over_the_chunks(tmp_path: Path, shop: Contract) -> None:
     last = SEVERAL_PIECES
     kept = [n for n in range(2, last + 1) if n % 5 and not 900 < n < 1_100]
     path = raw_workbook(tmp_path / "book.xlsx", HEADER, *(row(n, text(f"A{n}", f"code {n}")) for n in kept))
@@ -148,7 +148,7 @@ def test_pieces_are_bounded(tmp_path: Path, shop: Contract) -> None:
     rows = (row(n, number(f"B{n}", n)) for n in range(2, SEVERAL_PIECES))
     sheet = open_sheet(raw_workbook(tmp_path / "book.xlsx", HEADER, *rows), shop)
 
-    sizes = [len(piece.numbers) for piece in sheet.pieces()]
+    sizes = [len(chunk.numbers) for chunk in sheet.chunks()]
     assert sum(sizes) == SEVERAL_PIECES - 2
     assert max(sizes) < SEVERAL_PIECES / 2
 
@@ -393,8 +393,8 @@ def test_blanks_within_the_end_of_the_rows_are_no_damage(tmp_path: Path, shop: C
     assert read(raw_workbook(tmp_path / "book.xlsx", sheet=sheet), shop).column("code") == ["A"]
 
 
-def test_a_sheet_with_only_a_header_has_no_pieces(tmp_path: Path, shop: Contract) -> None:
+def test_a_sheet_with_only_a_header_has_no_chunks(tmp_path: Path, shop: Contract) -> None:
     sheet = open_sheet(Book(tmp_path, ["Code", "Price", "Sold"]).saved(), shop)
 
-    assert list(sheet.pieces()) == []
+    assert list(sheet.chunks()) == []
     assert sheet.layout.header_row == 1

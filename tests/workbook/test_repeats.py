@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from retailpipe.contract import Contract
+from retailpipe.workbook.chunks import RepeatedCells
 from retailpipe.workbook.cutting import Block
 from retailpipe.workbook.package import Package
 from retailpipe.workbook.parsing import BlockParser, Parsed, Way
-from retailpipe.workbook.pieces import RepeatedCells
 from retailpipe.workbook.repeats import cut_cells
 from retailpipe.workbook.shards import BlockReader
 from retailpipe.workbook.slots import Slots
@@ -83,13 +83,13 @@ NOT_EXPECTED = [
 ]
 
 
-def pieces_of(path: Path, way: Way = Way.QUICKEST) -> list[object]:
-    """The first column of each piece."""
+def chunks_of(path: Path, way: Way = Way.QUICKEST) -> list[object]:
+    """The first column of each chunk."""
     package = Package(path, path.name)
     slots = Slots(package)
     blocks = BlockReader(package, package.sheets[0], slots, way=way)
     try:
-        return [piece.columns[0] for piece in blocks]
+        return [chunk.columns[0] for chunk in blocks]
     finally:
         blocks.close()
         slots.close()
@@ -101,7 +101,7 @@ def test_a_cell_in_another_form_is_read_in_the_common_way(tmp_path: Path) -> Non
         xml = [row(n, f'<c r="A{n}"><v>5</v></c>', cell.replace("{}", str(n))) for n in range(11, 40)]
         raw_workbook(path, *xml)
 
-        cut = [isinstance(cells, RepeatedCells) for cells in pieces_of(path)]
+        cut = [isinstance(cells, RepeatedCells) for cells in chunks_of(path)]
 
         assert cut == [name == "a blank cell before it"], name
 
@@ -113,7 +113,7 @@ def test_what_common_libraries_write_is_cut(tmp_path: Path, write: object) -> No
     # All row numbers of a block have as many digits.
     write(path, [[None]] * 99 + [["text", 5, 2.5, None, "more"], ["text", None, 7.5, True, "other"]] * 200)
 
-    assert all(isinstance(cells, RepeatedCells) for cells in pieces_of(path))
+    assert all(isinstance(cells, RepeatedCells) for cells in chunks_of(path))
 
 
 def test_blank_cells_and_rows_with_a_style_are_left_out(tmp_path: Path) -> None:
@@ -125,11 +125,11 @@ def test_blank_cells_and_rows_with_a_style_are_left_out(tmp_path: Path) -> None:
     path = raw_workbook(tmp_path / "book.xlsx", *used, *empty, *unused, last)
     package = Package(path, path.name)
 
-    [piece] = BlockReader(package, package.sheets[0], Slots(package))
+    [chunk] = BlockReader(package, package.sheets[0], Slots(package))
 
-    assert list(piece.numbers) == [*range(11, 30), 50]
-    assert list(piece.column(0)) == [5.0] * 19 + [6.0]
-    assert list(piece.column(2)) == [""] * 20
+    assert list(chunk.numbers) == [*range(11, 30), 50]
+    assert list(chunk.column(0)) == [5.0] * 19 + [6.0]
+    assert list(chunk.column(2)) == [""] * 20
 
 
 def test_new_cells_alone_are_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,7 +147,7 @@ def test_new_cells_alone_are_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(BlockParser, "_parse", noted)
     package = Package(path, path.name)
     blocks = BlockReader(package, package.sheets[0], Slots(package), 20_000)
-    numbers = [number for piece in blocks for number in piece.numbers]
+    numbers = [number for chunk in blocks for number in chunk.numbers]
 
     assert sorted(numbers) == list(range(1000, 9000))
     assert 8 <= sum(seen) < 100
@@ -156,21 +156,21 @@ def test_new_cells_alone_are_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_cells_that_do_not_repeat_are_read_in_the_common_way(tmp_path: Path) -> None:
     path = raw_workbook(tmp_path / "book.xlsx", *[row(n, f'<c r="A{n}"><v>{n}.5</v></c>') for n in range(100, 900)])
 
-    assert not any(isinstance(cells, RepeatedCells) for cells in pieces_of(path))
-    assert all(isinstance(cells, RepeatedCells) for cells in pieces_of(path, Way.DISTINCT))
+    assert not any(isinstance(cells, RepeatedCells) for cells in chunks_of(path))
+    assert all(isinstance(cells, RepeatedCells) for cells in chunks_of(path, Way.DISTINCT))
 
 
 def test_rejects_of_repeated_cells_name_their_own_cells(tmp_path: Path) -> None:
     contract: Contract = contract_of(
         tmp_path,
         {"header": "Code", "type": "string", "required": True},
-        {"header": "Pieces", "type": "int32", "minimum": 1},
+        {"header": "Chunks", "type": "int32", "minimum": 1},
     )
     good = '<c r="A{0}" t="inlineStr"><is><t>x</t></is></c><c r="B{0}"><v>5</v></c>'
     bad = '<c r="A{0}" t="inlineStr"><is><t>x</t></is></c><c r="B{0}"><v>0</v></c>'
     missing = '<c r="B{0}"><v>5</v></c>'
     cells = [bad if n % 10 == 0 else missing if n % 10 == 5 else good for n in range(100, 140)]
-    header = row(99, text("A99", "Code"), text("B99", "Pieces"))
+    header = row(99, text("A99", "Code"), text("B99", "Chunks"))
     path = raw_workbook(
         tmp_path / "book.xlsx", header, *[row(n, xml.format(n)) for n, xml in enumerate(cells, start=100)]
     )

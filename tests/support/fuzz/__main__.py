@@ -59,7 +59,7 @@ def check(path: Path, contract: Contract) -> str:
             return _refused(path, error)
         try:
             judge = Judge(sheet.layout, contract)
-            kept = sum(judge.judge(piece).num_rows for piece in sheet.pieces())
+            kept = sum(judge.judge(chunk).num_rows for chunk in sheet.chunks())
         except WorkbookError as error:
             return _refused(path, error)
         finally:
@@ -85,10 +85,10 @@ def _cells(path: Path, way: Way) -> Cells | str:
     blocks = BlockReader(package, package.sheets[0], slots, 2_000, way=way)
     found: Cells = {}
     try:
-        for piece in blocks:
-            piece.check()
-            for place, number in enumerate(piece.numbers):
-                for column, cell in piece.row(place).items():
+        for chunk in blocks:
+            chunk.check()
+            for place, number in enumerate(chunk.numbers):
+                for column, cell in chunk.row(place).items():
                     if cell != "":
                         found[number, column] = cell
     except WorkbookError as error:

@@ -42,7 +42,7 @@ class RepeatedCells(Sequence[Cell]):
 
 
 @dataclass(frozen=True)
-class Piece:
+class Chunk:
     """Some rows of a sheet, column by column, without the blank ones.
 
     columns: the cells of each column, all of one length.
@@ -69,7 +69,7 @@ class Piece:
         return [""] * len(self.numbers)
 
     def row(self, place: int) -> dict[int, Cell]:
-        """The cells of the row at a place in this piece, by column index."""
+        """The cells of the row at a place in this chunk, by column index."""
         return {index: column[place] for index, column in zip(self.indices, self.columns, strict=True)}
 
     def check(self, filled: int | None = None) -> None:
