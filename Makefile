@@ -1,9 +1,9 @@
-# What people do here. `make help` lists it.
-# Everything goes through uv: the one on PATH, or else one that is installed into .tools/ first.
+# The development commands. `make help` lists them.
+# All of them use uv: the one on PATH, else one that is installed into .tools/ first.
 
 PYTHON ?= python3
 UV := $(shell command -v uv || echo .tools/bin/uv)
-# Compiled once when it is installed: dbt alone takes a second and a half longer to import where it is not.
+# Compile packages to bytecode when they are installed: without it, the first import of dbt takes 1.5 s longer.
 export UV_COMPILE_BYTECODE := 1
 TOOLS := $(filter .tools/bin/uv,$(UV))
 
@@ -12,59 +12,59 @@ TOOLS := $(filter .tools/bin/uv,$(UV))
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(TOOLS)  ## Run the whole pipeline on this machine, on a workbook made for it
+demo: $(TOOLS)  ## Run the whole pipeline on this machine with a generated workbook
 	@$(UV) run --no-dev retailpipe demo
 
 test: $(TOOLS)  ## Run the tests
 	$(UV) run pytest -n 2 --dist loadscope
 
-engine: $(TOOLS)  ## Rehearse the Pulumi program with the real pulumi command, which has to be on PATH
+engine: $(TOOLS)  ## Test the Pulumi program with the real pulumi command, which must be on PATH
 	$(UV) run pytest -m engine
 
 nightly: $(TOOLS)  ## Run the tests that are too slow for every change
 	$(UV) run pytest -m nightly
 
-lint: $(TOOLS)  ## Check the style
+lint: $(TOOLS)  ## Check style, formatting and the order of imports
 	$(UV) run ruff check
 	$(UV) run ruff format --check
 	$(UV) run lint-imports
 
-types: $(TOOLS)  ## Check the types
+types: $(TOOLS)  ## Check types
 	$(UV) run pyright
 
-format: $(TOOLS)  ## Put the code into its style
+format: $(TOOLS)  ## Fix style and formatting
 	$(UV) run ruff check --fix
 	$(UV) run ruff format
 
-rehearse: $(TOOLS)  ## Make the whole stack on a stand-in for AWS, with Terraform's provider, and use it
+rehearse: $(TOOLS)  ## Test a whole stack on a simulated AWS, created by Terraform's AWS provider
 	$(UV) run pytest -m rehearse
 
-docs: $(TOOLS)  ## Make docs/cli.md, docs/settings.md, docs/costs.md and Pulumi.yaml's config from the code
+docs: $(TOOLS)  ## Generate docs/cli.md, docs/settings.md, docs/costs.md and the config of Pulumi.yaml
 	$(UV) run python docs/reference.py
 	$(UV) run python docs/settings.py
 	$(UV) run python docs/costs.py
 
-bench: $(TOOLS)  ## Compare with other ways to load a workbook; BENCH="--workbook FILE --rounds 9" changes how
+bench: $(TOOLS)  ## Compare with other tools that load a workbook; options in BENCH="--workbook FILE --rounds 9"
 	$(UV) venv --quiet --allow-existing benchmarks/work/peers
 	$(UV) pip install --quiet --python benchmarks/work/peers -r benchmarks/requirements.txt
 	$(UV) run python benchmarks/compare.py --python benchmarks/work/peers/bin/python $(BENCH)
 
-bench-growth: $(TOOLS)  ## Measure how a load grows with its rows, and with the cores
+bench-growth: $(TOOLS)  ## Measure how the time of a load depends on its rows and on the cores
 	$(UV) run python benchmarks/growth.py $(BENCH)
 
-bench-run: $(TOOLS)  ## Measure the whole way: empty, with nothing new, with a month more
+bench-run: $(TOOLS)  ## Measure the whole pipeline: first run, nothing new, one new month
 	$(UV) run python benchmarks/whole_way.py $(BENCH)
 
-bench-start: $(TOOLS)  ## Measure how long the commands take that only look
+bench-start: $(TOOLS)  ## Measure the time of commands that change nothing
 	$(UV) run python benchmarks/start.py $(BENCH)
 
-profile: $(TOOLS)  ## Measure what each part of a load costs, a row
+profile: $(TOOLS)  ## Measure the time per row of each part of a load
 	$(UV) run python benchmarks/parts.py $(BENCH)
 
-build: $(TOOLS)  ## Make the wheel and the source distribution in dist/
+build: $(TOOLS)  ## Build the wheel and the source distribution in dist/
 	$(UV) build
 
-clean:  ## Remove what the targets made
+clean:  ## Delete .venv, .tools, dist and caches
 	rm -rf .venv .tools dist .pytest_cache .ruff_cache
 
 .tools/bin/uv:

@@ -1,4 +1,4 @@
-"""The Pulumi program of retailpipe: settings, one component, exports."""
+"""The Pulumi program: read the settings, create the pipeline, and export its outputs."""
 
 import pulumi
 

@@ -1,6 +1,7 @@
-"""Runs the product and its peers in turn, whole processes into one PostgreSQL, and compares times and tables.
+"""Compare a load with retailpipe and with other tools: time, CPU, memory, and the loaded tables.
 
-`make bench` calls it. Each peer's table is compared with ours cell by cell, so that speed with wrong answers shows.
+`make bench` runs it. Each load is a process of its own, and all tools load into the same PostgreSQL, in turn. The table
+of each tool is compared with ours cell by cell, so that a fast but wrong load is detected.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ HERE = Path(__file__).parent
 PEERS = ("duckdb", "fastexcel", "polars", "dlt", "pandas")
 OURS = "bronze.raw_transactions"
 DLT_STATE = "public._dlt_loads, public._dlt_pipeline_state, public._dlt_version"
-"""What dlt remembers of a table; it would not make one again that it remembers."""
+"""dlt's state: while it lists a table, dlt does not create that table again."""
 COLUMNS = (
     "invoice_no",
     "stock_code",
@@ -51,7 +52,7 @@ def main() -> None:
     key = environment.store.upload(workbook).key
     ours = Figures()
     peers = [peer(name, workbook, url, arguments.python) for name in arguments.peers]
-    for round_ in range(arguments.rounds + 1):  # the first warms the caches, and does not count
+    for round_ in range(arguments.rounds + 1):  # round 0 only warms the caches
         empty_bronze(url)
         if failure := ours.run([PROGRAM, "ingest", key, "--local", str(arguments.folder)]):
             sys.exit(f"retailpipe failed: {failure}")
@@ -64,22 +65,24 @@ def main() -> None:
             for figures in (ours, *(each.figures for each in peers)):
                 figures.clear()
     [(rows,)] = execute(url, f"select count(*) from {OURS}")
-    lines = [["", "wall s: median (min to max)", "our wall by its", "CPU s", "peak MB", "rows as ours"]]
+    lines = [["", "wall s: median (min to max)", "our wall / its wall", "CPU s", "peak MB", "rows compared with ours"]]
     lines.append(["retailpipe", spread(ours.walls), "", f"{ours.cpu:.2f}", f"{ours.peak:.0f}", ""])
     lines += [line(each, ours, url) for each in peers]
-    about = f"{workbook.name}, {rows:,} rows loaded; {arguments.rounds} rounds in turn, whole processes"
+    about = f"{workbook.name}, {rows:,} rows loaded; {arguments.rounds} alternating rounds, whole processes"
     put("Against others", f"{circumstances(url)}. {about}.\n\n{table(*lines)}", arguments.results)
 
 
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--workbook", type=Path, help="default: a synthetic one")
-    parser.add_argument("--rows", type=int, default=541_909, help="rows of the synthetic workbook")
+    parser.add_argument("--workbook", type=Path, help="the workbook to load; default: a synthetic one")
+    parser.add_argument("--rows", type=int, default=541_909, help="how many rows the synthetic workbook has")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS[:3]))
-    parser.add_argument("--python", default=sys.executable, help="the Python whose environment holds the peers")
+    parser.add_argument(
+        "--python", default=sys.executable, help="the Python interpreter that has the other tools installed"
+    )
     parser.add_argument("--folder", type=Path, default=Path("benchmarks/work"))
-    parser.add_argument("--results", type=Path, help="the file to write into, such as benchmarks/RESULTS.md")
+    parser.add_argument("--results", type=Path, help="a file to write the results to, such as benchmarks/RESULTS.md")
     return parser.parse_args()
 
 
@@ -97,12 +100,12 @@ def line(peer: Peer, ours: Figures, url: str) -> list[str]:
 
 
 def differences(peer: Peer, url: str) -> str:
-    """How many of our rows the other table has not, cell by cell, duplicates counted."""
+    """Count our rows that are missing in the other table. All cells must be equal; duplicates count."""
     columns = ", ".join(f"{name}::text" for name in COLUMNS if name not in ("invoice_date", "unit_price"))
     columns += ", invoice_date::timestamp(0), round(unit_price::numeric, 6)"
-    not_there = f"select {columns} from {OURS} except all select {columns} from {peer.table}"
-    [(missing,)] = execute(url, f"select count(*) from ({not_there}) as rows")
-    return "the same" if missing == 0 else f"{missing} rows differ"
+    difference = f"select {columns} from {OURS} except all select {columns} from {peer.table}"
+    [(missing,)] = execute(url, f"select count(*) from ({difference}) as rows")
+    return "the same" if missing == 0 else f"{missing:,} {'row differs' if missing == 1 else 'rows differ'}"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""How a load grows with the rows of its workbook, and what cores it uses.
+"""Measure how the time of a load depends on the number of rows, and on the number of cores.
 
-`make bench-growth` calls it. Workbooks are synthetic, an eighth of half a million rows to the most that Excel holds.
+`make bench-growth` runs it. The workbooks are synthetic, from 68,000 rows to the most that Excel allows.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from retailpipe.environment import Environment
 from retailpipe.sample import MAX_ROWS
 
 WHOLE = 541_909
-"""Rows of the real workbook."""
+"""The number of rows in the published workbook."""
 SIZES = (WHOLE // 8, WHOLE // 4, WHOLE // 2, WHOLE, MAX_ROWS)
 
 
@@ -24,7 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--folder", type=Path, default=Path("benchmarks/work"))
-    parser.add_argument("--results", type=Path, help="the file to write into, such as benchmarks/RESULTS.md")
+    parser.add_argument("--results", type=Path, help="a file to write the results to, such as benchmarks/RESULTS.md")
     arguments = parser.parse_args()
     environment = Environment.embedded(arguments.folder.absolute())
     url = environment.warehouse.uri
@@ -32,7 +32,7 @@ def main() -> None:
     cases += [(WHOLE, cores) for cores in (1, 2) if cores < (os.cpu_count() or 1)]
     keys = {rows: environment.store.upload(sample(arguments.folder, rows)).key for rows in SIZES}
     measured = {case: Figures() for case in cases}
-    for round_ in range(arguments.rounds + 1):  # the first warms the caches, and does not count
+    for round_ in range(arguments.rounds + 1):  # round 0 only warms the caches
         for (rows, cores), figures in measured.items():
             empty_bronze(url)
             command = [PROGRAM, "ingest", keys[rows], "--local", str(arguments.folder)]
@@ -42,14 +42,14 @@ def main() -> None:
         if round_ == 0:
             for figures in measured.values():
                 figures.clear()
-    lines = [["rows", "cores", "wall s: median (min to max)", "µs a row beyond the first", "CPU s", "peak MB"]]
+    lines = [["rows", "cores", "wall s: median (min to max)", "µs per row beyond the smallest", "CPU s", "peak MB"]]
     first_rows, first = SIZES[0], measured[cases[0]]
     for (rows, cores), figures in measured.items():
         each = "" if rows == first_rows else f"{(figures.wall - first.wall) / (rows - first_rows) * 1e6:.2f}"
         costs = [f"{figures.cpu:.2f}", f"{figures.peak:.0f}"]
         lines.append([f"{rows:,}", str(cores), spread(figures.walls), each, *costs])
-    about = f"Synthetic workbooks; {arguments.rounds} rounds in turn, whole processes"
-    text = f'{circumstances(url)}. {about}; "a row beyond the first" leaves out what a start costs.'
+    about = f"Synthetic workbooks; {arguments.rounds} alternating rounds, whole processes"
+    text = f'{circumstances(url)}. {about}; "per row beyond the smallest" excludes the cost of a start.'
     put("Growth", f"{text}\n\n{table(*lines)}", arguments.results)
 
 

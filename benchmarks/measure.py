@@ -1,4 +1,4 @@
-"""What the benchmarks share: whole processes measured from outside, and a file of results they write into."""
+"""Helpers of the benchmarks: measure whole processes from outside, and write results to a file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PROGRAM = str(Path(sys.executable).parent / "retailpipe")
 
 @dataclass
 class Figures:
-    """What the rounds of one command took: seconds of wall clock and of CPU, and megabytes at the peak."""
+    """The measurements of one command, one item for each round: wall and CPU time in s, and peak memory in MB."""
 
     walls: list[float] = field(default_factory=list)
     cpus: list[float] = field(default_factory=list)
@@ -46,8 +46,11 @@ class Figures:
         return statistics.median(self.peaks)
 
     def run(self, command: Sequence[str], *, cores: int | None = None) -> str:
-        """Runs a command, on so many cores, and notes what it took; gives its last words if it fails, else nothing."""
-        # Programs start from compiled modules, as they do on a machine where nobody forbids to write them.
+        """Run a command and record its measurements. Return "", or the last line of its errors if it fails.
+
+        cores: how many cores it may use; None for all.
+        """
+        # Let Python cache compiled modules, as it does by default, so that starts are as fast as on a user's machine.
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         started = time.perf_counter()
         process = subprocess.Popen(
@@ -57,11 +60,11 @@ class Figures:
             env=environment,
             preexec_fn=None if cores is None else lambda: os.sched_setaffinity(0, range(cores)),
         )
-        said = process.stderr.read().decode(errors="replace").strip() if process.stderr else ""
+        errors = process.stderr.read().decode(errors="replace").strip() if process.stderr else ""
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
-            return said.splitlines()[-1] if said else f"exit {process.returncode}"
+            return errors.splitlines()[-1] if errors else f"exit code {process.returncode}"
         self.walls.append(time.perf_counter() - started)
         self.cpus.append(used.ru_utime + used.ru_stime)
         self.peaks.append(used.ru_maxrss / 1024)
@@ -69,7 +72,7 @@ class Figures:
 
 
 def sample(folder: Path, rows: int) -> Path:
-    """A synthetic workbook of so many rows, kept between benchmarks."""
+    """Return a synthetic workbook with this number of rows; it is kept for later benchmarks."""
     path = folder / f"sample_{rows}.xlsx"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -78,6 +81,7 @@ def sample(folder: Path, rows: int) -> Path:
 
 
 def execute(url: str, sql: str) -> list[tuple[object, ...]]:
+    """Execute a statement outside a transaction; return its rows, if any."""
     connection = psycopg2.connect(url)
     connection.autocommit = True
     with connection.cursor() as cursor:
@@ -88,20 +92,24 @@ def execute(url: str, sql: str) -> list[tuple[object, ...]]:
 
 
 def empty_bronze(url: str) -> None:
+    """Truncate the tables of schema bronze, if they exist."""
     tables = "bronze.raw_transactions, bronze.rejected_rows, bronze.loads"
     execute(url, f"do $$ begin if to_regclass('bronze.loads') is not null then truncate {tables}; end if; end $$")
 
 
 def spread(values: Sequence[float]) -> str:
+    """Format values as "median (min to max)"."""
     return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
 
 def table(*rows: Sequence[str]) -> str:
+    """A Markdown table; the first row is its header."""
     head, *body = [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join([head, "|---" * len(rows[0]) + "|", *body])
 
 
 def circumstances(url: str) -> str:
+    """The date, the machine and the versions, for the head of a section."""
     [(server,)] = execute(url, "show server_version")
     return (
         f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, {platform.machine()}, {platform.system()}, "
@@ -110,7 +118,7 @@ def circumstances(url: str) -> str:
 
 
 def put(title: str, text: str, results: Path | None) -> None:
-    """Prints a section, and puts it into the file of results in place of the one with its title."""
+    """Print a section. If there is a file of results, write it there too, replacing the section with this title."""
     print(f"\n## {title}\n\n{text}\n")
     if results is None:
         return

@@ -1,7 +1,7 @@
-"""Measures what each part of a load costs, one after the other in one thread: `make profile`.
+"""Measure the CPU time of each step of a load, one after the other in one thread.
 
-CPU seconds are those of this process; in a load most parts run beside each other. With the last results at hand a part
-that became slower shows, whatever the others gained.
+`make profile` runs it. The CPU time is that of this process; in a real load, most steps run in parallel. If there is a
+file of earlier results, the table shows the earlier times too, so that a step that became slower is visible.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ T = TypeVar("T")
 TITLE = "What each part of a load costs"
 
 
-class Parts:
-    """The CPU seconds of each part; the least of some rounds, which noise touches least."""
+class Steps:
+    """The CPU seconds of each step: the least of all rounds, which has the least noise."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -50,22 +50,22 @@ class Parts:
     def measure(self, name: str, work: Callable[[], T]) -> T:
         started = time.process_time()
         result = work()
-        self.note(name, time.process_time() - started)
+        self.record(name, time.process_time() - started)
         return result
 
-    def note(self, name: str, seconds: float) -> None:
+    def record(self, name: str, seconds: float) -> None:
         self.seconds[name] = min(seconds, self.seconds.get(name, seconds))
 
 
-def measure(parts: Parts, environment: Environment, workbook: Path, contract: Contract) -> int:
-    """One load in its parts; gives its rows."""
-    package = parts.measure("open the workbook", lambda: Package(workbook, workbook.name))
-    slots = parts.measure("shared strings", lambda: Slots(package))
+def measure(steps: Steps, environment: Environment, workbook: Path, contract: Contract) -> int:
+    """Run one load step by step; return the number of rows."""
+    package = steps.measure("open the workbook", lambda: Package(workbook, workbook.name))
+    slots = steps.measure("shared strings", lambda: Slots(package))
     sheet = package.sheets[0]
     if sheet.part is None:
         sys.exit(f"{workbook} has no cells")
     part = sheet.part
-    parts.measure("inflate, compare the checksum", lambda: _exhaust(part_blocks(workbook, part, "")))
+    steps.measure("inflate, compare the checksum", lambda: _exhaust(part_blocks(workbook, part, "")))
     cutter = SheetCutter(package, sheet, slots.strings, BLOCK_SIZE)
     parser = BlockParser(package, sheet, slots, cutter)
     spent = dict.fromkeys(("cut", "parse", "objects", "judge"), 0.0)
@@ -92,15 +92,15 @@ def measure(parts: Parts, environment: Environment, workbook: Path, contract: Co
             batches.append(timed("judge", lambda judge=judge, chunk=chunk: judge.judge(chunk)))
     if judge is None:
         sys.exit(f"{workbook} has no rows")
-    parts.note("cut rows into distinct cells (Arrow)", spent["cut"])
-    parts.note("read new cells, and rows that do not repeat (calamine)", spent["parse"] - spent["cut"])
-    parts.note("make Python's objects of rows that do not repeat", spent["objects"])
-    parts.note("convert and judge", spent["judge"])
+    steps.record("cut rows into distinct cells (Arrow)", spent["cut"])
+    steps.record("read new cells, and rows that do not repeat (calamine)", spent["parse"] - spent["cut"])
+    steps.record("make Python's objects of rows that do not repeat", spent["objects"])
+    steps.record("convert and judge", spent["judge"])
     with environment.warehouse.connect() as connection:
         ensure_schema(connection, contract)
         ledger.lock(connection, "input/x.xlsx", "x", NoProgress())
         load_id = ledger.open_load(connection, "input/x.xlsx", "x", contract, sheet.name)
-        parts.measure(
+        steps.measure(
             "send (ADBC)", lambda: _copy(connection, contract, iter(batches), load_id, "input/x.xlsx", judge._layout)
         )
     slots.close()
@@ -114,28 +114,30 @@ def _exhaust(blocks: Iterator[object]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--workbook", type=Path, help="default: a synthetic one of 541,909 rows")
+    parser.add_argument("--workbook", type=Path, help="the workbook to load; default: a synthetic one of 541,909 rows")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", type=Path, default=Path("benchmarks/work"))
-    parser.add_argument("--results", type=Path, help="the file to write into, such as benchmarks/RESULTS.md")
+    parser.add_argument("--results", type=Path, help="a file to write the results to, such as benchmarks/RESULTS.md")
     arguments = parser.parse_args()
     workbook = arguments.workbook or sample(arguments.folder, 541_909)
     environment = Environment.embedded(arguments.folder.absolute())
     empty_bronze(environment.warehouse.uri)
-    parts, rows = Parts(), 0
+    steps, rows = Steps(), 0
     gc.disable()
     for _ in range(arguments.rounds):
         for name, code in (("start Python", "pass"), ("import what a load needs", f"import sys; {IMPORTS}")):
-            parts.note(name, _seconds([sys.executable, "-c", code]))
-        rows = measure(parts, environment, workbook, Contract.default())
-    parts.seconds["import what a load needs"] -= parts.seconds["start Python"]
+            steps.record(name, _seconds([sys.executable, "-c", code]))
+        rows = measure(steps, environment, workbook, Contract.default())
+    steps.seconds["import what a load needs"] -= steps.seconds["start Python"]
     before = _before(arguments.results)
-    lines = [["part", "CPU s", "µs a row", "µs a row before"]]
-    for name, seconds in parts.seconds.items():
+    lines = [["step", "CPU s", "µs per row", "µs per row before"]]
+    for name, seconds in steps.seconds.items():
         lines.append([name, f"{seconds:.3f}", f"{seconds / rows * 1e6:.3f}", before.get(name, "")])
-    total = sum(parts.seconds.values())
+    total = sum(steps.seconds.values())
     lines.append(["all", f"{total:.3f}", f"{total / rows * 1e6:.3f}", before.get("all", "")])
-    about = f"{workbook.name}, {rows:,} rows; the least of {arguments.rounds} rounds, each part by itself in one thread"
+    about = (
+        f"{workbook.name}, {rows:,} rows; the least of {arguments.rounds} rounds, each step separately in one thread"
+    )
     put(TITLE, f"{circumstances(environment.warehouse.uri)}. {about}.\n\n{table(*lines)}", arguments.results)
 
 
@@ -151,7 +153,7 @@ def _seconds(command: list[str]) -> float:
 
 
 def _before(results: Path | None) -> dict[str, str]:
-    """The µs a row of each part in the results as they are."""
+    """The µs per row of each step in the existing results."""
     if results is None or not results.exists():
         return {}
     section = results.read_text(encoding="utf-8").partition(f"## {TITLE}")[2].partition("\n## ")[0]

@@ -1,7 +1,7 @@
-"""Measures how long each command takes that only looks: `make bench-start`.
+"""Measure how long the commands take that do not load or build anything.
 
-The server of the environment runs already, and a small workbook is loaded. What remains is the start of Python, its
-imports, and a few questions to the database.
+`make bench-start` runs it. The local server is already running, and a small workbook is loaded, so the time is that of
+Python's start, the imports, and a few queries.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ COMMANDS = [
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--rows", type=int, default=5_000)
+    parser.add_argument("--rows", type=int, default=5_000, help="how many rows the loaded workbook has")
     parser.add_argument("--folder", type=Path, default=Path("benchmarks/work"))
-    parser.add_argument("--results", type=Path, help="the file to write into, such as benchmarks/RESULTS.md")
+    parser.add_argument("--results", type=Path, help="a file to write the results to, such as benchmarks/RESULTS.md")
     arguments = parser.parse_args()
     home = arguments.folder / "start"
     environment = Environment.embedded(home.absolute())
@@ -44,14 +44,14 @@ def main() -> None:
     measured = {" ".join(command): Figures() for command in COMMANDS}
     for _ in range(arguments.rounds):
         for command, figures in zip(COMMANDS, measured.values(), strict=True):
-            place = [] if command[0].startswith("-") or "--help" in command else ["--local", str(home)]
-            if failure := figures.run([PROGRAM, *command, *place]):
+            where = [] if command[0].startswith("-") or "--help" in command else ["--local", str(home)]
+            if failure := figures.run([PROGRAM, *command, *where]):
                 sys.exit(f"{command}: {failure}")
     lines += [
         [f"`{name}`", spread(figures.walls), f"{figures.cpu:.2f}", f"{figures.peak:.0f}"]
         for name, figures in measured.items()
     ]
-    about = f"{arguments.rounds} rounds in turn, whole processes, {arguments.rows:,} rows loaded, the server running"
+    about = f"{arguments.rounds} alternating rounds, whole processes, {arguments.rows:,} rows loaded, server running"
     put("Commands that only look", f"{circumstances(url)}. {about}.\n\n{table(*lines)}", arguments.results)
     if environment.server:
         environment.server.destroy()

@@ -1,6 +1,6 @@
-"""What `retailpipe run` takes, dbt and all: on an empty warehouse, again with nothing new, and with a month more.
+"""Measure `retailpipe run`, dbt included: on an empty warehouse, again with no new rows, and with one more month.
 
-`make bench-run` calls it.
+`make bench-run` runs it.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ MONTH_ROWS = 40_000
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--workbook", type=Path, help="default: a synthetic one of 541,909 rows")
+    parser.add_argument("--workbook", type=Path, help="the workbook to load; default: a synthetic one of 541,909 rows")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", type=Path, default=Path("benchmarks/work"))
-    parser.add_argument("--results", type=Path, help="the file to write into, such as benchmarks/RESULTS.md")
+    parser.add_argument("--results", type=Path, help="a file to write the results to, such as benchmarks/RESULTS.md")
     arguments = parser.parse_args()
     workbook = arguments.workbook or sample(arguments.folder, 541_909)
     arguments.folder.mkdir(parents=True, exist_ok=True)
@@ -35,8 +35,8 @@ def main() -> None:
     url = environment.warehouse.uri
     steps = {
         f"{workbook.name} on an empty warehouse": [str(workbook)],
-        "again, with nothing new": [str(workbook)],
-        f"a month of {MONTH_ROWS:,} rows onto it": [str(month)],
+        "again, with no new rows": [str(workbook)],
+        f"one more month, of {MONTH_ROWS:,} rows": [str(month)],
     }
     measured = {name: Figures() for name in steps}
     for round_ in range(arguments.rounds):

@@ -1,4 +1,4 @@
-"""Makes docs/cli.md from the program's own help. `make docs` runs it; with --check it only compares."""
+"""Generate docs/cli.md from the `--help` texts. `make docs` runs this script."""
 
 from __future__ import annotations
 
@@ -14,26 +14,27 @@ TARGET = Path(__file__).parent / "cli.md"
 START = """\
 # The command line
 
-Made from `--help` by `make docs`. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+`make docs` generates this page from `--help`. Exit codes: 0 success, 1 failure, 2 usage error, 130 interrupted.
 """
 
 
 def reference() -> str:
-    """The help of the program and of every command, as one page."""
+    """The help of the program and of each command, as one page."""
     parts = [START]
     for words in ([], *commands()):
         title = " ".join(["retailpipe", *words])
-        shown = CliRunner().invoke(app, [*words, "--help"], prog_name="retailpipe", env={"COLUMNS": "100"})
-        parts.append(f"## {title}\n\n```\n{shown.output.strip()}\n```\n")
+        result = CliRunner().invoke(app, [*words, "--help"], prog_name="retailpipe", env={"COLUMNS": "100"})
+        parts.append(f"## {title}\n\n```\n{result.output.strip()}\n```\n")
     return "\n".join(parts)
 
 
 def commands() -> list[list[str]]:
+    """The words of each command and subcommand, such as ["db", "stop"]."""
     names: list[list[str]] = []
-    program: Any = get_command(app)  # a group, which typer does not say
+    program: Any = get_command(app)  # a click Group; typer's annotation is wider
     for name, command in program.commands.items():
-        below = getattr(command, "commands", {})
-        names += [[name], *([name, inner] for inner in below)]
+        subcommands = getattr(command, "commands", {})
+        names += [[name], *([name, inner] for inner in subcommands)]
     return names
 
 

@@ -1,4 +1,4 @@
-"""Makes docs/settings.md, and the config section of Pulumi.yaml, from the settings in the code: `make docs`."""
+"""Generate docs/settings.md and the config section of Pulumi.yaml from infra/settings.py. `make docs` runs it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TOP = Path(__file__).resolve().parents[1]
 
 
 def default(each: Field[Any]) -> Any:
-    """The default as config writes it; MISSING where there is none."""
+    """The default as the config contains it; MISSING if the setting is required."""
     return "" if each.default in (None, ()) else each.default
 
 
@@ -21,20 +21,21 @@ def page() -> str:
     lines = [
         "# Settings of a stack",
         "",
-        "Made from the code by `make docs`. Each is set by `pulumi config set NAME VALUE`; empty stands for: not set.",
+        "`make docs` generates this page from the code. Change a setting with `pulumi config set NAME VALUE`, then run "
+        "`pulumi up`. An empty value means that the setting is not set.",
         "",
-        "| name | type | default | |",
+        "| name | type | default | description |",
         "|---|---|---|---|",
     ]
     for each in fields(Settings):
         value = default(each)
-        shown = "**none**" if value is MISSING else f"`{json.dumps(value)}`"
+        shown = "**required**" if value is MISSING else f"`{json.dumps(value)}`"
         lines.append(f"| `{name_in_config(each)}` | {each.metadata['kind']} | {shown} | {each.metadata['about']} |")
     return "\n".join(lines) + "\n"
 
 
 def config() -> str:
-    """The section `config` of Pulumi.yaml: the engine checks types by it, and `pulumi config` shows defaults."""
+    """The section `config` of Pulumi.yaml. The engine checks types with it, and `pulumi config` shows its defaults."""
     lines = ["config:"]
     for each in fields(Settings):
         kind, value = each.metadata["kind"], default(each)

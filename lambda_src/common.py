@@ -1,4 +1,4 @@
-"""What both Lambdas share; it is packed with each."""
+"""Code that both Lambdas use; it is packed into the archive of each."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ import boto3
 
 @functools.cache
 def client(service):
+    """Return the boto3 client of a service, created once per process."""
     return boto3.client(service)
 
 
 def printable(text):
-    """A text without signs that a reader cannot see: a line break in a key would forge a line of a notice."""
-    return "".join(sign if sign.isprintable() else _escaped(sign) for sign in text)
+    """Escape the unprintable characters of a text, so that a key with a line break cannot fake a line of a notice."""
+    return "".join(character if character.isprintable() else _escaped(character) for character in text)
 
 
-def _escaped(sign):
-    """A sign as JSON, Python and bash's $'...' write it."""
-    number = ord(sign)
-    return {"\n": "\\n", "\r": "\\r", "\t": "\\t"}.get(sign) or (
+def _escaped(character):
+    """Return the escape sequence that Python and bash's $'...' both read as this character."""
+    number = ord(character)
+    return {"\n": "\\n", "\r": "\\r", "\t": "\\t"}.get(character) or (
         f"\\u{number:04x}" if number < 1 << 16 else f"\\U{number:08x}"
     )
 
 
 def log(context, message, **details):
-    """One line of JSON, with the id of the request it belongs to."""
+    """Print one line of JSON, with the id of the request it belongs to. CloudWatch keeps it as one log event."""
     request = getattr(context, "aws_request_id", None)
     print(json.dumps({"message": message, "request_id": request, **details}, default=str))

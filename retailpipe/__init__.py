@@ -1,11 +1,11 @@
-"""An Excel workbook of retail transactions into PostgreSQL: bronze over Arrow, silver and gold with dbt.
+"""Load Excel workbooks of retail transactions into PostgreSQL: bronze over Arrow, silver and gold with dbt.
 
     import retailpipe
 
     environment = retailpipe.Environment.local("shop")
     report = retailpipe.run(environment, "online_retail.xlsx")
 
-Importing this module is quick: Arrow, the database driver, the reader and dbt are imported when they are first used.
+Importing this module is fast: Arrow, the database driver, the workbook reader and dbt are imported on first use.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`python -m retailpipe` is the program `retailpipe`."""
+"""Run the command line program with `python -m retailpipe`."""
 
 from retailpipe.cli import main
 

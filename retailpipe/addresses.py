@@ -10,17 +10,17 @@ EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _WIDEST = {4: 8, 6: 19}
-"""Bits of the prefix of the widest one: an allocation to one organisation."""
+"""Shortest accepted prefix, in bits, by IP version: the size of an allocation to one organisation."""
 
 _USUAL = {4: 24, 6: 48}
-"""Bits of the prefix of the widest one that is usual for a household or an office."""
+"""Shortest prefix, in bits, that is usual for a household or an office."""
 
 
 def is_too_wide(network: Network) -> bool:
-    """Whether a network is the whole internet, or so much of it that it is nobody's own."""
+    """Whether a network is larger than any single organisation has, such as the whole internet."""
     return network.prefixlen < _WIDEST[network.version]
 
 
 def is_unusually_wide(network: Network) -> bool:
-    """Whether a network holds more addresses than a household or an office has."""
+    """Whether a network has more addresses than a household or an office usually has."""
     return network.prefixlen < _USUAL[network.version]

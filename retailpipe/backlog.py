@@ -1,4 +1,4 @@
-"""Which workbooks of the store are loaded, and which wait to be loaded."""
+"""Compare the store with the ledger: which workbooks are loaded and which are still to be loaded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from retailpipe.store import Snapshot, Stored
 
 
 def waiting(environment: Environment, *, contract: Contract | None = None) -> list[str]:
-    """The keys of the store whose content is not loaded; where a contract is given, whose content is not by it."""
+    """The keys of the workbooks whose content is not loaded or, if a contract is passed, not loaded under it.
+
+    A workbook is read only if its etag differs from the one recorded with its load, or its load used another contract.
+    Raises StoreError, WarehouseError.
+    """
     loads, etags = _current(environment)
     keys: list[str] = []
     same: list[Snapshot] = []
@@ -30,12 +34,13 @@ def waiting(environment: Environment, *, contract: Contract | None = None) -> li
                     keys.append(stored.key)
                 elif snapshot.etag:
                     same.append(snapshot)
-        except SourceNotFound:  # removed since it was listed
+        except SourceNotFound:  # deleted since the listing
             continue
-        except StoreError:  # the load reports it
+        except StoreError:  # the load will raise this error again and report it
             keys.append(stored.key)
-    if same:  # under another ETag than it was loaded by: it need not be read the next time
-        with suppress(WarehouseError), environment.warehouse.connect() as connection:  # who may only read, may ask too
+    if same:  # same content, other etag: record the new etag, so that the next call need not read the workbook
+        # A database user with read-only rights must be able to call this too, so a failure to write is ignored.
+        with suppress(WarehouseError), environment.warehouse.connect() as connection:
             for snapshot in same:
                 ledger.note_etag(connection, snapshot.key, snapshot.etag, snapshot.content_hash)
             connection.commit()
@@ -43,7 +48,7 @@ def waiting(environment: Environment, *, contract: Contract | None = None) -> li
 
 
 def loaded(environment: Environment) -> list[tuple[Stored, LoadReport]]:
-    """The workbooks whose content is loaded, each with its current load, as far as a listing shows: by their ETag."""
+    """The workbooks whose etag is the one recorded with their current load, each with that load. Reads no workbook."""
     loads, etags = _current(environment)
     return [
         (stored, ledger.unchanged(loads[stored.key]))
@@ -53,13 +58,13 @@ def loaded(environment: Environment) -> list[tuple[Stored, LoadReport]]:
 
 
 def write_missing_receipts(environment: Environment) -> None:
-    """Writes the receipts that are missing in a stack's bucket. Raises AwsError, WarehouseError."""
+    """Write the receipts that are missing in a stack's bucket. Raises AwsError, WarehouseError."""
     if environment.stack:
         environment.store.write_missing_receipts(loaded(environment))
 
 
 def _current(environment: Environment) -> tuple[dict[str, ledger.Entry], dict[str, str]]:
-    """The current load of each source, and the ETag by which it was loaded."""
+    """The current load of each source, and the etag of its loaded content; both empty before `init`."""
     with environment.warehouse.connect(read_only=True) as connection:
         loads = ledger.current_loads(connection) if schema.has_schema(connection) else {}
         etags = ledger.loaded_etags(connection) if schema.is_migrated(connection) else {}

@@ -1,7 +1,7 @@
-"""Builds silver and gold from bronze, and records what they were built from.
+"""Build silver and gold from bronze with dbt, and record what they were built from.
 
-No load commits and no other build runs during a build: it holds the lock of bronze in a session of its own, which lives
-longer than dbt's connections.
+During a build no load can commit and no other build can run. The build holds the advisory lock of bronze in its own
+database session, because dbt opens and closes its connections during the build.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from retailpipe.reports import BuildReport
 if TYPE_CHECKING:
     from retailpipe.connection import Connection
 
-_BUILDING = {"build", "run", "test", "seed", "snapshot", "retry", "clone"}
+_LOCKING_COMMANDS = {"build", "run", "test", "seed", "snapshot", "retry", "clone"}
 
 
 def transform(
@@ -36,20 +36,19 @@ def transform(
     progress: Progress | None = None,
     warm_up: WarmUp | None = None,
 ) -> BuildReport:
-    """Builds silver and gold from bronze with `dbt build`, and runs their tests.
+    """Build silver and gold from bronze with `dbt build`, and run their tests.
 
-    select: nodes in dbt's own syntax, such as `fact_sales_daily+`; default: all.
-    full_refresh: build incremental models anew. It is done in any case where the last build failed, or was by another
-        version of the dbt project.
+    select: nodes in dbt's selection syntax, such as `fact_sales_daily+`; default: all.
+    full_refresh: rebuild incremental models from scratch. A build of all nodes always does so if the last build failed
+        or used another version of the dbt project.
+    warm_up: a WarmUp that may have been started for this call.
 
-    warm_up: what was begun for this call, if anything was.
-
-    A model or test that fails is told in the report. Raises TransformError if dbt cannot run at all, UsageError if
-    `select` matches nothing.
+    The report lists models and tests that fail. Raises TransformError if dbt cannot run at all, UsageError if `select`
+    matches nothing.
     """
     progress = progress or NoProgress()
     started = time.monotonic()
-    # Unit tests are about the models, not about these data: `retailpipe dbt test` runs them too.
+    # Unit tests check the models on made-up rows, not the loaded data. `retailpipe dbt test` runs them.
     arguments = [
         "--log-level",
         "none",
@@ -64,7 +63,7 @@ def transform(
     project = dbt_runner.project_hash()
     with _bronze_locked(environment, progress) as connection:
         if not select:
-            # What another version of the project built, or a build that failed, is no ground to build upon.
+            # Incremental models must not extend rows that a failed build or another version of the project left.
             if not full_refresh and not build_record.built_by(connection, project):
                 arguments.append("--full-refresh")
             build_record.clear(connection)
@@ -85,51 +84,57 @@ def transform(
     results: list[Any] = list(getattr(result.result, "results", []))
     if not results:
         if select:
-            raise UsageError(f"--select {select!r} matches no model or test", hint="See `retailpipe dbt ls`.")
+            raise UsageError(
+                f"--select {select!r} matches no model or test", hint="List them with `retailpipe dbt ls`."
+            )
         raise TransformError("dbt found nothing to build", hint=dbt_runner.log_hint(environment))
     return dbt_runner.build_report(environment, results, time.monotonic() - started)
 
 
 def is_up_to_date(connection: Connection) -> bool:
-    """Whether silver and gold are what a `transform` would build: by this project, of all that bronze holds."""
+    """Whether silver and gold are up to date: built by this project from all current loads, and no table is missing."""
     if not is_migrated(connection) or not build_record.is_built(connection, dbt_runner.project_hash()):
         return False
-    places = ", ".join(f"to_regclass('{name}')" for name in dbt_runner.relations())
-    return None not in (connection.row(f"select {places}") or (None,))
+    lookups = ", ".join(f"to_regclass('{name}')" for name in dbt_runner.relations())
+    return None not in (connection.row(f"select {lookups}") or (None,))
 
 
 def is_built(environment: Environment) -> bool:
-    """Whether silver and gold are what a `transform` would build. Raises WarehouseError."""
+    """Whether silver and gold are up to date. Raises WarehouseError."""
     with environment.warehouse.connect(read_only=True) as connection:
         return is_up_to_date(connection)
 
 
 def dbt(environment: Environment, arguments: Sequence[str]) -> int:
-    """Runs any dbt command on an environment, its output as dbt's own; gives dbt's exit code: 0, 1 or 2.
+    """Run any dbt command on an environment; dbt prints its own output. Returns dbt's exit code: 0, 1 or 2.
 
-    One that builds or tests keeps loads and other builds waiting, as `transform` does.
+    While a command builds or tests, loads and other builds wait, as during `transform`.
+    Raises UsageError if dbt's command line does not accept the arguments.
     """
-    if _BUILDING & set(arguments):
+    if _LOCKING_COMMANDS & set(arguments):
         with _bronze_locked(environment, NoProgress()) as connection:
             _clear_record_unless_up_to_date(connection)
             result = dbt_runner.invoke(environment, list(arguments), [])
     else:
         if environment.stack:
             with suppress(RetailpipeError), environment.warehouse.connect():
-                pass  # a password that was changed is known from here on; what fails, dbt tells
+                pass  # connecting fetches the password again if it was rotated; dbt itself reports other failures
         result = dbt_runner.invoke(environment, list(arguments), [])
     if result.success:
         return 0
     if result.exception is None:
         return 1
-    # dbt prints its own failures, but not what its command line does not accept.
+    # dbt prints its own failures, except errors in its command line.
     if dbt_runner.is_usage_error(result.exception):
         raise UsageError(f"dbt: {result.exception}", hint="List dbt's commands with `retailpipe dbt -- --help`.")
     return 2
 
 
 def _clear_record_unless_up_to_date(connection: Connection) -> None:
-    """Before a build of some models: where others are not abreast of it, the next whole build begins from nothing."""
+    """Before a build of selected models: unless all models are up to date, make the next whole build a full refresh.
+
+    Otherwise that build could keep rows of selected models that were built from an older `int_loaded_days`.
+    """
     if not build_record.is_built(connection, dbt_runner.project_hash()):
         build_record.clear(connection)
         connection.commit()
@@ -137,12 +142,12 @@ def _clear_record_unless_up_to_date(connection: Connection) -> None:
 
 @contextmanager
 def _bronze_locked(environment: Environment, progress: Progress) -> Generator[Connection]:
-    """Makes schema bronze where there is none, and keeps loads and other builds waiting meanwhile."""
+    """Create or migrate schema bronze if needed, and hold the lock that makes loads and other builds wait."""
     with environment.warehouse.connect() as connection:
         ensure_schema(connection, Contract.default())
         connection.commit()
         lock_for_build(connection, progress)
-        # For the plans of what follows; a load, which is to be quick, leaves it to whoever needs it.
+        # The plans of dbt's queries need statistics. Loads do not collect them, to stay fast.
         connection.execute("analyze bronze.raw_transactions")
         connection.commit()
         yield connection

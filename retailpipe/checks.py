@@ -1,4 +1,7 @@
-"""The end-to-end check: is every part there, and is each abreast of the one before it?"""
+"""The end-to-end check: whether each part of the pipeline exists, works, and is up to date with the part before it.
+
+Each point is a function that returns the detail of a point that passes, and raises an error with a hint otherwise.
+"""
 
 from __future__ import annotations
 
@@ -14,20 +17,22 @@ from retailpipe.reports import CheckPoint, CheckReport
 
 
 class _Failed(Exception):
+    """A point fails. hint: the next command to try."""
+
     def __init__(self, detail: str, hint: str) -> None:
         super().__init__(detail)
         self.hint = hint
 
 
 def check(environment: Environment) -> CheckReport:
-    """Tries each point, whatever fails before it; a failed one carries the next command to try. Raises nothing.
+    """Check every point, even after one fails. A failed point has a hint with the next command to try.
 
-    On this machine there are seven points, for a stack on AWS nine.
+    A local environment has seven points, an AWS stack nine. No error is raised: errors become failed points.
     """
     points: list[CheckPoint] = []
     unreachable: CheckPoint | None = None
     for name, attempt in _points(environment):
-        if unreachable and name in _NEED_CONNECTION:  # it was tried, and would be waited for again and again
+        if unreachable and name in _NEED_CONNECTION:  # do not wait for the same connection timeout at each point
             points.append(CheckPoint(name, ok=False, detail=unreachable.detail, hint=unreachable.hint))
             continue
         points.append(_try(name, attempt, environment))
@@ -44,45 +49,57 @@ def _try(name: str, attempt: Callable[[Environment], str], environment: Environm
     except RetailpipeError as error:
         return CheckPoint(name, ok=False, detail=str(error), hint=error.hint)
     except OSError as error:
-        return CheckPoint(name, ok=False, detail=str(error), hint="Check that the folder can be read.")
+        return CheckPoint(name, ok=False, detail=str(error), hint="Check the permissions of the folder.")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _store(environment: Environment) -> str:
     workbooks = environment.store.workbooks()
     if not workbooks:
-        raise _Failed(f"no workbook in {environment.store.address}", "Put one there: `retailpipe upload FILE`.")
-    return f"{len(workbooks)} workbooks in {environment.store.address}"
+        raise _Failed(f"no workbooks in {environment.store.address}", "Upload one with `retailpipe upload FILE`.")
+    return f"{_count(len(workbooks), 'workbook')} in {environment.store.address}"
 
 
 def _database(environment: Environment) -> str:
     if environment.server is None:
-        return "a server of your own"
+        return "your own PostgreSQL server, which retailpipe does not start or stop"
     environment.server.start()
-    return f"the embedded PostgreSQL runs, its log is {environment.server.log}"
+    return f"the embedded PostgreSQL server is running (log file: {environment.server.log})"
 
 
 def _connection(environment: Environment) -> str:
     row = environment.warehouse.query(
         "select current_setting('server_version') as v, current_user::text as u"
     ).to_pylist()
-    return f"PostgreSQL {row[0]['v']}, as {row[0]['u']}"
+    return f"connected to PostgreSQL {row[0]['v']} as user {row[0]['u']}"
 
 
 def _schemas(environment: Environment) -> str:
     with environment.warehouse.connect(read_only=True) as connection:
         if not schema.has_schema(connection):
-            raise _Failed("there is no schema bronze", "Make it with `retailpipe init`.")
+            raise _Failed("schema bronze does not exist", "Create it with `retailpipe init`.")
         built = "select to_regnamespace('public_silver') is not null and to_regnamespace('public_gold') is not null"
         if connection.row(built) != (True,):
-            raise _Failed("there are no schemas silver and gold", "Build them with `retailpipe transform`.")
-    return f"bronze (number {len(schema.MIGRATIONS)}), public_silver and public_gold"
+            raise _Failed(
+                "schema public_silver or public_gold does not exist", "Build them with `retailpipe transform`."
+            )
+        [(version,)] = connection.rows("select max(version) from bronze.migrations")
+    return f"schema bronze is at version {version}; schemas public_silver and public_gold exist"
 
 
 def _ingestion(environment: Environment) -> str:
-    waits = backlog.waiting(environment)
-    if waits:
-        raise _Failed(f"{len(waits)} workbooks wait: {', '.join(waits[:3])}", "Load them with `retailpipe ingest`.")
-    return "every workbook of the store is loaded"
+    keys = backlog.waiting(environment)
+    if keys:
+        more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+        verb = "is" if len(keys) == 1 else "are"
+        raise _Failed(
+            f"{_count(len(keys), 'workbook')} in the store {verb} not loaded: {', '.join(keys[:3])}{more}",
+            "Load them with `retailpipe ingest`.",
+        )
+    return "all workbooks in the store are loaded"
 
 
 def _transformation(environment: Environment) -> str:
@@ -96,24 +113,33 @@ def _transformation(environment: Environment) -> str:
         loaded = {entry.load_id for entry in entries if entry.table_name == Contract.default().table}
         built = {load_id for (load_id,) in connection.rows("select load_id from public_silver.built_loads")}
     if loaded != built:
-        behind = ", ".join(str(load_id) for load_id in sorted(loaded ^ built)[:5])
+        changed = sorted(loaded ^ built)
+        shown = ", ".join(str(load_id) for load_id in changed[:5]) + (", ..." if len(changed) > 5 else "")
         raise _Failed(
-            f"silver and gold were built before the ledger changed (loads {behind})",
-            "`retailpipe transform`.",
+            f"silver and gold are out of date: {_count(len(changed), 'load')} added or replaced since the last build"
+            f" (load_id {shown})",
+            "Rebuild them with `retailpipe transform`.",
         )
-    return f"silver and gold hold all {len(loaded)} loads"
+    return f"silver and gold are up to date with bronze ({_count(len(loaded), 'load')})"
 
 
 def _verification(environment: Environment) -> str:
     report = verify(environment)
     broken = [invariant for invariant in report.invariants if not invariant.ok]
     if broken:
-        raise _Failed(f"{len(broken)} invariants do not hold: {broken[0].name}", "See them all: `retailpipe verify`.")
+        first = broken[0]
+        verb = "does" if len(broken) == 1 else "do"
+        more = f", and {len(broken) - 1} more" if len(broken) > 1 else ""
+        raise _Failed(
+            f"{len(broken)} of {len(report.invariants)} invariants {verb} not hold: "
+            f"{first.name} (expected {first.expected}, actual {first.actual}){more}",
+            "List all invariants with `retailpipe verify`.",
+        )
     return f"all {len(report.invariants)} invariants hold"
 
 
-def _fresh_and_true(environment: Environment) -> str:
-    return f"{_transformation(environment)}, and {_verification(environment)}"
+def _transformation_and_verification(environment: Environment) -> str:
+    return f"{_transformation(environment)}; {_verification(environment)}"
 
 
 _NEED_CONNECTION = {"schemas", "ingestion complete", "transformation fresh", "layers agree"}
@@ -144,5 +170,5 @@ def _points(environment: Environment) -> _Points:
         ("Lambdas", lambda _: checks.lambdas(stack)),
         ("topic", lambda _: checks.topic(stack)),
         ("ingestion complete", _ingestion),
-        ("transformation fresh", _fresh_and_true),
+        ("transformation fresh", _transformation_and_verification),
     )

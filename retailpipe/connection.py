@@ -1,8 +1,8 @@
-"""A connection to PostgreSQL, over ADBC.
+"""A connection to PostgreSQL through ADBC, which can be interrupted by Ctrl-C.
 
-ADBC's own interface is used, not its DB-API on top: that one is slower to import, and takes Ctrl-C to itself,
-cancelling a statement and then going on as if nothing had been. Here each call waits in a thread of its own, while the
-caller's thread waits for it and hears Ctrl-C as Python does everywhere.
+This module uses ADBC's low-level interface. ADBC's DB-API layer is slower to import and handles Ctrl-C itself: it
+cancels the statement, but then continues without raising KeyboardInterrupt. Here each connection runs its calls in a
+worker thread. The caller's thread waits for the worker, so Python raises KeyboardInterrupt there as usual.
 """
 
 from __future__ import annotations
@@ -29,34 +29,35 @@ _LOST = re.compile(
     "server closed|terminating connection|no connection|connection not open|could not (?:send|receive)|[Bb]roken pipe|"
     "unexpected eof|SSL SYSCALL|reset by peer|[Cc]onnection timed out"
 )
-_MOST_DIGITS = 38
+_MAX_DIGITS = 38
 _PARAMETER = re.compile(r"\$([1-9])")
-_MOST_IN_TEXT = 10_000
-# By PostgreSQL's codes of errors (appendix A of its manual).
+_MAX_INLINE_CHARACTERS = 10_000
+"""Parameters with more characters than this in total are bound; shorter ones become constants in the statement."""
 _NO_TABLE = (
-    'See what there is with `retailpipe query "select table_schema, table_name from information_schema.tables"`.'
+    'Run `retailpipe query "select table_schema, table_name from information_schema.tables"` to list the tables.'
 )
+# By SQLSTATE: appendix A of PostgreSQL's manual.
 _HINTS = {
-    "42601": "A question is one SELECT.",  # syntax_error
-    "0A000": "A question is one SELECT, which only reads.",  # feature_not_supported
+    "42601": "Only one SELECT statement is allowed.",  # syntax_error
+    "0A000": "Only one SELECT statement is allowed, and it must only read.",  # feature_not_supported
     "42P01": _NO_TABLE,  # undefined_table
     "3F000": _NO_TABLE,  # invalid_schema_name
-    "42703": "Check its name: `select * from` the table shows its columns.",  # undefined_column
-    "42702": "Put the table before the column, as in loads.load_id.",  # ambiguous_column
-    "42883": "Check the name of the function, and the types of what it is given.",  # undefined_function
-    "42501": "The user of this connection lacks a right, and the owner of the database can give it. A load needs "
+    "42703": "Check the name of the column: `select * from` the table shows its columns.",  # undefined_column
+    "42702": "Prefix the column with the name of its table, as in loads.load_id.",  # ambiguous_column
+    "42883": "Check the name of the function and the types of its arguments.",  # undefined_function
+    "42501": "The user of this connection lacks a privilege. Ask the owner of the database to grant it. A load needs "
     "`grant create on database NAME to USER`.",  # insufficient_privilege
-    "25006": "This connection cannot write. Name the primary server, not a standby, and see that "
+    "25006": "This connection cannot write. Connect to the primary server, not to a standby, and check that "
     "default_transaction_read_only is off.",  # read_only_sql_transaction
 }
 
 
 class Connection:
-    """A connection in a transaction; what is not committed when it is closed is rolled back.
+    """A connection with an open transaction; `close` rolls back what is not committed.
 
-    Parameters of statements stand for $1, $2 and so on. Every method raises WarehouseError.
+    The parameters of a statement replace $1 to $9 in its text. Every method except `close` raises WarehouseError.
 
-    remedy: the hint for a connection that is lost.
+    remedy: the hint of the errors "cannot connect" and "connection lost".
     """
 
     def __init__(self, uri: str, remedy: str) -> None:
@@ -75,24 +76,27 @@ class Connection:
             raise
 
     def execute(self, sql: str, *parameters: object) -> None:
-        """Runs a statement that gives no rows, or whose rows do not matter."""
+        """Run a statement and discard its rows, if it returns any."""
         self._table(sql, parameters)
 
     def rows(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
-        """All rows of a statement."""
+        """Run a statement and return all its rows."""
         table = self._table(sql, parameters)
         return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
     def row(self, sql: str, *parameters: object) -> tuple[Any, ...] | None:
-        """The first row of a statement; None if there is none."""
+        """Run a statement and return its first row; None if there are no rows."""
         return next(iter(self.rows(sql, *parameters)), None)
 
     def table(self, sql: str, *parameters: object) -> pa.Table:
-        """The rows of a query in Arrow; numerics as decimal128 where 38 digits hold them, else as text."""
-        return _plain_numbers(self._table(sql, parameters, many_rows=True))
+        """Run a query and return its rows in Arrow.
+
+        Numeric columns are decimal128 if 38 digits are enough for all their values, otherwise text.
+        """
+        return _with_decimals(self._table(sql, parameters, many_rows=True))
 
     def ingest(self, schema: str, table: str, arrow: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
-        """Appends batches to a table by one COPY. What the iterator raises comes out as it is."""
+        """Append batches to a table with one COPY. An exception of the iterator is raised unchanged."""
         failures: list[BaseException] = []
 
         def watched() -> Iterator[pa.RecordBatch]:
@@ -101,7 +105,7 @@ class Connection:
                     if self._stopped:
                         return
                     yield batch
-            except GeneratorExit:  # the driver has given up
+            except GeneratorExit:  # the driver stopped reading: not a failure of the iterator
                 raise
             except BaseException as error:
                 failures.append(error)
@@ -125,8 +129,8 @@ class Connection:
         self._uncommitted = False
 
     def close(self) -> None:
-        """Rolls back what is not committed, and closes. Raises nothing: there may be no server any more."""
-        if self._uncommitted:  # waits for it, so that nobody meets a lock of this transaction afterwards
+        """Roll back what is not committed, and close. Raises nothing: the server may already be gone."""
+        if self._uncommitted:  # closing alone does not wait for the rollback, and the locks would be held a bit longer
             with suppress(Error):
                 self._connected.rollback()
         with suppress(Error):
@@ -136,17 +140,17 @@ class Connection:
     @property
     def _connected(self) -> AdbcConnection:
         if self._driver is None:
-            raise WarehouseError("the connection was never made", hint=self._remedy)
+            raise WarehouseError("the connection was never opened", hint=self._remedy)
         return self._driver
 
     def _table(self, sql: str, parameters: tuple[object, ...] = (), *, many_rows: bool = False) -> pa.Table:
         def query(statement: AdbcStatement) -> pa.Table:
-            if sum(len(str(value)) for value in parameters) > _MOST_IN_TEXT:
+            if sum(len(str(value)) for value in parameters) > _MAX_INLINE_CHARACTERS:
                 statement.set_sql_query(sql)
                 statement.bind(_bound(parameters))
             else:
                 statement.set_sql_query(_with_constants(sql, parameters))
-                if not many_rows:  # a COPY is quicker by the row, and takes two round trips more
+                if not many_rows:  # COPY is faster for many rows, but costs two more round trips
                     statement.set_options(**{"adbc.postgresql.use_copy": "false"})
             stream, _ = statement.execute_query()
             return pa.RecordBatchReader.from_stream(stream).read_all()
@@ -165,60 +169,60 @@ class Connection:
         return self._run(run)
 
     def _run(self, work: Callable[[], _T]) -> _T:
+        """Run a call in the worker thread and wait for it. Ctrl-C cancels the running statement first."""
         try:
             return self._thread.submit(work).result()
         except KeyboardInterrupt:
             self._stopped = True
-            idle = self._thread.submit(lambda: None)  # has its turn when all before it has ended
+            idle = self._thread.submit(lambda: None)  # runs when the interrupted call has ended
             while not idle.done():
-                if self._driver:  # again and again: a statement that has not begun yet is not cancelled
+                if self._driver:  # repeatedly: cancelling has no effect before the statement starts
                     self._driver.cancel()
                 wait([idle], timeout=0.1)
             raise
-        except (Error, pa.ArrowException, OSError) as error:  # the last two where it is met among the rows
-            raise self._told(error) from error
+        except (Error, pa.ArrowException, OSError) as error:  # errors among the rows are the last two
+            raise self._as_warehouse_error(error) from error
 
-    def _told(self, error: Exception) -> WarehouseError:
-        """An error of the driver as one of ours."""
+    def _as_warehouse_error(self, error: Exception) -> WarehouseError:
+        """Convert an error of the driver into a WarehouseError."""
         message, sqlstate = _message(error), getattr(error, "sqlstate", None) or ""
         if sqlstate == _DISK_FULL:
-            hint = (
-                "Free some disk space where the database lies, then try again; what was loaded before is still there."
-            )
+            hint = "Free some disk space on the database server, then try again. Earlier loads are not affected."
             return WarehouseError(f"the database has no disk space left: {message}", hint=hint, transient=True)
         if sqlstate == _CANCELLED:
-            return WarehouseError(f"the database stopped a statement: {message}", hint="Try again.")
+            return WarehouseError(f"the database cancelled a statement: {message}", hint="Try again.")
         if sqlstate.startswith(("08", "57P")) or (not sqlstate and _LOST.search(message)):
-            told = f"the connection to the database was lost: {message}"
-            return WarehouseError(told, hint=self._remedy, transient=True)
+            return WarehouseError(
+                f"the connection to the database was lost: {message}", hint=self._remedy, transient=True
+            )
         if sqlstate == _NOT_IN_ENCODING:
-            hint = "Load into a database that can hold all characters: `create database NAME encoding 'UTF8'`."
+            hint = "Load into a database that can store all characters: `create database NAME encoding 'UTF8'`."
             place = _COPIED.search(str(error))
             return WarehouseError(message, hint=hint, copied=(int(place[1]), place[2]) if place else None)
         return WarehouseError(message, hint=_HINTS.get(sqlstate, ""))
 
 
-_MOST_DATABASES = 4
+_MAX_DATABASES = 4
 _databases: dict[str, AdbcDatabase] = {}
 
 
 def _database(uri: str) -> AdbcDatabase:
-    """What the driver keeps of a database: its types.
+    """Return the driver's AdbcDatabase, which holds the types of a database; the last few are cached.
 
-    It asks for them in a connection of its own, which takes several times as long as to connect, so some are kept.
+    The driver loads the types over a connection of its own. That takes several times as long as connecting.
     """
     database = _databases.get(uri)
     if database is None:
-        if len(_databases) >= _MOST_DATABASES:
+        if len(_databases) >= _MAX_DATABASES:
             _databases.clear()
         database = _databases[uri] = adbc_driver_postgresql.connect(uri)
     return database
 
 
 def _with_constants(sql: str, parameters: tuple[object, ...]) -> str:
-    """A statement with its parameters as constants: to bind them takes one more round trip.
+    """Replace a statement's parameters with constants: binding them costs one more round trip.
 
-    A text is written in hexadecimal digits, so nothing in it can be read as SQL, whatever the server's settings are.
+    Texts are written in hexadecimal digits, so no setting of the server can make it read their content as SQL.
     """
 
     def constant(found: re.Match[str]) -> str:
@@ -231,21 +235,21 @@ def _with_constants(sql: str, parameters: tuple[object, ...]) -> str:
 
 
 def _bound(parameters: tuple[object, ...]) -> pa.RecordBatch:
-    """The texts and integers that stand for $1, $2 and so on. Arrow would import modules of dates to tell a type."""
+    """Return the parameters as a batch of one row. With explicit types, Arrow does not import its date modules."""
     arrays = [pa.array([value], pa.int64() if isinstance(value, int) else pa.string()) for value in parameters]
-    return pa.RecordBatch.from_arrays(arrays, names=[f"${place}" for place in range(1, len(arrays) + 1)])
+    return pa.RecordBatch.from_arrays(arrays, names=[f"${number}" for number in range(1, len(arrays) + 1)])
 
 
 def _message(error: Exception) -> str:
-    """What PostgreSQL said, without what the driver puts around it, the statement, and the row it was at."""
+    """Return PostgreSQL's message without the driver's prefix, the statement, and the data of the row."""
     text = re.split(r"\n\nQuery was:|\nLINE \d+:|\n(?:DETAIL|HINT|CONTEXT): ", str(error))[0]
     text = re.sub(r"\.?\s*SQLSTATE: \w*\s*$", "", text.strip())
     text = re.sub(r"^[A-Z_]+: (\[libpq\] )?", "", text)
     return " ".join(re.sub(r"^.*?\bERROR: +", "", text, count=1, flags=re.DOTALL).split())
 
 
-def _plain_numbers(table: pa.Table) -> pa.Table:
-    """PostgreSQL's numeric arrives as text of an opaque type: this makes it decimal128 where 38 digits hold it."""
+def _with_decimals(table: pa.Table) -> pa.Table:
+    """Convert numeric columns, which the driver returns as opaque text, to decimal128 if 38 digits are enough."""
     for index, field in enumerate(table.schema):
         if not isinstance(field.type, pa.OpaqueType):
             continue
@@ -259,9 +263,9 @@ def _plain_numbers(table: pa.Table) -> pa.Table:
 def _decimals(texts: pa.ChunkedArray) -> pa.ChunkedArray:
     values = [text for text in texts.to_pylist() if text is not None]
     scale = max((len(text.partition(".")[2]) for text in values), default=0)
-    if scale > _MOST_DIGITS:
+    if scale > _MAX_DIGITS:
         return texts
     try:
-        return texts.cast(pa.decimal128(_MOST_DIGITS, scale))
+        return texts.cast(pa.decimal128(_MAX_DIGITS, scale))
     except (pa.ArrowInvalid, ValueError):  # NaN, Infinity, or more digits than 38
         return texts

@@ -1,7 +1,7 @@
-"""What a workbook must hold: its columns, their types and their rules, read from a TOML file.
+"""Contracts: the columns, types and rules that a workbook must follow, read from a TOML file.
 
-docs/contract.md describes the file. Neither the reader nor the loader knows a column by name: all they know of a
-workbook stands in its contract.
+docs/contract.md describes the file. The reader and the loader have no column names of their own: everything that they
+know about a workbook comes from its contract.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 Bound = Decimal | datetime
 
 EXCEL_FIRST_DATE = datetime(1900, 3, 1)
-"""Excel counts a 29 February 1900 that never was, so dates before March 1900 differ from everyone else's by a day."""
+"""Excel counts 29 February 1900, which did not exist: its earlier dates differ from other programs' by one day."""
 EXCEL_LAST_DATE = datetime(9999, 12, 31, 23, 59, 59, 999999)
 
 MINIMUM_REJECTS_ALLOWED = 10
-"""However few rows a workbook has, a share of them given as `max_rejects` allows this many rejects."""
+"""If `max_rejects` is a share of the rows, at least this many rejects are allowed, even in a small workbook."""
 
 _POSTGRESQL_TYPES = {
     "string": "text",
@@ -45,20 +45,20 @@ _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _OWN_TABLES = {"builds", "etags", "loads", "migrations", "rejected_rows"}
 _OWN_COLUMNS = {"load_id", "source_row", "cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"}
 _COLUMN_SECTION = re.compile(r"\s*\[\[\s*[\"']?columns[\"']?\s*\]\]")
-_CORRECT = "Correct that line of the contract."
+_CORRECT = "Correct this line of the contract."
 
 
 @dataclass(frozen=True)
 class Column:
     """One column of the workbook and the rules for its cells.
 
-    header: as the workbook has it; compared without regard to case and blanks around.
-    name: the column of the bronze table.
+    header: the column's header in the workbook; case and surrounding blanks are ignored.
+    name: the column's name in the bronze table.
     type: string, int32, int64, decimal128(precision, scale), timestamp[us] or date32.
     required: whether a blank cell breaks the contract.
     minimum, maximum: inclusive bounds of a number or a date; None for no bound.
-    max_length: characters of a text; None for no bound.
-    formats: strptime formats in which a date given as text is accepted.
+    max_length: the maximum number of characters of a text; None for no limit.
+    formats: the strptime formats that are accepted for a date written as text.
     """
 
     header: str
@@ -97,10 +97,10 @@ class Column:
 class Contract:
     """The contract of one kind of workbook.
 
-    table: the table in schema bronze which the rows go to.
-    max_rejects: rows that may break the contract before the whole workbook is refused, as a number of rows or as a
-        share of the rows read (Decimal("0.01") for one percent).
-    fingerprint: a hash of all that the contract says; a load is repeated when it changes.
+    table: the table in schema bronze that the rows are loaded into.
+    max_rejects: the number of rows that may break the contract; with more, nothing is loaded. An int is a number of
+        rows, a Decimal is a share of the rows read (Decimal("0.01") is one percent).
+    fingerprint: a hash of the contract's content without comments; when it changes, workbooks are loaded again.
     """
 
     name: str
@@ -116,15 +116,15 @@ class Contract:
 
     @classmethod
     def from_file(cls, path: str | Path) -> Contract:
-        """Reads a contract. Raises ContractError naming the file and the line that is wrong."""
+        """Read a contract from a TOML file. Raises ContractError, which names the file and the line of the mistake."""
         path = Path(path)
         try:
             content = path.read_bytes()
-            # Some editors of Windows begin a file with a byte order mark.
+            # Some Windows editors write a byte order mark at the start of the file.
             text = content.decode("utf-8-sig")
         except OSError as error:
             raise ContractError(
-                f"cannot read the contract {path}: {error.strerror}", hint="Give a TOML file."
+                f"cannot read the contract {path}: {error.strerror}", hint="Pass a TOML file."
             ) from error
         except UnicodeDecodeError as error:
             line = error.object[: error.start].count(b"\n") + 1
@@ -139,11 +139,11 @@ class Contract:
 
     @property
     def date_column(self) -> str | None:
-        """The column whose first and last value the ledger keeps: the first that holds dates."""
+        """The first date column, or None; the ledger records its first and last value."""
         return next((column.name for column in self.columns if column.is_date), None)
 
     def rejects_allowed(self, rows_read: int) -> int:
-        """How many of so many rows may break the contract."""
+        """How many of `rows_read` rows may break the contract."""
         if isinstance(self.max_rejects, int):
             return self.max_rejects
         return max(MINIMUM_REJECTS_ALLOWED, int(rows_read * self.max_rejects))
@@ -156,7 +156,7 @@ def _default() -> Contract:
 
 
 def _fits(bound: Decimal, type_name: str) -> bool:
-    """Whether a type holds a bound exactly."""
+    """Whether a numeric type can store a bound exactly."""
     if decimal := _DECIMAL.fullmatch(type_name):
         precision, scale = int(decimal[1]), int(decimal[2])
         with localcontext(prec=400):
@@ -167,7 +167,7 @@ def _fits(bound: Decimal, type_name: str) -> bool:
 
 
 class _Reader:
-    """Turns the text of a contract into a Contract, and every mistake into an error with its line."""
+    """Parses the text of a contract; reports each mistake as a ContractError with its line."""
 
     def __init__(self, file: str, text: str) -> None:
         self.file = file
@@ -182,16 +182,16 @@ class _Reader:
         self._only_keys(self.data, {"name", "table", "max_rejects", "columns"})
         raw_columns = self.data.get("columns")
         if not isinstance(raw_columns, list) or not raw_columns:
-            raise self._error("columns", None, "names no columns: give each in a [[columns]] section")
+            raise self._error("columns", None, "there are no columns: write each column in a [[columns]] section")
         if sum(bool(_COLUMN_SECTION.match(line)) for line in self.lines) != len(cast("list[Any]", raw_columns)):
-            raise self._error("columns", None, "give each column in a [[columns]] section of its own")
+            raise self._error("columns", None, "write each column in its own [[columns]] section")
         columns = tuple(self._column(number, raw) for number, raw in enumerate(cast("list[Any]", raw_columns)))
         for key in ("header", "name"):
             seen: set[str] = set()
             for number, column in enumerate(columns):
                 value = str(getattr(column, key)).casefold()
                 if value in seen:
-                    raise self._error(key, number, f"{key} {getattr(column, key)!r} is given twice")
+                    raise self._error(key, number, f"{key} {getattr(column, key)!r} is used twice")
                 seen.add(value)
         canonical = json.dumps(self.data, sort_keys=True, default=str)
         return Contract(
@@ -234,15 +234,16 @@ class _Reader:
         if value is None:
             raise self._error(key, number, f"{key} is missing")
         if not isinstance(value, str) or not value.strip():
-            raise self._error(key, number, f"{key} must be a text that is not empty")
+            raise self._error(key, number, f"{key} must be a string that is not empty")
         return value
 
-    def _identifier(self, table: dict[str, Any], key: str, number: int | None, taken: set[str]) -> str:
+    def _identifier(self, table: dict[str, Any], key: str, number: int | None, reserved: set[str]) -> str:
         value = self._text(table, key, number)
         if not _NAME.fullmatch(value):
-            raise self._error(key, number, f"{key} {value!r} must be lower-case letters, digits and _, at most 63")
-        if value in taken:
-            raise self._error(key, number, f"{key} {value!r} is taken by retailpipe or PostgreSQL")
+            allowed = "lower-case letters, digits and _, at most 63 characters, and must not begin with a digit"
+            raise self._error(key, number, f"{key} {value!r} must consist of {allowed}")
+        if value in reserved:
+            raise self._error(key, number, f"{key} {value!r} is reserved by retailpipe or PostgreSQL")
         return value
 
     def _type(self, table: dict[str, Any], number: int) -> str:
@@ -252,7 +253,7 @@ class _Reader:
             return value
         if value not in _POSTGRESQL_TYPES:
             known = ", ".join([*_POSTGRESQL_TYPES, "decimal128(38, 18)"])
-            raise self._error("type", number, f"type {value!r} is not known; there are {known}")
+            raise self._error("type", number, f"unknown type {value!r}; the types are {known}")
         return value
 
     def _bound(self, table: dict[str, Any], key: str, number: int, type_name: str) -> Bound | None:
@@ -265,16 +266,16 @@ class _Reader:
                 value = datetime.combine(value, datetime.max.time() if end_of_day else datetime.min.time())
             if isinstance(value, datetime) and value.tzinfo is None:
                 if value < EXCEL_FIRST_DATE:
-                    raise self._error(key, number, "Excel and PostgreSQL agree on dates from 1900-03-01 on only")
+                    raise self._error(key, number, f"{key} must not be before 1900-03-01, the first date supported")
                 return value
             raise self._error(key, number, f"{key} must be a date such as 2010-12-01, without a time zone")
         if type_name == "string":
-            raise self._error(key, number, f"{key} is for numbers and dates; a text has max_length")
+            raise self._error(key, number, f"{key} is only for numbers and dates; for a string, use max_length")
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self._error(key, number, f"{key} must be a number")
         bound = Decimal(repr(value))
         if not bound.is_finite() or not _fits(bound, type_name):
-            raise self._error(key, number, f"{key} {value} is no number of type {type_name}")
+            raise self._error(key, number, f"{key} {value} is not a value of type {type_name}")
         return bound
 
     def _max_length(self, table: dict[str, Any], number: int, type_name: str) -> int | None:
@@ -282,7 +283,7 @@ class _Reader:
         if value is None:
             return None
         if type_name != "string":
-            raise self._error("max_length", number, f"max_length is for texts; this column is {type_name}")
+            raise self._error("max_length", number, f"max_length is only for strings; this column is {type_name}")
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise self._error("max_length", number, "max_length must be a whole number, at least 1")
         return value
@@ -290,19 +291,21 @@ class _Reader:
     def _formats(self, table: dict[str, Any], number: int, type_name: str) -> tuple[str, ...]:
         value = table.get("formats", [])
         if value and type_name not in ("timestamp[us]", "date32"):
-            raise self._error("formats", number, f"formats are for dates; this column is {type_name}")
+            raise self._error("formats", number, f"formats is only for dates; this column is {type_name}")
         if not isinstance(value, list) or not all(isinstance(item, str) for item in cast("list[object]", value)):
             raise self._error("formats", number, "formats must be a list of strptime formats")
         formats = tuple(cast("list[str]", value))
+        # Write a date in each format and parse it again. A format may omit the minutes, or the time, but nothing else.
         sample = datetime(2011, 12, 9, 22, 50)
-        readings = {sample, sample.replace(minute=0), sample.replace(hour=0, minute=0)}
+        expected = {sample, sample.replace(minute=0), sample.replace(hour=0, minute=0)}
         for item in formats:
             try:
                 parsed = datetime.strptime(sample.strftime(item), item)
             except ValueError as error:
-                raise self._error("formats", number, f"format {item!r} cannot be read back: {error}") from error
-            if parsed not in readings:
-                message = f"format {item!r} must tell year, month and day and all of the time, without a time zone"
+                message = f"a date written in format {item!r} cannot be parsed: {error}"
+                raise self._error("formats", number, message) from error
+            if parsed not in expected:
+                message = f"format {item!r} must contain year, month and day, an unambiguous time, and no time zone"
                 raise self._error("formats", number, message)
         return formats
 
@@ -318,7 +321,7 @@ class _Reader:
         for key in table:
             if key not in allowed:
                 known = ", ".join(sorted(allowed))
-                raise self._error(key, number, f"{key!r} is not known; there are {known}")
+                raise self._error(key, number, f"unknown key {key!r}; the keys are {known}")
 
     def _error(self, key: str, number: int | None, message: str) -> ContractError:
         line = self._line_of(key, number)
@@ -326,14 +329,17 @@ class _Reader:
         return ContractError(f"{self.file}, line {line}: {message}{shown}", hint=_CORRECT)
 
     def _line_of(self, key: str, number: int | None) -> int:
-        """The line of a key, at the top (number None) or in a column; else of its section; else of the column's."""
+        """Return the line, from 1, of a key: at the top level (number None) or in the column with this number.
+
+        If the key is missing, return the first line of the column's section, or line 1 for the top level.
+        """
         sections = [0, *(n for n, line in enumerate(self.lines) if _COLUMN_SECTION.match(line)), len(self.lines)]
         section = 0 if number is None else min(number + 1, len(sections) - 2)
         within = range(sections[section], sections[section + 1])
         name = rf"""["']?{re.escape(key)}["']?"""
         assignment = re.compile(rf"\s*{name}\s*[=.]")
         heading = re.compile(rf"\s*\[\[?\s*(?:[\w.]+\.)?{name}\s*[\].]")
-        places = [n for n in within if assignment.match(self.lines[n]) or heading.match(self.lines[n])]
+        found = [n for n in within if assignment.match(self.lines[n]) or heading.match(self.lines[n])]
         if number is None:
-            places += [n for n, line in enumerate(self.lines) if heading.match(line)]
-        return (places[0] if places else within.start) + 1
+            found += [n for n, line in enumerate(self.lines) if heading.match(line)]
+        return (found[0] if found else within.start) + 1

@@ -1,7 +1,7 @@
-"""dbt in this process. The only module that imports dbt.
+"""Run dbt in this process. This is the only module that imports dbt.
 
-dbt keeps state in its process and reads the environment variables: one call runs at a time, and the variables are set
-for the time of the call.
+dbt keeps global state and reads environment variables. Therefore only one call runs at a time, and the variables are
+set only during that call.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
 
 _ROWS_SHOWN = 5
-_one_at_a_time = threading.Lock()
+_dbt_lock = threading.Lock()
 _log = logging.getLogger(__name__)
 
 
 class WarmUp:
-    """Imports dbt and parses the project in a thread, which takes seconds, for a `transform` to come."""
+    """Imports dbt and parses the project in a background thread, so that a later `transform` starts seconds earlier."""
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
@@ -40,20 +40,20 @@ class WarmUp:
         self._manifest: Manifest | None = None
 
     def start(self) -> None:
-        """Begins, unless it has begun."""
+        """Start the thread, unless it was started before."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._parse, name="warm-up", daemon=True)
             self._thread.start()
 
     def manifest(self) -> Manifest | None:
-        """The project as dbt parsed it; None where it never began, or failed."""
+        """Wait for the thread and return the parsed project; None if the thread was not started, or failed."""
         if self._thread:
             self._thread.join()
         return self._manifest
 
     def _parse(self) -> None:
-        with suppress(Exception):  # `transform` will meet it again, and tell
-            # The import is the longest part, and needs none of the settings that `invoke` keeps others waiting for.
+        with suppress(Exception):  # `transform` will raise the same error again and report it
+            # The import takes the longest. It runs before `invoke`, which holds the lock, because it needs no settings.
             import_module("dbt.cli.main")
             import_module("dbt.task.build")
             arguments = ["--log-level", "none", "--log-level-file", "none", "--no-write-json", "parse"]
@@ -69,17 +69,24 @@ def is_usage_error(error: BaseException) -> bool:
 
 
 def project_folder() -> Path:
-    """The folder of the dbt project: in an installed library beside this module, in a checkout at its top."""
+    """The folder of the dbt project: in the installed package, or at the top of a checkout. Raises TransformError."""
     package = Path(__file__).parent
     for folder in (package / "dbt_project", package.parent / "dbt_project"):
         if (folder / "dbt_project.yml").is_file():
             return folder
-    raise TransformError("the dbt project is not installed with this library", hint="Install retailpipe anew.")
+    raise TransformError(
+        "the dbt project is missing from this installation of retailpipe", hint="Install retailpipe again."
+    )
 
 
 def invoke(
     environment: Environment, arguments: list[str], callbacks: list[Any], manifest: Manifest | None = None
 ) -> dbtRunnerResult:
+    """Run one dbt command with the environment's connection; its target and log files go to the environment's folder.
+
+    manifest: the project as an earlier `dbt parse` returned it, or None to parse it now.
+    Returns dbt's result, also for errors. Raises KeyboardInterrupt if dbt was interrupted.
+    """
     project = str(project_folder())
     state = environment.folder / "dbt"
     settings = _settings(environment) | {
@@ -90,17 +97,17 @@ def invoke(
         "DBT_LOG_PATH": str(state / "logs"),
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     }
-    with _one_at_a_time, environment_variables(settings):
-        # Only now, since dbt reads some of its settings as it is imported.
+    with _dbt_lock, environment_variables(settings):
+        # Imported only now, because dbt reads some of its settings at import time.
         from dbt.cli.main import dbtRunner
 
         runner: Any = dbtRunner(manifest=manifest, callbacks=callbacks)
-        # dbt writes the command line of its process into its files; ours may hold a URL with a password.
-        called, sys.argv = sys.argv, ["dbt", *arguments]
+        # dbt writes sys.argv into its log and artifacts. Ours may contain a database URL with a password.
+        original_argv, sys.argv = sys.argv, ["dbt", *arguments]
         try:
             result = runner.invoke(arguments)
         finally:
-            sys.argv = called
+            sys.argv = original_argv
             _close_log()
     if isinstance(result.exception, KeyboardInterrupt):
         raise result.exception
@@ -108,13 +115,13 @@ def invoke(
 
 
 def relations() -> list[str]:
-    """The tables and views of the project."""
+    """The tables and views of the dbt project, as schema.name, sorted."""
     models = (project_folder() / "models").rglob("*.sql")
     return sorted(f"public_{model.parent.name}.{model.stem}" for model in models)
 
 
 def project_hash() -> str:
-    """A hash of the dbt project and of the version of dbt."""
+    """A hash of the files of the dbt project and of the version of dbt."""
     from importlib.metadata import version
 
     folder = project_folder()
@@ -126,7 +133,7 @@ def project_hash() -> str:
 
 
 def _close_log() -> None:
-    """dbt leaves its log file open."""
+    """Close dbt's log file, which dbt leaves open."""
     log = logging.getLogger("file_log")
     for handler in [*log.handlers]:
         log.removeHandler(handler)
@@ -134,7 +141,7 @@ def _close_log() -> None:
 
 
 def _settings(environment: Environment) -> dict[str, str | None]:
-    """The environment variables from which profiles.yml takes the connection."""
+    """The environment variables from which profiles.yml and libpq read the connection; None removes a variable."""
     from psycopg2.extensions import parse_dsn
 
     parts = parse_dsn(environment.warehouse.uri)
@@ -166,13 +173,13 @@ def _settings(environment: Environment) -> dict[str, str | None]:
     }
     if environment.warehouse.isolated:
         defaults = no_libpq_variables() | {"AWS_RDS_PASSWORD": ""}
-    # As in every connection of ours: the encoding is not for the environment, the role or the database to choose.
+    # As in all our connections, the encoding is fixed, because the environment, role or database may set another one.
     encoding = {"PGCLIENTENCODING": "UTF8"}
     return defaults | {names[key]: str(value) for key, value in parts.items() if key in names} | encoding
 
 
 class Listener:
-    """Turns dbt's events into progress."""
+    """Reports dbt's events as progress."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -187,6 +194,7 @@ class Listener:
 
 
 def build_report(environment: Environment, results: list[Any], seconds: float) -> BuildReport:
+    """The report of a build from dbt's results, one per model and test."""
     done = [result for result in results if result.status in ("success", "pass", "warn")]
     failed = [result for result in results if result.status in ("error", "fail", "runtime error")]
     skipped = [result for result in results if result.status in ("skipped", "partial success")]
@@ -202,6 +210,7 @@ def build_report(environment: Environment, results: list[Any], seconds: float) -
 
 
 def _failure(environment: Environment, result: Any) -> Node:
+    """A failed model or test. For a failed test its query is run again, to show the first failing rows."""
     node = result.node
     rows: tuple[dict[str, Any], ...] = ()
     compiled = getattr(node, "compiled_code", None)
@@ -210,9 +219,10 @@ def _failure(environment: Environment, result: Any) -> Node:
             found = environment.warehouse.query(f"select * from ({compiled}\n) as failing limit {_ROWS_SHOWN}")
             rows = tuple(found.to_pylist())
         except RetailpipeError as error:
-            _log.warning("the failing rows of %s cannot be shown: %s", node.name, error)
+            _log.warning("cannot read the failing rows of test %s: %s", node.name, error)
     return Node(str(node.name), str(node.resource_type), str(result.status), str(result.message or "").strip(), rows)
 
 
 def log_hint(environment: Environment) -> str:
-    return f"See {environment.folder / 'dbt' / 'logs' / 'dbt.log'}, or try `retailpipe dbt debug`."
+    """The hint for an error whose cause is in dbt's log."""
+    return f"See {environment.folder / 'dbt' / 'logs' / 'dbt.log'}, or run `retailpipe dbt debug`."

@@ -1,4 +1,4 @@
-"""The main job on a workbook made for it, in an environment of its own."""
+"""Run the whole pipeline on a generated sample workbook, in a separate environment."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ def demo(
     workbook: Path | None = None,
     progress: Progress | None = None,
 ) -> RunReport:
-    """Runs the whole way on a workbook, or on a synthetic one of so many rows; raises what `run` raises."""
+    """Run the whole pipeline on `workbook` or, by default, on a synthetic workbook. Raises what `run` raises.
+
+    rows: the number of rows of the synthetic workbook.
+    """
     progress = progress or NoProgress()
     if workbook is not None:
         return run(environment, workbook, progress=progress)
@@ -34,5 +37,5 @@ def demo(
 
 
 def demo_folder(workbook: Path | None = None) -> Path:
-    """The folder of the demo's environment: one for the sample, and one for each other workbook's name."""
+    """The folder of the demo's environment: one for the sample, and one for each name of another workbook."""
     return default_folder() / ("demo" if workbook is None else f"demo-{workbook.stem}")

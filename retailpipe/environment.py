@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 class Environment:
     """Where a pipeline runs.
 
-    folder: holds what belongs to this environment on this machine, dbt's files among them.
-    server: the embedded PostgreSQL; None where the warehouse is a server of somebody else's.
-    stack: the deployed stack, where this is one on AWS.
+    folder: holds the environment's files on this machine, including those of dbt.
+    server: the embedded PostgreSQL; None if the warehouse is another server.
+    stack: the deployed stack; None for a local environment.
     """
 
     folder: Path
@@ -34,21 +34,22 @@ class Environment:
 
     @classmethod
     def local(cls, folder: str | Path | None = None, *, database_url: str | None = None) -> Environment:
-        """An environment in a folder of this machine: workbooks under `input/`, an embedded PostgreSQL beside them.
+        """An environment in a local folder: workbooks under `input/`, and an embedded PostgreSQL.
 
-        folder: made when needed. Default: RETAILPIPE_HOME, or else a folder of the user's data directory.
-        database_url: a libpq URI of a PostgreSQL that is there already, used in place of the embedded one. Default:
+        folder: created when needed. Default: RETAILPIPE_HOME, otherwise a folder in the user's data directory.
+        database_url: the libpq URI of an existing PostgreSQL, used instead of the embedded one. Default:
             RETAILPIPE_DATABASE_URL.
 
-        Nothing is started or made until it is needed. Raises UsageError if the folder is a file, or the URL is none.
+        Nothing is created or started until it is needed. Raises UsageError if the folder is a file or cannot be used,
+        or if the URL is not valid.
         """
         folder = expanded(folder or default_folder()).absolute()
         try:
             if folder.exists() and not folder.is_dir():
-                raise UsageError(f"{folder} is a file, not a folder", hint="Name a folder with --local.")
+                raise UsageError(f"{folder} is a file, not a folder", hint="Pass a folder with --local.")
         except OSError as error:
             raise UsageError(
-                f"{folder} cannot be used: {error.strerror}", hint="Name a folder with --local."
+                f"cannot use folder {folder}: {error.strerror}", hint="Pass another folder with --local."
             ) from error
         database_url = database_url or os.environ.get("RETAILPIPE_DATABASE_URL")
         if database_url:
@@ -57,14 +58,14 @@ class Environment:
 
     @classmethod
     def from_stack(cls, name: str, *, profile: str | None = None, region: str | None = None) -> Environment:
-        """The environment of a stack on AWS: STACK, or PROJECT/STACK where the project is not retailpipe.
+        """The environment of a deployed stack: STACK, or PROJECT/STACK if the project is not named retailpipe.
 
-        What the stack exports is asked of the pulumi command, where it is on PATH and the folder we are in belongs to
-        the project, otherwise of the SSM parameter. Credentials and region come by boto3's usual chain.
+        The stack's outputs come from the pulumi command if it is on PATH and the current folder belongs to the project,
+        otherwise from the SSM parameter. Credentials and region come from boto3's default chain.
 
-        profile, region: in place of those that the chain would find.
+        profile, region: override those of the default chain.
 
-        Raises StackNotFound, AwsError, OutputsError. The database is not asked yet.
+        Raises StackNotFound, AwsError, OutputsError. Does not connect to the database.
         """
         from retailpipe.aws.session import Aws
         from retailpipe.aws.stack import Stack
@@ -75,15 +76,15 @@ class Environment:
     def from_outputs(
         cls, outputs: str | Path | Mapping[str, Any], *, profile: str | None = None, region: str | None = None
     ) -> Environment:
-        """The environment of a stack whose outputs were kept: a mapping, or a file of JSON.
+        """The environment of a stack whose outputs were saved: a mapping, or a JSON file.
 
         Raises OutputsError, AwsError.
         """
         from retailpipe.aws.session import Aws
         from retailpipe.aws.stack import Stack
 
-        kept = outputs if isinstance(outputs, Mapping) else Path(outputs)
-        return cls._on_aws(Stack.of_outputs(kept, Aws(profile, region)))
+        saved = outputs if isinstance(outputs, Mapping) else Path(outputs)
+        return cls._on_aws(Stack.of_outputs(saved, Aws(profile, region)))
 
     @classmethod
     def _on_aws(cls, stack: Stack) -> Environment:
@@ -96,17 +97,23 @@ class Environment:
 
     @classmethod
     def embedded(cls, folder: Path) -> Environment:
-        """The environment in a folder with its embedded PostgreSQL, whatever RETAILPIPE_DATABASE_URL says."""
+        """The environment in a folder with its embedded PostgreSQL; RETAILPIPE_DATABASE_URL is ignored."""
         from retailpipe.local.server import EmbeddedServer
 
         server = EmbeddedServer(folder.absolute())
-        remedy = f"`retailpipe local start`; the server's log is {server.log}."
-        warehouse = Warehouse(server.start, remedy=remedy, isolated=True, readers_uri=server.readers_url)
+        remedy = f"Run `retailpipe local start`. The server's log is {server.log}."
+        warehouse = Warehouse(
+            server.start,
+            remedy=remedy,
+            isolated=True,
+            readers_uri=server.readers_url,
+            should_retry=lambda error: server.has_ended(),
+        )
         return cls(folder.absolute(), FolderStore(folder.absolute()), warehouse, server)
 
 
 def expanded(path: str | Path) -> Path:
-    """A path with the `~` that it begins with as the shell takes it: as it stands where there is no such user."""
+    """Expand a leading `~` as the shell does; if there is no such user, the path stays as it is."""
     try:
         return Path(path).expanduser()
     except RuntimeError:
@@ -114,7 +121,7 @@ def expanded(path: str | Path) -> Path:
 
 
 def default_folder() -> Path:
-    """RETAILPIPE_HOME, or else the folder of the user's data directory."""
+    """RETAILPIPE_HOME, otherwise the folder `retailpipe` in the user's data directory."""
     if given := os.environ.get("RETAILPIPE_HOME"):
         return Path(given)
     from platformdirs import user_data_path

@@ -1,41 +1,36 @@
-"""Every error retailpipe raises.
+"""The errors that retailpipe raises.
 
 RetailpipeError
-├── UsageError            a wrong argument or setting
-├── ContractError         the contract file is wrong
-├── StoreError            a workbook cannot be put into the store or taken from it
-│   └── SourceNotFound
-├── WorkbookError         the file is no workbook that can be read
-│   └── SheetError        no sheet, or no single sheet, fits the contract
-├── LoadError             the workbook can be read but is not loaded
-│   ├── TooManyRejects
-│   ├── DuplicateContent
-│   └── SomeNotLoaded
-├── WarehouseError        the database cannot be reached, or refused
-│   ├── SchemaError       schema bronze is newer, foreign, or shaped otherwise
-│   └── ServerError       the embedded PostgreSQL does not start
+├── UsageError            an argument or a setting is wrong
+│   └── SettingsError     the config of a stack is wrong
+├── ContractError         a contract file is wrong
+├── StoreError            a workbook cannot be written to the store or read from it
+│   └── SourceNotFound    no file and no key of the store has that name
+├── WorkbookError         a file is not an .xlsx workbook, is damaged, or cannot be read
+│   └── SheetError        no sheet, or more than one, matches the contract
+├── LoadError             a workbook can be read but was not loaded
+│   ├── TooManyRejects    more rows break the contract than it allows
+│   ├── DuplicateContent  the same content is loaded under another name
+│   └── SomeNotLoaded     some of several workbooks failed
+├── WarehouseError        the database cannot be reached, or a statement failed
+│   ├── SchemaError       schema bronze is newer, not ours, or has other columns
+│   └── ServerError       the embedded PostgreSQL server cannot be created, started or stopped
 ├── TransformError        dbt could not run
-├── AwsError              AWS refused, or cannot be reached
-│   └── StackNotFound     there is no such stack where it was looked for
-├── UnknownPrice          the price file does not know what is asked for
-├── OutputsError          the outputs of a stack are missing, or of another version
-└── SettingsError         the config of a stack is wrong
+├── AwsError              AWS refused a request, or cannot be reached
+│   └── StackNotFound     the stack does not exist in that account and region
+├── UnknownPrice          the price file has no price for a resource
+└── OutputsError          the outputs of a stack are missing, or of another version
 
-Each carries a `hint`: what to do next. A command in a hint stands between backquotes and can be typed as it is.
+Each has a `hint`: what to do next. A command in a hint stands between backquotes and can be typed as printed.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
-
 
 class RetailpipeError(Exception):
-    """The base of all errors of this library.
+    """The base class of all errors of this library.
 
-    `str(error)` names the thing and its place; `error.hint` names what to do next, or is empty.
+    `str(error)` says what failed and where; `error.hint` says what to do next, or is empty.
     """
 
     exit_code = 1
@@ -52,27 +47,27 @@ class UsageError(RetailpipeError):
 
 
 class ContractError(RetailpipeError):
-    """A contract file is wrong; the message names the file and the line."""
+    """A contract file is wrong. The message names the file and the line."""
 
 
 class StoreError(RetailpipeError):
-    """A workbook cannot be put into the store, or taken from it."""
+    """A workbook cannot be written to the store or read from it."""
 
 
 class SourceNotFound(StoreError):
-    """Neither a file nor a key of the store has the name given."""
+    """No file and no key of the store has the given name."""
 
 
 class WorkbookError(RetailpipeError):
-    """A file is no xlsx workbook, is damaged, or cannot be read."""
+    """A file is not an .xlsx workbook, is damaged, or cannot be read."""
 
 
 class SheetError(WorkbookError):
-    """No sheet of the workbook, or more than one, fits the contract."""
+    """No sheet of the workbook, or more than one, matches the contract."""
 
 
 class LoadError(RetailpipeError):
-    """A workbook was read, but its rows are not loaded."""
+    """A workbook can be read, but was not loaded."""
 
 
 class TooManyRejects(LoadError):
@@ -84,10 +79,10 @@ class DuplicateContent(LoadError):
 
 
 class WarehouseError(RetailpipeError):
-    """The database cannot be reached, or refused a statement.
+    """The database cannot be reached, or a statement failed.
 
-    transient: whether it may be otherwise in a minute: a database that is stopped, a network that is down, a full disk.
-    copied: of a value that a COPY refused, the number of its row, from 1, and the name of its column; else None.
+    transient: whether a retry may succeed later: the database is stopped, the network is down, the disk is full.
+    copied: if a COPY refused a value, its row in the COPY (from 1) and its column; else None.
     """
 
     def __init__(
@@ -99,26 +94,26 @@ class WarehouseError(RetailpipeError):
 
 
 class SchemaError(WarehouseError):
-    """Schema bronze was made by a newer version, by another program, or for another contract."""
+    """Schema bronze was created by a newer version or another program, or a table does not match its contract."""
 
 
 class ServerError(WarehouseError):
-    """The embedded PostgreSQL cannot be made, started or stopped."""
+    """The embedded PostgreSQL server cannot be created, started or stopped."""
 
 
 class TransformError(RetailpipeError):
-    """dbt could not run at all. Models or tests that fail are told in a BuildReport instead."""
+    """dbt could not run at all. Models and tests that fail are in the BuildReport instead."""
 
 
 class OutputsError(RetailpipeError):
-    """The outputs of a stack are missing, incomplete, or were made by another version of the program."""
+    """The outputs of a stack are missing, incomplete, or were written by another version of the program."""
 
 
 class AwsError(RetailpipeError):
-    """AWS refused something, or cannot be reached.
+    """AWS refused a request, or cannot be reached.
 
-    code: AWS's own name for it, such as NoSuchBucket; empty where AWS did not answer.
-    transient: whether it may be otherwise in a minute: a network that is down, an AWS that asks for patience.
+    code: AWS's error code, such as NoSuchBucket; empty if AWS did not answer.
+    transient: whether a retry may succeed later: the network is down, or AWS is throttling requests.
     """
 
     def __init__(self, message: str, *, hint: str = "", code: str = "", transient: bool = False) -> None:
@@ -128,12 +123,12 @@ class AwsError(RetailpipeError):
 
 
 class StackNotFound(AwsError):
-    """There is no stack of that name in the account and region, or in Pulumi's backend."""
+    """No stack of that name exists in the AWS account and region, or in Pulumi's backend."""
 
 
 class UnknownPrice(RetailpipeError):
-    """The price file does not know what a stack uses."""
+    """The price file has no price for a resource of the stack."""
 
 
 class SettingsError(UsageError):
-    """The config of a stack is wrong; the message lists every mistake with the command that mends it."""
+    """The config of a stack is wrong. The message lists every mistake with the command that fixes it."""

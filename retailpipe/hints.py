@@ -1,6 +1,7 @@
-"""Commands in hints, so that they can be typed as they are printed.
+"""Complete the commands in hints, so that users can type them as printed.
 
-A hint names commands between backquotes: `retailpipe status`.
+A hint contains commands between backquotes, such as `retailpipe status`. Here they get the options that choose the
+environment, such as `--stack dev`.
 """
 
 from __future__ import annotations
@@ -9,16 +10,16 @@ import re
 from collections.abc import Sequence
 
 _GROUPS = ("local", "db", "schedule")
-"""Commands whose next word is a command too: options come after that."""
+"""Commands with subcommands: options go after the subcommand."""
 
 
 def complete_commands(hint: str, options: Sequence[str], program: str = "retailpipe") -> str:
-    """The hint with commands that begin with `program` and carry the options which choose the environment."""
+    """Return the hint with each command starting with `program` and containing `options`."""
     return re.sub(r"`retailpipe ([^`]*)`", lambda found: f"`{command(found[1], options, program)}`", hint)
 
 
 def command(arguments: str, options: Sequence[str], program: str = "retailpipe") -> str:
-    """A command of this program. A command that names a stack already keeps it."""
+    """The command line for `arguments`. `options` are left out if the arguments already contain --stack."""
     name, _, rest = arguments.partition(" ")
     if name in _GROUPS:
         second, _, rest = rest.partition(" ")

@@ -1,4 +1,4 @@
-"""Does the warehouse hold what the workbooks say, in every layer?"""
+"""Verify that bronze, silver and gold agree with the ledger and with each other."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LAYERS = ("bronze", "public_silver", "public_gold")
 _BUILT_FROM = "raw_transactions"
 _ROWS_OF_TABLE = """
 select
-    'ledger''s rows loaded = rows in bronze.{table}', expected::text, actual::text, expected = actual
+    'rows loaded in the ledger = rows in bronze.{table}', expected::text, actual::text, expected = actual
 from
     (
         select sum(rows_loaded) as expected from bronze.loads
@@ -34,27 +34,29 @@ _TABLE = re.compile(r"\b(?:bronze|public_silver|public_gold)\.\w+")
 
 
 def verify(environment: Environment) -> VerifyReport:
-    """Counts the rows of every table, and compares the layers: rows, keys, quantities, and money to the last digit.
+    """Count the rows of every table and compare the layers: rows, keys, quantities, and exact sums of money.
 
-    Raises WarehouseError if silver or gold were never built.
+    Raises WarehouseError if silver or gold is not built.
     """
     with environment.warehouse.connect(read_only=True) as connection:
         return verified(connection)
 
 
 def verified(connection: Connection) -> VerifyReport:
-    """The work of `verify`, in the transaction of a read-only connection."""
+    """The implementation of `verify`, on a read-only connection, so that all figures are from one snapshot."""
     statement = (resources.files("retailpipe") / "invariants.sql").read_text(encoding="utf-8")
     names = _tables(connection)
     missing = sorted(set(_TABLE.findall(statement)) - set(names))
     if missing:
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         raise WarehouseError(
-            f"silver and gold are not built: there is no {', '.join(missing)}",
+            f"silver and gold are not built: missing {', '.join(missing[:3])}{more}",
             hint="Build them with `retailpipe transform`.",
         )
     counts = ", ".join(f"(select count(*) from {name})" for name in names)
     found = connection.row(f"select {counts}") or ()
     rows = connection.rows(statement)
+    # Only raw_transactions is built into silver. For tables of other contracts, only the number of rows is compared.
     for table in sorted({load.table_name for load in ledger.current_loads(connection).values()} - {_BUILT_FROM}):
         rows += connection.rows(_ROWS_OF_TABLE.format(table=table))
     tables = dict(zip(names, (int(count) for count in found), strict=True))
@@ -63,11 +65,12 @@ def verified(connection: Connection) -> VerifyReport:
 
 
 def _tables(connection: Connection) -> list[str]:
-    places = ", ".join(f"('{layer}', {place})" for place, layer in enumerate(LAYERS))
+    """The names of all tables of the layers, layer by layer, quoted for SQL."""
+    layers = ", ".join(f"('{layer}', {place})" for place, layer in enumerate(LAYERS))
     rows = connection.rows(
         f"""
         select format('%I.%I', schemaname, tablename)
-        from pg_tables inner join (values {places}) as layers (schemaname, place) using (schemaname)
+        from pg_tables inner join (values {layers}) as layers (schemaname, place) using (schemaname)
         order by place, tablename
         """
     )

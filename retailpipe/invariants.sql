@@ -1,5 +1,6 @@
--- What ties the layers to each other, one row an invariant: what one layer says, and what another does.
--- A single statement, so that all of it is seen at one moment. `retailpipe verify` runs it; so can psql.
+-- Compare the layers with each other: one row for each invariant, with two figures that must be equal.
+-- It is a single statement, so that all figures come from one snapshot of the database. `retailpipe verify` runs it;
+-- it also runs in psql.
 
 with ledger as (
     select
@@ -11,7 +12,7 @@ with ledger as (
     where status = 'loaded' and table_name = 'raw_transactions'
 ),
 
--- Most of what is asked of bronze, from one scan.
+-- Most figures of bronze, computed in one scan of the table.
 bronze_by_customer as (
     select
         load_id,
@@ -39,7 +40,7 @@ rejects_per_load as (
     group by load_id
 ),
 
--- Loads whose rows are not as many as their ledger row says, and rows whose load is replaced or unknown.
+-- Loads whose number of rows or rejected rows differs from the ledger, and rows whose load is replaced or unknown.
 disagreements as (
     select count(*) as loads
     from (select * from bronze.loads where status = 'loaded' and table_name = 'raw_transactions') as loads
@@ -65,14 +66,14 @@ raw as (
     from bronze_by_customer
 ),
 
--- What came back of products that were also sold: gold ranks those.
+-- Returns of products that were also sold: public_gold.top_products lists only products with sales.
 returns_of_sold as (
     select coalesce(sum(quantity), 0) as quantity, coalesce(sum(revenue), 0) as revenue
     from public_silver.fact_returns_daily
     where stock_code in (select stock_code from public_silver.fact_sales_daily)
 ),
 
--- What came back in months that also had sales.
+-- Returns in months that also had sales: public_gold.monthly_sales_summary lists only months with sales.
 returns_of_months as (
     select coalesce(sum(quantity), 0) as quantity, coalesce(sum(revenue), 0) as revenue
     from public_silver.fact_returns_daily
@@ -170,21 +171,21 @@ built as (
 invariants (place, name, expected, actual) as (
     select 1, 'rows read = rows loaded + rows rejected', rows_read, rows_loaded + rows_rejected from ledger
     union all
-    select 2, 'ledger''s rows loaded = rows in bronze', rows_loaded, raw.rows_found from ledger, raw
+    select 2, 'rows loaded in the ledger = rows in bronze', rows_loaded, raw.rows_found from ledger, raw
     union all
-    select 3, 'loads whose rows or rejects differ from the ledger', 0, loads from disagreements
+    select 3, 'loads whose rows or rejected rows differ from the ledger', 0, loads from disagreements
     union all
     select 4, 'loads in silver = loads in the ledger', ledger.loads, built.loads from ledger, built
     union all
-    select 5, 'dates of bronze = dim_date', dates, (select count(*) from public_silver.dim_date) from bronze_keys
+    select 5, 'dates in bronze = dates in dim_date', dates, (select count(*) from public_silver.dim_date) from bronze_keys
     union all
-    select 6, 'stock codes of bronze = dim_product', products, (select count(*) from public_silver.dim_product) from bronze_keys
+    select 6, 'stock codes in bronze = stock codes in dim_product', products, (select count(*) from public_silver.dim_product) from bronze_keys
     union all
-    select 7, 'customers of bronze = dim_customer', customers, (select count(*) from public_silver.dim_customer) from bronze_keys
+    select 7, 'customers in bronze = customers in dim_customer', customers, (select count(*) from public_silver.dim_customer) from bronze_keys
     union all
-    select 8, 'facts without their date', 0, without_date from orphans
+    select 8, 'facts without a row in dim_date', 0, without_date from orphans
     union all
-    select 9, 'facts without their product', 0, without_product from orphans
+    select 9, 'facts without a row in dim_product', 0, without_product from orphans
     union all
     select 10, 'quantity sold: bronze = silver', raw.sold, sales.quantity from raw, sales
     union all
@@ -228,11 +229,11 @@ invariants (place, name, expected, actual) as (
     union all
     select 30, 'quantity sold to customers: bronze = gold', raw.customers_sold, customers.quantity from raw, customers
     union all
-    select 31, 'customers'' revenue: bronze = gold', raw.customers_revenue, customers.revenue from raw, customers
+    select 31, 'revenue from customers: bronze = gold', raw.customers_revenue, customers.revenue from raw, customers
     union all
-    select 32, 'quantity customers returned: bronze = gold', raw.customers_returned, customers.returns_quantity from raw, customers
+    select 32, 'quantity returned by customers: bronze = gold', raw.customers_returned, customers.returns_quantity from raw, customers
     union all
-    select 33, 'value customers returned: bronze = gold', raw.customers_returns_value, customers.returns_value from raw, customers
+    select 33, 'value returned by customers: bronze = gold', raw.customers_returns_value, customers.returns_value from raw, customers
 )
 
 select

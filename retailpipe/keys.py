@@ -1,7 +1,8 @@
-"""Receipts: what tells a stack's Lambdas that a workbook is loaded, when they cannot see the database.
+"""Keys in a store, and receipts: objects that show a stack's Lambdas which workbooks are loaded.
 
-After a load the library puts a small JSON object under `receipts/`; the key names the workbook and its content, so
-that a listing alone says what waits. This module needs the standard library only: it is packed with the Lambdas.
+The Lambdas cannot read the database. So the library writes a small JSON object under `receipts/` after each load. Its
+key contains the key and the ETag of the workbook: listing the keys is enough to find workbooks that are not loaded.
+This module must import only the standard library, because it is packaged with the Lambdas.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Receipt:
-    """One load of one content of a workbook.
+    """The receipt of one load of one content of a workbook.
 
-    key: the workbook's, such as input/2011.xlsx.
+    key: the workbook's key, such as input/2011.xlsx.
     etag: the S3 object's ETag, without quotes.
     content_hash: SHA-256 of the bytes, as in the ledger.
     loaded_at: ISO 8601, UTC.
@@ -44,21 +45,25 @@ class Receipt:
 
 
 def receipt_key(key: str, etag: str) -> str:
-    """Where the receipt for a content of a workbook lies."""
+    """The key of the receipt for one content of a workbook."""
     return f"{RECEIPTS}{quote(key, safe='/')}/{etag.strip(chr(34))}.json"
 
 
 def is_workbook(key: str) -> bool:
-    """Whether a key is that of a workbook to load."""
+    """Whether this is the key of a workbook to load."""
     return key.startswith(INPUT) and is_workbook_name(key.rpartition("/")[2])
 
 
 def is_workbook_name(name: str) -> bool:
-    """Whether a file of this name is a workbook to load: not one that Excel keeps while it is open, nor hidden."""
+    """Whether this is the file name of a workbook to load, not of a hidden file or of Excel's lock file (~$)."""
     return name.lower().endswith(SUFFIX) and not name.startswith(("~$", "."))
 
 
 def waiting(workbooks: Iterable[tuple[str, str]], receipts: Iterable[str]) -> list[str]:
-    """The keys, of (key, ETag) pairs, for whose content there is no receipt among the keys of receipts."""
-    there = set(receipts)
-    return [key for key, etag in workbooks if is_workbook(key) and receipt_key(key, etag) not in there]
+    """The keys of workbooks that have no receipt for their present content.
+
+    workbooks: pairs of key and ETag.
+    receipts: the keys of all receipts.
+    """
+    existing = set(receipts)
+    return [key for key, etag in workbooks if is_workbook(key) and receipt_key(key, etag) not in existing]

@@ -1,6 +1,6 @@
-"""The names of a stack and of what it makes.
+"""The names of a stack and of its AWS resources.
 
-Each physical name carries project and stack, so that stacks live side by side in one account.
+Each physical name contains project and stack, so several stacks can exist in one account.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ from dataclasses import dataclass
 from retailpipe.errors import SettingsError, StackNotFound
 
 MAX_LENGTH = 32
-"""Characters of project, hyphen and stack. A bucket's name, of 63 at most, has account (12) and region (14) too."""
+"""Maximum characters of project, stack and part with their hyphens.
+
+A bucket name may have 63 characters, and also contains the account (12) and the region (14).
+"""
 
 PROJECT = "retailpipe"
-"""The project of a stack that is named without one."""
+"""The default project: that of a stack which is named without one."""
 
 NOTIFY_UPLOAD, CHECK_BUCKET = "notify-upload", "check-bucket"
-"""The Lambdas."""
+"""The two Lambdas, as they appear in resource names."""
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _RESERVED = re.compile(r"aws|ssm|sg-|sthree|amzn|xn-")
@@ -27,7 +30,7 @@ _RESERVED = re.compile(r"aws|ssm|sg-|sthree|amzn|xn-")
 class Names:
     """The names of one pipeline. Raises SettingsError if AWS does not accept them.
 
-    part: distinguishes several pipelines of one stack; empty for the only one.
+    part: the name of the pipeline if the stack has several; empty if it has one.
     """
 
     project: str
@@ -38,25 +41,25 @@ class Names:
         for kind, name in (("project", self.project), ("stack", self.stack), ("pipeline", self.part or "x")):
             if not _NAME.fullmatch(name):
                 raise SettingsError(
-                    f"the {kind} name {name!r} cannot be used: names of buckets and databases consist of lower-case "
-                    "letters, digits and single hyphens, and begin with a letter",
-                    hint="Choose another: `pulumi stack rename NAME`, or `pulumi stack init NAME`.",
+                    f"the {kind} name {name!r} is not allowed: names of buckets and databases may contain only "
+                    "lower-case letters, digits and single hyphens, and must start with a letter",
+                    hint="Choose another name: `pulumi stack rename NAME`, or `pulumi stack init NAME`.",
                 )
         if reserved := _RESERVED.match(self.project):
             raise SettingsError(
-                f"the project name {self.project!r} cannot be used: AWS reserves names that begin with {reserved[0]}",
-                hint="Give the project another name in Pulumi.yaml.",
+                f"the project name {self.project!r} is not allowed: AWS reserves names that start with {reserved[0]}",
+                hint="Change the project name in Pulumi.yaml.",
             )
         if len(self.prefix) > MAX_LENGTH:
             raise SettingsError(
-                f"{self.prefix!r} is too long: project and stack may have {MAX_LENGTH} characters together, since "
-                "the bucket's name also carries account and region",
-                hint="Choose a shorter one: `pulumi stack rename NAME`.",
+                f"{self.prefix!r} is too long: project and stack may have {MAX_LENGTH} characters together, because "
+                "the bucket name also contains account and region",
+                hint="Choose a shorter name: `pulumi stack rename NAME`.",
             )
 
     @property
     def prefix(self) -> str:
-        """The beginning of each physical name."""
+        """The start of each physical name, such as retailpipe-dev."""
         return "-".join(filter(None, (self.project, self.stack, self.part)))
 
     @property
@@ -76,7 +79,7 @@ class Names:
         return f"{self.prefix}-{resource}"
 
     def bucket(self, account_id: str, region: str) -> str:
-        """The name of the bucket. Bucket names are unique in the whole world."""
+        """The name of the bucket. Bucket names are global: account and region make this one unique."""
         return f"{self.prefix}-{account_id}-{region}"
 
     def lambda_log_group(self, function: str) -> str:
@@ -87,11 +90,14 @@ class Names:
 
 
 def parse_stack_name(name: str) -> tuple[str, str, str]:
-    """Project, stack and part of a name such as dev, sales/dev or sales/dev/north. Raises StackNotFound for others."""
+    """Return project, stack and part of a name such as dev, sales/dev or sales/dev/north.
+
+    Raises StackNotFound if the name has another form.
+    """
     words = name.split("/")
     if not all(_NAME.fullmatch(word) for word in words) or len(words) > 3:
-        hint = "Name it as STACK, PROJECT/STACK or PROJECT/STACK/PART."
-        raise StackNotFound(f"{name!r} is not the name of a stack", hint=hint)
+        hint = "Write it as STACK, PROJECT/STACK or PROJECT/STACK/PART."
+        raise StackNotFound(f"{name!r} is not a valid stack name", hint=hint)
     if len(words) == 1:
         return PROJECT, name, ""
     return words[0], words[1], "/".join(words[2:])

@@ -1,4 +1,4 @@
-"""The steps of the pipeline on an environment, each a command of the command line too."""
+"""Run the steps of the pipeline on an environment. Each public function is also a command of the command line."""
 
 from __future__ import annotations
 
@@ -22,35 +22,35 @@ from retailpipe.store import Snapshot, Stored, file_snapshot
 
 
 class Key(str):
-    """A key of the store, for `ingest` and `run`, whatever files have the same name."""
+    """A key of the store. `ingest` and `run` never treat it as the path of a file, even if a file has the same name."""
 
     __slots__ = ()
 
 
 def init(environment: Environment, *, contract: Contract | None = None) -> int:
-    """Makes or migrates schema bronze; safe to repeat. Gives the schema's number. Raises SchemaError."""
+    """Create or migrate schema bronze; safe to repeat. Returns the schema's version. Raises SchemaError."""
     return schema.init(environment.warehouse, contract or Contract.default())
 
 
 def upload(
     environment: Environment, path: str | Path, *, replace: bool = False, progress: Progress | None = None
 ) -> Stored:
-    """Puts a workbook into the environment's store, as `input/` and its file name.
+    """Put a workbook into the environment's store, under the key `input/` plus its file name.
 
-    replace: replace another content of that name in a bucket, which keeps it as an older version. A folder's is
-        replaced in any case.
+    replace: overwrite an object of that name in the bucket that has different content; the bucket keeps it as an older
+        version. A store in a folder always overwrites.
 
-    Raises UsageError for what is no .xlsx file by its name, StoreError where the store cannot be written, or holds
-    another content of that name.
+    Raises UsageError if the file name does not end in .xlsx, StoreError if the store cannot be written or the bucket
+    already has different content under that name.
     """
     return environment.store.upload(Path(path), replace=replace, progress=progress)
 
 
 @dataclass(frozen=True)
 class _Options:
-    """How workbooks are loaded; the meanings are those of the arguments of `ingest`."""
+    """How workbooks are loaded: the arguments of `ingest` with the same names."""
 
-    contract: Contract
+    contract: Contract | None
     allow_duplicate: bool = False
     dry_run: bool = False
     replace: bool = False
@@ -65,26 +65,28 @@ def ingest(
     replace: bool = False,
     progress: Progress | None = None,
 ) -> list[LoadReport]:
-    """Loads workbooks into bronze, each in a transaction of its own.
+    """Load workbooks into bronze, each in its own transaction.
 
     sources: keys of the store, such as input/2011.xlsx, or files, which are uploaded first. Default: every workbook
-        whose content is not loaded yet, or, where a contract is given, not loaded by that contract.
-    allow_duplicate: load a content that is already loaded under another name.
-    dry_run: report what would be loaded and rejected, and change nothing, not even in the store.
+        in the store whose content is not loaded yet or, if a contract is passed, not loaded under that contract.
+    allow_duplicate: load content that is already loaded under another name.
+    dry_run: report what would be loaded and rejected, and change nothing, not even the store.
     replace: as in `upload`, for files.
 
-    If some of several workbooks fail, the others are loaded, and SomeNotLoaded reports both.
+    If some of several workbooks fail, the others are still loaded, and SomeNotLoaded reports both. After a
+    WarehouseError the remaining workbooks are not tried.
     Raises SourceNotFound, WorkbookError, TooManyRejects, DuplicateContent, SchemaError, WarehouseError.
     """
-    wanted = sources or _backlog(environment, contract, dry_run)
-    options = _Options(contract or Contract.default(), allow_duplicate, dry_run, replace)
-    return _ingest(environment, wanted, options, progress)
+    return _ingest(environment, sources, _Options(contract, allow_duplicate, dry_run, replace), progress)
 
 
-def _backlog(environment: Environment, contract: Contract | None, dry_run: bool = False) -> list[Key]:
-    """The keys of the workbooks that wait. Receipts that are missing are written too: their loads wait no more."""
-    keys = [Key(key) for key in waiting(environment, contract=contract)]
-    if not dry_run:
+def _backlog(environment: Environment, options: _Options) -> list[Key]:
+    """The keys of the workbooks to load.
+
+    Unless it is a dry run, also writes missing receipts, by which the check Lambda knows which workbooks are loaded.
+    """
+    keys = [Key(key) for key in waiting(environment, contract=options.contract)]
+    if not options.dry_run:
         write_missing_receipts(environment)
     return keys
 
@@ -96,19 +98,21 @@ def _ingest(
     progress: Progress | None,
     starting: Callable[[], None] | None = None,
 ) -> list[LoadReport]:
-    """The work of `ingest`. starting: is called when there is something to load."""
+    """The implementation of `ingest`. starting: called when a workbook is about to be loaded."""
     from retailpipe.bronze.loader import load
 
+    wanted = sources or _backlog(environment, options)
+    contract = options.contract or Contract.default()
     reports: list[LoadReport] = []
     failures: list[RetailpipeError] = []
     would_load: dict[str, str] = {}
-    for source in sources:
+    for source in wanted:
         try:
             with _snapshot(environment, source, options, progress) as snapshot:
                 report = load(
                     environment.warehouse,
                     snapshot,
-                    options.contract,
+                    contract,
                     allow_duplicate=options.allow_duplicate,
                     dry_run=options.dry_run,
                     would_load=would_load,
@@ -127,7 +131,7 @@ def _ingest(
     if failures and len(sources) == 1:
         raise failures[0]
     if failures:
-        raise SomeNotLoaded(reports, failures, untried=len(sources) - len(reports) - len(failures))
+        raise SomeNotLoaded(reports, failures, untried=len(wanted) - len(reports) - len(failures))
     return reports
 
 
@@ -140,22 +144,22 @@ def run(
     replace: bool = False,
     progress: Progress | None = None,
 ) -> RunReport:
-    """Runs the whole pipeline: uploads and ingests `source`, or all that waits, then transforms and verifies.
+    """Run the whole pipeline: ingest `source`, or all workbooks that are not loaded yet, then transform and verify.
 
-    Nothing is built if silver and gold already hold all loads and the verification succeeds.
+    Nothing is built if silver and gold are up to date and their verification succeeds.
 
-    Raises what `ingest` and `transform` raise. The report, whose `ok` is then false, holds workbooks that were not
-    loaded while others were, tests that failed, and invariants that do not hold.
+    Raises what `ingest` and `transform` raise, except SomeNotLoaded, unless the database failed: the report then
+    lists the failures and its `ok` is false. `ok` is also false if a model, a test or an invariant fails.
     """
     progress = progress or NoProgress()
     failures: list[str] = []
     warm_up = WarmUp(environment)
     try:
-        sources = _backlog(environment, contract) if source is None else [source]
-        options = _Options(contract or Contract.default(), allow_duplicate, replace=replace)
+        sources = [] if source is None else [source]
+        options = _Options(contract, allow_duplicate, replace=replace)
         loads = _ingest(environment, sources, options, progress, warm_up.start)
     except RetailpipeError as error:
-        warm_up.manifest()  # until it ends it keeps the environment variables of the whole process
+        warm_up.manifest()  # wait: until it ends, dbt's environment variables are set for the whole process
         if not isinstance(error, SomeNotLoaded) or any(isinstance(each, WarehouseError) for each in error.failures):
             raise
         loads = list(error.reports)
@@ -166,7 +170,10 @@ def run(
 def complete(
     environment: Environment, loads: Sequence[LoadReport] = (), *, progress: Progress | None = None
 ) -> RunReport:
-    """Transforms and verifies after loads that `ingest` gave, as `run` does. Raises what they raise."""
+    """Transform and verify as `run` does, after loads that `ingest` returned.
+
+    Raises what `transform` and `verify` raise.
+    """
     return _completed(environment, loads, [], progress or NoProgress(), WarmUp(environment))
 
 
@@ -185,16 +192,16 @@ def _completed(
 def _built_and_verified(
     environment: Environment, progress: Progress, warm_up: WarmUp
 ) -> tuple[BuildReport, VerifyReport | None]:
-    is_refused = False
+    verification_failed = False
     with environment.warehouse.connect(read_only=True) as connection:
         if is_up_to_date(connection):
             progress.step("verifying")
-            with suppress(WarehouseError):  # where somebody dropped a table
+            with suppress(WarehouseError):  # raised if a table was dropped during this check
                 verification = verified(connection)
                 if verification.ok:
                     return BuildReport(True, 0, 0, (), 0, 0.0, up_to_date=True), verification
-            is_refused = True
-    build = transform(environment, full_refresh=is_refused, progress=progress, warm_up=warm_up)
+            verification_failed = True
+    build = transform(environment, full_refresh=verification_failed, progress=progress, warm_up=warm_up)
     if not build.ok:
         return build, None
     progress.step("verifying")
@@ -204,7 +211,7 @@ def _built_and_verified(
 def _snapshot(
     environment: Environment, source: str | Path, options: _Options, progress: Progress | None
 ) -> AbstractContextManager[Snapshot]:
-    """A snapshot of a source: a file that exists is put into the store, anything else must be there already."""
+    """A snapshot of a source: a file, which is uploaded to the store first, or a key of the store."""
     if isinstance(source, Key):
         return environment.store.snapshot(source, progress=progress)
     path = expanded(source)
@@ -218,6 +225,6 @@ def _snapshot(
         if key in keys:
             return environment.store.snapshot(key, progress=progress)
     raise SourceNotFound(
-        f"there is neither a file {source} nor a workbook of that name in {environment.store.address}",
-        hint="See what there is with `retailpipe status`.",
+        f"{source} is neither a file nor a workbook in {environment.store.address}",
+        hint="List the workbooks with `retailpipe status`.",
     )

@@ -1,4 +1,4 @@
-"""How a long step tells how far it is."""
+"""The protocol by which long steps report their progress."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Hears what a step does. Methods may be called from the thread that does the work, and must be quick."""
+    """Receives the progress of steps. The methods may be called from a worker thread, and must return quickly."""
 
     def step(self, name: str, *, unit: str = "", total: int | None = None) -> None:
-        """A new step begins, of `total` units where that is known; the one before has ended."""
+        """A new step begins, and the previous one has ended. total: its number of units, if known."""
 
     def advance(self, amount: int = 1) -> None:
-        """So many more units of the current step are done."""
+        """`amount` more units of the current step are done."""
 
     def end(self) -> None:
         """The last step has ended."""
 
 
 class NoProgress:
-    """Tells nobody."""
+    """Ignores all progress."""
 
     def step(self, name: str, *, unit: str = "", total: int | None = None) -> None:
         del name, unit, total

@@ -1,4 +1,4 @@
-"""Questions to an environment, which change nothing: its state, the rejected rows, any SELECT."""
+"""Read-only queries on an environment: its status, the rejected rows, and any SELECT statement."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 def status(environment: Environment, *, contract: Contract | None = None) -> StatusReport:
-    """The ledger, newest load first, the workbooks that wait to be loaded; on AWS how many notices were given up."""
+    """The ledger, newest load first, and the workbooks that are not loaded yet.
+
+    For an AWS stack, also the number of messages in the dead-letter queue. Raises StoreError, AwsError, WarehouseError.
+    """
     loads: list[dict[str, Any]] = []
     with environment.warehouse.connect(read_only=True) as connection:
         if schema.has_schema(connection):
@@ -25,26 +28,26 @@ def status(environment: Environment, *, contract: Contract | None = None) -> Sta
     waits = tuple(waiting(environment, contract=contract))
     given_up = None
     if environment.stack:
-        from retailpipe.aws.notices import given_up as ask
+        from retailpipe.aws.notices import given_up as count_given_up
 
-        given_up = ask(environment.stack)
+        given_up = count_given_up(environment.stack)
     return StatusReport(environment.store.address, tuple(loads), waits, given_up)
 
 
 def rejects(environment: Environment, *, source: str | None = None, limit: int | None = None) -> pa.Table:
-    """The quarantine: rows of current loads that break the contract, by load and row; of one source, where named.
+    """The rejected rows of the current loads, in order of load and row; only those of one source if it is passed.
 
-    Raises SourceNotFound if nothing is loaded of that source.
+    Raises SourceNotFound if the source is not loaded, WarehouseError if schema bronze does not exist.
     """
     with environment.warehouse.connect(read_only=True) as connection:
         if not schema.has_schema(connection):
-            raise WarehouseError("nothing is loaded yet", hint="Load a workbook with `retailpipe run FILE`.")
+            raise WarehouseError("no workbook is loaded yet", hint="Load a workbook with `retailpipe run FILE`.")
         if source:
             loads = ledger.current_loads(connection)
             if source not in loads and f"{INPUT}{source}" in loads:
                 source = f"{INPUT}{source}"
             if source not in loads:
-                raise SourceNotFound(f"nothing is loaded of {source}", hint="See the loads with `retailpipe status`.")
+                raise SourceNotFound(f"{source} is not loaded", hint="List the loads with `retailpipe status`.")
         return connection.table(
             """
             select source, rejected_rows.*
@@ -59,5 +62,5 @@ def rejects(environment: Environment, *, source: str | None = None, limit: int |
 
 
 def query(environment: Environment, sql: str) -> pa.Table:
-    """The rows of one SELECT as an Arrow table, from a transaction that cannot write. Raises WarehouseError."""
+    """The result of one SELECT as an Arrow table, run in a read-only transaction. Raises WarehouseError."""
     return environment.warehouse.query(sql)

@@ -1,4 +1,4 @@
-"""What the steps report: frozen objects, for people by `str()` and for machines by `as_dict()`."""
+"""The reports that the steps return: frozen dataclasses. `str()` is for people, `as_dict()` for programs."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ LoadStatus = Literal["loaded", "replaced", "unchanged", "would load", "would rep
 
 
 class Report:
-    """The base of all reports: a dataclass whose fields are its content."""
+    """The base class of all reports, which are dataclasses."""
 
     def as_dict(self) -> dict[str, Any]:
-        """The report as values that JSON knows: dates in ISO 8601, exact decimals as text."""
+        """The report as values that JSON can hold: dates in ISO 8601, exact decimals as strings."""
         return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}  # pyright: ignore[reportArgumentType]
 
 
 @dataclass(frozen=True)
 class Reject(Report):
-    """A row that breaks the contract: its first cell that does, and the whole row as the workbook shows it."""
+    """A rejected row: the first cell that breaks the contract, and the whole row as text."""
 
     sheet: str
     source_row: int
@@ -38,14 +38,15 @@ class Reject(Report):
 
 @dataclass(frozen=True)
 class LoadReport(Report):
-    """What became of one workbook.
+    """The result of loading one workbook.
 
-    status: `loaded` for a source that is new, `replaced` where its content changed, `unchanged` where nothing had to
-        be done; `would load` and `would replace` of a dry run.
+    status: `loaded` for a new source, `replaced` if its content or contract changed, `unchanged` if it was already
+        loaded; `would load` and `would replace` in a dry run.
+    load_id: the number of the load in the ledger; None in a dry run.
     rows_read: always rows_loaded + rows_rejected.
-    rejects: the first of the rejected rows; all of them are in bronze.rejected_rows.
-    ignored_columns: headers of the workbook that the contract does not name.
-    seconds: wall time.
+    rejects: the first rejected rows; all of them are in bronze.rejected_rows.
+    ignored_columns: headers of the workbook that are not in the contract.
+    seconds: elapsed time.
     """
 
     source: str
@@ -65,17 +66,17 @@ class LoadReport(Report):
     def __str__(self) -> str:
         counts = f"{self.rows_read:,} rows read, {self.rows_loaded:,} loaded, {self.rows_rejected:,} rejected"
         if self.status == "unchanged":
-            return f"{self.source}: unchanged, load {self.load_id} holds this content ({counts})"
+            return f"{self.source}: unchanged, already loaded as load {self.load_id} ({counts})"
         if self.load_id is None:
-            return f"{self.source}: {self.status} ({counts.replace(' loaded', ' kept')})"
+            return f"{self.source}: {self.status} ({counts.replace(' loaded', ' accepted')})"
         return f"{self.source}: {self.status} as load {self.load_id} in {self.seconds:.1f} s ({counts})"
 
 
 @dataclass(frozen=True)
 class Node(Report):
-    """A model or test of dbt that did not succeed.
+    """A dbt model or test that failed.
 
-    rows: the first rows of a failing test, as the test's query gives them.
+    rows: the first rows that the query of a failing test returns; empty for models.
     """
 
     name: str
@@ -87,9 +88,11 @@ class Node(Report):
 
 @dataclass(frozen=True)
 class BuildReport(Report):
-    """What a dbt build did: how many models were built and tests passed, and each node that failed.
+    """The result of a dbt build: the number of models built and tests passed, and each node that failed.
 
-    up_to_date: there was nothing to build, and dbt was not started.
+    skipped: models and tests that dbt did not run, because a node they depend on failed.
+    seconds: elapsed time.
+    up_to_date: there was nothing to build, so dbt was not started.
     """
 
     ok: bool
@@ -102,8 +105,10 @@ class BuildReport(Report):
 
     def __str__(self) -> str:
         if self.up_to_date:
-            return "nothing to build: silver and gold hold all loads"
-        done = f"{self.models} models built, {self.tests} tests passed in {self.seconds:.1f} s"
+            return "nothing to build: silver and gold are up to date"
+        models = f"{self.models} model{'' if self.models == 1 else 's'} built"
+        tests = f"{self.tests} test{'' if self.tests == 1 else 's'} passed"
+        done = f"{models}, {tests} in {self.seconds:.1f} s"
         if self.ok:
             return done
         return f"{done}; {len(self.failures)} failed, {self.skipped} skipped"
@@ -111,7 +116,7 @@ class BuildReport(Report):
 
 @dataclass(frozen=True)
 class Invariant(Report):
-    """A statement about the warehouse that must hold: two figures that must be equal."""
+    """Two figures of the warehouse that must be equal, as exact decimal text."""
 
     name: str
     ok: bool
@@ -121,7 +126,7 @@ class Invariant(Report):
 
 @dataclass(frozen=True)
 class VerifyReport(Report):
-    """Whether the warehouse holds what the workbooks say: the rows of each table, and each invariant."""
+    """The result of the verification: the number of rows of each table, and each invariant."""
 
     ok: bool
     tables: dict[str, int]
@@ -130,7 +135,7 @@ class VerifyReport(Report):
 
 @dataclass(frozen=True)
 class CheckPoint(Report):
-    """One point of the end-to-end check; `hint` is the next command to try where it failed."""
+    """One point of the end-to-end check. `hint` is the next command to try if it failed, else empty."""
 
     name: str
     ok: bool
@@ -140,7 +145,7 @@ class CheckPoint(Report):
 
 @dataclass(frozen=True)
 class CheckReport(Report):
-    """The end-to-end check. Every point is tried, whatever fails before it."""
+    """The result of the end-to-end check: every point, in order. All are checked, even after one fails."""
 
     ok: bool
     points: tuple[CheckPoint, ...]
@@ -148,9 +153,10 @@ class CheckReport(Report):
 
 @dataclass(frozen=True)
 class RunReport(Report):
-    """The whole way: what was loaded, built and verified.
+    """The result of the whole pipeline: what was loaded, built and verified.
 
-    failures: why each workbook was not loaded that was not, with the next thing to try.
+    failures: the message and hint for each workbook that failed to load.
+    verification: None if the build failed, because nothing is verified then.
     """
 
     ok: bool
@@ -162,9 +168,10 @@ class RunReport(Report):
 
 @dataclass(frozen=True)
 class StatusReport(Report):
-    """The ledger, newest load first, and the workbooks of the store that wait to be loaded.
+    """The ledger, newest load first, and the keys of the workbooks that are not loaded yet.
 
-    given_up: notices in a stack's dead-letter queue, of workbooks that `watch` could not load; None elsewhere.
+    given_up: the number of messages in a stack's dead-letter queue: uploads that `watch` could not load. None for a
+        local environment.
     """
 
     store: str
@@ -174,20 +181,21 @@ class StatusReport(Report):
 
 
 class SomeNotLoaded(LoadError):
-    """Of several workbooks some were not loaded.
+    """Some of several workbooks were not loaded.
 
-    reports: the LoadReports of those that were.
-    failures: the error of each that was not.
-    untried: how many were not tried, since the database had failed before.
+    reports: the LoadReports of the others.
+    failures: the error of each workbook that failed.
+    untried: how many workbooks were not tried, because the database failed before them.
     """
 
     def __init__(self, reports: Sequence[LoadReport], failures: Sequence[RetailpipeError], *, untried: int = 0) -> None:
-        told = "".join(f"\n- {failure}" for failure in failures)
+        lines = "".join(f"\n- {failure}" for failure in failures)
         if untried:
-            told += f"\n- {untried} more {'were' if untried > 1 else 'was'} not tried"
+            lines += f"\n- {untried} more {'were' if untried > 1 else 'was'} not tried"
         hint = " ".join(dict.fromkeys(failure.hint for failure in failures if failure.hint))
         missing = len(failures) + untried
-        super().__init__(f"{missing} of {len(reports) + missing} workbooks were not loaded:{told}", hint=hint)
+        verb = "was" if missing == 1 else "were"
+        super().__init__(f"{missing} of {len(reports) + missing} workbooks {verb} not loaded:{lines}", hint=hint)
         self.reports = tuple(reports)
         self.failures = tuple(failures)
         self.untried = untried

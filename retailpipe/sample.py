@@ -1,8 +1,8 @@
-"""A synthetic workbook in the shape of "Online Retail", for the demo and for tests.
+"""Generates a synthetic workbook with the columns of "Online Retail", for the demo and for tests.
 
-A year of a gift shop's wholesale trade: invoices of several lines, cancellations, free items, service codes, customers
-who stay anonymous, the same product under several descriptions, and a few rows that break the contract. The same seed
-and number of rows always give the same file.
+It holds one year of a gift shop's wholesale trade: invoices with several lines, cancellations, free items, service
+codes, anonymous customers, products with several descriptions, and a few rows that break the contract. The same
+arguments always produce the same file.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ HEADERS = (
     "Country",
 )
 MAX_ROWS = 1_048_575
-"""Excel's 1,048,576 rows without the header's."""
+"""Excel's limit of 1,048,576 rows, without the header row."""
 
 _FIRST_DAY = datetime(2024, 1, 2)
 _PROGRESS_ROWS = 5_000
@@ -88,17 +88,17 @@ def write_sample(
     days: int = 364,
     progress: Progress | None = None,
 ) -> None:
-    """Writes a workbook of so many rows below its header, spread over so many days, streaming.
+    """Write a workbook with `rows` rows below its header, spread over `days` days; rows are streamed to the file.
 
-    From 100 rows on, five of them break the contract. Raises UsageError if `rows` do not fit a sheet.
+    If there are at least 100 rows, five of them break the contract. Raises UsageError if a sheet cannot hold the rows.
     """
     import xlsxwriter
 
     if not 1 <= rows <= MAX_ROWS:
-        raise UsageError(f"{rows:,} rows do not fit a sheet", hint=f"Choose from 1 to {MAX_ROWS:,}.")
+        raise UsageError(f"a sheet cannot have {rows:,} rows", hint=f"Choose a number from 1 to {MAX_ROWS:,}.")
     progress = progress or NoProgress()
     workbook = xlsxwriter.Workbook(str(path), {"constant_memory": True})
-    workbook.set_properties({"created": _FIRST_DAY})  # else the time of writing, and no two files were the same
+    workbook.set_properties({"created": _FIRST_DAY})  # the default is the current time, which differs in each file
     day_and_time = workbook.add_format({"num_format": "m/d/yyyy h:mm"})
     sheet = workbook.add_worksheet("Online Retail")
     sheet.write_row(0, 0, HEADERS)
@@ -115,18 +115,18 @@ def write_sample(
 
 
 def sample_rows(rows: int, seed: int = 1, first_day: datetime = _FIRST_DAY, days: int = 364) -> Iterator[Row]:
-    """So many rows, by time of invoice; None for a blank cell."""
-    chance = random.Random(seed)  # noqa: S311 - made-up trade, no secret
+    """Yield the rows of a sample, sorted by invoice date; None is a blank cell."""
+    chance = random.Random(seed)  # noqa: S311 - sample data, not a secret
     products = [_product(chance, number) for number in range(max(20, min(4_000, rows // 20)))]
-    weights = [1 / (place + 5) for place in range(len(products))]
+    weights = [1 / (rank + 5) for rank in range(len(products))]
     customers = [_customer(chance, number) for number in range(max(5, min(4_500, rows // 80)))]
-    places = chance.sample(range(rows), _BROKEN_ROWS) if rows >= 100 else []
-    broken = {place: kind for kind, place in enumerate(places)}
+    broken_rows = chance.sample(range(rows), _BROKEN_ROWS) if rows >= 100 else []
+    broken = {index: kind for kind, index in enumerate(broken_rows)}
     invoice, written = 500_000, 0
     while written < rows:
         invoice += 1
         moment = first_day + timedelta(
-            days=days * written // rows, minutes=_opening(chance, (days * written / rows) % 1)
+            days=days * written // rows, minutes=_minute_of_day(chance, (days * written / rows) % 1)
         )
         customer = chance.choice(customers)
         lines = min(1 + int(chance.expovariate(1 / 20)), rows - written)
@@ -175,13 +175,13 @@ def _customer(chance: random.Random, number: int) -> _Customer:
     return _Customer(None if chance.random() < 0.2 else 12_000 + number, country)
 
 
-def _opening(chance: random.Random, through_the_day: float) -> int:
-    """Minutes after midnight, later in the day the more of the day's rows are written."""
-    return 8 * 60 + int(through_the_day * 10 * 60) + chance.randrange(5)
+def _minute_of_day(chance: random.Random, part_of_day: float) -> int:
+    """Minutes after midnight, from 8:00. part_of_day: the share of the day's rows that is already written."""
+    return 8 * 60 + int(part_of_day * 10 * 60) + chance.randrange(5)
 
 
 def _broken(row: Row, kind: int) -> Row:
-    """The row with one cell that breaks the contract, in one of five ways."""
+    """Return the row with one cell that breaks the contract. kind: 0 to 4, one for each way to break it."""
     number, code, name, quantity, moment, price, customer, country = row
     return (
         (number, code, name, quantity, moment, -11_062.06, customer, country),

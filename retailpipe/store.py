@@ -1,6 +1,7 @@
-"""Where workbooks lie: each under a key such as input/online_retail.xlsx.
+"""The store of workbooks: the interface, and its implementation in a local folder.
 
-A store gives snapshots: a copy of one content, whose hash is known, that nobody else changes.
+Each workbook has a key such as input/online_retail.xlsx. A load does not read a workbook in place. It reads a snapshot:
+a private copy of one content, with its hash, which stays unchanged if the workbook is replaced meanwhile.
 """
 
 from __future__ import annotations
@@ -24,17 +25,19 @@ from retailpipe.keys import INPUT, SUFFIX, is_workbook_name
 from retailpipe.progress import Progress
 from retailpipe.reports import LoadReport, Report
 
-_BLOCK = 1 << 20
+_CHUNK_BYTES = 1 << 20
 _TRIES = 5
 _SETTLED_SECONDS = 2.0
-"""Within this time of a change, another one may have the same time: some file systems count in two seconds."""
+"""Two changes within this time may have the same timestamp: some file systems have a resolution of two seconds."""
 
 
 @dataclass(frozen=True)
 class Stored(Report):
-    """A workbook in the store; its size in bytes, its time in UTC.
+    """A workbook in the store.
 
-    etag: a mark that changes with the content: a bucket's ETag, or what a folder's file system knows of the file.
+    size: in bytes.
+    modified: in UTC.
+    etag: changes whenever the content changes. A bucket's ETag, or the file's identity, size and time in a folder.
     """
 
     key: str
@@ -48,10 +51,10 @@ class Stored(Report):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One content of a workbook, in a file that stays as it is while the snapshot is held.
+    """A copy of one content of a workbook; the file exists, unchanged, until the snapshot's context ends.
 
     content_hash: SHA-256 in hexadecimal digits.
-    etag: the store's mark of this content, as in Stored; empty where that is not certain.
+    etag: the store's etag of this content, as in Stored; empty if it is not certain.
     """
 
     key: str
@@ -61,50 +64,54 @@ class Snapshot:
 
 
 class Store(Protocol):
-    """Workbooks by key. Every method raises StoreError where the store cannot be used."""
+    """Workbooks by key. Every method raises StoreError if the store cannot be used, unless stated otherwise."""
 
     @property
     def address(self) -> str:
-        """Where the store is, for people."""
+        """Where the store is, to show to people."""
         ...
 
     def upload(self, path: Path, *, replace: bool = False, progress: Progress | None = None) -> Stored:
-        """Puts a file under input/ and its own name, in one step: nobody ever sees a part of it.
+        """Copy a file to input/ under its own name. The copy is atomic: readers never see an incomplete file.
 
-        replace: whether another content of that name may be replaced, where a store asks: a bucket does, a folder,
-            which its owner looks after, does not.
-        Raises UsageError if the file is none, or its name does not end in .xlsx.
+        replace: whether to replace a workbook of that name with other content. A bucket refuses to without it; a folder
+            always replaces.
+        Raises SourceNotFound if there is no such file, UsageError if it is not a regular file or not named as a
+        workbook.
         """
         ...
 
     def key_of(self, path: Path) -> str:
-        """The key under which `upload` puts a file, or under which it lies here already."""
+        """The key under which `upload` would store a file; the file's present key if it is already in this store."""
         ...
 
     def workbooks(self) -> list[Stored]:
-        """All workbooks, by key."""
+        """All workbooks, sorted by key."""
         ...
 
     def snapshot(
         self, key: str, *, at_hand: Path | None = None, progress: Progress | None = None
     ) -> AbstractContextManager[Snapshot]:
-        """A snapshot of a workbook. Raises SourceNotFound if there is none of that key.
+        """A snapshot of a workbook. Raises SourceNotFound if there is no workbook with that key.
 
-        at_hand: a file that may have the same content, where reading it is quicker.
+        at_hand: a local file that may have the same content; the store may read it instead of downloading.
         """
         ...
 
     def acknowledge(self, snapshot: Snapshot, report: LoadReport) -> None:
-        """Tells whoever sees the store and not the warehouse that a content is loaded. Raises nothing."""
+        """Write a receipt, which shows programs without access to the warehouse that this content is loaded.
+
+        Raises nothing.
+        """
         ...
 
     def write_missing_receipts(self, loads: Iterable[tuple[Stored, LoadReport]]) -> None:
-        """Acknowledges the loads, each with its workbook as it was loaded, that are not acknowledged yet."""
+        """Write the receipts of loads that have none yet; each load comes with its workbook as it was loaded."""
         ...
 
 
 class FolderStore:
-    """A store in a folder of this machine."""
+    """A store in a folder of this machine: workbooks under input/, snapshots under tmp/."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -115,7 +122,7 @@ class FolderStore:
         return str(self._folder)
 
     def holds(self, path: Path) -> bool:
-        """Whether a file lies in this store already."""
+        """Whether a file is already in this store."""
         return path.resolve().is_relative_to((self._folder / INPUT).resolve())
 
     def key_of(self, path: Path) -> str:
@@ -130,7 +137,7 @@ class FolderStore:
             return self._stored(self._folder / self.key_of(path))
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            copy = self._copied(path, INPUT + path.name).path
+            copy = self._copy(path, INPUT + path.name).path
             with copy.open("rb") as file:
                 os.fsync(file.fileno())
             copy.replace(target)
@@ -141,37 +148,38 @@ class FolderStore:
 
     def workbooks(self) -> list[Stored]:
         found: list[Stored] = []
-        for folder, _, names in os.walk(self._folder / INPUT, onerror=_unreadable):
+        for folder, _, names in os.walk(self._folder / INPUT, onerror=_raise_unreadable):
             files = [Path(folder) / name for name in names if is_workbook_name(name)]
             found += [self._stored(file) for file in files if file.is_file()]
         return sorted(found, key=lambda stored: stored.key)
 
     def acknowledge(self, snapshot: Snapshot, report: LoadReport) -> None:
-        """Whoever sees the folder sees the warehouse: there is nothing to tell."""
+        """Do nothing: a folder has no receipts, because its users can read the warehouse."""
 
     def write_missing_receipts(self, loads: Iterable[tuple[Stored, LoadReport]]) -> None:
-        """There are no receipts in a folder."""
+        """Do nothing, as `acknowledge`."""
 
     @contextmanager
     def snapshot(
         self, key: str, *, at_hand: Path | None = None, progress: Progress | None = None
     ) -> Generator[Snapshot]:
         file = self._folder / key
-        nothing = SourceNotFound(
+        not_found = SourceNotFound(
             f"there is no {key} in {self._folder}",
-            hint="See what there is with `retailpipe status`, or name a file to upload it.",
+            hint="Run `retailpipe status` to list the workbooks, or name a file to upload.",
         )
         _check_encoding(key)
         parts = PurePosixPath(key)
+        # A key must not leave the folder, and each file must have exactly one key.
         if not key.startswith(INPUT) or ".." in parts.parts or parts.as_posix() != key or "\0" in key:
-            raise nothing
+            raise not_found
         try:
             if not stat.S_ISREG(file.stat().st_mode):
-                raise nothing
-            snapshot = self._copied(file, key)
+                raise not_found
+            snapshot = self._copy(file, key)
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
-                raise nothing from None
+                raise not_found from None
             raise StoreError(f"cannot read {file}: {error.strerror}", hint=remedy(error)) from error
         try:
             yield snapshot
@@ -179,18 +187,18 @@ class FolderStore:
             snapshot.path.unlink(missing_ok=True)
 
     def _stored(self, file: Path) -> Stored:
-        about = file.stat()
+        status = file.stat()
         key = file.relative_to(self._folder).as_posix()
-        return Stored(key, about.st_size, datetime.fromtimestamp(about.st_mtime, UTC), _mark(about))
+        return Stored(key, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC), _file_etag(status))
 
-    def _copied(self, file: Path, key: str) -> Snapshot:
+    def _copy(self, file: Path, key: str) -> Snapshot:
         self._temporary.mkdir(parents=True, exist_ok=True)
         remove_orphans(self._temporary)
-        return _copied(file, key, self._temporary)
+        return _copy_to(self._temporary, file, key)
 
 
 def remove_orphans(temporary: Path) -> None:
-    """Removes copies, and folders of them, whose names begin with the number of a process that was killed."""
+    """Delete copies, and folders of copies, that a killed process left: their names begin with its process id."""
     for copy in temporary.glob("*-*"):
         import psutil
 
@@ -204,32 +212,38 @@ def remove_orphans(temporary: Path) -> None:
 
 @contextmanager
 def file_snapshot(path: Path, key: str) -> Generator[Snapshot]:
-    """A snapshot of a file under the key it would have in a store, without putting it there."""
+    """A snapshot of a file, with the key that it would have in a store; the file is not uploaded."""
     check_uploadable(path)
     with tempfile.TemporaryDirectory(prefix="retailpipe-") as folder:
         try:
-            snapshot = _copied(path, key, Path(folder))
+            snapshot = _copy_to(Path(folder), path, key)
         except OSError as error:
             raise StoreError(f"cannot read {path}: {error.strerror}", hint=remedy(error)) from error
         yield snapshot
 
 
 def check_uploadable(path: Path) -> None:
-    """Raises UsageError unless `path` is a file with the name of a workbook."""
+    """Raise an error unless `path` is a regular file with the name of a workbook.
+
+    Raises SourceNotFound, UsageError, and StoreError if the name is not UTF-8.
+    """
     if path.is_dir():
         raise UsageError(f"{path} is a folder", hint="Name one .xlsx file.")
     if not path.exists():
-        raise SourceNotFound(f"there is no file {path}", hint="Check the name, and the folder you are in.")
+        raise SourceNotFound(f"there is no file {path}", hint="Check the name and the current folder.")
     if not path.is_file():
-        raise UsageError(f"{path} is no ordinary file", hint="Name one .xlsx file.")
+        raise UsageError(f"{path} is not a regular file", hint="Name one .xlsx file.")
     _check_encoding(path.name)
-    if not is_workbook_name(path.name):
+    if not path.name.lower().endswith(SUFFIX):
         hint = "Open it in Excel or LibreOffice and save it as 'Excel Workbook (.xlsx)'."
-        raise UsageError(f"{path} is no .xlsx workbook by its name", hint=hint)
+        raise UsageError(f"{path} does not end in {SUFFIX}", hint=hint)
+    if not is_workbook_name(path.name):
+        hint = "Name the workbook itself, or rename the file."
+        raise UsageError(f"{path} is not a workbook: its name begins with ~$ or a dot", hint=hint)
 
 
 def _check_encoding(name: str) -> None:
-    """Raises StoreError for a name that is not UTF-8: the ledger could not hold it."""
+    """Raise StoreError if a name is not UTF-8, because the ledger cannot store it."""
     try:
         name.encode()
     except UnicodeEncodeError as error:
@@ -237,8 +251,11 @@ def _check_encoding(name: str) -> None:
         raise StoreError(f"the name of {shown} is not UTF-8", hint="Rename the file.") from error
 
 
-def _copied(file: Path, key: str, folder: Path) -> Snapshot:
-    """A copy in a folder, of one content: copied again if somebody wrote to the file meanwhile."""
+def _copy_to(folder: Path, file: Path, key: str) -> Snapshot:
+    """Copy a file to a folder; retry if another program writes to it meanwhile, so that the copy has one content.
+
+    Raises OSError, and StoreError after 5 attempts.
+    """
     for attempt in range(_TRIES):
         time.sleep(0.2 * attempt)
         handle, name = tempfile.mkstemp(prefix=f"{os.getpid()}-", suffix=SUFFIX, dir=folder)
@@ -246,37 +263,42 @@ def _copied(file: Path, key: str, folder: Path) -> Snapshot:
         try:
             with os.fdopen(handle, "wb") as target, file.open("rb") as source:
                 before = os.fstat(source.fileno())
-                content_hash = _copy(source, target)
+                content_hash = _copy_and_hash(source, target)
                 after = os.fstat(source.fileno())
         except BaseException:
             copy.unlink(missing_ok=True)
             raise
         if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
+            # A later change could still get the same timestamp as this one, and then the same etag.
             is_settled = time.time() - after.st_ctime > _SETTLED_SECONDS
-            return Snapshot(key, copy, content_hash, _mark(after) if is_settled else "")
+            return Snapshot(key, copy, content_hash, _file_etag(after) if is_settled else "")
         copy.unlink()
-    raise StoreError(f"{file} is being written to", hint="Try again when it is complete.")
+    raise StoreError(f"another program is writing to {file}", hint="Try again when the file is complete.")
 
 
-def _mark(about: os.stat_result) -> str:
-    """What changes whenever a file's content does. The time of modification does not: programs set it as they like."""
-    return f"{about.st_dev}-{about.st_ino}-{about.st_size}-{about.st_ctime_ns}"
+def _file_etag(status: os.stat_result) -> str:
+    """A text that changes whenever the file's content does.
+
+    It uses ctime, because programs can set mtime to any value.
+    """
+    return f"{status.st_dev}-{status.st_ino}-{status.st_size}-{status.st_ctime_ns}"
 
 
-def _copy(source: BinaryIO, target: BinaryIO) -> str:
+def _copy_and_hash(source: BinaryIO, target: BinaryIO) -> str:
     digest = hashlib.sha256()
-    while block := source.read(_BLOCK):
-        digest.update(block)
-        target.write(block)
+    while chunk := source.read(_CHUNK_BYTES):
+        digest.update(chunk)
+        target.write(chunk)
     return digest.hexdigest()
 
 
-def _unreadable(error: OSError) -> None:
+def _raise_unreadable(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError):  # a store without workbooks has no such folder yet
         raise StoreError(f"cannot read {error.filename}: {error.strerror}", hint=remedy(error)) from error
 
 
 def remedy(error: OSError) -> str:
+    """The hint for an error of the file system."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return "Free some disk space, then try again; the store is as it was."
-    return "Check that the file and the folder can be read and written."
+        return "Free some disk space, then try again. The store was not changed."
+    return "Check that you can read and write the file and the folder."

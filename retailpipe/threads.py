@@ -1,4 +1,4 @@
-"""A thread that does one thing after the other, and never keeps the process from ending."""
+"""A daemon thread that runs calls one after the other."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ T = TypeVar("T")
 
 
 class Worker:
-    """Does what it is given in a thread of its own, in order.
+    """Runs submitted calls in its own thread, in order.
 
-    A ThreadPoolExecutor's threads are waited for when the process ends. One whose start Ctrl-C interrupts is never
-    told to end, and the process waits for ever; this one is a daemon.
+    Why not a ThreadPoolExecutor: Python waits for its threads when the process ends. If Ctrl-C interrupts the start of
+    such a thread, the thread never gets the signal to stop, and the process hangs. This thread is a daemon.
     """
 
     def __init__(self, name: str) -> None:
@@ -24,21 +24,22 @@ class Worker:
         self._thread.start()
 
     def submit(self, work: Callable[[], T]) -> Future[T]:
+        """Queue a call, and return the future of its result."""
         future: Future[T] = Future()
         self._work.put((work, future))
         return future
 
     def shutdown(self, *, wait: bool = True) -> None:
-        """Ends the thread when all that was given is done. wait: return only then."""
+        """End the thread after all submitted calls. wait: return only when it has ended."""
         self._work.put(None)
         if wait:
             self._thread.join()
 
     def _run(self) -> None:
-        while given := self._work.get():
-            work, future = given
+        while item := self._work.get():
+            work, future = item
             try:
                 future.set_result(work())
             except BaseException as error:
                 future.set_exception(error)
-            del given, work, future  # what they hold is not to live until the next comes
+            del item, work, future  # otherwise they would keep the result alive until the next call

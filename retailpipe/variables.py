@@ -1,4 +1,7 @@
-"""Environment variables for the time of a call: what libpq and dbt read from them is not always what they should."""
+"""Temporary changes of environment variables, which libpq and dbt read.
+
+Environment variables belong to the whole process, so this module guards them with a lock and a counter.
+"""
 
 from __future__ import annotations
 
@@ -8,40 +11,40 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 
 _lock = threading.RLock()
-"""Held while variables change, and by who connects: libpq reads them meanwhile, and they are the whole process's."""
-_kept = 0
-"""How many calls keep the variables as they are."""
+"""Held while variables change, and while a connection is opened, because libpq reads the variables then."""
+_holds = 0
+"""The number of `environment_variables` contexts that are open; while there are any, `connecting` changes nothing."""
 
 
 @contextmanager
 def environment_variables(changes: Mapping[str, str | None]) -> Generator[None]:
-    """Sets variables, or removes those given as None, and puts all back at the end.
+    """Set variables (None removes one), and restore all of them at the end.
 
-    Nobody else changes them meanwhile: dbt's threads read them when they connect.
+    Until then `connecting` does not hide libpq's variables: dbt's threads read them when they connect.
     """
-    global _kept
+    global _holds
     with _lock:
         before = {name: os.environ.get(name) for name in changes}
         _change(changes)
-        _kept += 1
+        _holds += 1
     try:
         yield
     finally:
         with _lock:
-            _kept -= 1
+            _holds -= 1
             _change(before)
 
 
 @contextmanager
 def connecting(*, isolated: bool) -> Generator[None]:
-    """For the time of a connection being made: nobody changes the variables meanwhile.
+    """Keep the variables unchanged while a connection is opened.
 
-    isolated: whether libpq's are for other databases than this one, and are hidden. While dbt runs they stay, since its
-        threads read them: for an isolated database they are set to be right, so only a program that builds in one
-        environment and asks another meanwhile could be disturbed.
+    isolated: hide libpq's variables, because they are meant for other databases. They stay visible while dbt runs,
+        because its threads read them. dbt_runner then sets them to suit an isolated database. So they can only be wrong
+        in a program that builds one environment and queries another at the same time.
     """
     with _lock:
-        hidden = no_libpq_variables() if isolated and not _kept else {}
+        hidden = no_libpq_variables() if isolated and not _holds else {}
         before = {name: os.environ.get(name) for name in hidden}
         _change(hidden)
         try:
@@ -51,8 +54,8 @@ def connecting(*, isolated: bool) -> Generator[None]:
 
 
 def no_libpq_variables() -> dict[str, str | None]:
-    """The change that removes all that libpq would take from the environment: PGPASSWORD, PGSERVICE and so on."""
-    with _lock:  # whoever connects may have hidden them
+    """The change that removes all of libpq's variables: PGPASSWORD, PGSERVICE and so on."""
+    with _lock:  # wait for a `connecting` that may have hidden them
         return {name: None for name in os.environ if name.startswith("PG")}
 
 

@@ -1,4 +1,4 @@
-"""The warehouse: a PostgreSQL database, and how it is reached."""
+"""The warehouse: a PostgreSQL database, its connections and read-only queries."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _PORTS = re.compile(r"[0-9,]*")
 class Warehouse:
     """A PostgreSQL database.
 
-    uri: gives, each time a connection is made, a libpq URI; it may start a server first.
-    remedy: what to do when the server does not answer, for hints.
-    readers_uri: gives, from such a URI, that of a role which can only read; the same one where there is none.
-    isolated: whether libpq's environment variables are for other databases than this one.
-    again: whether a connection that failed is to be tried once more, with what `uri` gives then.
-    explain: puts why a connection failed better than libpq knows.
+    uri: returns a libpq URI; called for each connection. It may start a server first.
+    remedy: the hint of errors when the server cannot be reached.
+    readers_uri: maps the URI to the URI of a role that can only read, or to itself if there is no such role.
+    isolated: whether to ignore libpq's environment variables, because they are meant for other databases.
+    should_retry: whether to retry once after this connection error; the retry calls `uri` again.
+    explain: replaces a connection error with a better explanation of it.
     """
 
     def __init__(
@@ -37,23 +37,23 @@ class Warehouse:
         remedy: str,
         isolated: bool = False,
         readers_uri: Callable[[str], str] = lambda uri: uri,
-        again: Callable[[WarehouseError], bool] = lambda error: False,
+        should_retry: Callable[[WarehouseError], bool] = lambda error: False,
         explain: Callable[[WarehouseError], WarehouseError] = lambda error: error,
     ) -> None:
         self._uri = uri
         self._remedy = remedy
         self.isolated = isolated
         self._readers_uri = readers_uri
-        self._again = again
+        self._should_retry = should_retry
         self._explain = explain
 
     @classmethod
     def at(cls, database_url: str) -> Warehouse:
-        """The database at a libpq URI, such as postgresql://user@host:5432/name. Raises UsageError if it is none."""
+        """The database at a libpq URI, such as postgresql://user@host:5432/name. Raises UsageError for other texts."""
         from psycopg2 import ProgrammingError
         from psycopg2.extensions import parse_dsn
 
-        # What libpq makes of it is looked at here, since its own messages would repeat parts of a password.
+        # The URL is checked here, because libpq's own error messages would show parts of a password.
         try:
             parts = parse_dsn(database_url) if database_url.startswith(("postgresql://", "postgres://")) else None
         except ProgrammingError:
@@ -67,7 +67,7 @@ class Warehouse:
             raise UsageError(
                 "the database URL is not of the form postgresql://user@host:5432/name", hint=_url_hint(database_url)
             )
-        return cls(lambda: database_url, remedy="Check the database URL, and that the server runs.")
+        return cls(lambda: database_url, remedy="Check the database URL, and check that the server is running.")
 
     @property
     def uri(self) -> str:
@@ -75,14 +75,14 @@ class Warehouse:
 
     @contextmanager
     def connect(self, *, read_only: bool = False, as_reader: bool = False) -> Generator[Connection]:
-        """A connection whose transaction is rolled back at the end unless it was committed. Raises WarehouseError.
+        """Open a connection; at the end, close it and roll back what is not committed. Raises WarehouseError.
 
-        as_reader: by the role that can only read, where there is one.
+        read_only: make the first transaction read-only, with one snapshot of the database for all its queries.
+        as_reader: connect as the role that can only read, if there is one.
         """
         connection = self._open(as_reader)
         try:
             if read_only:
-                # One view of the database for all questions.
                 connection.execute("set transaction isolation level repeatable read, read only")
             yield connection
         finally:
@@ -90,9 +90,10 @@ class Warehouse:
 
     @contextmanager
     def connecting(self) -> Generator[Callable[[], Connection]]:
-        """Begins to connect, and gives what waits for the connection: a slow link costs nothing where there is work.
+        """Start connecting in a thread, and yield a function that waits for the connection and returns it.
 
-        The connection is one as `connect` gives it. What connecting raises, waiting for it raises.
+        The caller can work in the meantime. The connection is like that of `connect`. If connecting fails, the function
+        raises its WarehouseError.
         """
         from retailpipe.threads import Worker
 
@@ -101,25 +102,25 @@ class Warehouse:
         try:
             yield opening.result
         finally:
-            # Nobody waits for a connection that nobody wants any more: it is closed when it is there.
+            # If the caller never asked for the connection, do not wait for it here: the thread closes it later.
             worker.submit(lambda: opening.exception() or opening.result().close())
             worker.shutdown(wait=opening.done())
 
     def _open(self, as_reader: bool = False) -> Connection:
         try:
-            return self._connected_again(as_reader)
+            return self._open_with_retry(as_reader)
         except WarehouseError as error:
             raise self._explain(error) from error
 
-    def _connected_again(self, as_reader: bool) -> Connection:
+    def _open_with_retry(self, as_reader: bool) -> Connection:
         try:
-            return self._connected(as_reader)
+            return self._open_once(as_reader)
         except WarehouseError as error:
-            if not self._again(error):
+            if not self._should_retry(error):
                 raise
-        return self._connected(as_reader)
+        return self._open_once(as_reader)
 
-    def _connected(self, as_reader: bool) -> Connection:
+    def _open_once(self, as_reader: bool) -> Connection:
         from retailpipe.connection import Connection
 
         uri = self._readers_uri(self.uri) if as_reader else self.uri
@@ -127,37 +128,38 @@ class Warehouse:
             return Connection(_with_defaults(uri), self._remedy)
 
     def query(self, sql: str) -> pa.Table:
-        """The rows of one SELECT, in a transaction that cannot write. Raises WarehouseError.
+        """Run one SELECT in a read-only transaction, and return its rows. Raises WarehouseError.
 
-        It is asked as a part of a SELECT of ours, so nothing else is taken: no COPY, no COMMIT, no second statement.
-        On the embedded server it is asked by a role that can only read; elsewhere by the user of the connection, whose
-        rights then are the bounds of what functions can do.
+        The statement becomes a subquery of another SELECT, so PostgreSQL refuses everything else: COPY, COMMIT, a
+        second statement. On the embedded server it runs as a role that can only read. On other servers it runs as the
+        user of the connection, whose privileges then limit what functions in the statement can do.
         """
-        question = sql.strip().rstrip(";")
+        query = sql.strip().rstrip(";")
         with self.connect(read_only=True, as_reader=True) as connection:
-            # A comment at its end must not take our own end with it.
-            return connection.table(f"select * from (\n{question}\n) as answer")
+            # The bracket is on a line of its own: a comment at the end of the query must not hide it.
+            return connection.table(f"select * from (\n{query}\n) as answer")
 
 
 def _url_hint(url: str) -> str:
-    """What to do about a URL that other programs take, and libpq does not."""
+    """Return the hint for a URL that libpq does not accept, with advice for the forms that other programs use."""
     if re.match(r"postgres(ql)?\+\w+://", url):
-        return "Leave out the name of the driver: what stands from + to ://."
+        return "Remove the driver from the URL: everything from + up to ://."
     if url.startswith("jdbc:"):
-        return "Leave out jdbc:, and write the user before the host."
+        return "Remove jdbc: and write the user before the host."
     if re.match(r"\s*\w+\s*=", url):
-        return "Write its words as a URL: host=h port=5432 dbname=n user=u is postgresql://u@h:5432/n."
+        return "Write it as a URL: instead of host=h port=5432 dbname=n user=u, write postgresql://u@h:5432/n."
     return (
-        "Give the password in PGPASSWORD or a passfile; within the URL, signs such as / @ % # and blanks are written "
-        "%2F %40 %25 %23 %20."
+        "Set the password in PGPASSWORD or in a passfile. In a URL, percent-encode special characters: write "
+        "/ @ % # and blank as %2F %40 %25 %23 %20."
     )
 
 
 def _with_defaults(uri: str) -> str:
-    """The URI with our own settings where it has none; the rest of its text is left to libpq.
+    """Return the URI with our defaults for settings that it does not have; the rest of its text is unchanged.
 
-    The encoding is ours whatever the URI, the environment, the role or the database says: the driver takes and gives
-    UTF-8 alone. Of a setting that stands twice libpq takes the last, and one of its own comes after PGOPTIONS.
+    The client encoding is always UTF-8, because the driver supports nothing else. It overrides the URI, the
+    environment, the role and the database: libpq uses the last of repeated settings, and a setting in the URI has
+    precedence over PGOPTIONS.
     """
     for name, value in (("application_name", "retailpipe"), ("connect_timeout", str(_CONNECT_TIMEOUT_SECONDS))):
         if f"{name}=" not in uri:

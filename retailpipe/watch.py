@@ -1,7 +1,22 @@
-"""The laptop hears the upload: S3 tells a Lambda, that tells the topic, and the topic the queue that is watched here.
+"""Polls the SQS queue of a stack for uploads, loads each workbook, and publishes the result to the SNS topic.
 
-A message is deleted only when its workbook is loaded. It is hidden from other watchers as long as work goes on; what
-fails comes back, and after some tries lies in the dead-letter queue.
+The bucket calls the Lambda notify_upload, which publishes to the topic; the topic forwards uploads to the queue. SQS
+delivers a message at least once and in any order, so a message only says that there may be work: the ledger decides.
+
+- Received: a message is hidden from other watchers for 120 s. A thread renews that every 40 s until the work ends.
+- Deleted: a message whose workbook is loaded, now or before, or is no longer in the bucket. A build that fails
+  afterwards does not keep the message, because loading again would not repair the build.
+- Returned: a message whose workbook cannot be loaded becomes visible again after 30 s. A message that is not about a
+  workbook in this bucket does, too. After 5 receives (the queue's maxReceiveCount) SQS moves it to the dead-letter
+  queue.
+- On Ctrl-C, or an error that ends the watch, messages become visible again at once. If the process is killed, they do
+  so when the 120 s are over.
+
+While AWS or the database cannot be reached, the watcher waits inside a step and does not return its messages, so an
+outage does not use up their receives.
+
+A failure is published once for each content of a workbook, and once for each set of loads whose build fails. Notes
+under `receipts/` in the bucket record what was published, so this also holds for several watchers and after a restart.
 """
 
 from __future__ import annotations
@@ -28,22 +43,24 @@ from retailpipe.progress import Progress
 from retailpipe.reports import LoadReport, Report, RunReport
 
 _WAIT_SECONDS = 20
-"""How long one request waits for a message: what SQS allows at most."""
+"""How long one request waits for a message: the maximum of SQS."""
 _HIDDEN_SECONDS = 120
 _HEARTBEAT_SECONDS = 40.0
-_AT_ONCE = 10
-_BACK_SECONDS = 30
-"""After how long a message that failed comes back."""
-_PATIENCE_SECONDS = 20.0
-"""How long to wait where AWS or the database cannot be reached, before the next try."""
-_QUICK_SECONDS = 5
+"""A third of _HIDDEN_SECONDS: one renewal may fail without another watcher receiving the message."""
+_MAX_MESSAGES = 10
+"""Messages per request: the maximum of SQS, also for batches."""
+_RETURN_SECONDS = 30
+"""After how long a failed message becomes visible again."""
+_RETRY_SECONDS = 20.0
+"""Pause between two tries while AWS or the database cannot be reached."""
+_SHORT_TIMEOUT_SECONDS = 5
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Message:
-    """A notice of an upload."""
+    """A message of the queue: the key of an uploaded workbook, and the handle that deletes the message."""
 
     receipt_handle: str
     key: str
@@ -51,7 +68,12 @@ class Message:
 
 @dataclass(frozen=True)
 class Handled(Report):
-    """What became of the workbooks of some messages. run: None where nothing had to be built, or could be."""
+    """The result for one batch of messages.
+
+    keys: the workbooks the messages are about.
+    run: None if nothing had to be built, or the build could not start.
+    failures: one text for each workbook that was not loaded, and for a build that could not start.
+    """
 
     keys: tuple[str, ...]
     run: RunReport | None
@@ -69,16 +91,18 @@ def watch(
     idle_exit: timedelta | None = None,
     progress: Progress | None = None,
 ) -> Generator[Handled]:
-    """Loads, builds and verifies whatever is uploaded, and tells the topic how it went; gives each as it is done.
+    """Load, build and verify each upload, and publish the result to the topic; yields each batch when it is done.
 
-    It begins with what waits in the bucket: a message may have been lost. Several watchers share the work.
-    While AWS or the database cannot be reached it waits for them, and nothing is given up meanwhile.
+    Starts with the workbooks in the bucket that are not loaded, because their messages may be lost. Several watchers
+    may run at the same time. While AWS or the database cannot be reached, it retries until they can.
 
-    once: end when nothing waits, in the bucket and in the queue. idle_exit: end when nothing came for so long.
+    once: stop when there are no new workbooks in the bucket and no messages in the queue.
+    idle_exit: stop when no message has arrived for this long.
 
-    Raises UsageError for an environment that is not on AWS, AwsError where we are not logged in (any more) or the queue
-    is gone; with `once`, and with `idle_exit` after that time, also what cannot be reached. What is wrong with a
-    workbook is told, here and to the topic, and the watch goes on.
+    Raises UsageError if the environment is not an AWS stack, and AwsError if the credentials are missing or expired, or
+    the queue does not exist. With `once`, or after `idle_exit`, it also raises AwsError or WarehouseError if AWS or the
+    database cannot be reached. A workbook that cannot be loaded does not stop the watch: it is reported in `failures`
+    and published to the topic.
     """
     patience = 0.0 if once else idle_exit.total_seconds() if idle_exit else None
     watcher = Watcher(environment, progress, patience=patience)
@@ -94,13 +118,16 @@ def watch(
 
 
 class Watcher:
-    """The steps of a watch. patience: seconds to wait for what cannot be reached; None: for ever."""
+    """The steps of a watch.
+
+    patience: for how many seconds to retry while AWS or the database cannot be reached; None: without a limit.
+    """
 
     def __init__(
         self, environment: Environment, progress: Progress | None = None, *, patience: float | None = None
     ) -> None:
         if environment.stack is None or not isinstance(environment.store, BucketStore):
-            raise UsageError("only a stack on AWS can be watched", hint="Name it: --stack NAME.")
+            raise UsageError("watching needs an AWS stack", hint="Add --stack NAME.")
         self._environment = environment
         self._stack = environment.stack
         self._store = environment.store
@@ -108,70 +135,71 @@ class Watcher:
         self._patience = patience
 
     def catch_up(self) -> Generator[Handled]:
-        """Loads what waits in the bucket, and builds what a watcher left that was killed."""
+        """Load the workbooks in the bucket that are not loaded, and finish a build that a killed watcher left."""
         self._until_reachable(lambda: backlog.write_missing_receipts(self._environment))
         keys = self._until_reachable(lambda: backlog.waiting(self._environment))
         if keys or (self._until_reachable(lambda: backlog.loaded(self._environment)) and not self._is_built()):
             yield self._work(keys)[0]
 
     def receive(self, wait_seconds: int) -> list[Message]:
-        """Messages, at most ten; those that are none of ours are left to the dead-letter queue. Raises AwsError."""
+        """Return at most ten notices of uploads to this bucket; other messages return to the queue. Raises AwsError."""
         url = self._stack.outputs.queue_url
 
-        def ask() -> list[dict[str, Any]]:
-            with aws_errors(f"receive from the queue {url}"):
+        def poll() -> list[dict[str, Any]]:
+            with aws_errors(f"receive messages from the queue {url}"):
                 answer = self._stack.aws.client("sqs").receive_message(
                     QueueUrl=url,
-                    MaxNumberOfMessages=_AT_ONCE,
+                    MaxNumberOfMessages=_MAX_MESSAGES,
                     WaitTimeSeconds=wait_seconds,
                     VisibilityTimeout=_HIDDEN_SECONDS,
                 )
             return answer.get("Messages", [])
 
         messages: list[Message] = []
-        for found in self._until_reachable(ask):
-            if key := self._key(found["Body"]):
+        for found in self._until_reachable(poll):
+            if key := self._uploaded_key(found["Body"]):
                 messages.append(Message(found["ReceiptHandle"], key))
             else:
-                _log.warning("a message that is no notice of an upload to this bucket: %s", found["Body"][:500])
-                self._release([found["ReceiptHandle"]], _BACK_SECONDS)
+                _log.warning("ignored a message that is not about an upload to this bucket: %s", found["Body"][:500])
+                self._hide([found["ReceiptHandle"]], _RETURN_SECONDS)
         return messages
 
     def handle(self, messages: Sequence[Message]) -> Handled:
-        """Does what messages ask for, and deletes those whose work is done."""
+        """Load the workbooks of messages; delete the messages of those that are done, and return the others."""
         handles = [message.receipt_handle for message in messages]
         try:
-            with self._hidden(handles):
+            with self._kept_hidden(handles):
                 handled, done = self._work([*dict.fromkeys(message.key for message in messages)])
-        except BaseException:  # Ctrl-C, too: another watcher is to have them at once
-            self._release(handles, 0)
+        except BaseException:  # also Ctrl-C: another watcher can take over at once
+            self._hide(handles, 0)
             raise
         self._delete([message.receipt_handle for message in messages if message.key in done])
-        self._release([message.receipt_handle for message in messages if message.key not in done], _BACK_SECONDS)
+        self._hide([message.receipt_handle for message in messages if message.key not in done], _RETURN_SECONDS)
         return handled
 
     def _work(self, keys: Sequence[str]) -> tuple[Handled, set[str]]:
-        """Loads workbooks, then builds and verifies once; gives the keys that are loaded, or never can be.
+        """Load workbooks, then build and verify once. The second value is the keys whose messages may be deleted.
 
-        A build that fails keeps no message: to load again would not mend it. The next upload and the next watch build.
+        Those are loaded, or no longer in the bucket. A failed build is retried by the next upload and the next watch.
         """
         loads: list[LoadReport] = []
         failures: list[str] = []
-        there = {stored.key: load for stored, load in self._until_reachable(lambda: backlog.loaded(self._environment))}
-        done = {key for key in keys if key in there}
-        for key in [key for key in keys if key not in there]:
+        known = {stored.key: load for stored, load in self._until_reachable(lambda: backlog.loaded(self._environment))}
+        done = {key for key in keys if key in known}
+        for key in [key for key in keys if key not in known]:
             try:
                 loads += self._load(key)
                 done.add(key)
             except SourceNotFound as error:
-                _log.warning("%s; nothing is left to do for it", error)
+                _log.warning("%s; skipped its message", error)
                 done.add(key)
             except RetailpipeError as error:
                 if isinstance(error, AwsError) and is_credentials_error(error):
                     raise
-                failures.append(self._told(error))
+                failures.append(self._described(error))
+                # A transient error says nothing about the workbook: no notice, the message comes back.
                 if not (isinstance(error, AwsError | WarehouseError) and error.transient):
-                    self._tell_failure(key, error)
+                    self._publish_failure(key, error)
         run = None
         if loads or not self._is_built():
             try:
@@ -179,12 +207,12 @@ class Watcher:
                     lambda: pipeline.complete(self._environment, loads, progress=self._progress)
                 )
             except RetailpipeError as error:
-                failures.append(self._told(error))
-                if self._is_news([str(error)]):
-                    self._tell("Silver and gold are not built", f"{self._told(error)}\n", "failure")
-            if run and not run.build.up_to_date and (run.ok or self._is_news(_what_failed(run))):
-                known = [there[key] for key in keys if key in there] or [*there.values()]
-                self._tell_result(run, loads or known)
+                failures.append(self._described(error))
+                if self._is_new_failure([str(error)]):
+                    self._publish("Silver and gold were not built", self._failure_text(error), "failure")
+            if run and not run.build.up_to_date and (run.ok or self._is_new_failure(_failed_names(run))):
+                earlier = [known[key] for key in keys if key in known] or [*known.values()]
+                self._publish_result(run, loads or earlier)
         return Handled(tuple(keys), run, tuple(failures)), done
 
     def _load(self, key: str) -> list[LoadReport]:
@@ -195,19 +223,27 @@ class Watcher:
     def _is_built(self) -> bool:
         return bool(self._until_reachable(lambda: is_built(self._environment)))
 
-    def _told(self, error: RetailpipeError) -> str:
-        return f"{error}. {hints.complete_commands(error.hint, ['--stack', self._stack.outputs.name])}".strip()
+    def _hint(self, error: RetailpipeError) -> str:
+        return hints.complete_commands(error.hint, ["--stack", self._stack.outputs.name])
 
-    def _tell_failure(self, key: str, error: RetailpipeError) -> None:
-        """Tells of a workbook that cannot be loaded, once for each of its contents."""
+    def _described(self, error: RetailpipeError) -> str:
+        return f"{error}. {self._hint(error)}".strip()
+
+    def _failure_text(self, error: RetailpipeError) -> str:
+        hint = self._hint(error)
+        return f"Reason: {error}.\n" + (f"What to do: {hint}\n" if hint else "")
+
+    def _publish_failure(self, key: str, error: RetailpipeError) -> None:
+        """Publish that a workbook cannot be loaded, once for each content of it."""
         try:
             if self._store.note_failure(key, str(error)):
-                self._tell(f"Not loaded: {key}", f"{key} is not loaded.\n\n{self._told(error)}\n", "failure")
-        except AwsError as untold:
-            _log.warning("%s", untold)
+                text = f"{key} was not loaded.\n\n{self._failure_text(error)}"
+                self._publish(f"Not loaded: {key}", text, "failure")
+        except AwsError as unpublished:
+            _log.warning("%s", unpublished)
 
-    def _is_news(self, failures: Sequence[str]) -> bool:
-        """Whether nobody was told yet that the build of the current loads fails in this way."""
+    def _is_new_failure(self, failures: Sequence[str]) -> bool:
+        """Whether this failure to build the current loads has not been published yet. Notes it in the bucket."""
         try:
             loads = self._until_reachable(lambda: backlog.loaded(self._environment))
             return self._store.note_failed_build([*failures, *(str(load.load_id) for _, load in loads)])
@@ -215,34 +251,34 @@ class Watcher:
             _log.warning("%s", error)
             return True
 
-    def _tell_result(self, run: RunReport, loads: Sequence[LoadReport]) -> None:
+    def _publish_result(self, run: RunReport, loads: Sequence[LoadReport]) -> None:
         rows, rejects = sum(load.rows_loaded for load in loads), sum(load.rows_rejected for load in loads)
         newest = max((load.last_date for load in loads if load.last_date), default=None)
         lines = [f"    {load}" for load in loads]
         lines += ["", f"Silver and gold: {run.build}."]
         if newest:
-            lines.append(f"They reach to {newest:%Y-%m-%d %H:%M}.")
+            lines.append(f"Newest transaction: {newest:%Y-%m-%d %H:%M}.")
         if run.verification:
             held = sum(invariant.ok for invariant in run.verification.invariants)
             lines.append(f"{held} of {len(run.verification.invariants)} invariants hold.")
         if rejects:
             command = f"retailpipe rejects --stack {self._stack.outputs.name}"
-            lines.append(f"\nSee the rows that were rejected:\n\n    {command}")
-        outcome = "Loaded" if run.ok else "Loaded, but silver and gold are not right"
-        self._tell(
-            f"{outcome}: {rows:,} rows, {rejects:,} rejected",
+            lines.append(f"\nTo see the rejected rows, run:\n\n    {command}")
+        outcome = "Loaded" if run.ok else "Loaded, but silver and gold have errors"
+        self._publish(
+            f"{outcome}: {rows:,} {'row' if rows == 1 else 'rows'}, {rejects:,} rejected",
             "\n".join(lines) + "\n",
             "result" if run.ok else "failure",
         )
 
-    def _tell(self, subject: str, text: str, kind: str) -> None:
+    def _publish(self, subject: str, text: str, kind: str) -> None:
         try:
             publish(self._stack, kind, subject, text)
-        except AwsError as error:  # the load stands, whoever hears of it
+        except AwsError as error:  # the load is committed: a notice that is not sent must not undo it
             _log.warning("%s", error)
 
     def _until_reachable(self, work: Callable[[], _T]) -> _T:
-        """What work gives, tried until AWS and the database can be reached; what they refuse is raised."""
+        """Return the result of work, retried on transient errors for `patience` seconds; other errors are raised."""
         started = time.monotonic()
         while True:
             try:
@@ -251,11 +287,11 @@ class Watcher:
                 waited = time.monotonic() - started
                 if not error.transient or (self._patience is not None and waited >= self._patience):
                     raise
-                _log.warning("%s; trying again in %d s", self._told(error), _PATIENCE_SECONDS)
-            time.sleep(_PATIENCE_SECONDS)
+                _log.warning("%s Retrying in %d s", self._described(error), _RETRY_SECONDS)
+            time.sleep(_RETRY_SECONDS)
 
-    def _key(self, body: str) -> str | None:
-        """The key of a notice of an upload to this stack's bucket."""
+    def _uploaded_key(self, body: str) -> str | None:
+        """The workbook's key in a notice of an upload to this stack's bucket; None for any other message."""
         try:
             notice: Any = json.loads(body)
         except (ValueError, RecursionError):
@@ -265,17 +301,17 @@ class Watcher:
         key: Any = notice.get("key")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - any JSON object
         if not isinstance(key, str) or not is_workbook(key):
             return None
-        # JSON can hold half of a surrogate pair, which no key of S3 does.
+        # JSON can hold half of a surrogate pair; an S3 key, which is UTF-8, cannot.
         return key if key.encode(errors="ignore").decode() == key else None
 
     @contextmanager
-    def _hidden(self, handles: Sequence[str]) -> Generator[None]:
-        """Keeps messages hidden from other watchers while work goes on."""
+    def _kept_hidden(self, handles: Sequence[str]) -> Generator[None]:
+        """Keep messages hidden from other watchers during the `with` block, by a thread that renews it."""
         ended = threading.Event()
 
         def extend() -> None:
             while not ended.wait(_HEARTBEAT_SECONDS):
-                self._release(handles, _HIDDEN_SECONDS)
+                self._hide(handles, _HIDDEN_SECONDS)
 
         thread = threading.Thread(target=extend, name="heartbeat", daemon=True)
         thread.start()
@@ -283,19 +319,22 @@ class Watcher:
             yield
         finally:
             ended.set()
-            thread.join(_QUICK_SECONDS)
+            thread.join(_SHORT_TIMEOUT_SECONDS)
 
-    def _release(self, handles: Sequence[str], seconds: int) -> None:
-        """Hides messages for so many seconds from now. What cannot be done, SQS does by itself, later."""
+    def _hide(self, handles: Sequence[str], seconds: int) -> None:
+        """Hide messages for this many seconds from now; 0 returns them at once.
+
+        A failure is only logged: SQS then returns the messages when the earlier time is over.
+        """
         entries = [
             {"Id": str(n), "ReceiptHandle": handle, "VisibilityTimeout": seconds} for n, handle in enumerate(handles)
         ]
-        # Nobody is to wait for it, who presses Ctrl-C where AWS does not answer.
-        sqs = self._stack.aws.client("sqs", read_timeout=_QUICK_SECONDS, attempts=1)
+        # A short timeout: this runs after Ctrl-C, also if AWS does not answer.
+        sqs = self._stack.aws.client("sqs", read_timeout=_SHORT_TIMEOUT_SECONDS, attempts=1)
         self._batch(sqs.change_message_visibility_batch, entries)
 
     def _delete(self, handles: Sequence[str]) -> None:
-        """Deletes messages; one that stays comes again, and costs a look into the ledger."""
+        """Delete messages. A failure is only logged: the message comes again, and its workbook is found loaded."""
         entries = [{"Id": str(n), "ReceiptHandle": handle} for n, handle in enumerate(handles)]
         self._batch(self._stack.aws.client("sqs").delete_message_batch, entries)
 
@@ -304,23 +343,23 @@ class Watcher:
             return
         url = self._stack.outputs.queue_url
         try:
-            with aws_errors(f"tell the queue {url} of messages"):
+            with aws_errors(f"update messages in the queue {url}"):
                 failed = call(QueueUrl=url, Entries=[*entries]).get("Failed", [])
         except AwsError as error:
             _log.warning("%s", error)
             return
         for each in failed:
-            _log.warning("the queue %s: %s", url, each.get("Message") or each.get("Code"))
+            _log.warning("cannot update a message in the queue %s: %s", url, each.get("Message") or each.get("Code"))
 
 
-def _what_failed(run: RunReport) -> list[str]:
+def _failed_names(run: RunReport) -> list[str]:
     """The names of the models, tests and invariants that failed."""
     invariants = run.verification.invariants if run.verification else ()
     return [node.name for node in run.build.failures] + [each.name for each in invariants if not each.ok]
 
 
 def _wait(last: float, idle_exit: timedelta | None) -> int:
-    """How long to wait for a message, in whole seconds."""
+    """How long the next request may wait for a message, in whole seconds (rounded up)."""
     if idle_exit is None:
         return _WAIT_SECONDS
     left = idle_exit.total_seconds() - (time.monotonic() - last)

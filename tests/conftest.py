@@ -1,4 +1,4 @@
-"""What the tests share: real servers, real workbooks, and the program as a user calls it."""
+"""Fixtures of all tests: real servers, real workbooks, and the command-line program."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ Program = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture(autouse=True)
 def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No test sees the settings, or touches the data directory, of the person who runs it."""
+    """Hide the user's settings and data directory from every test."""
     for name in list(os.environ):
         if name.startswith(("RETAILPIPE_", "PG", "DBT_", "AWS_", "PULUMI_")) and name != "RETAILPIPE_DATASET":
             monkeypatch.delenv(name)
@@ -52,7 +52,7 @@ def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
-    """An embedded PostgreSQL that runs as long as the tests do."""
+    """An embedded PostgreSQL that runs during the whole test session."""
     server = EmbeddedServer(tmp_path_factory.mktemp("server"))
     server.start()
     yield server
@@ -61,7 +61,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]
 
 @pytest.fixture
 def database_url(server: EmbeddedServer, request: pytest.FixtureRequest) -> Iterator[str]:
-    """An empty database of the test's own."""
+    """An empty database for one test."""
     name = f"test_{abs(hash(request.node.nodeid))}"
     url = server.start()
     with dbapi.connect(as_superuser(url), autocommit=True) as connection, connection.cursor() as cursor:
@@ -73,13 +73,13 @@ def database_url(server: EmbeddedServer, request: pytest.FixtureRequest) -> Iter
 
 @pytest.fixture
 def environment(tmp_path: Path, database_url: str) -> Environment:
-    """An empty environment of the test's own, on a server that runs already."""
+    """An empty environment for one test, with a database on the shared server."""
     return Environment.local(tmp_path / "environment", database_url=database_url)
 
 
 @pytest.fixture
 def make_workbook(tmp_path: Path) -> Workbook:
-    """Writes a workbook with openpyxl: rows below the header, each as many cells as the header has."""
+    """A function that writes a workbook with openpyxl: a header and rows of the same length."""
 
     def make(
         rows: Sequence[Sequence[Any]] = (ROW,),
@@ -103,7 +103,7 @@ def make_workbook(tmp_path: Path) -> Workbook:
 
 @pytest.fixture
 def program(tmp_path: Path) -> Program:
-    """Runs the command line in a process of its own, as a user would; its folder is the test's."""
+    """A function that runs the command-line program in its own process, in the test's folder."""
 
     def call(
         *arguments: str | Path, env: dict[str, str] | None = None, **options: Any
@@ -128,20 +128,20 @@ def dataset() -> Path:
     beside = Path(__file__).resolve().parents[2] / "shared" / "data" / "online_retail.xlsx"
     path = Path(os.environ.get("RETAILPIPE_DATASET", beside))
     if not path.is_file():
-        skip(f"the real workbook is not at {path}: set RETAILPIPE_DATASET to it")
+        skip(f"the real workbook is not at {path}: set RETAILPIPE_DATASET to its path")
     return path
 
 
 @pytest.fixture(scope="session")
 def moto() -> Iterator[str]:
-    """The address of a stand-in for AWS."""
+    """The endpoint of moto, which simulates AWS."""
     with moto_server() as endpoint:
         yield endpoint
 
 
 @pytest.fixture(scope="session")
 def tls() -> Iterator[TlsServer]:
-    """A PostgreSQL with TLS, that stands in for RDS."""
+    """A PostgreSQL server with TLS, used in place of RDS."""
     with tls_server() as server:
         yield server
 
@@ -150,7 +150,7 @@ def tls() -> Iterator[TlsServer]:
 def made(
     moto: str, tls: TlsServer, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[HandMade]:
-    """A stack of the test's own, with an empty database; this process and its children find both."""
+    """A stack for one test, with an empty database; the environment variables point this process to both."""
     urllib.request.urlopen(urllib.request.Request(f"{moto}/moto-api/reset", method="POST")).close()
     for name, value in variables(moto, tls.ca).items():
         monkeypatch.setenv(name, value)
@@ -168,7 +168,7 @@ def made(
 
 @pytest.fixture
 def on_aws(made: HandMade) -> Iterator[Environment]:
-    """The environment of that stack."""
+    """The environment of the stack `made`."""
     environment = Environment.from_stack("dev")
     yield environment
     assert environment.stack
@@ -187,7 +187,7 @@ def store(folder: Path) -> FolderStore:
 
 @pytest.fixture
 def book(tmp_path: Path) -> Path:
-    """A file with the name of a workbook: a store does not look inside."""
+    """A file with the name of a workbook; its content is not one, because stores do not read it."""
     book = tmp_path / "book.xlsx"
     book.write_bytes(b"first content")
     return book
@@ -195,7 +195,7 @@ def book(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Path]:
-    """A folder for environments, which other accounts reach: root's servers keep their data in it."""
+    """A folder for environments that other accounts can access: a server of root keeps its data in it."""
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         place.chmod(0o755)
@@ -205,7 +205,7 @@ def place(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def closed(tmp_path: Path) -> Iterator[Path]:
-    """A folder for environments, which other accounts do not reach: root's servers keep their data elsewhere."""
+    """A folder for environments that other accounts cannot access: a server of root keeps its data elsewhere."""
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     yield closed
@@ -213,6 +213,7 @@ def closed(tmp_path: Path) -> Iterator[Path]:
 
 
 def remove_servers(place: Path) -> None:
+    """Stop and delete the server of every environment in a folder."""
     for folder in place.iterdir():
         if (folder / "postgres").is_dir() and not folder.is_symlink():
             EmbeddedServer(folder).destroy()

@@ -1,4 +1,4 @@
-"""check: each point fails, with the command that mends it, when its cause is made; and every point is always tried."""
+"""check: each point fails if its cause is created, with a hint that fixes it, and every point is always checked."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def execute(url: str, *statements: str) -> None:
 
 @pytest.fixture(scope="module")
 def template(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """The name of a database that holds a small workbook, built, and the workbook."""
+    """The name of a database with a small workbook, loaded and built, and the path of that workbook."""
     url, name = server.start(), "check_template"
     folder = tmp_path_factory.mktemp("check")
     book = folder / "book.xlsx"
@@ -52,7 +52,7 @@ def template(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture
 def built(server: EmbeddedServer, template: tuple[str, Path], tmp_path: Path) -> Iterator[Environment]:
-    """An environment of the test's own in which all is well."""
+    """An environment with its own copy of that database and workbook, in which every point passes."""
     url, name = server.start(), "check_copy"
     execute(as_superuser(url), f"create database {name} template {template[0]} owner retailpipe")
     environment = Environment.local(tmp_path / "environment", database_url=url.replace("/retailpipe?", f"/{name}?"))
@@ -62,7 +62,7 @@ def built(server: EmbeddedServer, template: tuple[str, Path], tmp_path: Path) ->
 
 
 def failed(environment: Environment) -> dict[str, CheckPoint]:
-    """The points that fail, by name; each is to have a detail and a hint."""
+    """The failed points by name. Asserts that each has a detail and a hint."""
     report = retailpipe.check(environment)
     assert [point.name for point in report.points] == POINTS
     found = {point.name: point for point in report.points if not point.ok}
@@ -73,11 +73,11 @@ def failed(environment: Environment) -> dict[str, CheckPoint]:
     return found
 
 
-def test_all_is_well_after_a_run(built: Environment) -> None:
+def test_every_point_passes_after_a_run(built: Environment) -> None:
     assert failed(built) == {}
 
 
-def test_an_empty_environment_fails_with_a_hint_at_every_point_from_the_first(
+def test_an_empty_environment_fails_with_the_next_command_at_each_point(
     environment: Environment,
 ) -> None:
     found = failed(environment)
@@ -89,7 +89,7 @@ def test_an_empty_environment_fails_with_a_hint_at_every_point_from_the_first(
     assert "`retailpipe transform`" in found["layers agree"].hint
 
 
-def test_a_schema_without_builds_fails_at_the_schemas(environment: Environment) -> None:
+def test_missing_silver_and_gold_fail_at_the_schemas(environment: Environment) -> None:
     init(environment)
 
     found = failed(environment)
@@ -98,14 +98,14 @@ def test_a_schema_without_builds_fails_at_the_schemas(environment: Environment) 
     assert "`retailpipe transform`" in found["transformation fresh"].hint
 
 
-def test_a_server_that_does_not_answer_fails_at_the_connection(tmp_path: Path, make_workbook: Workbook) -> None:
+def test_an_unreachable_server_fails_at_the_connection(tmp_path: Path, make_workbook: Workbook) -> None:
     environment = Environment.local(tmp_path / "environment", database_url="postgresql://nobody@127.0.0.1:1/nowhere")
     upload(environment, make_workbook())
 
     found = failed(environment)
 
     assert set(found) == set(POINTS) - {"store", "database"}
-    assert "server runs" in found["connection"].hint
+    assert "server is running" in found["connection"].hint
 
 
 def test_an_embedded_server_that_cannot_start_fails_at_the_database(
@@ -126,17 +126,17 @@ def test_an_empty_store_fails_at_the_store(built: Environment) -> None:
     assert set(failed(built)) == {"store"}
 
 
-def test_a_workbook_that_waits_fails_at_the_ingestion(built: Environment, make_workbook: Workbook) -> None:
-    upload(built, make_workbook(name="waits.xlsx"))
+def test_a_workbook_that_is_not_loaded_fails_at_the_ingestion(built: Environment, make_workbook: Workbook) -> None:
+    upload(built, make_workbook(name="new.xlsx"))
 
     found = failed(built)
 
     assert set(found) == {"ingestion complete"}
-    assert "input/waits.xlsx" in found["ingestion complete"].detail
+    assert "input/new.xlsx" in found["ingestion complete"].detail
     assert "`retailpipe ingest`" in found["ingestion complete"].hint
 
 
-def test_a_load_since_the_build_fails_at_the_transformation(built: Environment, make_workbook: Workbook) -> None:
+def test_a_load_after_the_last_build_fails_at_the_transformation(built: Environment, make_workbook: Workbook) -> None:
     retailpipe.ingest(built, make_workbook(name="new.xlsx"))
 
     found = failed(built)
@@ -161,7 +161,7 @@ def test_a_schema_of_a_newer_version_fails_at_the_schemas(built: Environment) ->
     assert "newer" in failed(built)["schemas"].hint
 
 
-def test_a_schema_of_somebody_else_fails_with_a_hint_at_every_point_that_needs_it(
+def test_a_schema_bronze_of_another_program_fails_at_every_point_that_needs_it(
     environment: Environment, make_workbook: Workbook
 ) -> None:
     upload(environment, make_workbook())
@@ -172,7 +172,7 @@ def test_a_schema_of_somebody_else_fails_with_a_hint_at_every_point_that_needs_i
     assert set(found) == {"schemas", "ingestion complete", "transformation fresh", "layers agree"}
 
 
-def test_a_workbook_loaded_by_a_contract_of_ones_own_does_not_wait(
+def test_a_workbook_loaded_under_another_contract_counts_as_loaded(
     built: Environment, make_workbook: Workbook, tmp_path: Path
 ) -> None:
     text = (resources.files("retailpipe") / "contracts" / "online_retail.toml").read_text()
@@ -183,7 +183,7 @@ def test_a_workbook_loaded_by_a_contract_of_ones_own_does_not_wait(
     assert "ingestion complete" not in failed(built)
 
 
-def test_a_link_in_the_store_is_a_workbook_like_another(built: Environment, make_workbook: Workbook) -> None:
+def test_a_symbolic_link_in_the_store_counts_as_a_workbook(built: Environment, make_workbook: Workbook) -> None:
     (built.folder / "input" / "linked.xlsx").symlink_to(make_workbook(name="elsewhere.xlsx"))
 
     found = failed(built)

@@ -1,4 +1,4 @@
-"""The contract file: what it may say, and the line that an error names where it says something else."""
+"""The contract file: what is allowed in it, and the line that an error names."""
 
 from __future__ import annotations
 
@@ -62,6 +62,7 @@ def contract(folder: Path, text: str) -> Contract:
 
 
 def refusal(folder: Path, text: str) -> ContractError:
+    """The error that a contract with this text raises."""
     with pytest.raises(ContractError) as caught:
         contract(folder, text)
     assert str(folder / "shop.toml") in str(caught.value)
@@ -100,11 +101,11 @@ def test_max_rejects_is_a_number_of_rows_or_a_share(tmp_path: Path, given: str, 
     assert contract(tmp_path, with_line(4, f"max_rejects = {given}")).rejects_allowed(10_000) == allowed
 
 
-def test_max_rejects_is_one_percent_where_it_is_not_given(tmp_path: Path) -> None:
+def test_max_rejects_is_one_percent_by_default(tmp_path: Path) -> None:
     assert contract(tmp_path, with_line(4, "")).rejects_allowed(100_000) == 1_000
 
 
-def test_a_column_has_what_its_section_says(tmp_path: Path) -> None:
+def test_a_column_has_the_values_of_its_section(tmp_path: Path) -> None:
     code, pieces, price, sold = contract(tmp_path, SHOP).columns
 
     assert (code.header, code.name, code.type, code.max_length) == ("Code", "code", "string", 20)
@@ -114,32 +115,32 @@ def test_a_column_has_what_its_section_says(tmp_path: Path) -> None:
     assert sold.formats == ("%Y-%m-%d",)
 
 
-def test_a_date_has_bounds_that_excel_and_postgresql_both_know(tmp_path: Path) -> None:
+def test_a_date_is_by_default_limited_to_dates_that_excel_and_postgresql_share(tmp_path: Path) -> None:
     sold = contract(tmp_path, SHOP).columns[3]
 
     assert (sold.minimum, sold.maximum) == (EXCEL_FIRST_DATE, EXCEL_LAST_DATE)
 
 
-def test_a_date_as_the_maximum_of_a_timestamp_holds_its_whole_day(tmp_path: Path) -> None:
+def test_a_date_as_the_maximum_of_a_timestamp_includes_its_whole_day(tmp_path: Path) -> None:
     sold = contract(tmp_path, with_line(29, "maximum = 2011-12-09")).columns[3]
 
     assert sold.maximum == datetime(2011, 12, 9, 23, 59, 59, 999999)
 
 
 @pytest.mark.parametrize("maximum", ["99999", "10_000_000_000", "99_999_999_999_999_999_999", "0.1", "1e15"])
-def test_a_decimal_may_have_any_bound_that_its_type_holds(tmp_path: Path, maximum: str) -> None:
+def test_a_decimal_may_have_any_bound_that_its_type_can_store(tmp_path: Path, maximum: str) -> None:
     price = contract(tmp_path, with_line(23, f"maximum = {maximum}")).columns[2]
 
     assert price.maximum == Decimal(maximum)
 
 
 @pytest.mark.parametrize("bound", [-(2**31), 2**31 - 1])
-def test_an_integer_may_have_any_bound_that_its_type_holds(tmp_path: Path, bound: int) -> None:
+def test_an_integer_may_have_any_bound_that_its_type_can_store(tmp_path: Path, bound: int) -> None:
     assert contract(tmp_path, with_line(17, f"minimum = {bound}")).columns[1].minimum == bound
 
 
 @pytest.mark.parametrize(
-    ("line", "wrong", "said"),
+    ("line", "wrong", "expected"),
     [
         (3, 'table "shop_rows"', "not valid TOML"),
         (29, 'formats = ["%Y-%m-%d"', "not valid TOML"),
@@ -170,8 +171,8 @@ def test_an_integer_may_have_any_bound_that_its_type_holds(tmp_path: Path, bound
         (22, 'type = "decimal128(5, 6)"', "decimal128(5, 6)"),
         (22, 'type = "decimal128(0, 0)"', "decimal128(0, 0)"),
         (16, 'required = "yes"', "true or false"),
-        (13, 'header = "code "', "given twice"),
-        (14, 'name = "code"', "given twice"),
+        (13, 'header = "code "', "used twice"),
+        (14, 'name = "code"', "used twice"),
         (17, 'minimum = "0"', "number"),
         (17, "minimum = true", "number"),
         (17, "minimum = 0.5", "0.5"),
@@ -205,10 +206,10 @@ def test_an_integer_may_have_any_bound_that_its_type_holds(tmp_path: Path, bound
         (4, "max_rejects = true", "max_rejects"),
     ],
 )
-def test_an_error_names_the_line_that_is_wrong(tmp_path: Path, line: int, wrong: str, said: str) -> None:
+def test_an_error_names_the_line_that_is_wrong(tmp_path: Path, line: int, wrong: str, expected: str) -> None:
     error = refusal(tmp_path, with_line(line, wrong))
 
-    assert said in str(error)
+    assert expected in str(error)
     assert named_line(error) == line
 
 
@@ -217,7 +218,7 @@ def test_an_error_names_the_line_that_is_wrong(tmp_path: Path, line: int, wrong:
     [(6, "[[column]]"), (18, "[[colums]]"), (24, "[loader]")],
     ids=["all columns", "one column", "a table of another program"],
 )
-def test_an_error_names_the_line_of_a_section_that_is_not_known(tmp_path: Path, line: int, wrong: str) -> None:
+def test_an_error_names_the_line_of_an_unknown_section(tmp_path: Path, line: int, wrong: str) -> None:
     lines = SHOP.splitlines()
     lines[line - 1] = wrong
     text = "\n".join(lines if line != 6 else lines[:10])
@@ -228,13 +229,13 @@ def test_an_error_names_the_line_of_a_section_that_is_not_known(tmp_path: Path, 
     assert named_line(error) == line
 
 
-def test_an_error_names_the_line_of_a_section_within_a_column(tmp_path: Path) -> None:
+def test_an_error_names_the_line_of_an_unknown_section_within_a_column(tmp_path: Path) -> None:
     error = refusal(tmp_path, SHOP + "[columns.rules]\nminimum = 1\n")
 
     assert named_line(error) == 30
 
 
-def test_columns_given_inline_are_refused(tmp_path: Path) -> None:
+def test_inline_columns_are_refused(tmp_path: Path) -> None:
     text = """\
 name = "shop"
 table = "shop_rows"
@@ -251,7 +252,7 @@ columns = [
 
 
 @pytest.mark.parametrize(("line", "key"), [(2, "name"), (3, "table")])
-def test_an_error_names_a_missing_key_of_the_top(tmp_path: Path, line: int, key: str) -> None:
+def test_an_error_names_a_missing_key_of_the_top_level(tmp_path: Path, line: int, key: str) -> None:
     assert f"{key} " in str(refusal(tmp_path, with_line(line, "")))
 
 
@@ -263,7 +264,7 @@ def test_an_error_names_a_missing_key_and_the_section_where_it_is_missing(tmp_pa
     assert named_line(error) == 12
 
 
-def test_the_line_is_right_whatever_characters_stand_before_it(tmp_path: Path) -> None:
+def test_unicode_line_separators_do_not_change_the_line_number(tmp_path: Path) -> None:
     text = with_line(1, '# a next line\x85 and a line separator\u2028 and a form in "quotes"')
     lines = text.split("\n")
     lines[15] = "requierd = true"
@@ -272,7 +273,7 @@ def test_the_line_is_right_whatever_characters_stand_before_it(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("key", ["minimum", "maximum"])
-def test_bounds_that_leave_no_value_are_refused(tmp_path: Path, key: str) -> None:
+def test_bounds_that_no_value_can_satisfy_are_refused(tmp_path: Path, key: str) -> None:
     other = {"minimum": "maximum = -1", "maximum": "minimum = 10001"}[key]
     place = {"minimum": 16, "maximum": 22}[key]
     lines = SHOP.splitlines()
@@ -281,7 +282,7 @@ def test_bounds_that_leave_no_value_are_refused(tmp_path: Path, key: str) -> Non
     assert "is above" in str(refusal(tmp_path, "\n".join(lines)))
 
 
-def test_a_last_date_before_the_first_that_excel_knows_is_refused(tmp_path: Path) -> None:
+def test_a_maximum_date_before_the_first_supported_date_is_refused(tmp_path: Path) -> None:
     assert named_line(refusal(tmp_path, with_line(29, "maximum = 1899-12-31"))) == 29
 
 
@@ -304,7 +305,7 @@ def test_a_file_that_is_not_utf8_is_refused_with_its_line(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", ["missing.toml", "."])
-def test_a_contract_that_is_no_file_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_contract_that_is_not_a_file_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(ContractError, match=re.escape(str(tmp_path / name))) as caught:
         Contract.from_file(tmp_path / name)
 
@@ -316,7 +317,7 @@ def test_windows_line_ends_are_read_and_counted_alike(tmp_path: Path) -> None:
     assert named_line(refusal(tmp_path, with_line(16, "requierd = 1").replace("\n", "\r\n"))) == 16
 
 
-def test_the_byte_order_mark_of_windows_editors_is_read_over(tmp_path: Path) -> None:
+def test_the_byte_order_mark_of_windows_editors_is_ignored(tmp_path: Path) -> None:
     assert contract(tmp_path, "\ufeff" + SHOP).columns == contract(tmp_path, SHOP).columns
 
 
@@ -333,7 +334,7 @@ def test_another_rule_changes_the_fingerprint(tmp_path: Path, line: int, changed
 
 @given(data=st.data())
 @settings(max_examples=300, deadline=None)
-def test_whatever_is_typed_into_a_contract_gives_a_contract_or_a_named_line(data: st.DataObject) -> None:
+def test_any_value_in_a_contract_is_accepted_or_refused_with_a_line(data: st.DataObject) -> None:
     line = data.draw(st.integers(1, SHOP.count("\n")))
     key = SHOP.splitlines()[line - 1].partition("=")[0].strip() or "name"
     value = data.draw(

@@ -1,4 +1,4 @@
-"""Where a local environment lies, and what makes it."""
+"""A local environment: its folder, its database, and what creating it must not do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from retailpipe.errors import RetailpipeError, UsageError
 URL = "postgresql://someone@db.example.invalid:5432/shop"
 
 
-def test_a_folder_is_taken_as_it_is_and_not_made_before_it_is_needed(tmp_path: Path) -> None:
+def test_a_folder_is_used_unchanged_and_not_created_before_it_is_needed(tmp_path: Path) -> None:
     environment = Environment.local(tmp_path / "shop")
 
     assert environment.folder == tmp_path / "shop"
@@ -26,11 +26,11 @@ def test_a_folder_is_taken_as_it_is_and_not_made_before_it_is_needed(tmp_path: P
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_may_be_text(tmp_path: Path) -> None:
+def test_a_folder_may_be_a_string(tmp_path: Path) -> None:
     assert Environment.local(str(tmp_path / "shop")).folder == tmp_path / "shop"
 
 
-def test_a_relative_folder_stays_the_same_when_the_program_goes_elsewhere(
+def test_a_relative_folder_stays_the_same_when_the_current_folder_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -42,21 +42,23 @@ def test_a_relative_folder_stays_the_same_when_the_program_goes_elsewhere(
     assert environment.store.address == str(tmp_path / "shop")
 
 
-def test_a_tilde_is_the_users_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tilde_is_the_users_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
 
     assert Environment.local("~/shop").folder == tmp_path / "shop"
 
 
-def test_without_a_folder_it_is_retailpipe_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_folder_is_retailpipe_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RETAILPIPE_HOME", str(tmp_path / "home"))
 
     assert Environment.local().folder == tmp_path / "home"
     assert Environment.local(tmp_path / "shop").folder == tmp_path / "shop"
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems have data directories of other names")
-def test_without_any_setting_it_is_in_the_users_data_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="the data directory has another name on other systems")
+def test_without_any_setting_the_folder_is_in_the_users_data_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
 
     assert Environment.local().folder == tmp_path / "data" / "retailpipe"
@@ -73,19 +75,19 @@ def test_a_file_is_refused(tmp_path: Path) -> None:
     assert "--local" in caught.value.hint
 
 
-def test_a_name_that_no_folder_can_have_is_refused(tmp_path: Path) -> None:
+def test_a_folder_name_that_is_too_long_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RetailpipeError):
         Environment.local(tmp_path / ("x" * 300)).warehouse.query("select 1")
 
 
-def test_a_link_to_a_folder_is_a_folder(tmp_path: Path) -> None:
+def test_a_symlink_to_a_folder_is_accepted(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
 
     assert Environment.local(tmp_path / "link").store.workbooks() == []
 
 
-def test_a_database_url_takes_the_place_of_the_embedded_server(tmp_path: Path) -> None:
+def test_a_database_url_replaces_the_embedded_server(tmp_path: Path) -> None:
     environment = Environment.local(tmp_path / "shop", database_url=URL)
 
     assert environment.server is None
@@ -93,7 +95,7 @@ def test_a_database_url_takes_the_place_of_the_embedded_server(tmp_path: Path) -
     assert environment.folder == tmp_path / "shop"
 
 
-def test_the_database_url_may_be_in_the_environment_and_an_argument_goes_before_it(
+def test_the_database_url_may_be_in_the_environment_and_an_argument_overrides_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RETAILPIPE_DATABASE_URL", URL)
@@ -102,7 +104,7 @@ def test_the_database_url_may_be_in_the_environment_and_an_argument_goes_before_
     assert Environment.local(tmp_path, database_url=f"{URL}2").warehouse.uri == f"{URL}2"
 
 
-def test_an_empty_setting_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_variable_counts_as_not_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RETAILPIPE_DATABASE_URL", "")
     monkeypatch.setenv("RETAILPIPE_HOME", "")
 
@@ -111,7 +113,7 @@ def test_an_empty_setting_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("url", ["mysql://a@b/c", "sqlite:///x.db", "host=localhost dbname=shop", "shop", "http://x"])
-def test_a_database_url_of_another_kind_is_refused_without_repeating_it(tmp_path: Path, url: str) -> None:
+def test_a_url_of_another_kind_is_refused_and_not_shown_in_the_message(tmp_path: Path, url: str) -> None:
     with pytest.raises(UsageError, match="postgresql://") as caught:
         Environment.local(tmp_path, database_url=url)
 
@@ -123,10 +125,10 @@ def test_an_environment_is_frozen(tmp_path: Path) -> None:
     environment = Environment.local(tmp_path)
 
     with pytest.raises(FrozenInstanceError):
-        environment.folder = tmp_path / "other"  # type: ignore[misc] - that it is refused is tested
+        environment.folder = tmp_path / "other"  # type: ignore[misc] - this error is the subject of the test
 
 
-def test_describing_an_environment_starts_nothing_and_shows_no_password(tmp_path: Path) -> None:
+def test_the_repr_of_an_environment_starts_nothing_and_shows_no_password(tmp_path: Path) -> None:
     environment = Environment.local(tmp_path / "shop", database_url="postgresql://u:hunter2secret@h/db")
 
     assert "hunter2secret" not in repr(environment)
@@ -134,7 +136,7 @@ def test_describing_an_environment_starts_nothing_and_shows_no_password(tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_environment_costs_no_import_of_the_driver() -> None:
+def test_creating_an_environment_does_not_import_the_driver() -> None:
     code = (
         "import sys; from retailpipe import Environment; Environment.local('x').store.workbooks()\n"
         "print([name for name in ('pyarrow', 'adbc_driver_manager', 'dbt', 'python_calamine') if name in sys.modules])"
@@ -145,7 +147,7 @@ def test_an_environment_costs_no_import_of_the_driver() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_a_server_that_cannot_be_reached_is_an_error_of_ours(tmp_path: Path) -> None:
+def test_a_server_that_cannot_be_reached_raises_a_retailpipe_error(tmp_path: Path) -> None:
     environment = Environment.local(tmp_path, database_url="postgresql://someone@127.0.0.1:1/shop")
 
     with pytest.raises(RetailpipeError, match="refused"):

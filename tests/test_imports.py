@@ -1,4 +1,4 @@
-"""Imports go one way: the layers stand in pyproject.toml."""
+"""Modules import only modules of lower layers. pyproject.toml defines the layers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.support.declared import TOP
 
 
-def test_no_module_imports_one_above_and_there_are_no_circles(tmp_path: Path) -> None:
+def test_modules_import_only_lower_layers_without_cycles(tmp_path: Path) -> None:
     command = [Path(sys.executable).with_name("lint-imports"), "--cache-dir", tmp_path]
 
     done = subprocess.run(command, cwd=TOP, capture_output=True, text=True, timeout=120, check=False)

@@ -1,6 +1,6 @@
-"""A thousand kills at random points of loads, replacements, builds and watches, of the client and of the server.
+"""Kills clients or the server 1,000 times, at random points of loads, replacements, builds and watches.
 
-After each the old content is there or the new one, nothing is doubled, and the next command mends.
+After each kill, bronze has either the old or the new content, no row is loaded twice, and the next command succeeds.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ where load_id not in (select load_id from bronze.loads where status = 'loaded')
 
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[Environment]:
-    """An environment with a server of its own, which may be killed."""
+    """An environment with its own server, which may be killed."""
     environment = Environment.local(tmp_path / "own")
     pipeline.init(environment)
     yield environment
@@ -53,7 +53,7 @@ def own(tmp_path: Path) -> Iterator[Environment]:
 
 
 def put_sample(environment: Environment, name: str, seed: int) -> str:
-    """Puts a workbook into the store, and gives its key."""
+    """Write a sample workbook into the store, and return its key."""
     file = environment.folder / "input" / name
     file.parent.mkdir(parents=True, exist_ok=True)
     write_sample(file, rows=ROWS, seed=seed)
@@ -61,7 +61,7 @@ def put_sample(environment: Environment, name: str, seed: int) -> str:
 
 
 def check_kept(environment: Environment) -> dict[str, dict[str, Any]]:
-    """Every current load is whole, and no row is of another; gives the loads by source."""
+    """Check that every current load is complete and that no other rows exist; return the loads by source."""
     kept = retailpipe.query(environment, KEPT).to_pylist()
     for load in kept:
         assert load["rows_read"] == ROWS, load
@@ -72,15 +72,15 @@ def check_kept(environment: Environment) -> dict[str, dict[str, Any]]:
 
 
 def seconds_of(environment: Environment, *arguments: str) -> float:
-    """How long a command takes that nobody kills."""
+    """Run a command without killing it, and return how long it took."""
     started = time.monotonic()
     command = Retailpipe(environment, *arguments)
-    assert command.end() == 0, command.said
+    assert command.end() == 0, command.stderr
     return time.monotonic() - started
 
 
 def killed_at(environment: Environment, seconds: float, *arguments: str, kill: Callable[[], None] | None = None) -> int:
-    """Runs a command, and kills it, or what is to be killed, after so many seconds; gives its exit code."""
+    """Run a command, and after some seconds call `kill`, by default to kill the command; return its exit code."""
     command = Retailpipe(environment, *arguments)
     time.sleep(seconds)
     kill() if kill else os.killpg(command.process.pid, signal.SIGKILL)
@@ -124,7 +124,7 @@ def test_replacements(environment: Environment) -> None:
 
 
 def test_builds(environment: Environment) -> None:
-    """Each table of silver and gold is built whole or not at all; the next build makes all of them right."""
+    """Each table of silver and gold has either its old or its new rows; the next build completes all of them."""
     at = random.Random(3)
     key = put_sample(environment, "book.xlsx", 0)
     usual = seconds_of(environment, "run", key)
@@ -149,7 +149,7 @@ def test_builds(environment: Environment) -> None:
 
 
 def digests(environment: Environment) -> dict[str, str]:
-    """A digest of the rows of each table of silver and gold."""
+    """Return a digest of the rows of each table of silver and gold, by the table's name."""
     tables = retailpipe.query(
         environment,
         "select table_schema || '.' || table_name as name from information_schema.tables "
@@ -185,7 +185,7 @@ def test_watches(made: HandMade, tmp_path: Path) -> None:
 
 
 def test_servers(own: Environment) -> None:
-    """Each third kill is in a whole run, so in a build, too."""
+    """Every third kill happens during `run`, so it can hit a build."""
     at = random.Random(5)
     load, run = (
         seconds_of(own, *words, put_sample(own, f"{words[0]}.xlsx", 0))

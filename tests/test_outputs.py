@@ -1,4 +1,4 @@
-"""The outputs of a stack: written once, read by all, refused where they are not whole or of another version."""
+"""The outputs of a stack: they survive a round trip, and incomplete ones or other versions are refused."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ OUTPUTS: dict[str, Any] = {
 }
 
 
-def test_outputs_come_back_as_they_went() -> None:
-    outputs = StackOutputs.from_mapping({**OUTPUTS, "budget": "month"})
+def test_outputs_survive_a_round_trip_through_json() -> None:
+    outputs = StackOutputs.from_mapping({**OUTPUTS, "dashboard": "retailpipe-dev"})
 
     assert StackOutputs.from_json(outputs.as_json()) == outputs
-    assert outputs.as_dict() == {**OUTPUTS, "budget": "month"}
-    assert outputs.dashboard is None
+    assert outputs.as_dict() == {**OUTPUTS, "dashboard": "retailpipe-dev"}
+    assert outputs.student_policy_arn is None
 
 
-def test_numbers_may_be_floats_and_unknown_outputs_are_left_alone() -> None:
+def test_whole_floats_are_accepted_and_unknown_outputs_are_ignored() -> None:
     outputs = StackOutputs.from_mapping({**OUTPUTS, "version": 1.0, "database_port": 5432.0, "another": "x"})
 
     assert outputs == StackOutputs.from_mapping(OUTPUTS)
@@ -57,12 +57,12 @@ def test_numbers_may_be_floats_and_unknown_outputs_are_left_alone() -> None:
         ({"version": 2}, "a newer program", "Update retailpipe"),
         ({"version": 0}, "an older program", "pulumi up"),
         ({"version": None}, "no version", "pulumi stack ls"),
-        ({"bucket": None}, "lack bucket", "pulumi up"),
+        ({"bucket": None}, "have no bucket", "pulumi up"),
         ({"database_port": "5432"}, "database_port is '5432'", "pulumi up"),
         ({"stack": 7}, "stack is 7", "pulumi up"),
     ],
 )
-def test_outputs_that_cannot_be_used_are_told(change: dict[str, Any], reason: str, hint: str) -> None:
+def test_unusable_outputs_raise_an_error_with_the_reason(change: dict[str, Any], reason: str, hint: str) -> None:
     with pytest.raises(OutputsError, match=reason) as caught:
         StackOutputs.from_mapping({**OUTPUTS, **change}, "the outputs of stack dev")
 
@@ -71,19 +71,19 @@ def test_outputs_that_cannot_be_used_are_told(change: dict[str, Any], reason: st
 
 
 @pytest.mark.parametrize("text", ["", "[]", "nothing", '"text"'])
-def test_what_is_no_outputs_at_all(text: str) -> None:
+def test_text_that_is_not_outputs_raises_an_error(text: str) -> None:
     with pytest.raises(OutputsError):
         StackOutputs.from_json(text)
 
 
-def test_outputs_too_long_for_the_parameter() -> None:
+def test_outputs_too_long_for_the_ssm_parameter_raise_an_error() -> None:
     outputs = StackOutputs.from_mapping({**OUTPUTS, "dashboard": "d" * MAX_BYTES})
 
-    with pytest.raises(OutputsError, match=r"an SSM parameter holds 4,096"):
+    with pytest.raises(OutputsError, match=r"an SSM parameter holds at most 4,096"):
         outputs.as_json()
 
 
-def test_receipts_tell_what_waits() -> None:
+def test_receipts_show_which_workbooks_are_not_loaded() -> None:
     workbooks = [
         ("input/a b.xlsx", '"e1"'),
         ("input/größe.XLSX", '"e2"'),

@@ -1,4 +1,4 @@
-"""The wheel and the source distribution: whole, and at work in an environment that holds nothing else of ours."""
+"""The wheel and the source distribution: they are complete, and the installed wheel works without the checkout."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="module")
 def distributions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The wheel and the sdist of this checkout, as it is after somebody has used plain dbt in it."""
+    """The wheel and the sdist of a copy of this checkout, in which dbt has left its target and logs folders."""
     folder = tmp_path_factory.mktemp("dist")
     checkout = folder / "checkout"
-    used = ["work", ".*", "dist", "__pycache__"]
-    shutil.copytree(ROOT, checkout, ignore=shutil.ignore_patterns(*used))
-    for left in ("target/manifest.json", "logs/dbt.log"):
-        (checkout / "dbt_project" / left).parent.mkdir(parents=True)
-        (checkout / "dbt_project" / left).write_text("{}")
+    ignored = ["work", ".*", "dist", "__pycache__"]
+    shutil.copytree(ROOT, checkout, ignore=shutil.ignore_patterns(*ignored))
+    for artifact in ("target/manifest.json", "logs/dbt.log"):
+        (checkout / "dbt_project" / artifact).parent.mkdir(parents=True)
+        (checkout / "dbt_project" / artifact).write_text("{}")
     before = Path.cwd()
-    os.chdir(checkout)  # the builder's interface takes the folder from the process
+    os.chdir(checkout)  # the build backend builds the current folder
     try:
         return folder / build.build_wheel(str(folder)), folder / build.build_sdist(str(folder))
     finally:
         os.chdir(before)
 
 
-def test_the_wheel_carries_types_contracts_and_models(distributions: tuple[Path, Path]) -> None:
+def test_the_wheel_contains_types_contracts_and_models(distributions: tuple[Path, Path]) -> None:
     with zipfile.ZipFile(distributions[0]) as archive:
         names = archive.namelist()
 
@@ -49,7 +49,7 @@ def test_the_wheel_carries_types_contracts_and_models(distributions: tuple[Path,
     assert [name for name in names if "/target/" in name or "/logs/" in name or name.startswith("tests")] == []
 
 
-def test_the_sdist_carries_what_builds_and_tests_it(distributions: tuple[Path, Path]) -> None:
+def test_the_sdist_contains_the_files_to_build_and_test_it(distributions: tuple[Path, Path]) -> None:
     with tarfile.open(distributions[1]) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
 
@@ -69,17 +69,17 @@ def test_the_sdist_carries_what_builds_and_tests_it(distributions: tuple[Path, P
 
 
 def test_an_installed_wheel_runs_the_demo_from_any_folder(distributions: tuple[Path, Path], tmp_path: Path) -> None:
-    """The libraries it depends on come from this environment; retailpipe itself from the wheel alone."""
-    place = tmp_path / "an empty environment"
-    venv.create(place, with_pip=False)
-    packages = Path(sysconfig.get_path("purelib", vars={"base": str(place), "platbase": str(place)}))
+    """The dependencies come from the current environment; retailpipe itself comes only from the wheel."""
+    environment = tmp_path / "an empty environment"
+    venv.create(environment, with_pip=False)
+    packages = Path(sysconfig.get_path("purelib", vars={"base": str(environment), "platbase": str(environment)}))
     with zipfile.ZipFile(distributions[0]) as archive:
         archive.extractall(packages)
     ours = Path(sysconfig.get_path("purelib"))
     (packages / "libraries.pth").write_text(f"{ours}\n")
     elsewhere = tmp_path / "some folder"
     elsewhere.mkdir()
-    python = place / "bin" / "python"
+    python = environment / "bin" / "python"
     where = subprocess.run(
         [python, "-c", "import retailpipe; print(retailpipe.__file__)"], cwd=elsewhere, capture_output=True, text=True
     )

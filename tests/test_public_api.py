@@ -1,4 +1,4 @@
-"""What `import retailpipe` offers, and what it costs."""
+"""The public API: the names that `import retailpipe` exports, and which modules it imports."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ import retailpipe
 PACKAGE = Path(retailpipe.__file__).parent
 
 
-def test_all_names_are_there_and_sorted() -> None:
+def test_exported_names_exist_and_are_sorted() -> None:
     assert retailpipe.__all__ == sorted(retailpipe.__all__)
     assert [name for name in retailpipe.__all__ if not hasattr(retailpipe, name)] == []
 
 
-def test_importing_it_waits_with_the_heavy_libraries() -> None:
+def test_import_does_not_import_heavy_libraries() -> None:
     code = "import sys, json, retailpipe; print(json.dumps(sorted(sys.modules)))"
 
     loaded = set(json.loads(subprocess.check_output([sys.executable, "-c", code], text=True)))
@@ -40,7 +40,7 @@ def test_importing_it_waits_with_the_heavy_libraries() -> None:
     assert loaded & heavy == set()
 
 
-def test_every_error_has_a_hint_and_one_base() -> None:
+def test_every_error_accepts_a_hint_and_has_one_base_class() -> None:
     from retailpipe import errors
 
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
@@ -70,7 +70,7 @@ def test_only_one_module_imports_dbt() -> None:
 
 
 CAUGHT_INSIDE = {"BadXml", "CalamineError"}
-"""These never leave `retailpipe.workbook`."""
+"""Errors that `retailpipe.workbook` catches and never raises to callers."""
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.relative_to(PACKAGE).as_posix())
@@ -81,7 +81,7 @@ def test_docstrings_name_errors_that_are_exported(path: Path) -> None:
     assert named - CAUGHT_INSIDE <= {*retailpipe.__all__, *dir(builtins)}
 
 
-def test_no_function_hides_a_module() -> None:
+def test_no_exported_name_is_also_a_module() -> None:
     modules = {path.stem for path in PACKAGE.glob("*.py")} | {path.name for path in PACKAGE.iterdir() if path.is_dir()}
 
     assert modules & set(retailpipe.__all__) == set()

@@ -1,4 +1,4 @@
-"""Questions to the warehouse: what only reads is answered, and nothing else is done, whoever asks."""
+"""`query`: a statement that only reads returns its rows, and every other statement is refused."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.conftest import Program, Workbook
 from tests.support.servers import as_superuser
 from tests.support.workbooks import contract_of
 
-# What somebody asks who wants more than an answer. PROOF is a file that is not there, and that nobody may make.
+# Statements that try to do more than read. PROOF is replaced by the path of a file, which must not exist afterwards.
 ATTACKS = [
     "copy (select 1) to program 'touch PROOF'",
     "copy (select 1) to 'PROOF'",
@@ -64,7 +64,7 @@ ATTACKS = [
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
-    """An environment of its own with its embedded server, with a workbook loaded."""
+    """An environment with its own embedded server, and one workbook loaded."""
     folder = tmp_path_factory.mktemp("query")
     environment = Environment.local(folder / "home")
     write_sample(folder / "book.xlsx", rows=50)
@@ -75,7 +75,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_what_does_more_than_read_is_refused(loaded: Environment, tmp_path: Path, attack: str) -> None:
+def test_a_statement_that_does_more_than_read_is_refused(loaded: Environment, tmp_path: Path, attack: str) -> None:
     proof = tmp_path / "proof"
     tmp_path.chmod(0o777)
 
@@ -87,8 +87,8 @@ def test_what_does_more_than_read_is_refused(loaded: Environment, tmp_path: Path
     assert left == {"n": 1}
 
 
-def test_another_role_cannot_be_taken_within_a_question(loaded: Environment) -> None:
-    """A function may set it, but the session has no right to."""
+def test_a_query_cannot_switch_to_another_role(loaded: Environment) -> None:
+    """The statement calls set_config, as a function could, but the session's user lacks the privilege."""
     hidden = "select set_config('role', 'retailpipe', true), query_to_xml('select pg_ls_dir(''/'')', true, true, '')"
 
     with pytest.raises(WarehouseError, match="permission denied"):
@@ -96,15 +96,17 @@ def test_another_role_cannot_be_taken_within_a_question(loaded: Environment) -> 
 
 
 def test_no_role_that_this_library_uses_is_a_superuser(loaded: Environment) -> None:
-    asked = "select rolsuper or rolcreaterole or rolcreatedb or rolbypassrls from pg_roles where rolname = current_user"
+    privileged = (
+        "select rolsuper or rolcreaterole or rolcreatedb or rolbypassrls from pg_roles where rolname = current_user"
+    )
     with loaded.warehouse.connect() as owner, loaded.warehouse.connect(as_reader=True) as reader:
-        assert owner.row(asked) == (False,)
-        assert reader.row(asked) == (False,)
+        assert owner.row(privileged) == (False,)
+        assert reader.row(privileged) == (False,)
         with pytest.raises(WarehouseError, match="permission denied"):
             owner.row("select pg_read_file('/etc/passwd')")
 
 
-ANSWERED = [
+READING = [
     ("select 1 as n", [{"n": 1}]),
     ("select 1 as n;", [{"n": 1}]),
     ("select 1 as n -- a comment", [{"n": 1}]),
@@ -119,66 +121,68 @@ ANSWERED = [
 ]
 
 
-@pytest.mark.parametrize(("question", "answer"), ANSWERED)
-def test_what_reads_is_answered(loaded: Environment, question: str, answer: list[dict[str, object]]) -> None:
-    assert loaded.warehouse.query(question).to_pylist() == answer
+@pytest.mark.parametrize(("sql", "expected"), READING)
+def test_a_statement_that_only_reads_returns_its_rows(
+    loaded: Environment, sql: str, expected: list[dict[str, object]]
+) -> None:
+    assert loaded.warehouse.query(sql).to_pylist() == expected
 
 
-def test_the_reader_sees_what_dbt_makes(loaded: Environment) -> None:
+def test_the_reader_role_can_read_the_tables_that_dbt_creates(loaded: Environment) -> None:
     assert retailpipe.transform(loaded).ok
 
     [found] = loaded.warehouse.query("select count(*) as n from public_gold.top_products").to_pylist()
     assert found["n"] > 0
 
 
-def test_questions_while_dbt_builds_do_not_disturb_it(loaded: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
-    """dbt's threads find their password by a variable, from which questions are to be kept apart."""
+def test_queries_during_a_build_do_not_disturb_it(loaded: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """dbt's threads read the password file from a variable, which queries at the same time must not change."""
     monkeypatch.setenv("PGPASSWORD", "that of another database")
-    answers: list[int] = []
+    results: list[int] = []
     ended = threading.Event()
 
-    def ask() -> None:
+    def query() -> None:
         while not ended.is_set():
-            answers.append(loaded.warehouse.query("select 1").num_rows)
+            results.append(loaded.warehouse.query("select 1").num_rows)
 
-    asking = [threading.Thread(target=ask) for _ in range(3)]
-    for thread in asking:
+    querying = [threading.Thread(target=query) for _ in range(3)]
+    for thread in querying:
         thread.start()
     try:
         report = retailpipe.transform(loaded, full_refresh=True)
     finally:
         ended.set()
-        for thread in asking:
+        for thread in querying:
             thread.join()
 
     assert (report.ok, report.failures) == (True, ())
-    assert len(answers) > 10
+    assert len(results) > 10
     assert os.environ["PGPASSWORD"] == "that of another database"
     assert "PGPASSFILE" not in os.environ
 
 
 HINTS = [
-    ("selec 1", "A question is one SELECT."),
+    ("selec 1", "Only one SELECT statement is allowed."),
     ("select * from nothing", "information_schema.tables"),
     ("select * from nowhere.nothing", "information_schema.tables"),
     ("select nothing from bronze.loads", "shows its columns"),
-    ("select load_id from bronze.loads, bronze.rejected_rows", "Put the table before the column"),
+    ("select load_id from bronze.loads, bronze.rejected_rows", "Prefix the column with the name of its table"),
     ("select nofunc(1)", "Check the name of the function"),
-    ("select pg_reload_conf()", "lacks a right"),
+    ("select pg_reload_conf()", "lacks a privilege"),
     ("select 1/0", ""),
 ]
 
 
-@pytest.mark.parametrize(("question", "hint"), HINTS)
-def test_a_hint_is_of_the_kind_of_the_error(loaded: Environment, question: str, hint: str) -> None:
+@pytest.mark.parametrize(("sql", "hint"), HINTS)
+def test_an_error_has_the_hint_for_its_cause(loaded: Environment, sql: str, hint: str) -> None:
     with pytest.raises(WarehouseError) as caught:
-        loaded.warehouse.query(question)
+        loaded.warehouse.query(sql)
 
     assert hint in caught.value.hint
     assert bool(hint) == bool(caught.value.hint)
 
 
-def test_a_user_who_may_not_make_the_schema_hears_which_right_is_lacking(
+def test_the_hint_names_the_privilege_that_a_user_needs_to_create_the_schema(
     database_url: str, make_workbook: Workbook, program: Program, loaded: Environment
 ) -> None:
     owner = Warehouse.at(as_superuser(database_url))
@@ -198,7 +202,9 @@ def test_a_user_who_may_not_make_the_schema_hears_which_right_is_lacking(
     assert "grant create on database" in done.stderr
 
 
-def test_a_database_that_takes_no_writes_is_told(database_url: str, make_workbook: Workbook, program: Program) -> None:
+def test_a_read_only_database_is_an_error_with_a_hint(
+    database_url: str, make_workbook: Workbook, program: Program
+) -> None:
     url = f"{database_url}&options=-c%20default_transaction_read_only%3Don"
 
     done = program("ingest", make_workbook(), "--database-url", url)
@@ -207,7 +213,7 @@ def test_a_database_that_takes_no_writes_is_told(database_url: str, make_workboo
     assert "default_transaction_read_only is off" in done.stderr
 
 
-def test_a_column_called_status_is_like_any_other(
+def test_a_contract_may_name_its_columns_like_columns_of_the_ledger(
     environment: Environment, make_workbook: Workbook, tmp_path: Path
 ) -> None:
     names = ["status", "source", "rows_loaded", "table_name"]
@@ -225,15 +231,15 @@ def test_a_column_called_status_is_like_any_other(
 @pytest.mark.parametrize(
     ("url", "hint"),
     [
-        ("postgresql+psycopg2://me@host/db", "Leave out the name of the driver"),
-        ("postgres+asyncpg://me@host/db", "Leave out the name of the driver"),
-        ("jdbc:postgresql://host:5432/db", "Leave out jdbc:"),
+        ("postgresql+psycopg2://me@host/db", "Remove the driver"),
+        ("postgres+asyncpg://me@host/db", "Remove the driver"),
+        ("jdbc:postgresql://host:5432/db", "Remove jdbc:"),
         ("host=localhost dbname=db", "as a URL"),
         ("dbname = db", "as a URL"),
-        ("mysql://me@host/db", "Give the password in PGPASSWORD"),
+        ("mysql://me@host/db", "Set the password in PGPASSWORD"),
     ],
 )
-def test_what_other_programs_take_for_a_url_has_a_hint_of_its_own(url: str, hint: str) -> None:
+def test_a_url_in_another_programs_form_has_a_specific_hint(url: str, hint: str) -> None:
     with pytest.raises(UsageError, match="is not of the form") as caught:
         Warehouse.at(url)
 

@@ -1,4 +1,4 @@
-"""The sample workbook: the same for the same seed, with all that makes the real one hard; and its demo."""
+"""The sample workbook: reproducible, with the difficulties of the real data; and the demo that uses it."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ def sample() -> list[tuple[Any, ...]]:
     return list(sample_rows(25_000))
 
 
-def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
+def test_the_same_seed_produces_the_same_bytes(tmp_path: Path) -> None:
     write_sample(tmp_path / "one.xlsx", rows=500, seed=7)
     write_sample(tmp_path / "two.xlsx", rows=500, seed=7)
 
     assert (tmp_path / "one.xlsx").read_bytes() == (tmp_path / "two.xlsx").read_bytes()
 
 
-def test_another_seed_gives_other_rows() -> None:
+def test_another_seed_produces_other_rows() -> None:
     assert list(sample_rows(100, seed=1)) != list(sample_rows(100, seed=2))
 
 
 @pytest.mark.parametrize("rows", [1, 2, 99, 100, 101, 5_001])
-def test_there_are_just_as_many_rows_as_asked_for(tmp_path: Path, rows: int) -> None:
+def test_the_sample_has_the_requested_number_of_rows(tmp_path: Path, rows: int) -> None:
     write_sample(tmp_path / "book.xlsx", rows=rows)
 
     header, *found = CalamineWorkbook.from_path(tmp_path / "book.xlsx").get_sheet_by_index(0).to_python()
@@ -43,7 +43,7 @@ def test_there_are_just_as_many_rows_as_asked_for(tmp_path: Path, rows: int) -> 
 
 
 @pytest.mark.parametrize("rows", [-1, 0, MAX_ROWS + 1])
-def test_a_number_of_rows_that_does_not_fit_a_sheet_is_refused(tmp_path: Path, rows: int) -> None:
+def test_a_number_of_rows_that_a_sheet_cannot_have_is_refused(tmp_path: Path, rows: int) -> None:
     with pytest.raises(UsageError, match=f"{rows:,} rows") as caught:
         write_sample(tmp_path / "book.xlsx", rows=rows)
 
@@ -51,14 +51,14 @@ def test_a_number_of_rows_that_does_not_fit_a_sheet_is_refused(tmp_path: Path, r
     assert not (tmp_path / "book.xlsx").exists()
 
 
-def test_it_spans_a_year_in_order_of_time(sample: list[tuple[Any, ...]]) -> None:
+def test_the_rows_span_a_year_and_are_sorted_by_date(sample: list[tuple[Any, ...]]) -> None:
     days = [row[4].date() for row in sample if isinstance(row[4], datetime)]
 
     assert days == sorted(days)
     assert 360 <= (days[-1] - days[0]).days <= 366
 
 
-def test_it_holds_returns_free_items_service_codes_and_anonymous_customers(
+def test_the_sample_has_returns_free_items_service_codes_and_anonymous_customers(
     sample: list[tuple[Any, ...]],
 ) -> None:
     returns = [row for row in sample if str(row[0]).startswith("C")]
@@ -73,7 +73,7 @@ def test_it_holds_returns_free_items_service_codes_and_anonymous_customers(
     assert 0.1 < len(anonymous) / len(sample) < 0.4
 
 
-def test_it_holds_products_under_several_descriptions_and_codes_that_differ_by_case(
+def test_the_sample_has_products_with_several_descriptions_and_codes_of_both_types(
     sample: list[tuple[Any, ...]],
 ) -> None:
     descriptions: dict[object, set[object]] = {}
@@ -85,7 +85,7 @@ def test_it_holds_products_under_several_descriptions_and_codes_that_differ_by_c
 
 
 @pytest.mark.parametrize(("rows", "rejected"), [(1, 0), (99, 0), (100, 5), (2_000, 5)])
-def test_five_rows_of_a_hundred_or_more_are_rejected(
+def test_five_rows_are_rejected_if_there_are_at_least_a_hundred(
     environment: Environment, tmp_path: Path, rows: int, rejected: int
 ) -> None:
     write_sample(tmp_path / "book.xlsx", rows=rows)
@@ -95,7 +95,7 @@ def test_five_rows_of_a_hundred_or_more_are_rejected(
     assert (report.rows_read, report.rows_rejected) == (rows, rejected)
 
 
-def test_the_demo_goes_the_whole_way(environment: Environment) -> None:
+def test_the_demo_loads_builds_and_verifies(environment: Environment) -> None:
     report = demo(environment, rows=5_000)
 
     assert report.ok
@@ -106,7 +106,7 @@ def test_the_demo_goes_the_whole_way(environment: Environment) -> None:
     assert report.verification.tables["public_gold.monthly_sales_summary"] == 12
 
 
-def test_a_demo_of_no_rows_is_refused(environment: Environment) -> None:
+def test_a_demo_without_rows_is_refused(environment: Environment) -> None:
     with pytest.raises(UsageError):
         demo(environment, rows=0)
 

@@ -1,4 +1,4 @@
-"""The folder store: uploads in one step, snapshots of one content, keys that stay inside."""
+"""The folder store: atomic uploads, snapshots of one content, and keys that cannot leave the folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from retailpipe.store import FolderStore
 from tests.support.stores import UPLOAD, files
 
 
-def test_an_upload_puts_the_file_under_input_and_its_own_name(store: FolderStore, book: Path) -> None:
+def test_an_upload_copies_the_file_to_input_under_its_own_name(store: FolderStore, book: Path) -> None:
     stored = store.upload(book)
 
     assert (stored.key, stored.size) == ("input/book.xlsx", 13)
@@ -54,7 +54,7 @@ def test_a_workbook_may_have_any_name_that_ends_in_xlsx(store: FolderStore, book
 
 
 @pytest.mark.parametrize("name", ["book.xls", "book.csv", "book.xlsx.part", "book", "~$book.xlsx", "xlsx"])
-def test_a_file_that_is_no_workbook_by_its_name_is_refused(
+def test_a_file_whose_name_is_not_that_of_a_workbook_is_refused(
     folder: Path, store: FolderStore, book: Path, name: str
 ) -> None:
     other = book.rename(book.with_name(name))
@@ -74,14 +74,14 @@ def test_a_folder_is_refused(store: FolderStore, tmp_path: Path) -> None:
         store.upload(tmp_path / "folder.xlsx")
 
 
-def test_a_file_that_is_not_there_is_an_error(store: FolderStore, tmp_path: Path) -> None:
+def test_a_missing_file_is_an_error(store: FolderStore, tmp_path: Path) -> None:
     with pytest.raises(SourceNotFound, match=r"none\.xlsx") as caught:
         store.upload(tmp_path / "none.xlsx")
 
     assert caught.value.hint
 
 
-def test_a_pipe_is_refused_and_not_waited_for(folder: Path, tmp_path: Path) -> None:
+def test_a_named_pipe_is_refused_without_waiting_for_it(folder: Path, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.xlsx")
 
     done = subprocess.run(
@@ -95,7 +95,7 @@ def test_a_pipe_is_refused_and_not_waited_for(folder: Path, tmp_path: Path) -> N
     assert "UsageError" in done.stderr
 
 
-def test_a_file_of_the_store_is_uploaded_by_leaving_it(store: FolderStore, book: Path, folder: Path) -> None:
+def test_uploading_a_file_of_the_store_changes_nothing(store: FolderStore, book: Path, folder: Path) -> None:
     stored = store.upload(book)
 
     assert store.upload(folder / "input" / "book.xlsx") == stored
@@ -107,7 +107,7 @@ def test_a_file_of_the_store_is_uploaded_by_leaving_it(store: FolderStore, book:
 def test_a_file_in_a_subfolder_of_the_store_keeps_its_key(
     store: FolderStore, folder: Path, book: Path, tmp_path: Path, linked: bool
 ) -> None:
-    if linked:  # to another disk, say
+    if linked:  # for example to another disk
         (tmp_path / "elsewhere").mkdir()
         folder.mkdir(exist_ok=True)
         (folder / "input").symlink_to(tmp_path / "elsewhere")
@@ -120,7 +120,7 @@ def test_a_file_in_a_subfolder_of_the_store_keeps_its_key(
     assert store.key_of(book) == "input/book.xlsx"
 
 
-def test_workbooks_are_listed_by_key_and_nothing_else_is(store: FolderStore, folder: Path) -> None:
+def test_only_workbooks_are_listed_sorted_by_key(store: FolderStore, folder: Path) -> None:
     assert store.workbooks() == []
     for name in ("b.xlsx", "a.XLSX", "~$a.xlsx", ".hidden.xlsx", "notes.txt", "2010/c.xlsx"):
         file = folder / "input" / name
@@ -132,23 +132,23 @@ def test_workbooks_are_listed_by_key_and_nothing_else_is(store: FolderStore, fol
     assert [stored.key for stored in store.workbooks()] == ["input/2010/c.xlsx", "input/a.XLSX", "input/b.xlsx"]
 
 
-def test_a_link_to_a_workbook_is_a_workbook_of_its_own_name(store: FolderStore, folder: Path, book: Path) -> None:
+def test_a_symlink_to_a_workbook_is_a_workbook_with_the_links_name(
+    store: FolderStore, folder: Path, book: Path
+) -> None:
     (folder / "input").mkdir(parents=True)
     (folder / "input" / "link.xlsx").symlink_to(book)
 
     assert [(stored.key, stored.size) for stored in store.workbooks()] == [("input/link.xlsx", 13)]
 
 
-def test_a_link_to_nothing_is_not_listed(store: FolderStore, folder: Path, book: Path) -> None:
+def test_a_broken_symlink_is_not_listed(store: FolderStore, folder: Path, book: Path) -> None:
     store.upload(book)
     (folder / "input" / "link.xlsx").symlink_to("nowhere.xlsx")
 
     assert [stored.key for stored in store.workbooks()] == ["input/book.xlsx"]
 
 
-def test_the_bucket_may_be_a_link_to_a_folder_elsewhere(
-    store: FolderStore, folder: Path, book: Path, tmp_path: Path
-) -> None:
+def test_the_input_folder_may_be_a_symlink(store: FolderStore, folder: Path, book: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     folder.mkdir()
     (folder / "input").symlink_to(tmp_path / "elsewhere")
@@ -157,7 +157,7 @@ def test_the_bucket_may_be_a_link_to_a_folder_elsewhere(
     assert [stored.key for stored in store.workbooks()] == ["input/book.xlsx"]
 
 
-def test_the_store_may_be_reached_through_a_link(folder: Path, book: Path, tmp_path: Path) -> None:
+def test_the_stores_folder_may_be_a_symlink(folder: Path, book: Path, tmp_path: Path) -> None:
     folder.mkdir()
     (tmp_path / "link").symlink_to(folder)
 
@@ -165,7 +165,7 @@ def test_the_store_may_be_reached_through_a_link(folder: Path, book: Path, tmp_p
     assert [stored.key for stored in FolderStore(tmp_path / "link").workbooks()] == ["input/book.xlsx"]
 
 
-def test_a_snapshot_knows_its_content_by_sha256(store: FolderStore, book: Path) -> None:
+def test_a_snapshot_has_the_sha256_of_its_content(store: FolderStore, book: Path) -> None:
     store.upload(book)
 
     with store.snapshot("input/book.xlsx") as snapshot:
@@ -174,7 +174,7 @@ def test_a_snapshot_knows_its_content_by_sha256(store: FolderStore, book: Path) 
 
 
 @pytest.mark.parametrize("replace", ["upload", "write", "delete"])
-def test_a_snapshot_stays_as_it_is_whatever_happens_to_its_workbook(
+def test_a_snapshot_does_not_change_when_its_workbook_does(
     store: FolderStore, folder: Path, book: Path, replace: str
 ) -> None:
     store.upload(book)
@@ -191,7 +191,9 @@ def test_a_snapshot_stays_as_it_is_whatever_happens_to_its_workbook(
         assert snapshot.path.read_bytes() == b"first content"
 
 
-def test_a_snapshot_is_gone_when_it_is_let_go_also_after_an_error(store: FolderStore, folder: Path, book: Path) -> None:
+def test_a_snapshot_is_deleted_when_its_context_ends_also_after_an_error(
+    store: FolderStore, folder: Path, book: Path
+) -> None:
     store.upload(book)
 
     with pytest.raises(ZeroDivisionError), store.snapshot("input/book.xlsx"):
@@ -226,7 +228,7 @@ def test_two_snapshots_of_one_workbook_do_not_disturb_each_other(store: FolderSt
         "input/" + "long" * 200 + ".xlsx",
     ],
 )
-def test_a_key_that_names_no_workbook_of_the_store_is_not_found(
+def test_a_key_that_is_not_a_workbook_in_the_store_is_not_found(
     store: FolderStore, folder: Path, book: Path, key: str
 ) -> None:
     store.upload(book)
@@ -240,7 +242,7 @@ def test_a_key_that_names_no_workbook_of_the_store_is_not_found(
 
 @pytest.mark.parametrize("key", ["input/./book.xlsx", "input//book.xlsx"])
 def test_a_workbook_has_one_key(store: FolderStore, book: Path, key: str) -> None:
-    """Under two keys it would count twice."""
+    """With two keys, its rows would be loaded twice."""
     store.upload(book)
 
     try:

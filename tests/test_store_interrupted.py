@@ -1,4 +1,4 @@
-"""The folder store under way: readers and writers at once, killed uploads, a full disk."""
+"""The folder store under concurrent readers and writers, killed uploads and a full disk."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from retailpipe.store import FolderStore
 from tests.support.stores import UPLOAD, files
 
 BIG = 64 << 20
-"""Bytes enough for a copy to take a while."""
+"""Bytes of a file that takes a while to copy."""
 
 
-def test_a_reader_never_sees_a_part_of_an_upload(folder: Path, book: Path) -> None:
+def test_a_reader_never_sees_an_incomplete_upload(folder: Path, book: Path) -> None:
     contents = {b"a" * BIG, b"b" * (BIG // 2)}
     target = folder / "input" / "book.xlsx"
     seen: set[int] = set()
@@ -37,7 +37,7 @@ def test_a_reader_never_sees_a_part_of_an_upload(folder: Path, book: Path) -> No
     assert seen == {len(content) for content in contents}
 
 
-def test_an_upload_that_was_killed_leaves_the_old_content_and_its_remains_go_at_the_next(
+def test_a_killed_upload_leaves_the_old_content_and_the_next_access_deletes_its_copy(
     store: FolderStore, folder: Path, book: Path
 ) -> None:
     store.upload(book)
@@ -54,9 +54,7 @@ def test_an_upload_that_was_killed_leaves_the_old_content_and_its_remains_go_at_
     assert files(folder) == ["input/book.xlsx"]
 
 
-def test_the_copies_of_another_process_that_is_at_work_are_left_alone(
-    store: FolderStore, folder: Path, book: Path
-) -> None:
+def test_the_copies_of_another_running_process_are_not_deleted(store: FolderStore, folder: Path, book: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from retailpipe.store import FolderStore\n"
         "with FolderStore(Path(sys.argv[1])).snapshot('input/book.xlsx') as snapshot:\n"
@@ -74,17 +72,15 @@ def test_the_copies_of_another_process_that_is_at_work_are_left_alone(
         assert other.communicate("go on\n")[0] == "first content\n"
 
 
-def test_a_workbook_that_is_written_to_while_it_is_copied_is_never_half_old_and_half_new(
-    store: FolderStore, folder: Path
-) -> None:
-    """A program writes all of the file again and again, in place: only the pauses between give one content."""
+def test_a_snapshot_of_a_file_that_is_being_written_never_mixes_two_contents(store: FolderStore, folder: Path) -> None:
+    """A thread rewrites the whole file in place, again and again; the file has one content only in the pauses."""
     target = folder / "input" / "book.xlsx"
     target.parent.mkdir(parents=True)
     size = 8 << 20
     target.write_bytes(b"0" * size)
     done = threading.Event()
 
-    def write_on() -> None:
+    def rewrite() -> None:
         with target.open("r+b") as file:
             for digit in b"123456789":
                 file.seek(0)
@@ -94,7 +90,7 @@ def test_a_workbook_that_is_written_to_while_it_is_copied_is_never_half_old_and_
                 if done.wait(0.1):
                     return
 
-    writer = threading.Thread(target=write_on)
+    writer = threading.Thread(target=rewrite)
     writer.start()
     try:
         for _ in range(3):
@@ -105,7 +101,7 @@ def test_a_workbook_that_is_written_to_while_it_is_copied_is_never_half_old_and_
         writer.join()
 
 
-def test_a_full_disk_leaves_the_store_as_it_was(store: FolderStore, folder: Path, book: Path) -> None:
+def test_a_full_disk_does_not_change_the_store(store: FolderStore, folder: Path, book: Path) -> None:
     store.upload(book)
     book.write_bytes(b"x" * 200_000)
     code = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n{UPLOAD}"
@@ -122,4 +118,4 @@ def wait_for(condition: Callable[[], object]) -> None:
     for _ in range(1_000_000):
         if condition():
             return
-    pytest.fail("it does not happen")
+    pytest.fail("the condition never became true")

@@ -1,4 +1,4 @@
-"""A workbook of a folder that is loaded and unchanged is not read again: its mark in the file system tells."""
+"""A loaded workbook in a folder is not read again unless its etag changed: its identity, size and time as a file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.conftest import ROW, Workbook
 
 @pytest.fixture
 def loaded(environment: Environment, make_workbook: Workbook) -> Path:
-    """The file of a loaded workbook in the store, whose mark is noted."""
+    """The file of a loaded workbook in the store; the ledger has its etag."""
     retailpipe.ingest(environment, make_workbook())
     file = environment.folder / "input" / "book.xlsx"
     settle(file)
@@ -25,29 +25,29 @@ def loaded(environment: Environment, make_workbook: Workbook) -> Path:
 
 
 def settle(file: Path) -> None:
-    """Waits until a change of the file would be seen by its time."""
+    """Wait until another change of the file would get another timestamp."""
     while time.time() - file.stat().st_ctime < 2.1:
         time.sleep(0.05)
 
 
-def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The workbooks that are opened for reading from now on."""
+def record_opens(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Return a list to which every workbook is added that is opened from now on."""
     opened: list[Path] = []
-    usual = Path.open
+    original = Path.open
 
-    def note(self: Path, *arguments: Any, **options: Any) -> Any:
+    def record(self: Path, *arguments: Any, **options: Any) -> Any:
         if self.suffix == ".xlsx":
             opened.append(self)
-        return usual(self, *arguments, **options)
+        return original(self, *arguments, **options)
 
-    monkeypatch.setattr(Path, "open", note)
+    monkeypatch.setattr(Path, "open", record)
     return opened
 
 
 def test_a_loaded_workbook_is_not_read_again(
     environment: Environment, loaded: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened = reads(monkeypatch)
+    opened = record_opens(monkeypatch)
 
     assert queries.status(environment).waiting == ()
     retailpipe.check(environment)
@@ -55,7 +55,7 @@ def test_a_loaded_workbook_is_not_read_again(
     assert opened == []
 
 
-def test_another_content_of_the_same_size_and_times_is_seen(
+def test_another_content_with_the_same_size_and_mtime_is_detected(
     environment: Environment, loaded: Path, make_workbook: Workbook
 ) -> None:
     before = loaded.stat()
@@ -68,7 +68,7 @@ def test_another_content_of_the_same_size_and_times_is_seen(
     assert backlog.waiting(environment) == ["input/book.xlsx"]
 
 
-def test_another_file_in_its_place_is_seen(environment: Environment, loaded: Path, make_workbook: Workbook) -> None:
+def test_another_file_in_its_place_is_detected(environment: Environment, loaded: Path, make_workbook: Workbook) -> None:
     make_workbook([(*ROW[:3], 2, *ROW[4:])]).replace(loaded)
 
     assert backlog.waiting(environment) == ["input/book.xlsx"]
@@ -79,7 +79,7 @@ def test_a_touched_file_is_read_once_more(
 ) -> None:
     loaded.touch()
     settle(loaded)
-    opened = reads(monkeypatch)
+    opened = record_opens(monkeypatch)
 
     assert backlog.waiting(environment) == []
     assert opened == [loaded]
@@ -88,7 +88,7 @@ def test_a_touched_file_is_read_once_more(
 
 
 def test_a_change_right_after_the_copy_is_not_missed(environment: Environment, make_workbook: Workbook) -> None:
-    """Its time may be the same, so the mark of a file that was changed just now is not trusted."""
+    """The next change may get the same timestamp, so the etag of a file that has just changed is not recorded."""
     retailpipe.ingest(environment, make_workbook())
 
     assert retailpipe.query(environment, "select * from bronze.etags").num_rows == 0

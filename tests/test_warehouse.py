@@ -1,4 +1,4 @@
-"""Questions to the warehouse: they cannot write, and their answers are exact."""
+"""Queries of the warehouse: they cannot write, and their results are exact."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def one(warehouse: Warehouse, sql: str) -> Any:
         "vacuum kept",
     ],
 )
-def test_a_question_cannot_write(warehouse: Warehouse, database_url: str, sql: str) -> None:
+def test_a_query_cannot_write(warehouse: Warehouse, database_url: str, sql: str) -> None:
     ask(database_url, "create table kept as select 1 as n; create sequence numbers")
 
     with pytest.raises(WarehouseError) as caught:
@@ -79,19 +79,19 @@ def test_several_statements_are_refused(warehouse: Warehouse, database_url: str,
     [
         "select 1 as n;",
         "  select 1 as n ; ",
-        "select 1 as n -- as one writes it",
+        "select 1 as n -- a comment",
         "/* first */ select 1 as n",
         "with a as (select 1 as n) select n from a",
         "values (1)",
         "select\n1\nas\nn",
     ],
 )
-def test_a_question_may_be_written_as_people_write(warehouse: Warehouse, sql: str) -> None:
+def test_a_query_may_have_semicolons_comments_and_line_breaks(warehouse: Warehouse, sql: str) -> None:
     assert one(warehouse, sql) == 1
 
 
 @pytest.mark.parametrize("sql", ["", "  ", ";", "-- nothing", "copy (select 1) to stdout", "show timezone"])
-def test_what_is_no_select_is_an_error_that_does_not_blame_the_connection(warehouse: Warehouse, sql: str) -> None:
+def test_what_is_not_a_select_is_not_reported_as_a_lost_connection(warehouse: Warehouse, sql: str) -> None:
     with pytest.raises(WarehouseError) as caught:
         warehouse.query(sql)
 
@@ -99,28 +99,28 @@ def test_what_is_no_select_is_an_error_that_does_not_blame_the_connection(wareho
     assert str(caught.value).strip()
 
 
-def test_an_error_in_sql_says_what_postgresql_says(warehouse: Warehouse) -> None:
+def test_an_error_in_sql_has_the_message_of_postgresql(warehouse: Warehouse) -> None:
     with pytest.raises(WarehouseError) as caught:
         warehouse.query("select * from no_such_table")
 
     assert str(caught.value) == 'relation "no_such_table" does not exist'
 
 
-def test_an_error_in_the_middle_of_the_rows_is_an_error_of_the_question(warehouse: Warehouse) -> None:
+def test_an_error_after_some_rows_is_raised(warehouse: Warehouse) -> None:
     with pytest.raises(WarehouseError, match="division by zero"):
         warehouse.query("select 1 / (90000 - g) from generate_series(1, 100000) as g")
 
 
-def test_a_question_that_takes_too_long_was_not_a_lost_connection(database_url: str) -> None:
-    patient = Warehouse.at(f"{database_url}&options=-c%20statement_timeout%3D50")
+def test_a_statement_timeout_is_not_reported_as_a_lost_connection(database_url: str) -> None:
+    warehouse = Warehouse.at(f"{database_url}&options=-c%20statement_timeout%3D50")
 
     with pytest.raises(WarehouseError, match="statement timeout") as caught:
-        patient.query("select pg_sleep(20)")
+        warehouse.query("select pg_sleep(20)")
 
     assert "lost" not in str(caught.value)
 
 
-def test_a_type_that_arrow_cannot_take_was_not_a_lost_connection(warehouse: Warehouse) -> None:
+def test_an_unsupported_type_is_not_reported_as_a_lost_connection(warehouse: Warehouse) -> None:
     with pytest.raises(WarehouseError) as caught:
         warehouse.query("select row(1, 2) as r")
 
@@ -139,7 +139,7 @@ def test_a_number_is_exact(warehouse: Warehouse, number: str) -> None:
 
 
 @pytest.mark.parametrize("number", ["1e-30", "1e-40", "1.5e-60"])
-def test_a_tiny_number_is_not_lost(warehouse: Warehouse, number: str) -> None:
+def test_a_tiny_number_keeps_its_digits(warehouse: Warehouse, number: str) -> None:
     assert Decimal(one(warehouse, f"select {number}::numeric as n")) == Decimal(number)
 
 
@@ -152,16 +152,16 @@ def test_numbers_of_several_scales_share_a_column(warehouse: Warehouse) -> None:
 @pytest.mark.parametrize(
     ("number", "shown"), [("NaN", "nan"), ("Infinity", "inf"), ("-Infinity", "-inf"), ("1" * 60, "1" * 60)]
 )
-def test_a_number_that_no_decimal_holds_stays_text(warehouse: Warehouse, number: str, shown: str) -> None:
+def test_a_number_that_decimal128_cannot_store_stays_text(warehouse: Warehouse, number: str, shown: str) -> None:
     assert one(warehouse, f"select '{number}'::numeric as n") == shown
 
 
-def test_nothing_is_nothing(warehouse: Warehouse) -> None:
+def test_null_is_none(warehouse: Warehouse) -> None:
     assert one(warehouse, "select null::numeric as n") is None
     assert one(warehouse, "select null::text as n") is None
 
 
-def test_an_answer_without_rows_has_its_columns(warehouse: Warehouse) -> None:
+def test_a_result_without_rows_has_its_columns(warehouse: Warehouse) -> None:
     found = warehouse.query("select 1.5 as price, 'a'::text as name, 1 as n where false")
 
     assert found.num_rows == 0
@@ -169,7 +169,7 @@ def test_an_answer_without_rows_has_its_columns(warehouse: Warehouse) -> None:
     assert pa.types.is_decimal(found.schema.field("price").type)
 
 
-def test_text_and_times_arrive_as_they_are(warehouse: Warehouse) -> None:
+def test_text_and_times_are_not_changed(warehouse: Warehouse) -> None:
     at = datetime(2011, 12, 9, 12, 50)
 
     assert one(warehouse, "select 'É ☃ 数据 '' \" \\' as t") == "É ☃ 数据 ' \" \\"

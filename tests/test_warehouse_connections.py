@@ -1,4 +1,4 @@
-"""Connections to the warehouse: every URL that libpq takes, and errors that help without telling a secret."""
+"""Connections to the warehouse: every URL that libpq accepts, and errors with hints that show no secret."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def warehouse(database_url: str) -> Warehouse:
 
 @pytest.fixture
 def role(database_url: str) -> Iterator[str]:
-    """A role of the test's own, which has no password yet."""
+    """A role for this test only, without a password."""
     name = "role_of_" + urlsplit(database_url).path.strip("/")
     ask(as_superuser(database_url), f"create role {name} login")
     yield name
@@ -57,14 +57,14 @@ def test_what_is_not_committed_is_rolled_back(warehouse: Warehouse, database_url
     assert ask(database_url, "select to_regclass('kept')::text") == "kept"
 
 
-def test_an_error_of_the_callers_rolls_back_and_stays_what_it_is(warehouse: Warehouse, database_url: str) -> None:
-    def interrupted() -> None:
+def test_an_exception_of_the_caller_rolls_back_and_is_raised_unchanged(warehouse: Warehouse, database_url: str) -> None:
+    def fail() -> None:
         with warehouse.connect() as connection:
             connection.execute("create table gone (n int)")
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        interrupted()
+        fail()
 
     assert ask(database_url, "select to_regclass('gone')") is None
 
@@ -83,7 +83,9 @@ def test_no_connection_stays_open(warehouse: Warehouse, database_url: str) -> No
     assert ask(database_url, others) == 0
 
 
-def test_the_server_sees_who_is_connected(warehouse: Warehouse, database_url: str) -> None:
+def test_the_application_name_is_retailpipe_unless_the_url_sets_another(
+    warehouse: Warehouse, database_url: str
+) -> None:
     assert one(warehouse, "select current_setting('application_name')") == "retailpipe"
     named = Warehouse.at(f"{database_url}&application_name=my%20report")
     assert one(named, "select current_setting('application_name')") == "my report"
@@ -97,21 +99,21 @@ def test_options_of_the_url_are_kept(database_url: str) -> None:
         tuned.query("select lo_create(0)")
 
 
-def test_options_of_the_url_do_not_make_a_question_write(database_url: str) -> None:
+def test_options_of_the_url_cannot_make_a_query_write(database_url: str) -> None:
     writable = Warehouse.at(f"{database_url}&options=-c%20default_transaction_read_only%3Doff")
 
     with pytest.raises(WarehouseError, match="read-only"):
         writable.query("select lo_create(0)")
 
 
-def test_a_plus_in_the_url_is_a_plus_as_libpq_takes_it(database_url: str) -> None:
+def test_a_plus_in_the_url_stays_a_plus_as_in_libpq(database_url: str) -> None:
     named = f"{database_url}&application_name=a+b"
 
     assert ask(named, "select current_setting('application_name')") == "a+b"
     assert one(Warehouse.at(named), "select current_setting('application_name')") == "a+b"
 
 
-def test_a_url_without_a_host_before_the_database_is_taken_as_libpq_takes_it(database_url: str) -> None:
+def test_a_url_with_the_host_in_its_parameters_works_as_in_libpq(database_url: str) -> None:
     parts = urlsplit(database_url)
     short = f"postgresql://{parts.path}?host=127.0.0.1&port={parts.port}&user={parts.username}&{parts.query}"
 
@@ -119,7 +121,7 @@ def test_a_url_without_a_host_before_the_database_is_taken_as_libpq_takes_it(dat
     assert one(Warehouse.at(short), "select 1 as n") == 1
 
 
-def test_a_url_of_several_hosts_is_taken_as_libpq_takes_it(database_url: str) -> None:
+def test_a_url_with_several_hosts_works_as_in_libpq(database_url: str) -> None:
     parts = urlsplit(database_url)
     several = f"postgresql://{parts.username}@127.0.0.1:1,127.0.0.1:{parts.port}{parts.path}?{parts.query}"
 
@@ -129,9 +131,7 @@ def test_a_url_of_several_hosts_is_taken_as_libpq_takes_it(database_url: str) ->
 
 @pytest.mark.parametrize("quoted", [True, False])
 @pytest.mark.parametrize("password", ["plain", "a#b", "a?b", "a[b]", "a+b&c=d", "a~!*(),;"])
-def test_a_password_in_the_url_is_taken_as_libpq_takes_it(
-    database_url: str, role: str, password: str, quoted: bool
-) -> None:
+def test_a_password_in_the_url_works_as_in_libpq(database_url: str, role: str, password: str, quoted: bool) -> None:
     ask(as_superuser(database_url), f"alter role {role} password '{password}'")
     url = replaced(database_url, user=role, password=quote(password, safe="") if quoted else password)
 
@@ -139,7 +139,7 @@ def test_a_password_in_the_url_is_taken_as_libpq_takes_it(
     assert one(Warehouse.at(url), "select current_user::text as u") == role
 
 
-def test_a_password_with_every_mark_is_taken_where_it_is_quoted(database_url: str, role: str) -> None:
+def test_a_percent_encoded_password_may_have_any_character(database_url: str, role: str) -> None:
     ask(as_superuser(database_url), f"alter role {role} password 'p@ss/w:o#r%d? [é]'")
     url = replaced(database_url, user=role, password=quote("p@ss/w:o#r%d? [é]", safe=""))
 
@@ -147,7 +147,7 @@ def test_a_password_with_every_mark_is_taken_where_it_is_quoted(database_url: st
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "expected"),
     [
         ({"password": SECRET}, "password authentication failed"),
         ({"password": SECRET, "user": "nobody_known"}, "password authentication failed"),
@@ -156,28 +156,28 @@ def test_a_password_with_every_mark_is_taken_where_it_is_quoted(database_url: st
     ],
     ids=["password", "user", "database", "host"],
 )
-def test_a_database_that_cannot_be_reached_is_named_and_its_password_is_not(
-    database_url: str, wrong: dict[str, str], told: str
+def test_an_error_names_the_database_that_cannot_be_reached_but_not_its_password(
+    database_url: str, wrong: dict[str, str], expected: str
 ) -> None:
     with pytest.raises(WarehouseError) as caught:
         Warehouse.at(replaced(database_url, **wrong)).query("select 1")
 
-    assert told in str(caught.value)
+    assert expected in str(caught.value)
     assert SECRET not in str(caught.value) + caught.value.hint
     assert "\n" not in str(caught.value)
     assert caught.value.hint
 
 
-def test_a_server_that_does_not_run_is_named(database_url: str) -> None:
-    with socket.socket() as silent:
-        silent.bind(("127.0.0.1", 0))
-        address = silent.getsockname()[1]
+def test_an_error_names_the_port_if_the_server_is_not_running(database_url: str) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
 
-        with pytest.raises(WarehouseError, match=str(address)) as caught:
-            Warehouse.at(replaced(database_url, port=address)).query("select 1")
+        with pytest.raises(WarehouseError, match=str(port)) as caught:
+            Warehouse.at(replaced(database_url, port=port)).query("select 1")
 
     assert "refused" in str(caught.value)
-    assert "server runs" in caught.value.hint
+    assert "server is running" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_a_server_that_does_not_run_is_named(database_url: str) -> None:
         f"mysql://u:{SECRET}@127.0.0.1:1/db",
     ],
 )
-def test_a_wrong_url_is_an_error_of_ours_that_does_not_tell_the_password(url: str) -> None:
+def test_a_wrong_url_raises_a_retailpipe_error_that_does_not_show_the_password(url: str) -> None:
     with pytest.raises((UsageError, WarehouseError)) as caught:
         Warehouse.at(url).query("select 1")
 
@@ -206,12 +206,12 @@ def test_a_wrong_url_is_an_error_of_ours_that_does_not_tell_the_password(url: st
 @pytest.mark.parametrize(
     "url", ["postgresql://u@[::1/db", "postgresql://u@h:99999999/db", "postgresql://u@h:no_port/db", "postgresql://"]
 )
-def test_a_malformed_url_is_an_error_of_ours(url: str) -> None:
+def test_a_malformed_url_raises_a_retailpipe_error(url: str) -> None:
     with pytest.raises((UsageError, WarehouseError)):
         Warehouse.at(url).query("select no_such_column")
 
 
-def test_a_connection_that_is_lost_is_told_and_the_next_one_works(warehouse: Warehouse) -> None:
+def test_a_lost_connection_is_an_error_and_the_next_connection_works(warehouse: Warehouse) -> None:
     with pytest.raises(WarehouseError, match="connection to the database was lost") as caught:
         warehouse.query("select pg_terminate_backend(pg_backend_pid())")
 
@@ -219,7 +219,7 @@ def test_a_connection_that_is_lost_is_told_and_the_next_one_works(warehouse: War
     assert one(warehouse, "select 1 as n") == 1
 
 
-def test_a_connection_that_is_lost_while_rows_arrive_is_told(warehouse: Warehouse, database_url: str) -> None:
+def test_a_connection_that_is_lost_while_rows_arrive_is_an_error(warehouse: Warehouse, database_url: str) -> None:
     def terminate() -> None:
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
@@ -230,23 +230,23 @@ def test_a_connection_that_is_lost_while_rows_arrive_is_told(warehouse: Warehous
             ):
                 return
 
-    assassin = threading.Thread(target=terminate)
-    assassin.start()
+    terminating = threading.Thread(target=terminate)
+    terminating.start()
     with pytest.raises(WarehouseError, match="connection to the database was lost"):
         warehouse.query("select g as slowly, pg_sleep(0.001)::text from generate_series(1, 20000) as g")
-    assassin.join()
+    terminating.join()
 
 
-def test_the_remedy_of_the_embedded_server_is_told() -> None:
-    gone = Warehouse(lambda: "postgresql://u@127.0.0.1:1/db", remedy="Call the night watch.")
+def test_the_remedy_is_the_hint_if_the_server_cannot_be_reached() -> None:
+    unreachable = Warehouse(lambda: "postgresql://u@127.0.0.1:1/db", remedy="Start the server.")
 
     with pytest.raises(WarehouseError) as caught:
-        gone.query("select 1")
+        unreachable.query("select 1")
 
-    assert caught.value.hint == "Call the night watch."
+    assert caught.value.hint == "Start the server."
 
 
-def test_a_connection_that_nobody_waits_for_leaves_no_thread(warehouse: Warehouse) -> None:
+def test_a_connection_that_is_never_used_leaves_no_thread(warehouse: Warehouse) -> None:
     with warehouse.connecting():
         pass
 

@@ -1,4 +1,4 @@
-"""The watcher: it hears uploads by the queue, does the whole way, tells the result, and loses and doubles nothing."""
+"""The watcher: it loads, builds and publishes each upload, and loses or loads no workbook twice."""
 
 from __future__ import annotations
 
@@ -31,44 +31,44 @@ from tests.support.tls_server import TlsServer
 
 
 @pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_PATIENCE_SECONDS", 0.3)
-    monkeypatch.setattr(module, "_BACK_SECONDS", 0)
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_RETRY_SECONDS", 0.3)
+    monkeypatch.setattr(module, "_RETURN_SECONDS", 0)
 
 
 @pytest.fixture
-def ear(made: HandMade) -> Any:
-    """Gives what the topic was told since: subjects and texts."""
+def published(made: HandMade) -> Any:
+    """A function that returns the subject and text of each notice published since its last call."""
     sns, sqs = made.client("sns"), made.client("sqs")
-    url = sqs.create_queue(QueueName="ear")["QueueUrl"]
+    url = sqs.create_queue(QueueName="subscriber")["QueueUrl"]
     sns.subscribe(
         TopicArn=made.outputs["topic_arn"],
         Protocol="sqs",
-        Endpoint="arn:aws:sqs:eu-central-1:123456789012:ear",
+        Endpoint="arn:aws:sqs:eu-central-1:123456789012:subscriber",
         Attributes={"FilterPolicy": json.dumps({"kind": ["result", "failure"]})},
     )
 
-    def heard() -> list[tuple[str, str]]:
-        told: list[tuple[str, str]] = []
+    def take() -> list[tuple[str, str]]:
+        notices: list[tuple[str, str]] = []
         while found := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
             for message in found:
                 body = json.loads(message["Body"])
-                told.append((body["Subject"], body["Message"]))
+                notices.append((body["Subject"], body["Message"]))
                 sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-        return told
+        return notices
 
-    return heard
+    return take
 
 
 def put(made: HandMade, path: Path, key: str = "") -> str:
-    """Uploads as somebody does who does not know this library."""
+    """Upload a file without this library."""
     key = key or f"input/{path.name}"
     made.client("s3").upload_file(str(path), made.outputs["bucket"], key)
     return key
 
 
 def notify(made: HandMade, key: str, **changes: Any) -> None:
-    """Tells the topic of an upload, as the Lambda does."""
+    """Publish an upload to the topic, as the Lambda does."""
     notice = {"kind": "upload", "bucket": made.outputs["bucket"], "key": key, "size": 1, "version": "", **changes}
     made.client("sns").publish(
         TopicArn=made.outputs["topic_arn"],
@@ -78,7 +78,8 @@ def notify(made: HandMade, key: str, **changes: Any) -> None:
     )
 
 
-def waiting_messages(made: HandMade) -> int:
+def queued_messages(made: HandMade) -> int:
+    """The number of messages in the queue, visible or hidden."""
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     found = made.client("sqs").get_queue_attributes(QueueUrl=made.outputs["queue_url"], AttributeNames=names)
     return sum(int(found["Attributes"][name]) for name in names)
@@ -88,31 +89,31 @@ def rows(environment: Environment) -> int:
     return environment.warehouse.query("select count(*) as n from bronze.raw_transactions").to_pylist()[0]["n"]
 
 
-def test_an_upload_goes_the_whole_way_and_the_result_is_told(
-    on_aws: Environment, made: HandMade, make_workbook: Workbook, ear: Any
+def test_an_upload_is_loaded_and_built_and_the_result_is_published(
+    on_aws: Environment, made: HandMade, make_workbook: Workbook, published: Any
 ) -> None:
     key = put(made, make_workbook())
     notify(made, key)
 
-    handled, heard = watch(on_aws, once=True)  # what waits in the bucket, and the message about it
+    handled, repeat = watch(on_aws, once=True)  # the workbook in the bucket, then the message about it
 
     assert handled.ok
-    assert heard.run is None
+    assert repeat.run is None
     assert handled.run
     assert [load.source for load in handled.run.loads] == [key]
-    assert waiting_messages(made) == 0
-    ((subject, text),) = ear()
-    assert subject == "Loaded: 1 rows, 0 rejected"
-    assert "reach to 2010-12-01 08:26" in text
+    assert queued_messages(made) == 0
+    ((subject, text),) = published()
+    assert subject == "Loaded: 1 row, 0 rejected"
+    assert "Newest transaction: 2010-12-01 08:26" in text
     assert "invariants hold" in text
 
 
-def test_repeats_are_neither_loaded_nor_read_nor_told_again(
-    on_aws: Environment, made: HandMade, make_workbook: Workbook, ear: Any
+def test_repeated_messages_load_read_and_publish_nothing(
+    on_aws: Environment, made: HandMade, make_workbook: Workbook, published: Any
 ) -> None:
     key = put(made, make_workbook())
     assert all(handled.ok for handled in watch(on_aws, once=True))
-    ear()
+    published()
     for _ in range(3):
         notify(made, key)
 
@@ -122,13 +123,13 @@ def test_repeats_are_neither_loaded_nor_read_nor_told_again(
     assert ("s3", "ListBucket") in calls
     assert ("s3", "GetObject") not in calls
     assert [handled.run for handled in again] == [None]
-    assert (waiting_messages(made), rows(on_aws), ear()) == (0, 1, [])
+    assert (queued_messages(made), rows(on_aws), published()) == (0, 1, [])
 
 
-def test_messages_out_of_order_and_a_replaced_workbook(
+def test_messages_out_of_order_load_the_current_content(
     on_aws: Environment, made: HandMade, make_workbook: Workbook
 ) -> None:
-    """Whatever a message was about, the content that is there now is loaded."""
+    """The workbook was replaced; the content in the bucket counts, not the version in a message."""
     key = put(made, make_workbook())
     put(made, make_workbook([ROW, ROW, ROW]), key)
     for version in ("second", "first"):
@@ -137,11 +138,11 @@ def test_messages_out_of_order_and_a_replaced_workbook(
     list(watch(on_aws, once=True))
 
     assert rows(on_aws) == 3
-    assert waiting_messages(made) == 0
+    assert queued_messages(made) == 0
 
 
-def test_what_is_no_workbook_is_told_once_and_given_up_while_the_watch_goes_on(
-    on_aws: Environment, made: HandMade, make_workbook: Workbook, tmp_path: Path, ear: Any, program: Program
+def test_a_bad_workbook_is_published_once_and_its_message_becomes_a_dead_letter(
+    on_aws: Environment, made: HandMade, make_workbook: Workbook, tmp_path: Path, published: Any, program: Program
 ) -> None:
     bad = tmp_path / "bad.xlsx"
     bad.write_bytes(b"<html>")
@@ -152,17 +153,17 @@ def test_what_is_no_workbook_is_told_once_and_given_up_while_the_watch_goes_on(
 
     assert not handled[0].ok
     assert rows(on_aws) == 1
-    told = [subject for subject, _ in ear()]
-    assert sorted(told) == ["Loaded: 1 rows, 0 rejected", "Not loaded: input/bad.xlsx"]
+    subjects = [subject for subject, _ in published()]
+    assert sorted(subjects) == ["Loaded: 1 row, 0 rejected", "Not loaded: input/bad.xlsx"]
     assert on_aws.stack
-    assert (waiting_messages(made), given_up(on_aws.stack)) == (0, 1)
-    assert "given up: 1 notices" in program("status", "--stack", "dev").stdout
+    assert (queued_messages(made), given_up(on_aws.stack)) == (0, 1)
+    assert "failed: 1 upload notice is in the dead-letter queue" in program("status", "--stack", "dev").stdout
     list(watch(on_aws, once=True))
-    assert ear() == []
+    assert published() == []
 
 
 @pytest.mark.parametrize("body", ["no json", "[]", "{}", '{"bucket": "another", "key": "input/a.xlsx"}'])
-def test_a_message_that_is_none_of_ours_ends_in_the_dead_letter_queue(
+def test_a_message_that_is_not_about_an_upload_becomes_a_dead_letter(
     on_aws: Environment, made: HandMade, body: str
 ) -> None:
     made.client("sqs").send_message(QueueUrl=made.outputs["queue_url"], MessageBody=body)
@@ -174,16 +175,16 @@ def test_a_message_that_is_none_of_ours_ends_in_the_dead_letter_queue(
     assert given_up(on_aws.stack) == 1
 
 
-def test_a_workbook_that_vanished_leaves_nothing_to_do(on_aws: Environment, made: HandMade) -> None:
+def test_the_message_of_a_deleted_workbook_is_deleted(on_aws: Environment, made: HandMade) -> None:
     notify(made, "input/gone.xlsx")
 
     (handled,) = watch(on_aws, once=True)
 
     assert handled == Handled(("input/gone.xlsx",), handled.run, ())
-    assert waiting_messages(made) == 0
+    assert queued_messages(made) == 0
 
 
-def test_what_waits_in_the_bucket_is_loaded_though_its_message_was_purged(
+def test_a_workbook_whose_message_was_lost_is_loaded(
     on_aws: Environment, made: HandMade, make_workbook: Workbook
 ) -> None:
     put(made, make_workbook())
@@ -195,19 +196,19 @@ def test_what_waits_in_the_bucket_is_loaded_though_its_message_was_purged(
     assert rows(on_aws) == 1
 
 
-def test_a_queue_that_is_gone(on_aws: Environment, made: HandMade) -> None:
+def test_a_deleted_queue_is_an_error(on_aws: Environment, made: HandMade) -> None:
     made.client("sqs").delete_queue(QueueUrl=made.outputs["queue_url"])
 
-    with pytest.raises(AwsError, match="cannot receive from the queue"):
+    with pytest.raises(AwsError, match="cannot receive messages from the queue"):
         list(watch(on_aws, once=True))
 
 
-def test_only_a_stack_can_be_watched(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="only a stack on AWS"):
+def test_watching_a_local_environment_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="needs an AWS stack"):
         list(watch(Environment.local(tmp_path)))
 
 
-def test_it_ends_when_nothing_came_for_so_long(on_aws: Environment) -> None:
+def test_idle_exit_ends_the_watch(on_aws: Environment) -> None:
     started = time.monotonic()
 
     assert list(watch(on_aws, idle_exit=timedelta(seconds=2))) == []
@@ -215,13 +216,13 @@ def test_it_ends_when_nothing_came_for_so_long(on_aws: Environment) -> None:
     assert time.monotonic() - started >= 2
 
 
-def test_while_the_database_is_down_nothing_is_given_up(
+def test_a_database_that_is_down_is_retried_until_it_is_up(
     made: HandMade, tls: TlsServer, make_workbook: Workbook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("retailpipe.aws.rds.ADDRESS_URL", "http://127.0.0.1:9")
     key = put(made, make_workbook())
     notify(made, key)
-    with proxy(1) as door:  # behind which there is nobody yet
+    with proxy(1) as door:  # the server behind it is not set yet
         environment = Environment.from_outputs({**made.outputs, "database_port": door.port})
         threading.Timer(3, lambda: setattr(door, "target", ("127.0.0.1", tls.port))).start()
         handled = list(watch(environment, idle_exit=timedelta(seconds=6)))
@@ -233,7 +234,7 @@ def test_while_the_database_is_down_nothing_is_given_up(
     environment.stack.aws.close()
 
 
-def test_with_once_a_database_that_is_down_is_an_error_and_the_message_stays(
+def test_with_once_a_database_that_is_down_is_an_error_and_the_message_is_kept(
     made: HandMade, make_workbook: Workbook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("retailpipe.aws.rds.ADDRESS_URL", "http://127.0.0.1:9")
@@ -245,14 +246,14 @@ def test_with_once_a_database_that_is_down_is_an_error_and_the_message_stays(
 
     assert environment.stack
     environment.stack.aws.close()
-    assert waiting_messages(made) == 1
+    assert queued_messages(made) == 1
 
 
-def test_a_build_that_fails_is_told_once_and_keeps_no_message(
-    on_aws: Environment, made: HandMade, make_workbook: Workbook, ear: Any
+def test_a_failed_build_is_published_once_and_its_message_is_deleted(
+    on_aws: Environment, made: HandMade, make_workbook: Workbook, published: Any
 ) -> None:
     pipeline.init(on_aws)
-    with on_aws.warehouse.connect() as connection:  # in the way of silver
+    with on_aws.warehouse.connect() as connection:  # a type with the name of a silver model makes the build fail
         connection.execute("create schema public_silver")
         connection.execute("create type public_silver.dim_date as (a int)")
         connection.commit()
@@ -261,21 +262,21 @@ def test_a_build_that_fails_is_told_once_and_keeps_no_message(
     first = next(watch(on_aws, once=True))
     assert not any(handled.ok for handled in watch(on_aws, once=True))
     assert on_aws.stack
-    assert (waiting_messages(made), given_up(on_aws.stack)) == (0, 0)
+    assert (queued_messages(made), given_up(on_aws.stack)) == (0, 0)
     with on_aws.warehouse.connect() as connection:
         connection.execute("drop schema public_silver cascade")
         connection.commit()
     second = next(watch(on_aws, once=True))
 
     assert (first.ok, second.ok) == (False, True)
-    subjects = [subject for subject, _ in ear()]
-    assert subjects == ["Loaded, but silver and gold are not right: 1 rows, 0 rejected", "Loaded: 1 rows, 0 rejected"]
+    subjects = [subject for subject, _ in published()]
+    assert subjects == ["Loaded, but silver and gold have errors: 1 row, 0 rejected", "Loaded: 1 row, 0 rejected"]
 
 
-def test_a_message_stays_hidden_as_long_as_its_work_takes(
+def test_a_message_stays_hidden_until_its_work_is_done(
     on_aws: Environment, made: HandMade, make_workbook: Workbook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The work does not go on before the time was put off three times."""
+    """The work waits until the visibility timeout was extended three times."""
     monkeypatch.setattr(module, "_HEARTBEAT_SECONDS", 0.05)
     hidden_until: list[float] = []
 
@@ -296,11 +297,10 @@ def test_a_message_stays_hidden_as_long_as_its_work_takes(
 
     assert handled.ok
     assert hidden_until == sorted(hidden_until)
-    assert waiting_messages(made) == 0
+    assert queued_messages(made) == 0
 
 
-def test_two_watchers_share_the_work(made: HandMade, make_workbook: Workbook) -> None:
-    """Each workbook once, whoever gets it."""
+def test_two_watchers_load_each_workbook_once(made: HandMade, make_workbook: Workbook) -> None:
     keys = [put(made, make_workbook([(n, *ROW[1:])], name=f"{n}.xlsx")) for n in range(4)]
     for key in keys:
         notify(made, key)
@@ -309,7 +309,7 @@ def test_two_watchers_share_the_work(made: HandMade, make_workbook: Workbook) ->
     ended = [each.communicate(timeout=120) for each in both]
 
     assert [each.returncode for each in both] == [0, 0], ended
-    assert waiting_messages(made) == 0
+    assert queued_messages(made) == 0
     environment = Environment.from_stack("dev")
     assert rows(environment) == 4
     assert backlog.waiting(environment) == []
@@ -322,7 +322,7 @@ def spawn(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
-def test_ctrl_c_ends_it_at_once(made: HandMade) -> None:
+def test_ctrl_c_ends_the_watch_at_once(made: HandMade) -> None:
     watcher = spawn()
     assert watcher.stderr
     watcher.stderr.readline()
@@ -336,12 +336,12 @@ def test_ctrl_c_ends_it_at_once(made: HandMade) -> None:
     assert time.monotonic() - started < 8
 
 
-def test_a_watcher_that_is_killed_anywhere_loses_and_doubles_nothing(made: HandMade, tmp_path: Path) -> None:
-    """tests/test_kills.py kills more of them."""
+def test_a_killed_watcher_loses_nothing_and_loads_nothing_twice(made: HandMade, tmp_path: Path) -> None:
+    """tests/test_kills.py repeats this more often."""
     from retailpipe.sample import write_sample
 
     kills = 4
-    at = random.Random(kills)  # the same points each time
+    at = random.Random(kills)  # seeded: the same moments in each run
     for number in range(kills):
         book = tmp_path / f"{number}.xlsx"
         write_sample(book, rows=2_000, seed=number)
@@ -358,7 +358,7 @@ def test_a_watcher_that_is_killed_anywhere_loses_and_doubles_nothing(made: HandM
     ).to_pylist()
     assert len(found) == kills
     assert {(row["loads"], int(row["rows"])) for row in found} == {(1, 2_000)}
-    assert rows(environment) == sum(load.rows_loaded for load in backlog.loaded(environment).values())
+    assert rows(environment) == sum(load.rows_loaded for _, load in backlog.loaded(environment))
     assert backlog.waiting(environment) == []
     assert environment.stack
     environment.stack.aws.close()

@@ -1,13 +1,15 @@
 {#
-  Incremental models of a grain by day are kept by these three. A load never changes, so a day whose loads are the same
-  has the same rows. Each row therefore carries the loads of its day: before new rows come, `forget_changed_days` takes
-  out the days whose loads are others by now, or gone; `days_to_build` are those that are missing then, and
-  `of_days_to_build` finds their transactions. All happens in one transaction, and depend on nothing but the table itself: whatever was built, dropped or broken off before, the
-  next build mends it.
+  Three macros for incremental models with one day as the unit of update. A load never changes, so a day with the same
+  loads has the same rows. Therefore each row stores the loads of its day in column `loads`:
+  - `forget_changed_days` deletes the days whose loads have changed or no longer exist;
+  - `days_to_build` selects the days that are then missing from the table;
+  - `of_days_to_build` is the condition that selects the transactions of those days.
+  All three run in one transaction and depend only on the content of the table. Whatever an earlier build left, even an
+  interrupted one, the next build corrects it.
 #}
 {% macro forget_changed_days() -%}
     {% if is_incremental() -%}
-        -- Of two builds at a time the second waits, and then sees what the first has inserted.
+        -- If two builds run at the same time, the second waits here and then sees the rows that the first inserted.
         lock table {{ this }} in share row exclusive mode;
         delete from {{ this }} as built
         where not exists (
@@ -32,7 +34,7 @@
 
 
 {% macro of_days_to_build() -%}
-    {#- The bounds are compared first, and spare most rows of a large table the look into the list. -#}
+    {#- The range conditions come first: they are cheap and exclude most rows before the lookup in the list. -#}
     invoiced_at >= (select min(invoice_day) from days)
         and invoiced_at < (select max(invoice_day) + 1 from days)
         and invoice_day in (select invoice_day from days)

@@ -1,6 +1,6 @@
 {#
-  A text without the blanks around it. PostgreSQL's trim() takes spaces only; cells of a workbook also end in tabs,
-  line breaks and no-break spaces.
+  Remove whitespace from both ends of a text. PostgreSQL's trim() removes only spaces; cells of a workbook also have
+  tabs, line breaks and no-break spaces at their ends.
 #}
 {% macro trimmed(column) -%}
     btrim({{ column }}, E' \t\r\n\u00a0')

@@ -1,4 +1,4 @@
--- Customers with a number are the same people, with the same money, in bronze's cleaned rows and in gold.
+-- The number of customers with an ID, and their net revenue, must be equal in the cleaned transactions and in gold.
 
 with by_customer as (
 

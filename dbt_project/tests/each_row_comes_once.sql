@@ -1,5 +1,6 @@
--- load_id and source_row are the key of a transaction. It is looked at when all is built, beside the other tests, since
--- nothing would wait for half a million rows otherwise.
+-- load_id and source_row are the key of a transaction and must be unique. The dependency below makes dbt run this test
+-- last. Otherwise it would run right after stg_transactions, and all later models would wait until half a million rows
+-- are scanned.
 -- depends_on: {{ ref('customer_lifetime_value') }}
 
 select

@@ -1,5 +1,5 @@
--- What came back is the same, to the last digit, from bronze to gold. monthly_sales_summary and top_products are not
--- asked: by their grain they leave out months and products without sales.
+-- Quantity and value of returns must be exactly equal in bronze, silver and gold. Two models are not compared:
+-- monthly_sales_summary leaves out returns in months without sales, top_products those of products without sales.
 
 with bronze as (
 

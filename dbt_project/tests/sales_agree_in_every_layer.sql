@@ -1,4 +1,4 @@
--- Pieces and pounds sold are the same, to the last digit, from bronze to gold.
+-- Quantity and revenue of sales must be exactly equal in bronze, silver and gold.
 
 with bronze as (
 

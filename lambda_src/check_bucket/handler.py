@@ -1,6 +1,7 @@
-"""Called on schedule: pulls the workbook of SOURCE_URL if it has changed, then says which workbooks wait.
+"""Lambda that runs on a schedule: pulls the workbook at SOURCE_URL if it changed, then reports workbooks not loaded.
 
-Standard library and boto3 only. A workbook waits as long as there is no receipt for its content.
+Uses only the standard library and boto3. It cannot reach the database: a workbook counts as loaded if the bucket has a
+receipt for its current content.
 """
 
 from __future__ import annotations
@@ -18,7 +19,11 @@ _SHOWN = 20
 
 
 def handle(event, context):
-    """Takes any event; gives what was pulled and how many workbooks wait."""
+    """Run the check; returns the key of the pulled workbook (or None) and the number of workbooks that are not loaded.
+
+    The event is ignored. If the pull fails, the bucket is still checked; PullFailed is raised at the end, so that the
+    alarm counts the failure.
+    """
     bucket, url = os.environ["BUCKET"], os.environ.get("SOURCE_URL", "")
     pulled, failure = None, None
     if url:
@@ -28,34 +33,39 @@ def handle(event, context):
             failure = error
             log(context, "pull failed", url=shown(url), error=str(error))
             _publish(
-                "Pull failed",
-                f"The workbook of {shown(url)} could not be pulled: {error}.\n\n"
-                f"Nothing was stored. Look at the address in a browser; change it with "
-                f"`pulumi config set sourceUrl ...` and `pulumi up`.\n",
+                "Workbook not pulled from sourceUrl",
+                f"The workbook at {shown(url)} was not pulled into stack {os.environ['STACK']}.\n\n"
+                f"Reason: {error}.\n\n"
+                f"Nothing was stored. The next check tries again. To test the address, open it in a browser. "
+                f"To change it, run in the folder of the Pulumi project:\n\n"
+                f"    pulumi config set sourceUrl ADDRESS\n    pulumi up\n",
                 "failure",
             )
         else:
             log(context, "pulled" if pulled else "unchanged", url=shown(url), key=pulled)
     workbooks = [(stored["Key"], stored["ETag"]) for stored in _list(bucket, INPUT)]
-    waits = waiting(workbooks, (stored["Key"] for stored in _list(bucket, RECEIPTS)))
-    log(context, "checked", workbooks=len(workbooks), waiting=len(waits))
-    if waits:
-        keys = "".join(f"    {printable(key)}\n" for key in waits[:_SHOWN])
-        more = f"    and {len(waits) - _SHOWN} more\n" if len(waits) > _SHOWN else ""
+    not_loaded = waiting(workbooks, (stored["Key"] for stored in _list(bucket, RECEIPTS)))
+    log(context, "checked", workbooks=len(workbooks), waiting=len(not_loaded))
+    if not_loaded:
+        keys = "".join(f"    {printable(key)}\n" for key in not_loaded[:_SHOWN])
+        more = f"    and {len(not_loaded) - _SHOWN} more\n" if len(not_loaded) > _SHOWN else ""
         command = f"retailpipe run --stack {shlex.quote(os.environ['STACK'])}"
+        count = "1 workbook is" if len(not_loaded) == 1 else f"{len(not_loaded)} workbooks are"
         _publish(
-            f"{len(waits)} workbooks wait",
-            f"These workbooks of {bucket} are not loaded:\n\n{keys}{more}\nLoad them with:\n\n    {command}\n",
+            f"{count} not loaded",
+            f"{count} in the bucket {bucket} but not loaded into the database:\n\n{keys}{more}\n"
+            f"To load {'it' if len(not_loaded) == 1 else 'them'}, run:\n\n    {command}\n",
             "waiting",
         )
     if failure:
         raise failure
-    return {"pulled": pulled, "waiting": len(waits)}
+    return {"pulled": pulled, "waiting": len(not_loaded)}
 
 
 def pull(bucket, url):
-    """Stores the workbook of an address under `input/` if it has changed; gives its key then, else None.
+    """Download the workbook at an address and store it under `input/`; returns its key, or None if it is unchanged.
 
+    It is unchanged if the server answers 304 to the ETag of the last pull, or if the SHA-256 is the same.
     Raises PullFailed.
     """
     name = file_name(url) or "source"
@@ -76,11 +86,15 @@ def pull(bucket, url):
 
 
 def _ascii(text):
-    """S3's metadata are printable ASCII."""
-    return "".join(sign if " " <= sign <= "~" else "?" for sign in text)
+    """Replace characters that S3 metadata cannot hold: it must be printable ASCII."""
+    return "".join(character if " " <= character <= "~" else "?" for character in text)
 
 
 def _metadata(bucket, key):
+    """Return the metadata of the last pull; empty if the object does not exist.
+
+    It lists first: HEAD of a missing key would answer 403, because the role may list only under its prefixes.
+    """
     found = [stored for stored in _list(bucket, key) if stored["Key"] == key]
     return client("s3").head_object(Bucket=bucket, Key=key)["Metadata"] if found else {}
 

@@ -1,7 +1,8 @@
-"""Fetches a workbook from an address over HTTPS. Standard library only.
+"""Downloads a workbook over HTTPS. Uses only the standard library.
 
-Whatever the server answers, only PullFailed is raised. The query and the user of an address may be secret, and so may
-the address that a server leads to; what it says may be hostile. Messages hold none of it.
+Whatever the server answers, only PullFailed is raised. Its messages contain no secrets and no text from the server: the
+address may hold a password or a token in its user or query part, a redirect may lead to such an address, and the server
+may be hostile.
 """
 
 from __future__ import annotations
@@ -17,24 +18,26 @@ import urllib.request
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 MAX_BYTES = 200_000_000
-"""What is fetched at most; Lambda's own disk holds 512 MB."""
+"""The largest workbook that is downloaded; a Lambda has a disk of 512 MB."""
 MOST_SECONDS = 240
-"""For all of a fetch; the function itself is stopped after 300 s, without a notice."""
+"""Time limit for a whole download. Lambda stops the function after 300 s, and then no notice would be published."""
 _SILENT_SECONDS = 60
 _BLOCK = 1 << 20
 _ZIP = b"PK\x03\x04"
 _KIND = re.compile(r"[\w.+-]{1,60}/[\w.+-]{1,60}(?:; ?charset=[\w-]{1,40})?", re.ASCII)
-# What an address may hold unescaped, and the signs of escapes that are there already (RFC 3986, 3.3 and 3.4).
+# Characters that a path and a query may contain unescaped (RFC 3986, 3.3 and 3.4), and "%", so that existing escapes
+# are kept.
 _IN_PATH, _IN_QUERY = "/%:@!$&'()*+,;=~", "/%:@!$&'()*+,;=~?"
 
 
 class PullFailed(Exception):
-    """The source gave no workbook; nothing was stored."""
+    """The workbook was not downloaded; nothing was stored."""
 
 
 def fetch(url, etag, file):
-    """Writes what an address gives into a file; gives its SHA-256 and its ETag, or None where it still has `etag`.
+    """Download an address into a file; returns its SHA-256 and its ETag, or None if the server still has `etag`.
 
+    etag: of the last download, or empty. file: open for writing in binary mode.
     Raises PullFailed.
     """
     request = _request(url)
@@ -44,7 +47,7 @@ def fetch(url, etag, file):
 
 
 def shown(url):
-    """An address without what may be secret in it."""
+    """Return an address without the parts that may be secret: user, password, port, query and fragment."""
     try:
         address = urlsplit(url)
         return f"{address.scheme}://{address.hostname}{address.path}"
@@ -53,7 +56,7 @@ def shown(url):
 
 
 def file_name(url):
-    """The last part of an address's path; empty where there is none. Raises PullFailed."""
+    """Return the last part of an address's path; empty if there is none. Raises PullFailed."""
     try:
         return unquote(urlsplit(url).path).rpartition("/")[2]
     except ValueError as error:
@@ -61,14 +64,14 @@ def file_name(url):
 
 
 def _request(url):
-    """A request for an address as people write it: with umlauts, with blanks, with a user."""
+    """Build the request for an address as people write it: with umlauts, with spaces, with user and password."""
     try:
         address = urlsplit(url)
         host, port = address.hostname, address.port
         if address.scheme != "https" or not host:
-            raise PullFailed("it is no address of the form https://...")
+            raise PullFailed("the address does not have the form https://host/path")
         host = f"[{host}]" if ":" in host else host.encode("idna").decode()
-    except ValueError as error:  # UnicodeError is one
+    except ValueError as error:  # includes UnicodeError
         raise PullFailed("the address is malformed") from error
     place = host if port is None else f"{host}:{port}"
     path, query = quote(address.path or "/", safe=_IN_PATH), quote(address.query, safe=_IN_QUERY)
@@ -77,13 +80,17 @@ def _request(url):
     )
     if address.username is not None:
         user = f"{unquote(address.username)}:{unquote(address.password or '')}"
-        # Not for whom the answer redirects to.
+        # Unredirected: another server must not get the password.
         request.add_unredirected_header("Authorization", f"Basic {base64.b64encode(user.encode()).decode()}")
     return request
 
 
 def _in_time(work):
-    """What some work gives, if it ends in time: a server that sends a byte now and then never is silent."""
+    """Return the result of work, or raise PullFailed after MOST_SECONDS.
+
+    A socket timeout is not enough: a server that sends one byte now and then never triggers it. The thread is left
+    running, because Python cannot stop it; it ends with the process.
+    """
     outcome = queue.SimpleQueue()
 
     def run():
@@ -96,7 +103,7 @@ def _in_time(work):
     try:
         result, error = outcome.get(timeout=MOST_SECONDS)
     except queue.Empty:
-        raise PullFailed(f"it took longer than {MOST_SECONDS} s") from None
+        raise PullFailed(f"the download took longer than {MOST_SECONDS} s") from None
     if error:
         raise error
     return result
@@ -104,58 +111,66 @@ def _in_time(work):
 
 def _fetch(request, file):
     try:
-        with _opener.open(request, timeout=_SILENT_SECONDS) as answer:
-            digest = _stream(answer, file)
-            return digest, answer.headers.get("ETag") or ""
+        with _opener.open(request, timeout=_SILENT_SECONDS) as response:
+            digest = _stream(response, file)
+            return digest, response.headers.get("ETag") or ""
     except urllib.error.HTTPError as error:
         if error.code == http.HTTPStatus.NOT_MODIFIED:
             return None
         phrase = http.client.responses.get(error.code, "")
-        raise PullFailed(f"it answers {error.code} {phrase}".rstrip()) from None
+        raise PullFailed(f"the server answered {error.code} {phrase}".rstrip()) from None
     except urllib.error.URLError as error:
         reason = error.reason if isinstance(error.reason, OSError) else "no connection"
-        raise PullFailed(f"it cannot be reached: {reason}") from None
+        raise PullFailed(f"the server cannot be reached: {reason}") from None
     except (http.client.HTTPException, ValueError) as error:
-        raise PullFailed(f"it gives no proper answer ({type(error).__name__})") from None
+        raise PullFailed(f"the server sent no valid HTTP response ({type(error).__name__})") from None
     except OSError as error:
-        raise PullFailed(f"it cannot be reached: {error}") from None
+        raise PullFailed(f"the server cannot be reached: {error}") from None
 
 
-def _stream(answer, file):
-    kind = answer.headers.get("Content-Type", "")
-    kind = kind if _KIND.fullmatch(kind) else "something"
-    claimed = answer.headers.get("Content-Length") or "0"
+def _stream(response, file):
+    """Write the body of a response into a file; returns its SHA-256.
+
+    Raises PullFailed if it is not a workbook, is too large, or is not complete.
+    """
+    kind = response.headers.get("Content-Type", "")
+    kind = f"{kind}, which is" if _KIND.fullmatch(kind) else "content that is"
+    claimed = response.headers.get("Content-Length") or "0"
     if not (claimed.isascii() and claimed.isdigit() and len(claimed) < 20):
-        raise PullFailed("it says of its size what is not a number")
+        raise PullFailed("the Content-Length of the response is not a number")
     digest, size = hashlib.sha256(), 0
-    while block := answer.read(_BLOCK):
+    while block := response.read(_BLOCK):
         if not size and not block.startswith(_ZIP):
-            raise PullFailed(f"it gives {kind}, which does not begin like an .xlsx workbook")
+            raise PullFailed(f"the server sent {kind} not an .xlsx workbook")
         size += len(block)
         if max(size, int(claimed)) > MAX_BYTES:
-            raise PullFailed(f"it gives more than {MAX_BYTES:,} bytes")
+            raise PullFailed(f"the workbook has more than {MAX_BYTES:,} bytes")
         digest.update(block)
         file.write(block)
     if not size:
-        raise PullFailed("it gives nothing")
+        raise PullFailed("the response is empty")
     if int(claimed) and size != int(claimed):
-        raise PullFailed(f"it broke off after {size:,} of {int(claimed):,} bytes")
+        raise PullFailed(f"the download stopped after {size:,} of {int(claimed):,} bytes")
     return digest.hexdigest()
 
 
 class _HttpsOnly(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, request, answer, code, reason, headers, address):
-        if urlsplit(address).scheme != "https":
-            raise PullFailed("it leads to an address without https")
-        return super().redirect_request(request, answer, code, reason, headers, address)
+    """Follows redirects to https addresses only."""
 
-    def http_error_302(self, request, answer, code, reason, headers):
+    def redirect_request(self, request, response, code, reason, headers, address):
+        if urlsplit(address).scheme != "https":
+            raise PullFailed("the server redirects to an address that is not https")
+        return super().redirect_request(request, response, code, reason, headers, address)
+
+    def http_error_302(self, request, response, code, reason, headers):
         try:
-            return super().http_error_302(request, answer, code, reason, headers)
+            return super().http_error_302(request, response, code, reason, headers)
         except urllib.error.HTTPError as error:
-            # Of a scheme such as file:, and of redirects without end; its reason holds the address.
+            # Raised for a scheme such as file:, and for too many redirects. Its reason contains the address.
             if error.code == code:
-                raise PullFailed("it leads to an address that is not https, or to ever more addresses") from None
+                raise PullFailed(
+                    "the server redirects to an address that is not https, or redirects too many times"
+                ) from None
             raise
 
     http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302

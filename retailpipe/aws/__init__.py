@@ -1,6 +1,5 @@
-"""A deployed stack, and what the commands do with it, as functions: each module is one of them.
+"""A deployed stack on AWS, and the functions behind the commands that work on it.
 
-    from retailpipe.watch import watch
-
-`watch` takes an environment, the others its `stack`; `Cleanup` takes a name, since there may be nothing left to ask.
+Most functions take a `Stack`, which is `environment.stack`. `Cleanup` takes a name instead, because the outputs of the
+stack may be deleted already. `retailpipe.watch` takes an environment.
 """

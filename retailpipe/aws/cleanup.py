@@ -1,4 +1,8 @@
-"""The end of a stack: everything that it made, and that AWS and this machine made for it."""
+"""Finds and removes everything of a stack: its resources, what AWS created for it, and its files on this machine.
+
+Order: `pulumi destroy` first, then the bucket, the log groups and the local files. Without the pulumi command only the
+buckets are emptied, so that a later `pulumi destroy` can finish.
+"""
 
 from __future__ import annotations
 
@@ -20,20 +24,22 @@ from retailpipe.outputs import StackOutputs
 from retailpipe.progress import NoProgress, Progress
 from retailpipe.reports import Report
 
-_AT_ONCE = 1000
+_MAX_DELETED = 1000
+"""Keys per delete request: the maximum of S3."""
 _GONE = {"NoSuchBucket", "404", "ResourceNotFoundException"}
 
 
 @dataclass(frozen=True)
 class Remains(Report):
-    """What there is of a stack.
+    """What exists of a stack.
 
+    deployed: whether the stack exists, completely or partly: it has outputs, or resources in Pulumi's state.
+    by_pulumi: whether the pulumi command and the project are here to destroy it.
     buckets: one for each pipeline of the stack.
-    versions: objects of the buckets, each version and each mark of a deletion counted.
-    log_groups: those of the stack that AWS has, whoever made them.
-    folder, variables: what this machine keeps, if it does: a folder, and in the folder we are in aws_config.env.
-    deployed: whether the stack is there, wholly or partly: its outputs, or what pulumi knows of it.
-    by_pulumi: whether the pulumi command is here to take it down.
+    versions: number of object versions and delete markers in the buckets.
+    log_groups: the stack's log groups in CloudWatch, also those that AWS created.
+    folder: the stack's folder on this machine, or None.
+    variables: the file aws_config.env of this stack in the current folder, or None.
     """
 
     project: str
@@ -50,32 +56,37 @@ class Remains(Report):
     def nothing(self) -> bool:
         return not (self.deployed or self.buckets or self.log_groups or self.folder or self.variables)
 
+    @property
+    def _counted(self) -> str:
+        return "1 object version" if self.versions == 1 else f"{self.versions:,} object versions"
+
     def lines(self) -> list[str]:
-        """What `remove` takes away, for people. Without the pulumi command that is the content of the bucket alone."""
+        """What `remove` deletes, one text per item. Without the pulumi command it is only the bucket's content."""
         where = ", ".join(f"s3://{bucket}" for bucket in self.buckets)
         if self.deployed and not self.by_pulumi:
-            return [f"{self.versions:,} versions of objects in {where}"] if self.versions else []
+            return [f"{self._counted} in {where}"] if self.versions else []
         lines = [f"stack {self.stack} of project {self.project}"] if self.deployed else []
-        lines += [f"{where} with {self.versions:,} versions of objects"] if self.buckets else []
+        lines += [f"{where} with {self._counted}"] if self.buckets else []
         lines += [f"log group {name}" for name in self.log_groups]
         lines += [f"folder {self.folder}"] if self.folder else []
         return lines + ([f"file {self.variables}"] if self.variables else [])
 
 
 class Cleanup:
-    """Finds what there is of a stack, with one pipeline or several, and removes it.
+    """Finds what exists of a stack, with one or several pipelines, and removes it.
 
-    It works where the stack is half gone, too, and where its outputs are of another version.
+    It also works if the stack is half deployed or half removed, or if its outputs have another version.
 
     name: STACK or PROJECT/STACK.
+    Raises StackNotFound if the name is not that of a whole stack, AwsError.
     """
 
     def __init__(self, name: str, aws: Aws) -> None:
         self._project, self._stack, part = parse_stack_name(name)
         if part:
             raise StackNotFound(
-                f"{part} is one pipeline of several in stack {self._stack}",
-                hint="Take it out of your program, and `pulumi up`.",
+                f"{part} is only one of the pipelines in stack {self._stack}",
+                hint="To remove one pipeline, delete it from your Pulumi program and run `pulumi up`.",
             )
         self._aws = aws
         self._pulumi = Pulumi.find(self._stack, self._project)
@@ -88,17 +99,17 @@ class Cleanup:
         except (StackNotFound, OutputsError):
             parameters = self._parameters()
             for parameter in parameters:
-                with suppress(OutputsError):  # of another version, which says nothing of the resources
+                with suppress(OutputsError):  # another version: the resources exist all the same
                     pipeline = parameter.removeprefix("/").removesuffix("/outputs")
                     self._outputs.append(Stack.named(pipeline, aws).outputs)
             self._deployed = bool(parameters or (self._pulumi and self._pulumi.has_resources()))
-        with aws_errors("ask AWS who we are"):
+        with aws_errors("ask AWS for the account of the credentials"):
             self._account = self._aws.client("sts").get_caller_identity()["Account"]
         parts = [outputs.part for outputs in self._outputs] or [""]
         self._pipelines = [Names(self._project, self._stack, part) for part in parts]
 
     def remains(self) -> Remains:
-        """What there is now. Raises AwsError."""
+        """Return what exists now. Raises AwsError."""
         buckets = self._buckets()
         folder = stack_folder(self._project, self._stack)
         return Remains(
@@ -114,28 +125,28 @@ class Cleanup:
         )
 
     def check(self) -> None:
-        """Raises AwsError where the stack is to be kept: `ephemeral` is false."""
-        kept = any(not outputs.ephemeral for outputs in self._outputs)
+        """Raise AwsError if the stack is protected, which is the case if `ephemeral` is false."""
+        protected = any(not outputs.ephemeral for outputs in self._outputs)
         if not self._outputs and self._deployed and self._pulumi:
-            kept = self._pulumi.config("ephemeral") == "false"
-        if kept:
+            protected = self._pulumi.config("ephemeral") == "false"
+        if protected:
             raise AwsError(
-                f"stack {self._stack} is to be kept: it is protected, and nothing of it was touched",
-                hint="If it is to go all the same, with its backups: `pulumi config set ephemeral true`, `pulumi up`, "
-                "and try again. docs/aws.md tells how a last snapshot is kept.",
+                f"stack {self._stack} is protected (its setting `ephemeral` is false); nothing was deleted",
+                hint="To delete it and its backups, run `pulumi config set ephemeral true` and `pulumi up`, then try "
+                "again. docs/aws.md explains how to keep a last snapshot.",
             )
 
     def remove(self, progress: Progress | None = None) -> Remains:
-        """Removes all of it, and gives what is left: nothing, or where there is no pulumi command the stack, emptied.
+        """Remove everything; returns what is left: nothing, or without the pulumi command the stack with empty buckets.
 
-        Raises AwsError, of a stack that is to be kept before anything is touched.
+        Raises AwsError; if the stack is protected, before anything is removed.
         """
         progress = progress or NoProgress()
         self.check()
         if self._deployed and self._pulumi:
-            progress.step("taking down the stack")
-            progress.end()
-            self._pulumi.destroy()  # the bucket of an ephemeral stack goes with what is in it
+            progress.step("destroying the stack")
+            progress.end()  # pulumi prints its own progress
+            self._pulumi.destroy()  # this also deletes the content of an ephemeral stack's bucket
             self._deployed = False
         for bucket in self._buckets():
             progress.step("emptying the bucket", unit="versions")
@@ -153,7 +164,7 @@ class Cleanup:
         return self.remains()
 
     def _variables(self) -> Path | None:
-        """The file of variables in the folder we are in, if it is of this stack."""
+        """The file aws_config.env in the current folder, if it was written for this stack."""
         file = Path(ENV_FILE)
         wanted = {"PROJECT_NAME": self._project, "STACK_NAME": self._stack}
         try:
@@ -164,7 +175,7 @@ class Cleanup:
         return file.absolute() if of_this_stack else None
 
     def _parameters(self) -> list[str]:
-        """The SSM parameters with outputs of this stack, one for each of its pipelines."""
+        """The SSM parameters that hold outputs of this stack, one for each pipeline."""
         prefix = f"/{self._project}/{self._stack}/"
         beginning = {"Key": "Name", "Option": "BeginsWith", "Values": [prefix]}
         with aws_errors(f"list the SSM parameters of stack {self._stack}"):
@@ -173,13 +184,16 @@ class Cleanup:
         return sorted(name for name in names if re.fullmatch(r"([^/]+/)?outputs", name.removeprefix(prefix)))
 
     def _buckets(self) -> list[str]:
-        """The stack's buckets that are there. Where no outputs name them, only their tags prove that they are its."""
+        """The stack's buckets that exist.
+
+        If no outputs name a bucket, its name is guessed, and it counts only if its tags prove that it is the stack's.
+        """
         wanted = {"Project": self._project, "Stack": self._stack, "Ephemeral": "true"}
         named = self._deployed and bool(self._outputs)
         found: list[str] = []
         for bucket in (names.bucket(self._account, self._aws.region) for names in self._pipelines):
             try:
-                with aws_errors(f"look at s3://{bucket}"):
+                with aws_errors(f"read the tags of s3://{bucket}"):
                     answer = self._aws.client("s3").get_bucket_tagging(Bucket=bucket, ExpectedBucketOwner=self._account)
             except AwsError as error:
                 if error.code in _GONE:
@@ -199,6 +213,7 @@ class Cleanup:
                 yield from page.get("DeleteMarkers", [])
 
     def _empty(self, bucket: str, progress: Progress) -> None:
+        """Delete all object versions, delete markers and unfinished uploads."""
         s3 = self._aws.client("s3")
         with aws_errors(f"empty s3://{bucket}"):
             for page in s3.get_paginator("list_multipart_uploads").paginate(Bucket=bucket):
@@ -207,7 +222,7 @@ class Cleanup:
         batch: list[dict[str, str]] = []
         for version in [*self._versions(bucket)]:
             batch.append({"Key": version["Key"], "VersionId": version["VersionId"]})
-            if len(batch) == _AT_ONCE:
+            if len(batch) == _MAX_DELETED:
                 self._delete(bucket, batch, progress)
                 batch = []
         self._delete(bucket, batch, progress)
@@ -222,6 +237,7 @@ class Cleanup:
         progress.advance(len(batch))
 
     def _log_groups(self) -> list[str]:
+        """The stack's log groups that exist. Compares whole names: a prefix also matches stack `dev-2` for `dev`."""
         found: list[str] = []
         with aws_errors("list the log groups"):
             for names in self._pipelines:

@@ -1,4 +1,4 @@
-"""What a stack costs in a month, item by item, from the prices in prices.toml."""
+"""Estimates the monthly cost of a stack, item by item, from the prices in prices.toml."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from retailpipe.errors import UnknownPrice
 _GB = 1024**3
 
 HOURS = 730
-"""Hours of a month, as AWS reckons."""
+"""Hours per month, as AWS counts them in its price examples."""
 SCHOOL_HOURS = round(8 * 5 * 52 / 12)
-"""Hours of a month in which a database runs that is started on weekdays and stopped after eight hours."""
+"""Hours per month of a database that runs eight hours on each weekday."""
 
 FREE_ALARMS = 10
 FREE_DASHBOARDS = 3
-"""What CloudWatch asks nothing for, in a whole account: a class of many stacks pays for those beyond."""
+"""What CloudWatch offers free per account. All stacks of an account share it, so many stacks pay for the rest."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prices:
-    """Prices in USD. date: the day they were true (ISO 8601). region: where; others differ."""
+    """Prices in USD. date: the day they were valid (ISO 8601). region: where; other regions differ."""
 
     date: str
     region: str
@@ -37,16 +37,17 @@ class Prices:
 
     @classmethod
     def known(cls) -> Self:
-        """Those that come with the library."""
+        """Load the prices that are part of the library."""
         return cls(**tomllib.loads(files("retailpipe.aws").joinpath("prices.toml").read_text("utf-8")))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """What of a stack costs money.
+    """What a stack costs money for.
 
     database_class: such as db.t4g.micro. database_storage, bucket: in GB.
-    hours: how long the database runs in a month. alarms, dashboards: how many; the free ones of an account count.
+    hours: how many hours per month the database runs.
+    alarms, dashboards: their number, including those that are free in an account.
     """
 
     database_class: str = "db.t4g.micro"
@@ -60,7 +61,10 @@ class Setup:
 
 @dataclass(frozen=True, kw_only=True)
 class CostItem:
-    """A month's cost of one item, in USD: as the stack runs, and with its database stopped all month."""
+    """The monthly cost of one item, in USD.
+
+    running: if the database runs for the hours of the setup. stopped: if it is stopped for the whole month.
+    """
 
     item: str
     running: float
@@ -70,7 +74,7 @@ class CostItem:
 
 @dataclass(frozen=True, kw_only=True)
 class MonthlyCost:
-    """A month's cost of a stack, in USD. as_of, region: of the prices."""
+    """The monthly cost of a stack, in USD. as_of, region: date and region of the prices."""
 
     as_of: str
     region: str
@@ -85,23 +89,23 @@ class MonthlyCost:
         return round(sum(item.stopped for item in self.items), 2)
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it, with the sums."""
+        """All items, with the totals `running` and `stopped`."""
         return {**asdict(self), "running": self.running, "stopped": self.stopped}
 
 
 def monthly_cost(setup: Setup, prices: Prices | None = None) -> MonthlyCost:
-    """What a stack costs in a month.
+    """Estimate the monthly cost of a stack.
 
-    What is asked by use and comes to cents for a pipeline such as this is left out: requests, messages, calls of
-    Lambdas, logs, traffic. Raises UnknownPrice where the price file does not know the database's class.
+    Charges per use are left out, because they are a few cents for this pipeline: requests, messages, Lambda calls,
+    logs, traffic. Raises UnknownPrice if the price file does not contain the database class.
     """
     prices = prices or Prices.known()
     hourly = prices.database_hour.get(setup.database_class)
     if hourly is None:
         known = ", ".join(prices.database_hour)
         raise UnknownPrice(
-            f"the price of {setup.database_class} is not known; those of {known} are",
-            hint="See https://aws.amazon.com/rds/postgresql/pricing/ for it.",
+            f"the price of {setup.database_class} is unknown; the price file has {known}",
+            hint="Look it up at https://aws.amazon.com/rds/postgresql/pricing/.",
         )
     hours, month = setup.hours, prices.month
 
@@ -112,38 +116,38 @@ def monthly_cost(setup: Setup, prices: Prices | None = None) -> MonthlyCost:
     bucket = setup.bucket * month["bucket_gb"]
     items = [
         item("database", hours * hourly, 0, f"{setup.database_class}, {hours:g} hours"),
-        item("public address", hours * prices.hour["public_address"], 0, "of the database, while it runs"),
+        item("public address", hours * prices.hour["public_address"], 0, "of the database, only while it runs"),
         item("storage", storage, storage, f"{setup.database_storage} GB"),
         item("password", month["secret"], month["secret"], "a secret that RDS changes every week"),
         item("bucket", bucket, bucket, f"{setup.bucket:.1f} GB"),
     ]
     if setup.nat_gateway:
         nat = HOURS * (prices.hour["nat_gateway"] + prices.hour["nat_address"])
-        items.append(item("NAT gateway", nat, nat, "by the hour, whatever goes through it"))
+        items.append(item("NAT gateway", nat, nat, "per hour, even without traffic"))
     for name, count, free, price in (
         ("alarms", setup.alarms, FREE_ALARMS, month["alarm"]),
         ("dashboard", setup.dashboards, FREE_DASHBOARDS, month["dashboard"]),
     ):
         if count:
             beyond = max(0, count - free) * price
-            items.append(item(name, beyond, beyond, f"{count}; an account's first {free} are free"))
+            items.append(item(name, beyond, beyond, f"{count}; the first {free} of an account are free"))
     return MonthlyCost(as_of=prices.date, region=prices.region, items=tuple(items))
 
 
 def cost(stack: Stack, *, hours: float | None = None) -> MonthlyCost:
-    """The month's cost, item by item, from the price file: the instance and the bucket as AWS tells of them now.
+    """Estimate the monthly cost of a deployed stack, with the current database class and bucket size read from AWS.
 
-    hours: how long the database runs in the month; default: all day.
+    hours: how many hours per month the database runs; default: all.
     Raises AwsError, UnknownPrice.
     """
     status = database_status(stack)
-    usual = Setup()
+    default = Setup()
     return monthly_cost(
         Setup(
             database_class=status.instance_class,
             database_storage=status.storage,
             bucket=_bytes(stack) / _GB,
-            hours=usual.hours if hours is None else hours,
+            hours=default.hours if hours is None else hours,
             nat_gateway=stack.outputs.nat_gateway,
             alarms=stack.outputs.alarms,
             dashboards=1 if stack.outputs.dashboard else 0,
@@ -152,7 +156,7 @@ def cost(stack: Stack, *, hours: float | None = None) -> MonthlyCost:
 
 
 def _bytes(stack: Stack) -> int:
-    """The bytes of all versions in the bucket."""
+    """The size of all object versions in the bucket, in bytes: old versions cost money too."""
     bucket = stack.outputs.bucket
     with aws_errors(f"list the versions in s3://{bucket}"):
         pages = stack.aws.client("s3").get_paginator("list_object_versions")

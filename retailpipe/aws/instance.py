@@ -1,4 +1,4 @@
-"""What a person does with the database of a stack: start, stop, psql, another password, another address."""
+"""Operates the database of a stack: status, start, stop, psql, password rotation, allowed addresses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from retailpipe.reports import Report
 
 @dataclass(frozen=True)
 class DatabaseStatus(Report):
-    """status: as RDS says it, such as available or stopped. storage: GB."""
+    """The database instance. status: RDS's own word, such as available or stopped. storage: in GB."""
 
     instance: str
     status: str
@@ -36,7 +36,7 @@ class DatabaseStatus(Report):
 
 
 def database_status(stack: Stack) -> DatabaseStatus:
-    """The instance as RDS tells of it. Raises AwsError."""
+    """Read the state of the instance from RDS. Raises AwsError."""
     found = RdsDatabase(stack).describe()
     return DatabaseStatus(
         instance=found["DBInstanceIdentifier"],
@@ -50,17 +50,17 @@ def database_status(stack: Stack) -> DatabaseStatus:
 
 
 def start_database(stack: Stack) -> DatabaseStatus:
-    """Starts a stopped instance, which takes some minutes; one that runs is left alone. Raises AwsError."""
+    """Start the instance if it is stopped; returns at once, while the start takes some minutes. Raises AwsError."""
     return _switched(stack, "start", already=("available", "starting"))
 
 
 def stop_database(stack: Stack) -> DatabaseStatus:
-    """Stops a running instance. AWS starts it again after seven days. Raises AwsError."""
+    """Stop the instance if it is running. AWS starts it again after seven days. Raises AwsError."""
     return _switched(stack, "stop", already=("stopped", "stopping"))
 
 
 def rotate_password(stack: Stack) -> None:
-    """Has RDS change the password in the secret now, and not at the end of the week. Raises AwsError."""
+    """Make RDS change the password in the secret now, before its weekly rotation. Raises AwsError."""
     name = stack.outputs.database_instance
     with aws_errors(f"change the password of {name}"):
         stack.aws.client("rds").modify_db_instance(
@@ -69,13 +69,14 @@ def rotate_password(stack: Stack) -> None:
 
 
 def psql(stack: Stack, arguments: Sequence[str] = ()) -> int:
-    """Runs psql on the database, and gives its exit code. The password goes by the environment of that process alone.
+    """Run psql on the database; returns its exit code.
 
-    Raises UsageError where there is no psql, AwsError.
+    The password is passed only in the environment of that process, not on its command line, which others can read.
+    Raises UsageError if psql is not installed, AwsError.
     """
     program = shutil.which("psql")
     if not program:
-        raise UsageError("psql is not on PATH", hint="Install PostgreSQL's client, or ask with `retailpipe query`.")
+        raise UsageError("psql is not on PATH", hint="Install the PostgreSQL client, or use `retailpipe query`.")
     user, password = RdsDatabase(stack).login()
     outputs = stack.outputs
     variables = {
@@ -92,13 +93,13 @@ def psql(stack: Stack, arguments: Sequence[str] = ()) -> int:
         while True:
             try:
                 return process.wait()
-            except KeyboardInterrupt:  # it is for psql, which cancels a statement and goes on
+            except KeyboardInterrupt:  # psql gets the signal too: it cancels the statement and continues
                 continue
 
 
 @dataclass(frozen=True)
 class Allowed(Report):
-    """before, after: the setting `allowedCidrs`."""
+    """A change of the setting `allowedCidrs`. address: the network added. before, after: the setting's value."""
 
     address: str
     before: str
@@ -110,31 +111,36 @@ class Allowed(Report):
 
     def __str__(self) -> str:
         if not self.changed:
-            return f"{self.address} is allowed already: {self.before}"
+            return f"{self.address} is already allowed: {self.before}"
         network = ipaddress.ip_network(self.address)
-        wide = f"\n{network} holds {network.num_addresses:,} addresses: name your own alone if you can."
+        wide = f"\n{network} contains {network.num_addresses:,} addresses; allow only your own address if you can"
         changed = f"allowedCidrs: {self.before or '(not set)'} -> {self.after}"
         return changed + (wide if is_unusually_wide(network) else "")
 
 
 def allow(stack: Stack, address: str | None = None, *, dry_run: bool = False) -> Allowed:
-    """Adds an address to the stack's setting `allowedCidrs`; `pulumi up` then opens the database to it.
+    """Add an address to the stack's setting `allowedCidrs`; the next `pulumi up` opens the database to it.
 
-    address: an address or a network; default: this machine's, asked of AWS.
-    Raises UsageError for what is none, AwsError where the pulumi command or the project is not here.
+    address: an address or a network; default: this machine's public address, which AWS reports.
+    dry_run: return the change without making it.
+    Raises UsageError if the address is invalid or far too wide, AwsError if the pulumi command or the project is not
+    here.
     """
     try:
         network = ipaddress.ip_network(address or my_address())
     except ValueError as error:
-        raise UsageError(f"{address!r} is no address: {error}", hint="Write it as 203.0.113.7.") from None
+        raise UsageError(
+            f"{address!r} is not an address: {error}", hint="Write an address such as 203.0.113.7."
+        ) from None
     if is_too_wide(network):
-        raise UsageError(f"{network} is much more than somebody's own", hint="Name your own address, or your network.")
+        raise UsageError(f"the network {network} is too large", hint="Allow only your own address or network.")
     pulumi = Pulumi.find(stack.outputs.stack, stack.outputs.project)
     if pulumi is None:
         raise AwsError(
-            f"the pulumi command, and a folder with project {stack.outputs.project}, are needed to change allowedCidrs",
-            hint=f"Where you deploy from: add {network} to what `pulumi config get allowedCidrs` shows, with a comma, "
-            "and set that: `pulumi config set allowedCidrs LIST`, then `pulumi up`.",
+            f"allowedCidrs can be changed only with the pulumi command, in the folder of project "
+            f"{stack.outputs.project}",
+            hint=f"Where you deploy from, add {network} to the list that `pulumi config get allowedCidrs` prints, set "
+            "it with `pulumi config set allowedCidrs LIST`, and run `pulumi up`.",
         )
     before = pulumi.config("allowedCidrs")
     networks = [part.strip() for part in before.split(",") if part.strip()]
@@ -147,6 +153,7 @@ def allow(stack: Stack, address: str | None = None, *, dry_run: bool = False) ->
 
 
 def _holds(network: str, other: Network) -> bool:
+    """Whether a network contains another; False if the text is not a network, or of the other IP version."""
     try:
         held = ipaddress.ip_network(network)
     except ValueError:
@@ -159,6 +166,7 @@ def _holds(network: str, other: Network) -> bool:
 
 
 def _switched(stack: Stack, verb: str, *, already: tuple[str, ...]) -> DatabaseStatus:
+    """Start or stop the instance unless its status is one of `already`; returns the status afterwards."""
     before = database_status(stack)
     if before.status in already:
         return before
@@ -168,7 +176,7 @@ def _switched(stack: Stack, verb: str, *, already: tuple[str, ...]) -> DatabaseS
             (rds.start_db_instance if verb == "start" else rds.stop_db_instance)(DBInstanceIdentifier=name)
     except AwsError as error:
         if error.code in ("InvalidDBInstanceState", "InvalidDBInstanceStateFault"):
-            hint = "Try again when that is over: `retailpipe db status`."
-            raise AwsError(f"{error}; it is {before.status}", hint=hint, code=error.code) from error
+            hint = "Wait until that ends (see `retailpipe db status`), then try again."
+            raise AwsError(f"{error}; its status is {before.status}", hint=hint, code=error.code) from error
         raise
     return database_status(stack)

@@ -1,4 +1,4 @@
-"""What the Lambdas and the database wrote into CloudWatch."""
+"""Reads the CloudWatch logs of the Lambdas and the database."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from retailpipe.reports import Report
 
 _POLL_SECONDS = 2.0
 _LATE = timedelta(seconds=30)
-"""How late a line may arrive: so far back each look begins."""
+"""How late CloudWatch may deliver a line: each poll starts this far before the newest line."""
 _SPAN = re.compile(r"([1-9][0-9]*)([smhdw])")
 _LONGEST = timedelta(days=3660)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -24,7 +24,7 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 
 @dataclass(frozen=True)
 class LogLine(Report):
-    """at: UTC. stream: who wrote it, within the group."""
+    """A line of a log. at: in UTC. stream: the log stream within the group."""
 
     at: datetime
     stream: str
@@ -37,13 +37,15 @@ class LogLine(Report):
 def logs(
     stack: Stack, source: str, *, since: timedelta = timedelta(hours=1), follow: bool = False
 ) -> Generator[LogLine]:
-    """The lines of notify-upload, check-bucket or database, oldest first; with `follow` it does not end.
+    """Yield the log lines of a source, oldest first.
 
-    Raises UsageError for another source, AwsError.
+    source: notify-upload, check-bucket or database. since: how far back to start.
+    follow: wait for new lines, without an end.
+    Raises UsageError if the source does not exist, AwsError.
     """
     groups = stack.outputs.log_groups
     if source not in groups:
-        raise UsageError(f"{source!r} writes no log", hint=f"One of {', '.join(groups)} does.")
+        raise UsageError(f"there is no log {source!r}", hint=f"Choose one of {', '.join(groups)}.")
     start = datetime.now(UTC) - since
     seen: dict[str, datetime] = {}
     while True:
@@ -60,10 +62,10 @@ def logs(
 
 
 def span(text: str) -> timedelta:
-    """A length of time such as 90s, 10m, 1h, 2d or 1w. Raises UsageError."""
+    """Parse a duration such as 90s, 10m, 1h, 2d or 1w. Raises UsageError."""
     found = _SPAN.fullmatch(text.strip())
     if not found:
-        raise UsageError(f"{text!r} is no length of time", hint="Write it as 90s, 10m, 1h or 2d.")
+        raise UsageError(f"{text!r} is not a duration", hint="Write it as 90s, 10m, 1h or 2d.")
     try:
         length = timedelta(**{_UNITS[found[2]]: int(found[1])})
     except OverflowError:
@@ -75,7 +77,7 @@ def span(text: str) -> timedelta:
 
 def _events(stack: Stack, group: str, start: datetime) -> Iterator[dict[str, Any]]:
     try:
-        with aws_errors(f"read the log {group}"):
+        with aws_errors(f"read the log group {group}"):
             pages = stack.aws.client("logs").get_paginator("filter_log_events")
             found = [
                 event
@@ -86,7 +88,7 @@ def _events(stack: Stack, group: str, start: datetime) -> Iterator[dict[str, Any
         if error.code != "ResourceNotFoundException":
             raise
         hint = "Deploy the stack again with `pulumi up`."
-        raise AwsError(f"there is no log {group}", hint=hint, code=error.code) from error
+        raise AwsError(f"the log group {group} does not exist", hint=hint, code=error.code) from error
     yield from sorted(found, key=lambda event: (event["timestamp"], event["eventId"]))
 
 

@@ -1,4 +1,4 @@
-"""The topic of a stack: who hears it, and what this library tells it."""
+"""The SNS topic of a stack: its subscribers, and the notices that this library publishes."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ _SUBJECT_LENGTH = 100
 
 @dataclass(frozen=True)
 class Subscription(Report):
-    """pending: the address has not confirmed yet, by the link in the first email."""
+    """A subscription to the topic. pending: not confirmed yet; the first email contains the link to confirm."""
 
     protocol: str
     endpoint: str
     pending: bool
 
     def __str__(self) -> str:
-        return f"{self.endpoint} ({self.protocol}): {'pending, to be confirmed' if self.pending else 'confirmed'}"
+        return f"{self.endpoint} ({self.protocol}): {'not confirmed yet' if self.pending else 'confirmed'}"
 
 
 def subscriptions(stack: Stack) -> list[Subscription]:
-    """Who hears the topic. Raises AwsError."""
+    """List the subscriptions of the topic. Raises AwsError."""
     topic = stack.outputs.topic_arn
-    with aws_errors(f"list who hears the topic {topic}"):
+    with aws_errors(f"list the subscriptions of the topic {topic}"):
         pages = stack.aws.client("sns").get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
         found = [each for page in pages for each in page["Subscriptions"]]
     return [
@@ -38,20 +38,24 @@ def subscriptions(stack: Stack) -> list[Subscription]:
 
 
 def subscribe(stack: Stack, address: str) -> list[Subscription]:
-    """Has an email address hear the topic; a first email asks it to confirm. Gives all who hear it.
+    """Subscribe an email address to the topic; SNS sends it an email to confirm. Returns all subscriptions.
 
-    Raises UsageError for what is no email address, AwsError.
+    Raises UsageError if it is not an email address, AwsError.
     """
     if not EMAIL.fullmatch(address):
-        raise UsageError(f"{address!r} is no email address", hint="Write it as me@example.com.")
+        raise UsageError(f"{address!r} is not an email address", hint="Write it as me@example.com.")
     with aws_errors(f"subscribe {address} to the topic {stack.outputs.topic_arn}"):
         stack.aws.client("sns").subscribe(TopicArn=stack.outputs.topic_arn, Protocol="email", Endpoint=address)
     return subscriptions(stack)
 
 
 def publish(stack: Stack, kind: str, subject: str, text: str) -> None:
-    """Tells the topic. kind: result or failure; what is an upload, only the Lambda says. Raises AwsError."""
-    plain = "".join(sign if " " <= sign <= "~" else "?" for sign in subject)
+    """Publish a notice to the topic. Raises AwsError.
+
+    kind: result or failure. Only the Lambda publishes kind upload, which the topic forwards to the queue.
+    subject: SNS allows 100 characters of printable ASCII; others are replaced by "?", longer subjects are cut.
+    """
+    plain = "".join(character if " " <= character <= "~" else "?" for character in subject)
     with aws_errors(f"publish to the topic {stack.outputs.topic_arn}"):
         stack.aws.client("sns").publish(
             TopicArn=stack.outputs.topic_arn,
@@ -62,9 +66,9 @@ def publish(stack: Stack, kind: str, subject: str, text: str) -> None:
 
 
 def given_up(stack: Stack) -> int:
-    """How many notices lie in the dead-letter queue: of workbooks that nobody could load. Raises AwsError."""
+    """The approximate number of messages in the dead-letter queue: uploads that failed too often. Raises AwsError."""
     url = stack.outputs.dead_letter_queue_url
-    with aws_errors(f"look at the queue {url}"):
+    with aws_errors(f"count the messages in the queue {url}"):
         answer = stack.aws.client("sqs").get_queue_attributes(
             QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"]
         )

@@ -1,4 +1,4 @@
-"""The pulumi command, where it is on PATH and this folder, or one above it, is a Pulumi project."""
+"""Runs the pulumi command, if it is on PATH and the current folder, or one above it, is the Pulumi project."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from typing import Any
 from retailpipe.errors import AwsError, StackNotFound
 
 _NO_STACK, _NO_LOGIN = 6, 3
+"""Exit codes of pulumi 3."""
 _TIMEOUT_SECONDS = 120
 
 
 @dataclass(frozen=True)
 class Pulumi:
-    """The command, for one stack of a project. folder: where the project's Pulumi.yaml lies."""
+    """The pulumi command for one stack of a project. folder: the folder of the project's Pulumi.yaml."""
 
     program: str
     folder: Path
@@ -27,7 +28,7 @@ class Pulumi:
 
     @classmethod
     def find(cls, stack: str, project: str) -> Pulumi | None:
-        """The command, if it is there and the folder we are in belongs to that project."""
+        """Return the command, or None if it is not on PATH or the current folder does not belong to the project."""
         program = shutil.which("pulumi")
         if not program:
             return None
@@ -41,14 +42,14 @@ class Pulumi:
         return None
 
     def outputs(self) -> dict[str, Any]:
-        """What the stack exports. Raises StackNotFound, AwsError."""
+        """Return the stack's outputs. Raises StackNotFound, AwsError."""
         outputs: Any = json.loads(self._run("stack", "output", "--json"))
         if not outputs:
             raise StackNotFound(f"stack {self.stack} is not deployed", hint="Deploy it with `pulumi up`.")
         return outputs
 
     def has_resources(self) -> bool:
-        """Whether pulumi knows of anything that the stack made, whole or half. Raises AwsError."""
+        """Whether Pulumi's state contains cloud resources, also of a deployment that failed. Raises AwsError."""
         try:
             state: Any = json.loads(self._run("stack", "export"))
         except StackNotFound:
@@ -58,7 +59,7 @@ class Pulumi:
         return any(each["custom"] and not str(each["type"]).startswith("pulumi:") for each in resources)
 
     def config(self, name: str) -> str:
-        """A setting of the stack; empty where it is not set."""
+        """A setting of the stack; empty if it is not set."""
         value: Any = json.loads(self._run("config", "--json"))
         return next((str(each.get("value", "")) for key, each in value.items() if key.endswith(f":{name}")), "")
 
@@ -66,15 +67,16 @@ class Pulumi:
         self._run("config", "set", name, value)
 
     def destroy(self) -> None:
-        """Takes the stack down, with all that pulumi says on the standard error. Raises AwsError."""
+        """Destroy the stack; pulumi's output goes to stderr. Raises AwsError."""
         command = [self.program, "destroy", "--yes", "--stack", self.stack, "--non-interactive"]
         if subprocess.run(command, cwd=self.folder, stdout=sys.stderr, check=False).returncode != 0:
             raise AwsError(
-                f"pulumi could not take down stack {self.stack}",
-                hint=f"See what it says above, and try again: `pulumi destroy --stack {self.stack}`.",
+                f"pulumi could not destroy stack {self.stack}",
+                hint=f"Read its output above, then try again: `pulumi destroy --stack {self.stack}`.",
             )
 
     def _run(self, *arguments: str) -> str:
+        """Run a pulumi command for the stack; returns its standard output. Raises StackNotFound, AwsError."""
         command = [self.program, *arguments, "--stack", self.stack, "--non-interactive"]
         environment = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true", "NO_COLOR": "1"}
         try:
@@ -88,17 +90,17 @@ class Pulumi:
                 timeout=_TIMEOUT_SECONDS,
             )
         except subprocess.TimeoutExpired as error:
-            hint = f"Try it by hand: `pulumi {' '.join(arguments)} --stack {self.stack}`."
-            raise AwsError(f"pulumi has not answered in {_TIMEOUT_SECONDS} s", hint=hint, transient=True) from error
+            hint = f"Run it by hand: `pulumi {' '.join(arguments)} --stack {self.stack}`."
+            raise AwsError(f"pulumi did not finish within {_TIMEOUT_SECONDS} s", hint=hint, transient=True) from error
         if done.returncode == 0:
             return done.stdout
-        said = done.stderr.strip().removeprefix("error: ") or f"it ended with {done.returncode}"
-        if done.returncode == _NO_STACK or "no stack named" in said:
-            hint = "See `pulumi stack ls`, or make it: `pulumi stack init NAME` and `pulumi up`."
-            raise StackNotFound(f"pulumi knows no stack {self.stack} in {self.folder}", hint=hint)
-        if done.returncode == _NO_LOGIN or "pulumi login" in said or "PULUMI_ACCESS_TOKEN" in said:
+        message = done.stderr.strip().removeprefix("error: ") or f"exit code {done.returncode}"
+        if done.returncode == _NO_STACK or "no stack named" in message:
+            hint = "List the stacks with `pulumi stack ls`, or create it: `pulumi stack init NAME` and `pulumi up`."
+            raise StackNotFound(f"pulumi has no stack {self.stack} in {self.folder}", hint=hint)
+        if done.returncode == _NO_LOGIN or "pulumi login" in message or "PULUMI_ACCESS_TOKEN" in message:
             raise AwsError("pulumi is not logged in", hint="Log in: `pulumi login`, or `pulumi login --local`.")
-        if "passphrase" in said:
-            hint = "Give it in PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE."
-            raise AwsError(f"pulumi wants the passphrase of stack {self.stack}", hint=hint)
-        raise AwsError(f"pulumi cannot tell of stack {self.stack}: {said}", hint="Try `pulumi stack output`.")
+        if "passphrase" in message:
+            hint = "Set PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE."
+            raise AwsError(f"pulumi needs the passphrase of stack {self.stack}", hint=hint)
+        raise AwsError(f"pulumi failed for stack {self.stack}: {message}", hint="Run `pulumi stack output`.")

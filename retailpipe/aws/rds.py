@@ -1,4 +1,4 @@
-"""The database of a stack: how it is reached, and why it is not."""
+"""Connects to the RDS database of a stack, and explains why a connection failed."""
 
 from __future__ import annotations
 
@@ -20,26 +20,29 @@ from retailpipe.errors import AwsError, WarehouseError
 from retailpipe.warehouse import Warehouse
 
 CA_BUNDLE_URL = "https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem"
-"""Amazon's certificates of RDS for all regions: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.SSL.html"""
+"""Amazon's RDS certificates for all regions: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.SSL.html"""
 ADDRESS_URL = "https://checkip.amazonaws.com"
-"""Answers with the address that it is asked from."""
+"""Answers with the public address of the caller."""
 
 _TIMEOUT_SECONDS = 10
 _LOGIN_FAILED = re.compile(r"password authentication failed|28P01|PAM authentication failed")
 _WRONG_CERTIFICATE = re.compile("certificate verify failed|does not match host name|self.signed|root certificate")
 _NOT_READY = {
-    "stopped": ("is stopped", "Start it with `retailpipe db start`; that takes some minutes."),
-    "stopping": ("is being stopped", "Wait until it is stopped, then start it with `retailpipe db start`."),
+    "stopped": ("is stopped", "Start it with `retailpipe db start`; this takes some minutes."),
+    "stopping": ("is stopping", "Wait until it is stopped, then start it with `retailpipe db start`."),
     "starting": ("is starting", "Try again in some minutes; see `retailpipe db status`."),
-    "creating": ("is being made", "Try again in some minutes; see `retailpipe db status`."),
+    "creating": ("is being created", "Try again in some minutes; see `retailpipe db status`."),
     "rebooting": ("is rebooting", "Try again in a minute; see `retailpipe db status`."),
     "deleting": ("is being deleted", "Deploy the stack again with `pulumi up`."),
-    "storage-full": ("has no storage left", "Raise `databaseMaxStorage` with `pulumi config set`, and `pulumi up`."),
+    "storage-full": (
+        "has no free storage",
+        "Increase `databaseMaxStorage` with `pulumi config set`, then run `pulumi up`.",
+    ),
 }
 
 
 class RdsDatabase:
-    """The RDS instance of a stack. Its password is read when it is needed, and kept in memory alone."""
+    """The RDS instance of a stack. The password is read from the secret when needed, and kept only in memory."""
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
@@ -47,17 +50,17 @@ class RdsDatabase:
         self._lock = threading.Lock()
 
     def warehouse(self) -> Warehouse:
-        """The database over TLS, its certificate verified, with a password that is read again when it is refused."""
+        """Return the database as a warehouse: TLS with a verified certificate; a refused password is read again."""
         return Warehouse(
             self.uri,
-            remedy="See `retailpipe db status`, and try again: what was loaded before is still there.",
+            remedy="Check `retailpipe db status`, then try again. Earlier loads are not affected.",
             isolated=True,
-            again=self._renew,
+            should_retry=self._renew,
             explain=self.explain,
         )
 
     def login(self) -> tuple[str, str]:
-        """User and password. Raises AwsError, which names the secret and the field where one is missing."""
+        """Return user and password. Raises AwsError, also if the secret or one of its two fields is missing."""
         if self._login is None:
             arn = self._stack.outputs.database_secret_arn
             try:
@@ -66,24 +69,24 @@ class RdsDatabase:
             except AwsError as error:
                 if error.code != "ResourceNotFoundException":
                     raise
-                hint = "The database was made anew: deploy the stack again with `pulumi up`."
-                raise AwsError(f"there is no secret {arn}", hint=hint, code=error.code) from error
+                hint = "The database may have been recreated: deploy the stack again with `pulumi up`."
+                raise AwsError(f"the secret {arn} does not exist", hint=hint, code=error.code) from error
             fields = _object(answer.get("SecretString", ""))
             missing = [name for name in ("username", "password") if not isinstance(fields.get(name), str)]
             if missing:
-                hint = "It is RDS that writes it: `retailpipe db rotate-password` has it written anew."
+                hint = "Make RDS write the secret again: `retailpipe db rotate-password`."
                 raise AwsError(f"the secret {arn} has no {' and no '.join(missing)}", hint=hint)
             self._login = fields["username"], fields["password"]
         return self._login
 
     def uri(self) -> str:
-        """A libpq URI with the password in it: for libpq alone, never to be shown."""
+        """Return a libpq URI. It contains the password: pass it only to libpq, never print or log it."""
         user, password = self.login()
         outputs = self._stack.outputs
         settings = {
             "sslmode": "verify-full",
             "sslrootcert": str(ca_bundle()),
-            # Home routers forget a quiet connection after some minutes.
+            # Home routers drop idle connections after some minutes.
             "keepalives_idle": "60",
             "keepalives_interval": "10",
             "keepalives_count": "3",
@@ -94,60 +97,71 @@ class RdsDatabase:
         return f"postgresql://{quote(user, safe='')}:{quote(password, safe='')}@{place}?{options}"
 
     def describe(self) -> dict[str, Any]:
-        """What RDS says of the instance. Raises AwsError."""
+        """Return RDS's description of the instance. Raises AwsError."""
         name = self._stack.outputs.database_instance
         try:
-            with aws_errors(f"look at the database instance {name}"):
+            with aws_errors(f"describe the database instance {name}"):
                 answer = self._stack.aws.client("rds").describe_db_instances(DBInstanceIdentifier=name)
         except AwsError as error:
             if error.code not in ("DBInstanceNotFound", "DBInstanceNotFoundFault"):
                 raise
             hint = "Deploy the stack again with `pulumi up`."
-            raise AwsError(f"there is no database instance {name}", hint=hint, code=error.code) from error
+            raise AwsError(f"the database instance {name} does not exist", hint=hint, code=error.code) from error
         return answer["DBInstances"][0]
 
     def explain(self, error: WarehouseError) -> WarehouseError:
-        """Why the database cannot be reached, and what to do, as far as AWS tells."""
-        outputs, said = self._stack.outputs, str(error)
+        """Return an error with the cause and a hint, from libpq's message and the status that RDS reports.
+
+        Returns the error itself if the cause is unknown. If RDS cannot be asked, libpq's message decides alone.
+        """
+        outputs, message = self._stack.outputs, str(error)
         place = f"{outputs.database_host}:{outputs.database_port}"
         instance = dict[str, Any]()
-        with contextlib.suppress(AwsError):  # what libpq said is told all the same
+        with contextlib.suppress(AwsError):
             instance = self.describe()
         status = instance.get("DBInstanceStatus", "available")
         if status in _NOT_READY:
             what, hint = _NOT_READY[status]
             return WarehouseError(f"the database {outputs.database_instance} {what}", hint=hint, transient=True)
-        if _LOGIN_FAILED.search(said):
-            reason = f"{place} refuses the password in the secret, which was read again just now"
-            hint = "RDS may be changing it: try again in a minute, or have it changed: `retailpipe db rotate-password`."
-            return WarehouseError(reason, hint=hint)
-        if re.search(r'database "[^"]*" does not exist', said):
-            reason = f"there is no database {outputs.database_name} on {place}"
-            command = f"retailpipe db psql -- -d postgres -c 'create database {outputs.database_name}'"
-            return WarehouseError(reason, hint=f"Make it: `{command}`.")
-        if _WRONG_CERTIFICATE.search(said):
-            given = "RETAILPIPE_CA_BUNDLE" in os.environ
-            old = "Check the file in RETAILPIPE_CA_BUNDLE." if given else f"If {ca_bundle()} is old, remove it."
-            hint = f"{old} If it is not, somebody between you and AWS may read along."
-            return WarehouseError(f"the certificate of {place} is not Amazon's: {said}", hint=hint)
-        if "translate host name" in said or "not known" in said:
+        if _LOGIN_FAILED.search(message):
+            reason = f"{place} refuses the password in the secret, which was just read again"
             hint = (
-                "Check the network and its names (DNS); if the stack was deployed anew, `pulumi stack output` is too."
+                "RDS may be changing the password: try again in a minute. If it still fails, run "
+                "`retailpipe db rotate-password`."
+            )
+            return WarehouseError(reason, hint=hint)
+        if re.search(r'database "[^"]*" does not exist', message):
+            reason = f"the database {outputs.database_name} does not exist on {place}"
+            command = f"retailpipe db psql -- -d postgres -c 'create database {outputs.database_name}'"
+            return WarehouseError(reason, hint=f"Create it: `{command}`.")
+        if _WRONG_CERTIFICATE.search(message):
+            given = "RETAILPIPE_CA_BUNDLE" in os.environ
+            check = (
+                "Check the file in RETAILPIPE_CA_BUNDLE."
+                if given
+                else f"If {ca_bundle()} is outdated, delete it; it is downloaded again."
+            )
+            hint = f"{check} Otherwise the connection to AWS may be intercepted."
+            return WarehouseError(f"the certificate of {place} is not Amazon's: {message}", hint=hint)
+        if "translate host name" in message or "not known" in message:
+            hint = (
+                "Check the network and DNS. If the stack was deployed again, its outputs changed: see "
+                "`pulumi stack output`."
             )
             return WarehouseError(f"the host {outputs.database_host} is unknown", hint=hint, transient=True)
         if instance and not instance.get("PubliclyAccessible", True):
-            hint = "Reach it from inside its network, or make it public: the program of the stack declares it so."
+            hint = "Connect from inside its network, or make it public again, as the Pulumi program declares it."
             return WarehouseError(f"{place} is not publicly accessible", hint=hint)
-        if re.search(r"time(d )?out|unreachable|refused|no route", said, re.IGNORECASE):
-            mine = ""
+        if re.search(r"time(d )?out|unreachable|refused|no route", message, re.IGNORECASE):
+            address = ""
             with contextlib.suppress(AwsError):
-                mine = f" {my_address()}"
-            hint = f"Your address{mine} may not be in `allowedCidrs`: `retailpipe db allow` puts it there."
-            return WarehouseError(f"{place} does not answer ({said})", hint=hint, transient=True)
+                address = f" {my_address()}"
+            hint = f"Your address{address} may not be in `allowedCidrs`. Add it with `retailpipe db allow`."
+            return WarehouseError(f"{place} does not answer ({message})", hint=hint, transient=True)
         return error
 
     def _renew(self, error: WarehouseError) -> bool:
-        """Whether there is another password than the one that was refused: RDS changes it every week."""
+        """Read the secret again if the password was refused; returns whether it is a new one. RDS changes it weekly."""
         with self._lock:
             refused = self._login
             if refused is None or not _LOGIN_FAILED.search(str(error)):
@@ -157,13 +171,15 @@ class RdsDatabase:
 
 
 def ca_bundle(url: str = CA_BUNDLE_URL, folder: Path | None = None) -> Path:
-    """The file with Amazon's certificates: RETAILPIPE_CA_BUNDLE, or fetched once over HTTPS into the cache.
+    """Return the file with Amazon's certificates: RETAILPIPE_CA_BUNDLE, or a download that is kept in the cache.
 
-    Raises WarehouseError.
+    Raises WarehouseError if the file does not exist, or the download fails or is not a certificate.
     """
     if given := os.environ.get("RETAILPIPE_CA_BUNDLE"):
         if not Path(given).is_file():
-            raise WarehouseError(f"there is no file {given}", hint="Set RETAILPIPE_CA_BUNDLE to one, or unset it.")
+            raise WarehouseError(
+                f"the file {given} does not exist", hint="Set RETAILPIPE_CA_BUNDLE to an existing file, or unset it."
+            )
         return Path(given)
     from platformdirs import user_cache_path
 
@@ -171,7 +187,7 @@ def ca_bundle(url: str = CA_BUNDLE_URL, folder: Path | None = None) -> Path:
     path = folder / "rds-global-bundle.pem"
     if path.is_file():
         return path
-    hint = f"Download {url} with a browser, and set RETAILPIPE_CA_BUNDLE to the file."
+    hint = f"Download {url} with a browser and set RETAILPIPE_CA_BUNDLE to the file."
     try:
         pem = _fetch(url)
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem or " ")
@@ -179,29 +195,30 @@ def ca_bundle(url: str = CA_BUNDLE_URL, folder: Path | None = None) -> Path:
         with tempfile.NamedTemporaryFile("w", dir=folder, delete=False) as file:
             file.write(pem)
         Path(file.name).replace(path)
-    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        raise WarehouseError(f"Amazon's certificates cannot be fetched from {url}: {error}", hint=hint) from error
+    except (OSError, ValueError) as error:  # OSError includes ssl.SSLError
+        raise WarehouseError(f"Amazon's certificates cannot be downloaded from {url}: {error}", hint=hint) from error
     return path
 
 
 def my_address(url: str | None = None) -> str:
-    """The address from which this machine reaches the internet. Raises AwsError."""
+    """Return this machine's public IP address. Raises AwsError."""
     import ipaddress
 
     url = url or ADDRESS_URL
     try:
         return str(ipaddress.ip_address(_fetch(url).strip()))
     except (OSError, ValueError) as error:
-        hint = "Find it in a browser, and name it: `retailpipe db allow --address ADDRESS`."
-        raise AwsError(f"{url} does not tell this machine's address: {error}", hint=hint) from error
+        hint = "Find your address in a browser, then run `retailpipe db allow --address ADDRESS`."
+        raise AwsError(f"{url} does not return this machine's address: {error}", hint=hint) from error
 
 
 def _fetch(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310 - https, by the constants above
+    with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310 - the constants above are https
         return answer.read(4 << 20).decode("utf-8")
 
 
 def _object(text: str) -> dict[str, Any]:
+    """Parse a JSON object; empty if the text is not one."""
     try:
         found: Any = json.loads(text)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""The schedule of a stack: when check_bucket runs."""
+"""The EventBridge schedule that runs the Lambda check_bucket."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from retailpipe.reports import Report
 
 @dataclass(frozen=True)
 class Schedule(Report):
-    """expression: as EventBridge writes it, in UTC."""
+    """The schedule rule. expression: EventBridge's cron or rate expression, in UTC."""
 
     rule: str
     enabled: bool
@@ -25,15 +25,18 @@ class Schedule(Report):
 
 
 def schedule(stack: Stack) -> Schedule:
-    """The rule as it is. Raises AwsError."""
+    """Read the rule from EventBridge. Raises AwsError."""
     rule = stack.outputs.schedule_rule
-    with aws_errors(f"look at the schedule {rule}"):
+    with aws_errors(f"read the schedule {rule}"):
         found = stack.aws.client("events").describe_rule(Name=rule)
     return Schedule(rule, found["State"] == "ENABLED", found.get("ScheduleExpression", ""))
 
 
 def switch(stack: Stack, *, on: bool) -> Schedule:
-    """Switches the schedule on or off, until `pulumi up` sets it as `scheduleEnabled` says. Raises AwsError."""
+    """Switch the schedule on or off. Raises AwsError.
+
+    The next `pulumi up` resets it to the setting `scheduleEnabled`.
+    """
     rule, events = stack.outputs.schedule_rule, stack.aws.client("events")
     with aws_errors(f"switch the schedule {rule} {'on' if on else 'off'}"):
         (events.enable_rule if on else events.disable_rule)(Name=rule)
@@ -41,20 +44,20 @@ def switch(stack: Stack, *, on: bool) -> Schedule:
 
 
 def run_now(stack: Stack) -> dict[str, Any]:
-    """Has check_bucket run, waits for it, and gives what it answers: `pulled` and `waiting`.
+    """Call check_bucket and wait for it; returns its answer: `pulled` (a key or None) and `waiting` (a number).
 
-    Raises AwsError, where it failed with what it said.
+    Raises AwsError; if the Lambda failed, the message contains its error.
     """
     function = stack.outputs.check_function
     with aws_errors(f"call the Lambda {function}"):
-        # A pull may take minutes, and is not to be done twice.
+        # A pull may take minutes. One attempt only: a retry would pull twice.
         answer = stack.aws.client("lambda", read_timeout=310, attempts=1).invoke(FunctionName=function, Payload=b"{}")
-        said = answer["Payload"].read().decode()
+        payload = answer["Payload"].read().decode()
     if answer.get("FunctionError"):
-        hint = "See its log: `retailpipe logs check-bucket`."
-        raise AwsError(f"the Lambda {function} failed: {said[:500]}", hint=hint)
+        hint = "Read its log: `retailpipe logs check-bucket`."
+        raise AwsError(f"the Lambda {function} failed: {payload[:500]}", hint=hint)
     try:
-        found: Any = json.loads(said)
+        found: Any = json.loads(payload)
     except (ValueError, RecursionError):
         found = None
-    return found if isinstance(found, dict) else {"answer": said}  # pyright: ignore[reportUnknownVariableType] - any JSON
+    return found if isinstance(found, dict) else {"answer": payload}  # pyright: ignore[reportUnknownVariableType] - any JSON

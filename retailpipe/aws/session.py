@@ -1,4 +1,7 @@
-"""AWS by boto3: one session, and its failures as errors of ours, each with the next command."""
+"""The boto3 session and clients, and the translation of boto3's errors into AwsError with a hint.
+
+boto3 is imported only when it is needed: it is slow to import, and the extra `aws` may not be installed.
+"""
 
 from __future__ import annotations
 
@@ -23,18 +26,18 @@ _UNKNOWN = {
 _DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError", "403"}
 _WRONG_CLOCK = re.compile("signature expired|not yet current|earlier than|RequestTimeTooSkewed", re.IGNORECASE)
 _BUSY = re.compile("Throttl|SlowDown|RequestLimitExceeded|TooManyRequests|RequestTimeout|ThroughputExceeded")
-_PATIENCE = "Try again in a minute."
+_TRY_LATER = "Try again in a minute."
 
 
 def _region_variable() -> str | None:
-    """AWS_REGION, which AWS's other tools read, and boto3 does not."""
+    """The value of AWS_REGION: the other AWS tools read it, boto3 does not."""
     return os.environ.get("AWS_REGION") or None
 
 
 class Aws:
-    """Clients of one account and region, by boto3's usual chain of credentials.
+    """boto3 clients for one account and region. Credentials come from boto3's usual chain.
 
-    profile: of ~/.aws/config. region: where neither it, AWS_REGION nor the chain names one, AwsError is raised.
+    profile: a profile in ~/.aws/config. region: default: AWS_REGION, then boto3's chain.
     """
 
     def __init__(self, profile: str | None = None, region: str | None = None) -> None:
@@ -46,20 +49,21 @@ class Aws:
 
     @property
     def region(self) -> str:
+        """The region. Raises AwsError if none is set."""
         region = self._opened().region_name
         if not region:
-            hint = "Name it: --region REGION, or AWS_REGION, or `aws configure set region REGION`."
-            raise AwsError("no region of AWS is named", hint=hint)
+            hint = "Set it with --region REGION, AWS_REGION, or `aws configure set region REGION`."
+            raise AwsError("no AWS region is set", hint=hint)
         return str(region)
 
     def in_region(self, region: str) -> Aws:
-        """The same credentials in another region."""
+        """Return clients with the same credentials in another region."""
         return self if self._opened().region_name == region else Aws(self._profile, region)
 
     def client(self, service: str, *, read_timeout: int = 60, attempts: int = 6) -> Any:
-        """boto3's client of a service, made once. Any thread may ask for it, and use it.
+        """Return the boto3 client of a service, created once per set of arguments. Thread-safe, as are the clients.
 
-        read_timeout: seconds without an answer. attempts: how often a call is tried.
+        read_timeout: seconds to wait for an answer. attempts: how often a call is tried in total.
         """
         key = f"{service}, {read_timeout} s, {attempts} times"
         with self._lock:
@@ -79,7 +83,7 @@ class Aws:
             return self._clients[key]
 
     def close(self) -> None:
-        """Closes the connections of its clients."""
+        """Close the connections of all clients."""
         for client in self._clients.values():
             client.close()
         self._clients.clear()
@@ -89,7 +93,7 @@ class Aws:
             try:
                 import boto3
             except ModuleNotFoundError as error:
-                hint = "Install it with the extra aws: pip install 'retailpipe[aws]'."
+                hint = "Install the extra `aws`: pip install 'retailpipe[aws]'."
                 raise UsageError("a stack on AWS needs boto3, which is not installed", hint=hint) from error
             from botocore.exceptions import ProfileNotFound
 
@@ -108,9 +112,9 @@ class Aws:
 
 @contextmanager
 def aws_errors(doing: str) -> Generator[None]:
-    """Turns what boto3 raises into AwsError, whose `code` is AWS's own where it answered.
+    """Translate boto3's errors in the `with` block into AwsError. Its `code` is AWS's error code, if AWS answered.
 
-    doing: what failed, with the names of things, after the word cannot.
+    doing: what is being done, with the names of the resources; the message is "cannot {doing}: ...".
     """
     from boto3.exceptions import Boto3Error
     from botocore.exceptions import BotoCoreError, ClientError
@@ -126,42 +130,48 @@ def aws_errors(doing: str) -> Generator[None]:
             raise _of_answer(doing, cause) from error
         raise AwsError(f"cannot {doing}: {error}", hint=_hint_of(error), transient=_is_transient(error)) from error
     except ResponseParserError as error:
-        hint = "Something between here and AWS answers in its place, such as a hotel's network: open a web page."
-        raise AwsError(f"cannot {doing}: the answer is not AWS's", hint=hint, transient=True) from error
-    except ValueError as error:  # an endpoint, a name or an ARN that botocore does not take
-        raise AwsError(f"cannot {doing}: {error}", hint="Check AWS's variables: `env | grep AWS_`.") from error
+        hint = "A proxy or a login page of the network may have answered: open any web page in a browser, then retry."
+        raise AwsError(f"cannot {doing}: the answer is not from AWS", hint=hint, transient=True) from error
+    except ValueError as error:  # botocore rejects an endpoint, a name or an ARN
+        raise AwsError(f"cannot {doing}: {error}", hint="Check the AWS variables: `env | grep AWS_`.") from error
 
 
 def is_credentials_error(error: AwsError) -> bool:
-    """Whether an error is about who we are, so that nothing else would be answered either."""
+    """Whether an error is about the credentials, so that every other call would fail too.
+
+    An error without a code that is not transient counts, such as missing credentials.
+    """
     return error.code in _EXPIRED | _UNKNOWN or not (error.code or error.transient)
 
 
 def _of_answer(doing: str, error: ClientError) -> AwsError:
+    """Translate an error that AWS itself answered."""
     answer = error.response.get("Error", {})
     code, message = str(answer.get("Code", "")), str(answer.get("Message", "")).strip()
     if code in _EXPIRED:
-        hint = "Log in again: `aws sso login`, or new keys from the lab's page."
+        hint = "Log in again: `aws sso login`, or copy new keys from the lab's page."
         return AwsError(f"cannot {doing}: the AWS session has expired", hint=hint, code=code)
     if _WRONG_CLOCK.search(f"{code} {message}"):
-        hint = "Set the clock of this machine: its time is part of every signature."
+        hint = "Set the clock of this machine. AWS rejects requests whose signature has a wrong time."
         return AwsError(f"cannot {doing}: the clock of this machine is wrong", hint=hint, code=code)
     if code in _UNKNOWN:
-        hint = "Check the keys: `aws sts get-caller-identity`. Another profile: --profile NAME."
-        return AwsError(f"cannot {doing}: AWS does not know these credentials ({code})", hint=hint, code=code)
+        hint = "Check the keys with `aws sts get-caller-identity`, or use another profile: --profile NAME."
+        return AwsError(f"cannot {doing}: AWS does not accept these credentials ({code})", hint=hint, code=code)
     if code in _DENIED:
-        hint = "Ask for the stack's student policy, or try another profile: --profile NAME. Who you are: `aws sts " + (
-            "get-caller-identity`."
+        hint = (
+            "Ask for the stack's student policy, or use another profile: --profile NAME. "
+            "`aws sts get-caller-identity` shows who you are."
         )
-        return AwsError(f"cannot {doing}: AWS does not allow it ({error.operation_name})", hint=hint, code=code)
+        return AwsError(f"cannot {doing}: access denied ({error.operation_name})", hint=hint, code=code)
     if _BUSY.search(code):
         return AwsError(
-            f"cannot {doing}: AWS asks for patience ({code})", hint="Try again in a minute.", code=code, transient=True
+            f"cannot {doing}: AWS is throttling requests ({code})", hint=_TRY_LATER, code=code, transient=True
         )
-    said = f"{code}: {message}" if message and message != code else code
-    of_aws = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= HTTPStatus.INTERNAL_SERVER_ERROR
-    hint = _PATIENCE if of_aws else ""
-    return AwsError(f"cannot {doing}: {said}", hint=hint, code=code, transient=of_aws)
+    reason = f"{code}: {message}" if message and message != code else code
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    is_server_error = status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    hint = _TRY_LATER if is_server_error else ""
+    return AwsError(f"cannot {doing}: {reason}", hint=hint, code=code, transient=is_server_error)
 
 
 def _is_transient(error: Exception) -> bool:
@@ -178,5 +188,5 @@ def _hint_of(error: Exception) -> str:
     if isinstance(error, exceptions.SSOError | exceptions.TokenRetrievalError):
         return "Log in again: `aws sso login`."
     if isinstance(error, exceptions.EndpointConnectionError | exceptions.ConnectTimeoutError):
-        return "Check the network, and the region: --region REGION."
-    return "Try again; if it fails again, check the network."
+        return "Check the network and the region: --region REGION."
+    return "Try again. If it fails again, check the network."

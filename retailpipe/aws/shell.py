@@ -1,4 +1,4 @@
-"""The variables of the course's shell scripts."""
+"""Environment variables for the course's shell scripts."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from retailpipe.aws.stack import Stack
 from retailpipe.errors import StoreError
 
 ENV_FILE = "aws_config.env"
-"""What the course calls the file of these variables."""
+"""The course's name for the file with these variables."""
 
 
 def env(stack: Stack, *, with_password: bool = False) -> dict[str, str]:
-    """The variables by name, in the order of the course.
+    """Return the variables by name, in the order of the course.
 
-    with_password: also AWS_RDS_PASSWORD, from the secret as it is now; RDS changes it every week.
+    with_password: add AWS_RDS_PASSWORD, as it is now. RDS changes the password every week.
     Raises AwsError.
     """
     outputs = stack.outputs
@@ -40,17 +40,17 @@ def env(stack: Stack, *, with_password: bool = False) -> dict[str, str]:
 
 
 def as_shell(variables: dict[str, str]) -> str:
-    """Lines that a shell can take: `source FILE`, or `eval "$(...)"`."""
+    """Return `export` lines for a POSIX shell: `source FILE`, or `eval "$(...)"`."""
     return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
 
 
 def write_env(variables: dict[str, str], path: Path) -> None:
-    """Writes the lines into a file that only its owner can read. Raises StoreError."""
+    """Write the lines into a file that only its owner can read, replacing it in one step. Raises StoreError."""
     temporary: Path | None = None
     try:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, "it is a folder")
-        handle, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}-")  # its mode is 0600
+        handle, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}-")  # mode 0600
         temporary = Path(name)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(as_shell(variables))
@@ -60,5 +60,5 @@ def write_env(variables: dict[str, str], path: Path) -> None:
             temporary.unlink(missing_ok=True)
         if not isinstance(error, OSError):
             raise
-        hint = "Name a file in a folder that can be written."
+        hint = "Choose a file in a writable folder."
         raise StoreError(f"cannot write {path}: {error.strerror}", hint=hint) from error

@@ -1,4 +1,4 @@
-"""A deployed stack: its outputs, and clients of the account and region it is in."""
+"""Finds a deployed stack: its outputs, and AWS clients for its region."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ from retailpipe.outputs import StackOutputs
 
 @dataclass(frozen=True)
 class Stack:
-    """outputs: where its parts are. aws: clients for the region it is in."""
+    """A deployed stack. outputs: the names of its resources. aws: clients for its region."""
 
     outputs: StackOutputs
     aws: Aws
 
     @classmethod
     def named(cls, name: str, aws: Aws) -> Stack:
-        """The stack of a name: STACK, or PROJECT/STACK where the project is not retailpipe.
+        """Find a stack by its name: STACK, or PROJECT/STACK if the project is not retailpipe.
 
-        Its outputs come from the pulumi command where that is here and knows it, otherwise from the SSM parameter.
-        Raises StackNotFound, AwsError, OutputsError.
+        The outputs come from the pulumi command if the project is here and has the stack, otherwise from the SSM
+        parameter. Raises StackNotFound, AwsError, OutputsError.
         """
         project, stack, part = parse_stack_name(name)
-        unknown: AwsError | None = None
-        # A program of several pipelines exports what it likes; the parameters are the same.
+        pulumi_error: AwsError | None = None
+        # A program with several pipelines may export any outputs: only the SSM parameters have a fixed format.
         if (pulumi := Pulumi.find(stack, project)) and not part:
             try:
                 outputs = StackOutputs.from_mapping(pulumi.outputs(), f"the outputs of stack {stack}")
                 return cls(outputs, aws.in_region(outputs.region))
             except AwsError as error:
-                unknown = error
+                pulumi_error = error
         try:
             return cls(_of_parameter(name, Names(project, stack, part).parameter, aws), aws)
         except AwsError as error:
-            if unknown and isinstance(error, StackNotFound):
-                raise StackNotFound(f"{error}; and {unknown}", hint=f"{unknown.hint} {error.hint}") from error
+            if pulumi_error and isinstance(error, StackNotFound):
+                raise StackNotFound(f"{error}; {pulumi_error}", hint=f"{pulumi_error.hint} {error.hint}") from error
             raise
 
     @classmethod
     def of_outputs(cls, outputs: Mapping[str, Any] | Path, aws: Aws) -> Stack:
-        """The stack of outputs that were kept: a mapping, or a file of JSON as `pulumi stack output --json` prints.
+        """Return the stack with these outputs: a mapping, or a JSON file written by `pulumi stack output --json`.
 
         Raises OutputsError.
         """
@@ -56,14 +56,14 @@ class Stack:
             try:
                 text = outputs.read_text(encoding="utf-8")
             except (OSError, UnicodeDecodeError) as error:
-                hint = "Make it with `pulumi stack output --json > outputs.json`."
+                hint = "Create it with `pulumi stack output --json > outputs.json`."
                 raise OutputsError(f"{outputs} cannot be read: {error}", hint=hint) from error
             read = StackOutputs.from_json(text, str(outputs))
         return cls(read, aws.in_region(read.region))
 
 
 def stack_folder(project: str, stack: str) -> Path:
-    """What this machine keeps of a stack: dbt's files, downloads under way."""
+    """The folder of a stack on this machine: dbt's files, and downloads in progress."""
     from platformdirs import user_data_path
 
     return user_data_path("retailpipe-stacks", appauthor=False) / project / stack
@@ -77,7 +77,7 @@ def _of_parameter(name: str, parameter: str, aws: Aws) -> StackOutputs:
         if error.code != "ParameterNotFound":
             raise
         raise StackNotFound(
-            f"there is no stack {name} in {aws.region}: no SSM parameter {parameter}",
-            hint="Deploy it with `pulumi up`, or name another region (--region), profile (--profile) or stack.",
+            f"stack {name} does not exist in {aws.region}: there is no SSM parameter {parameter}",
+            hint="Deploy it with `pulumi up`, or choose another region (--region), profile (--profile) or stack.",
         ) from error
     return StackOutputs.from_json(answer["Parameter"]["Value"], f"the outputs in {parameter}")

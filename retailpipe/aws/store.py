@@ -1,4 +1,8 @@
-"""The bucket of a stack as a store of workbooks."""
+"""The store of workbooks in a stack's S3 bucket.
+
+Keys: workbooks under `input/`, receipts of loads and notes of failures under `receipts/`. Every call names the account
+that must own the bucket.
+"""
 
 from __future__ import annotations
 
@@ -27,16 +31,20 @@ from retailpipe.store import Snapshot, Stored, file_snapshot, remedy, remove_orp
 
 _PART = 16 << 20
 _ATTEMPTS = 10
-"""How often a part of a download is tried, which is all that a broken connection costs."""
+"""How often each part of a download is tried: a broken connection costs one part, not the whole download."""
 _TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 _UNEXPLAINED = {"400", "403"}
+"""HTTP codes that S3 gives without a reason, because the answer to HEAD has no body."""
 _MISSING = {"404", "NoSuchKey", "NotFound", "NoSuchVersion"}
 _log = logging.getLogger(__name__)
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
 
 class BucketStore:
-    """Workbooks under `input/` of a stack's bucket, which keeps every version of them."""
+    """Workbooks under `input/` of a stack's bucket, which is versioned.
+
+    folder: downloads go to its subfolder `tmp`.
+    """
 
     def __init__(self, stack: Stack, folder: Path) -> None:
         self._stack = stack
@@ -52,14 +60,14 @@ class BucketStore:
 
     def upload(self, path: Path, *, replace: bool = False, progress: Progress | None = None) -> Stored:
         with file_snapshot(path, self.key_of(path)) as copy:
-            there = self._head(copy.key)
-            if there and _is_same(there, copy.path):
-                return _stored(copy.key, there)
-            if there and not replace:
+            head = self._head(copy.key)
+            if head and _is_same(head, copy.path):
+                return _stored(copy.key, head)
+            if head and not replace:
                 raise StoreError(
-                    f"there is another {copy.key} in {self.address}, of {there['ContentLength']:,} bytes and "
-                    f"{there['LastModified']:%Y-%m-%d %H:%M} UTC",
-                    hint="Give the file another name, or replace that one: "
+                    f"{self.address} already has a different {copy.key}: {head['ContentLength']:,} bytes, uploaded "
+                    f"{head['LastModified']:%Y-%m-%d %H:%M} UTC",
+                    hint="Rename the file, or replace the workbook in the bucket: "
                     f"`retailpipe upload {shlex.quote(str(path))} --replace`.",
                 )
             (progress or NoProgress()).step("uploading", unit="bytes", total=copy.path.stat().st_size)
@@ -79,7 +87,7 @@ class BucketStore:
                 )
             stored = self._head(copy.key)
         if stored is None:
-            raise StoreError(f"{copy.key} vanished from {self.address}", hint="Upload it again.")
+            raise StoreError(f"{copy.key} was deleted from {self.address} during the upload", hint="Upload it again.")
         return _stored(copy.key, stored)
 
     def workbooks(self) -> list[Stored]:
@@ -94,16 +102,16 @@ class BucketStore:
     def snapshot(
         self, key: str, *, at_hand: Path | None = None, progress: Progress | None = None
     ) -> Generator[Snapshot]:
-        there = self._head(key) if key.startswith(INPUT) else None
-        if there is None:
+        head = self._head(key) if key.startswith(INPUT) else None
+        if head is None:
             raise SourceNotFound(
                 f"there is no {key} in {self.address}",
-                hint="See what there is with `retailpipe status`, or name a file to upload it.",
+                hint="List the workbooks with `retailpipe status`, or pass a file to upload it.",
             )
-        etag = there["ETag"].strip('"')
+        etag = head["ETag"].strip('"')
         if at_hand:
             with file_snapshot(at_hand, key) as copy:
-                if _is_same(there, copy.path):
+                if _is_same(head, copy.path):
                     yield Snapshot(key, copy.path, copy.content_hash, etag)
                     return
         try:
@@ -114,10 +122,13 @@ class BucketStore:
             raise StoreError(f"cannot download {key}: {error.strerror}", hint=remedy(error)) from error
         with folder:
             path = Path(folder.name) / "workbook.xlsx"
-            yield Snapshot(key, path, self._download(key, there, path, progress or NoProgress()), etag)
+            yield Snapshot(key, path, self._download(key, head, path, progress or NoProgress()), etag)
 
     def acknowledge(self, snapshot: Snapshot, report: LoadReport) -> None:
-        """Puts the receipt of a load into the bucket. If that fails, `write_missing_receipts` does it later."""
+        """Write the receipt of a load into the bucket.
+
+        A failure is only logged, because the load is committed; `write_missing_receipts` writes the receipt later.
+        """
         receipt = Receipt(
             key=snapshot.key,
             etag=snapshot.etag,
@@ -131,36 +142,42 @@ class BucketStore:
             if report.status != "unchanged" or not any(self._list(receipt.receipt_key)):
                 self._put(receipt.receipt_key, receipt.as_json())
         except AwsError as error:
-            _log.warning("%s is loaded, but its receipt is not written: %s", snapshot.key, error)
+            _log.warning("%s is loaded, but its receipt was not written: %s", snapshot.key, error)
 
     def write_missing_receipts(self, loads: Iterable[tuple[Stored, LoadReport]]) -> None:
-        there = {each["Key"] for each in self._list(RECEIPTS)}
+        existing = {each["Key"] for each in self._list(RECEIPTS)}
         for stored, report in loads:
-            if receipt_key(stored.key, stored.etag) not in there:
+            if receipt_key(stored.key, stored.etag) not in existing:
                 self.acknowledge(Snapshot(stored.key, self._folder, report.content_hash, stored.etag), report)
 
     def note_failure(self, key: str, reason: str) -> bool:
-        """Notes that the content of a workbook cannot be loaded; gives whether that is news."""
-        there = self._head(key)
-        if there is None:
+        """Note in the bucket that the content of a workbook cannot be loaded; returns whether it was not noted before.
+
+        Returns False if the workbook is no longer in the bucket.
+        """
+        head = self._head(key)
+        if head is None:
             return False
-        return self._note(f"{receipt_key(key, there['ETag'])}.failed", {"reason": reason})
+        return self._note(f"{receipt_key(key, head['ETag'])}.failed", {"reason": reason})
 
     def note_failed_build(self, failure: Collection[str]) -> bool:
-        """Notes that a build failed; gives whether that is news. failure: texts that tell it from other ones."""
+        """Note in the bucket that a build failed; returns whether it was not noted before.
+
+        failure: texts that identify the failure; their order does not matter.
+        """
         texts = sorted(failure)
         digest = hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:32]
         return self._note(f"{RECEIPTS}builds/{digest}.failed", {"failure": texts})
 
     def _note(self, key: str, content: Mapping[str, Any]) -> bool:
-        """Puts an object where there is none; gives whether there was none."""
+        """Write an object if no key starts with this one; returns whether it was written."""
         if any(self._list(key)):
             return False
         self._put(key, json.dumps(content, ensure_ascii=False))
         return True
 
     def _put(self, key: str, text: str) -> None:
-        with aws_errors(f"put {key} into {self.address}"):
+        with aws_errors(f"write {key} to {self.address}"):
             self._s3.put_object(
                 Bucket=self._bucket, Key=key, Body=text.encode(), ContentType="application/json", **self._owner
             )
@@ -171,18 +188,19 @@ class BucketStore:
 
     @property
     def _owner(self) -> dict[str, str]:
-        """Names are the whole world's: a bucket of somebody else's is refused."""
+        """Makes S3 refuse a bucket of another account: bucket names are global and can be taken over."""
         return {"ExpectedBucketOwner": self._stack.outputs.account_id}
 
     def _head(self, key: str) -> dict[str, Any] | None:
+        """Return the properties of an object, or None if it does not exist."""
         try:
-            with aws_errors(f"look at {key} in {self.address}"):
+            with aws_errors(f"read the properties of {key} in {self.address}"):
                 return self._s3.head_object(Bucket=self._bucket, Key=key, ChecksumMode="ENABLED", **self._owner)
         except AwsError as error:
             if error.code in _MISSING:
                 return None
-            if error.code in _UNEXPLAINED:  # the answer to HEAD has no body; another call tells what is the matter
-                with aws_errors(f"look at {key} in {self.address}"):
+            if error.code in _UNEXPLAINED:  # one of these calls fails with the reason
+                with aws_errors(f"read the properties of {key} in {self.address}"):
                     self._stack.aws.client("sts").get_caller_identity()
                     self._s3.list_objects_v2(Bucket=self._bucket, MaxKeys=1, **self._owner)
             raise
@@ -195,10 +213,13 @@ class BucketStore:
             for page in pages:
                 yield from page.get("Contents", [])
 
-    def _download(self, key: str, there: dict[str, Any], path: Path, progress: Progress) -> str:
-        """Downloads the version that was looked at, and gives its SHA-256."""
-        progress.step("downloading", unit="bytes", total=there["ContentLength"])
-        version = {"VersionId": there["VersionId"]} if there.get("VersionId") else {}
+    def _download(self, key: str, head: dict[str, Any], path: Path, progress: Progress) -> str:
+        """Download the version that `head` describes, and verify it; returns its SHA-256.
+
+        Naming the version keeps the content consistent if the object is replaced during the download.
+        """
+        progress.step("downloading", unit="bytes", total=head["ContentLength"])
+        version = {"VersionId": head["VersionId"]} if head.get("VersionId") else {}
         try:
             with aws_errors(f"download {key} from {self.address}"):
                 self._s3.download_file(
@@ -213,16 +234,18 @@ class BucketStore:
             raise StoreError(f"cannot download {key}: {error.strerror or error}", hint=remedy(error)) from error
         except AwsError as error:
             if error.code in _MISSING:
-                hint = "It was removed meanwhile: see what there is with `retailpipe status`."
-                raise SourceNotFound(f"{key} vanished from {self.address}", hint=hint) from error
+                hint = "List the workbooks with `retailpipe status`."
+                raise SourceNotFound(
+                    f"{key} was deleted from {self.address} before it was downloaded", hint=hint
+                ) from error
             raise
-        expected = _expected(there)
+        expected = _expected(head)
         digests = _digests(path, expected.keys())
         for name, value in expected.items():
             if digests[name] != value:
                 raise StoreError(
-                    f"{key} of {self.address} arrived damaged: its {name} is not what the bucket has",
-                    hint="Try again; if it fails again, upload the workbook anew.",
+                    f"the download of {key} from {self.address} is damaged: its {name} differs from the bucket's",
+                    hint="Try again. If it fails again, upload the workbook again.",
                 )
         return digests["SHA-256"]
 
@@ -239,31 +262,33 @@ def _transfers() -> Any:
     )
 
 
-def _expected(there: dict[str, Any]) -> dict[str, str]:
-    """What the bucket knows of a content, the best of it: a SHA-256, else what S3 reckoned by itself."""
-    expected: dict[str, str] = {"size": str(there["ContentLength"])}
-    is_whole = there.get("ChecksumType") == "FULL_OBJECT"
-    etag = there["ETag"].strip('"')
-    if content_hash := there["Metadata"].get("sha256"):  # of whoever uploaded it
+def _expected(head: dict[str, Any]) -> dict[str, str]:
+    """The size of an object and its strongest known checksum, by name; only the size if no checksum is known."""
+    expected: dict[str, str] = {"size": str(head["ContentLength"])}
+    # The checksum of a multipart upload may be a checksum of checksums, which the file cannot be compared with.
+    is_whole = head.get("ChecksumType") == "FULL_OBJECT"
+    etag = head["ETag"].strip('"')
+    if content_hash := head["Metadata"].get("sha256"):  # written by the uploader: `upload` or check_bucket
         expected["SHA-256"] = content_hash
-    elif is_whole and (sha256 := there.get("ChecksumSHA256")):
+    elif is_whole and (sha256 := head.get("ChecksumSHA256")):
         expected["SHA-256"] = base64.b64decode(sha256).hex()
-    elif is_whole and (crc := there.get("ChecksumCRC32")):
+    elif is_whole and (crc := head.get("ChecksumCRC32")):
         expected["CRC32"] = crc
-    elif _MD5.fullmatch(etag) and there.get("ServerSideEncryption") in (None, "AES256"):
+    # The ETag is the MD5 of the content only without KMS encryption, and not for multipart uploads.
+    elif _MD5.fullmatch(etag) and head.get("ServerSideEncryption") in (None, "AES256"):
         expected["MD5"] = etag
     return expected
 
 
-def _is_same(there: dict[str, Any], path: Path) -> bool:
-    """Whether a file has the content of an object, as far as the bucket knows; by its size alone it is not."""
-    expected = _expected(there)
+def _is_same(head: dict[str, Any], path: Path) -> bool:
+    """Whether a file has the content of an object. False if the bucket has no checksum: the size is not enough."""
+    expected = _expected(head)
     digests = _digests(path, expected.keys())
     return len(expected) > 1 and all(digests[name] == value for name, value in expected.items())
 
 
 def _digests(path: Path, wanted: Collection[str]) -> dict[str, str]:
-    """The SHA-256 of a file, and what else is wanted of it."""
+    """The size and SHA-256 of a file by name. MD5 and CRC32 are valid only if they are in `wanted`."""
     sha256, md5, crc = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -280,5 +305,5 @@ def _digests(path: Path, wanted: Collection[str]) -> dict[str, str]:
     }
 
 
-def _stored(key: str, there: dict[str, Any]) -> Stored:
-    return Stored(key, there["ContentLength"], there["LastModified"].astimezone(UTC), there["ETag"].strip('"'))
+def _stored(key: str, head: dict[str, Any]) -> Stored:
+    return Stored(key, head["ContentLength"], head["LastModified"].astimezone(UTC), head["ETag"].strip('"'))

@@ -1,6 +1,6 @@
-"""The ledger, bronze.loads: which content of which source is loaded.
+"""The ledger, table bronze.loads: which content of which source is loaded.
 
-A load's row is committed together with its rows, or not at all.
+A load's row in the ledger is committed together with the rows of its workbook, or not at all.
 """
 
 from __future__ import annotations
@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from retailpipe.progress import Progress
     from retailpipe.reports import Reject
 
+# Lock order. These are PostgreSQL advisory locks. Every load takes them in this order, so loads and builds cannot
+# deadlock:
+#   1. schema:  exclusive, while schema bronze is created or migrated (see schema.py)
+#   2. bronze:  shared by loads, exclusive for a build
+#   3. source:  exclusive; one load of a source at a time
+#   4. content: exclusive; one load of a content at a time, whatever its source
+# A build takes only 1 and 2, and releases 1 before it waits for 2.
 _LOCK_CLASS_BRONZE = LOCK_CLASS_SCHEMA + 1
 _LOCK_CLASS_SOURCE = LOCK_CLASS_SCHEMA + 2
 _LOCK_CLASS_CONTENT = LOCK_CLASS_SCHEMA + 3
@@ -28,7 +35,7 @@ _LOCK_CLASS_CONTENT = LOCK_CLASS_SCHEMA + 3
 
 @dataclass(frozen=True)
 class Entry:
-    """The current load of a source, as the ledger has it."""
+    """The current load of a source, as recorded in the ledger."""
 
     load_id: int
     source: str
@@ -43,7 +50,7 @@ class Entry:
     last_date: datetime | None
 
     def holds(self, content_hash: str, contract: Contract | None = None) -> bool:
-        """Whether this load is of a content, and by a contract as it reads now; None for whichever contract."""
+        """Whether this load has this content and used this version of the contract; None accepts any contract."""
         same_contract = contract is None or self.contract_hash == contract.fingerprint
         return same_contract and self.content_hash == content_hash
 
@@ -52,29 +59,33 @@ _ENTRY_COLUMNS = ", ".join(Entry.__dataclass_fields__)
 
 
 def lock(connection: Connection, source: str, content_hash: str, progress: Progress) -> None:
-    """Waits until no build, no other load of this source and none of this content is under way.
+    """Wait until there is no build, no other load of this source and no other load of this content; lock them out.
 
-    The locks are released with the transaction. Everyone takes them in one order, bronze, source, content, and never
-    holds a later one while waiting for an earlier one: two loads cannot wait for each other.
+    The locks are released when the transaction ends. They are taken in the order bronze, source, content: a load that
+    waits for one lock never holds a later one.
     """
     wanted = (
         ("_shared", _LOCK_CLASS_BRONZE, ""),
         ("", _LOCK_CLASS_SOURCE, source),
         ("", _LOCK_CLASS_CONTENT, content_hash),
     )
-    # One statement that stops at the first lock that somebody else holds, and says how many it has.
-    held = str(len(wanted))
-    for place, (kind, lock_class, _) in reversed([*enumerate(wanted)]):
-        attempt = f"pg_try_advisory_xact_lock{kind}({lock_class}, hashtext(${place + 1}))"
-        held = f"case when {attempt} then {held} else {place} end"
-    had = connection.row(f"select {held}", *(name for _, _, name in wanted)) or (0,)
-    for kind, lock_class, name in wanted[had[0] :]:
+    # One statement, one round trip: it tries the locks in order, stops at the first one that is not free, and returns
+    # how many locks it took. Nested from the last lock outwards.
+    taken_sql = str(len(wanted))
+    for index, (kind, lock_class, _) in reversed([*enumerate(wanted)]):
+        attempt = f"pg_try_advisory_xact_lock{kind}({lock_class}, hashtext(${index + 1}))"
+        taken_sql = f"case when {attempt} then {taken_sql} else {index} end"
+    taken = connection.row(f"select {taken_sql}", *(name for _, _, name in wanted)) or (0,)
+    for kind, lock_class, name in wanted[taken[0] :]:
         progress.step("waiting for another load or build")
         connection.row(f"select pg_advisory_xact_lock{kind}({lock_class}, hashtext($1))", name)
 
 
 def lock_for_build(connection: Connection, progress: Progress) -> None:
-    """Waits until no load and no other build is under way, and keeps them waiting until the session ends."""
+    """Wait until there is no load and no other build, and make them wait until the session ends.
+
+    The lock belongs to the session, not to a transaction, because a build commits several times.
+    """
     arguments = f"({_LOCK_CLASS_BRONZE}, hashtext(''))"
     if connection.row(f"select pg_try_advisory_lock{arguments}") != (True,):
         progress.step("waiting for another load or build")
@@ -82,7 +93,7 @@ def lock_for_build(connection: Connection, progress: Progress) -> None:
 
 
 def current_load(connection: Connection, source: str, content_hash: str) -> tuple[Entry | None, str | None]:
-    """The load of a source whose rows are in bronze; and another source with that content, whose rows are too."""
+    """Return the current load of a source, and another source whose current load has this content; None if missing."""
     rows = connection.rows(
         f"select {_ENTRY_COLUMNS} from bronze.loads where status = 'loaded' and (source = $1 or content_hash = $2)",
         source,
@@ -94,13 +105,13 @@ def current_load(connection: Connection, source: str, content_hash: str) -> tupl
 
 
 def current_loads(connection: Connection) -> dict[str, Entry]:
-    """The current load of every source."""
+    """Return the current load of every source, by source."""
     rows = connection.rows(f"select {_ENTRY_COLUMNS} from bronze.loads where status = 'loaded'")
     return {entry.source: entry for entry in (Entry(*row) for row in rows)}
 
 
 def loaded_etags(connection: Connection) -> dict[str, str]:
-    """The ETag of each source whose current load is of the content that had it."""
+    """Return the recorded ETag of each source, if it belongs to the content that is currently loaded."""
     return dict(
         connection.rows(
             """
@@ -113,7 +124,7 @@ def loaded_etags(connection: Connection) -> dict[str, str]:
 
 
 def unchanged(load: Entry, seconds: float = 0.0) -> LoadReport:
-    """The report of a workbook whose content is loaded already."""
+    """Return the report of a workbook whose content is already loaded."""
     return LoadReport(
         source=load.source,
         status="unchanged",
@@ -130,7 +141,7 @@ def unchanged(load: Entry, seconds: float = 0.0) -> LoadReport:
 
 
 def note_etag(connection: Connection, source: str, etag: str, content_hash: str) -> None:
-    """Keeps the ETag under which a store has the content of a load, so that nobody need read it again."""
+    """Record the store's ETag of a loaded content, so that the workbook need not be read again to recognize it."""
     connection.execute(
         """
         insert into bronze.etags (source, etag, content_hash) values ($1, $2, $3)
@@ -143,7 +154,10 @@ def note_etag(connection: Connection, source: str, etag: str, content_hash: str)
 
 
 def open_load(connection: Connection, source: str, content_hash: str, contract: Contract, sheet: str) -> int:
-    """Writes the row of a load that begins, and gives its load_id. Until the commit nobody else sees it."""
+    """Insert the ledger row of a new load, and return its load_id. Other sessions see it only after the commit.
+
+    Until `close_load` its status is 'replaced': a source has at most one row with status 'loaded'.
+    """
     [(load_id,)] = connection.rows(
         """
         insert into bronze.loads (
@@ -164,7 +178,7 @@ def open_load(connection: Connection, source: str, content_hash: str, contract: 
 
 
 def replace_load(connection: Connection, old: Entry, new_load_id: int) -> None:
-    """Takes the rows of an old load out of bronze and its quarantine; its row in the ledger stays, as replaced."""
+    """Delete an old load's rows and rejected rows, and mark its ledger row as replaced."""
     connection.execute(
         f"""
         with
@@ -177,7 +191,7 @@ def replace_load(connection: Connection, old: Entry, new_load_id: int) -> None:
 
 @dataclass(frozen=True)
 class Counts:
-    """What a load has read, in rows, and the dates of its rows."""
+    """A load's numbers of rows, and the first and last date of its accepted rows."""
 
     rows_read: int
     rows_loaded: int
@@ -186,8 +200,8 @@ class Counts:
 
 
 def close_load(connection: Connection, load_id: int, counts: Counts, rejects: Sequence[Reject], etag: str = "") -> None:
-    """Completes the row of a load with its counts, writes its quarantine, and keeps the ETag if there is one."""
-    # One statement, and the rejects in one JSON document: neither their number nor a slow link costs round trips.
+    """Complete a load's ledger row with its counts, insert its rejected rows, and record the ETag if there is one."""
+    # One statement with all rejects in one JSON document: one round trip, however many rejects there are.
     connection.execute(
         """
         with
@@ -227,7 +241,7 @@ def _iso(moment: datetime | None) -> str:
 
 
 def _storable(value: Any) -> Any:
-    """Text that PostgreSQL can store: a NUL, for which a row may have been rejected, shows as the symbol for it."""
+    """Replace NUL characters, which PostgreSQL cannot store, with the symbol U+2400, in all texts of a JSON value."""
     if isinstance(value, dict):
         items = cast("dict[str, Any]", value).items()
         return {_storable(key): _storable(item) for key, item in items}

@@ -1,4 +1,4 @@
-"""A workbook into bronze: one transaction with the ledger, the rows and the quarantine."""
+"""Loads a workbook into bronze: its ledger row, its rows and its rejected rows, all in one transaction."""
 
 from __future__ import annotations
 
@@ -45,20 +45,22 @@ def load(
     progress: Progress | None = None,
     starting: Callable[[], None] | None = None,
 ) -> LoadReport:
-    """Loads the snapshot of a workbook into bronze, whole or not at all.
+    """Load the snapshot of a workbook into bronze, completely or not at all.
 
-    A source whose content and contract are in the ledger already is left as it is; one whose content changed is
-    replaced. A dry run reads and judges the whole workbook, and writes nothing.
+    If the ledger already has this content and contract for the source, nothing is written. If the content or the
+    contract changed, the new rows replace the old ones. A dry run reads and checks the whole workbook, and writes
+    nothing.
 
-    would_load: the contents, and their keys, that this dry run would have loaded before this one.
-    starting: is called when there is something to load.
+    allow_duplicate: load the content even if it is already loaded from another source.
+    would_load: content hash -> key of the workbooks that the same dry run would have loaded before this one.
+    starting: called before the first row is loaded, unless the workbook is unchanged.
 
-    Raises WorkbookError, SheetError, TooManyRejects, DuplicateContent, SchemaError, WarehouseError.
+    Raises WorkbookError, SheetError, TooManyRejects, DuplicateContent, LoadError, SchemaError, WarehouseError.
     """
     progress = progress or NoProgress()
     started = time.monotonic()
     progress.step("reading the workbook")
-    # The first rows are parsed while the connection is made and the ledger is asked.
+    # `connecting` opens the connection in a thread, so the first rows are parsed meanwhile.
     with (
         _no_garbage_collection(),
         warehouse.connecting() as connected,
@@ -77,8 +79,8 @@ def load(
         other = other or (would_load or {}).get(snapshot.content_hash)
         if other and not allow_duplicate:
             raise DuplicateContent(
-                f"{snapshot.key} has the same content as {other}, which is loaded: its sales would count twice",
-                hint=f"Remove {snapshot.key} from the store, or "
+                f"{snapshot.key} has the same content as {other}, which is already loaded: its sales would count twice",
+                hint=f"Remove {snapshot.key} from the store, or run "
                 f"`retailpipe ingest {shlex.quote(snapshot.key)} --allow-duplicate`.",
             )
 
@@ -98,7 +100,7 @@ def load(
         if not judge.rows_read:
             place = f"{snapshot.key}, sheet {sheet.layout.sheet!r}"
             reason = f"{place}: there are no rows below the header in row {sheet.layout.header_row}"
-            raise SheetError(reason, hint="Give a workbook that holds rows.")
+            raise SheetError(reason, hint="Use a workbook that has rows below its header.")
         _refuse_too_many(judge, contract, snapshot.key)
         status: LoadStatus = "would load" if dry_run else "loaded"
         if old:
@@ -127,6 +129,7 @@ def load(
 
 
 def _accepted(sheet: SheetReader, judge: Judge, progress: Progress) -> Iterator[pa.RecordBatch]:
+    """Yield the accepted rows of each chunk; stop early if there are too many rejects in any case."""
     for chunk in sheet.chunks():
         batch = judge.judge(chunk)
         progress.advance(len(chunk.numbers))
@@ -143,11 +146,15 @@ def _copy(
     source: str,
     layout: Layout,
 ) -> None:
-    """Streams the rows into the contract's table, each with its load: one COPY, and another where types widen."""
+    """Stream the rows, each with its load_id, into the contract's table.
+
+    One COPY loads all batches, unless the type of a decimal column widens: then another COPY starts. If PostgreSQL
+    refuses a value, raises LoadError with the cell that holds it.
+    """
     number = pa.scalar(load_id, pa.int64())
     field = pa.field("load_id", pa.int64(), nullable=False)
-    sent: list[pa.Array] = []
-    copied = 0
+    sent: list[pa.Array] = []  # the row numbers of each batch that was sent, to find the cell of a refused value
+    copied = 0  # rows sent by the COPYs before the current one
 
     def numbered() -> Iterator[pa.RecordBatch]:
         for batch in batches:
@@ -161,40 +168,43 @@ def _copy(
     except WarehouseError as error:
         if not error.copied:
             raise
-        place, column = copied + error.copied[0] - 1, contract.arrow_schema.names.index(error.copied[1])
+        index, column = copied + error.copied[0] - 1, contract.arrow_schema.names.index(error.copied[1])
         for numbers in sent:
-            if place < len(numbers):
-                cell = cell_address(numbers[place].as_py(), layout.columns[column])
+            if index < len(numbers):
+                cell = cell_address(numbers[index].as_py(), layout.columns[column])
                 raise LoadError(f"{source}, sheet {layout.sheet!r}, cell {cell}: {error}", hint=error.hint) from error
-            place -= len(numbers)
+            index -= len(numbers)
         raise
 
 
 def _refuse_too_many(judge: Judge, contract: Contract, source: str) -> None:
+    """Raise TooManyRejects, with the most frequent problems, if there are more rejects than the contract allows."""
     allowed = contract.rejects_allowed(judge.rows_read)
-    if len(judge.rejects) <= allowed:
+    count = len(judge.rejects)
+    if count <= allowed:
         return
     counted = Counter((reject.column_name, reject.code) for reject in judge.rejects)
     first: dict[tuple[str, str], Reject] = {}
     for reject in judge.rejects:
         first.setdefault((reject.column_name, reject.code), reject)
     lines = [
-        f"\n  {count:,} x {code} in {column}, first in {first[column, code].cell}: {first[column, code].message}"
-        for (column, code), count in counted.most_common(_REJECTS_SHOWN)
+        f"\n  {number:,} x {code} in {column}, first in {first[column, code].cell}: {first[column, code].message}"
+        for (column, code), number in counted.most_common(_REJECTS_SHOWN)
     ]
-    if len(counted) > _REJECTS_SHOWN:
-        lines.append(f"\n  and {len(counted) - _REJECTS_SHOWN} more kinds")
-    read = "the rows read so far" if judge.over_reject_limit else f"{judge.rows_read:,} rows"
+    if (more := len(counted) - _REJECTS_SHOWN) > 0:
+        lines.append(f"\n  and {more} more {'kind' if more == 1 else 'kinds'} of problem")
+    # Over the limit, reading stopped early: there may be more rejects.
+    counted_rows = f"at least {count:,}" if judge.over_reject_limit else f"{count:,} of {judge.rows_read:,}"
     raise TooManyRejects(
-        f"{source}, sheet {judge.rejects[0].sheet!r}: {len(judge.rejects):,} of {read} break the contract, "
-        f"{allowed:,} may; nothing was loaded{''.join(lines)}",
-        hint="Correct the workbook, or raise max_rejects in a contract of your own and give it with --contract.",
+        f"{source}, sheet {judge.rejects[0].sheet!r}: {counted_rows} {'row breaks' if count == 1 else 'rows break'} "
+        f"the contract; {allowed:,} {'is' if allowed == 1 else 'are'} allowed; nothing was loaded{''.join(lines)}",
+        hint="Correct the workbook, or raise max_rejects in your own contract file and pass it with --contract.",
     )
 
 
 @contextmanager
 def _no_garbage_collection() -> Generator[None]:
-    """Collects no garbage meanwhile: among millions of objects, none in cycles, that would take a tenth of the time."""
+    """Disable garbage collection. A load makes millions of objects without cycles; collection would take 10% of it."""
     collecting = gc.isenabled()
     gc.disable()
     try:

@@ -1,7 +1,8 @@
-"""Schema bronze: the ledger, the quarantine, and a table of rows for each contract.
+"""Creates and migrates schema bronze: the ledger, the rejected rows, and one table of rows for each contract.
 
-The number of the last migration stands in bronze.migrations. A schema with a higher number was made by a newer
-retailpipe; one without the table was made by somebody else. Both are refused.
+Table bronze.migrations holds the schema's version: the number of the last migration. A schema with a higher version
+was created by a newer retailpipe; a schema that has tables but not this one was created by another program. Both raise
+SchemaError.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from retailpipe.connection import Connection
 
 LOCK_CLASS_SCHEMA = 0x7265_0001
-"""First key of PostgreSQL's two-key advisory locks; each purpose of ours has its own (see also ledger.py)."""
+"""First key of PostgreSQL's two-key advisory locks. Each purpose has its own; ledger.py defines the lock order."""
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
@@ -74,15 +75,31 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
     (
         "create table bronze.etags (source text primary key, etag text not null, content_hash text not null)",
-        "comment on table bronze.etags is 'By which mark a store of objects knows the content that is loaded'",
+        "comment on table bronze.etags is 'The ETag under which the store holds the content that is loaded'",
+    ),
+    (
+        """
+        do $$
+        declare name text;
+        begin
+            for name in
+                select relname from pg_class inner join pg_attribute on attrelid = pg_class.oid
+                where relnamespace = 'bronze'::regnamespace and relkind = 'r' and attname = 'source_row'
+                    and relname <> 'rejected_rows'
+            loop
+                execute format('create index on bronze.%I using brin (load_id)', name);
+            end loop;
+        end $$
+        """,
     ),
 )
 
 
 def init(warehouse: Warehouse, contract: Contract) -> int:
-    """Makes or migrates schema bronze, and the table of a contract. Gives the schema's number; safe to repeat.
+    """Create or migrate schema bronze and the contract's table, and return the schema's version. Safe to repeat.
 
-    Raises SchemaError if the schema is newer than this library, not ours, or has another shape for that table.
+    Raises SchemaError if the schema is newer than this library, if another program created it, or if the columns of
+    the contract's table differ from the contract.
     """
     with warehouse.connect() as connection:
         ensure_schema(connection, contract)
@@ -91,42 +108,50 @@ def init(warehouse: Warehouse, contract: Contract) -> int:
 
 
 def ensure_schema(connection: Connection, contract: Contract) -> bool:
-    """The work of `init`, in the transaction of a connection; gives whether there was anything to do.
+    """Do the work of `init` in the connection's transaction, and return whether anything was changed.
 
-    Where there was not, it costs two questions.
+    If nothing has to change, it costs two queries. Raises SchemaError as `init`.
     """
     state = _state(connection, contract)
     if state.version == len(MIGRATIONS) and state.has_table:
         return False
+    # Another process may migrate at the same time: take the lock, then look again.
     connection.execute(f"select pg_advisory_xact_lock({LOCK_CLASS_SCHEMA}, 0)")
     state = _state(connection, contract)
     _migrate(connection, state.version)
     if not state.has_table:
         columns = ", ".join(f'"{name}" {kind}' for name, kind in _table_columns(contract).items())
         connection.execute(f'create table bronze."{contract.table}" ({columns})')
+        # A replacement deletes by load_id. BRIN keeps it from scanning all of bronze, and costs a load nothing: the
+        # rows of a load lie together, so the index holds two numbers for 128 pages. A B-tree would log each row.
+        connection.execute(f'create index on bronze."{contract.table}" using brin (load_id)')
     return True
 
 
 def has_schema(connection: Connection) -> bool:
-    """Whether schema bronze is there. Raises SchemaError if it is newer than this library, or not ours."""
+    """Whether schema bronze exists. Raises SchemaError if it is newer or was created by another program."""
     return bool(_state(connection).version)
 
 
 def is_migrated(connection: Connection) -> bool:
-    """Whether the schema is there, and is the one this library knows. Raises SchemaError as `has_schema`."""
+    """Whether schema bronze exists at the version of this library. Raises SchemaError as `has_schema`."""
     return _state(connection).version == len(MIGRATIONS)
 
 
 @dataclass(frozen=True)
 class _State:
-    """version: the schema's number, 0 for an empty schema, None where there is none."""
+    """What exists of schema bronze.
+
+    version: the schema's version; 0 for an empty schema, None if there is no schema.
+    has_table: whether the contract's table exists.
+    """
 
     version: int | None
     has_table: bool
 
 
 def _state(connection: Connection, contract: Contract | None = None) -> _State:
-    """What there is of schema bronze, and of a contract's table. Raises SchemaError as `init`."""
+    """Return what exists of schema bronze and of the contract's table. Raises SchemaError as `init`."""
     row = connection.row(
         """
         select
@@ -151,7 +176,7 @@ def _state(connection: Connection, contract: Contract | None = None) -> _State:
     exists, ours, in_use, columns = row or (False, False, False, None)
     if exists and not ours and in_use:
         raise SchemaError(
-            "schema bronze holds tables that retailpipe did not make",
+            "schema bronze contains tables that retailpipe did not create",
             hint="Use another database, or rename that schema: alter schema bronze rename to ...",
         )
     if not ours:
@@ -159,8 +184,8 @@ def _state(connection: Connection, contract: Contract | None = None) -> _State:
     [(version,)] = connection.rows("select coalesce(max(version), 0) from bronze.migrations")
     if version > len(MIGRATIONS):
         raise SchemaError(
-            f"schema bronze has number {version}, this retailpipe knows up to {len(MIGRATIONS)}",
-            hint="A newer retailpipe made it: install that version, or use another database.",
+            f"schema bronze is at version {version}; this retailpipe supports versions up to {len(MIGRATIONS)}",
+            hint="A newer retailpipe created the schema. Install that version, or use another database.",
         )
     if contract and columns:
         _check_table(contract, dict(column.split(" ", 1) for column in columns))
@@ -182,18 +207,22 @@ def _migrate(connection: Connection, version: int | None) -> None:
 
 
 def _check_table(contract: Contract, columns: dict[str, str]) -> None:
-    """Raises SchemaError if the contract's table has other columns, by name and type, than the contract."""
+    """Raise SchemaError unless the names and types of the table's columns are those of the contract."""
     found = {name: kind.removesuffix(" without time zone") for name, kind in columns.items()}
     wanted = {name: kind.removesuffix(" not null") for name, kind in _table_columns(contract).items()}
     if found != wanted:
         different = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
         raise SchemaError(
             f"table bronze.{contract.table} differs from contract {contract.name!r} in {', '.join(different)}",
-            hint="Give the contract another table, or drop that one if its rows are not needed.",
+            hint="Set another table in the contract, or drop this table if its rows are not needed.",
         )
 
 
 def _table_columns(contract: Contract) -> dict[str, str]:
-    """The columns of a contract's table. What is required changes with the contract, so the judge sees to it."""
+    """Return the columns of a contract's table, with their PostgreSQL types.
+
+    Required columns are not declared `not null`, because a new version of the contract may no longer require them. The
+    judge rejects their blank cells.
+    """
     columns = {column.name: column.postgresql_type for column in contract.columns}
     return columns | {"load_id": "bigint not null", "source_row": "integer not null"}

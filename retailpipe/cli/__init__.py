@@ -1,4 +1,7 @@
-"""The command line: each command parses, calls the function of the same name, and prints what it reports."""
+"""The command line: each command parses its arguments, calls the library function of the same name, prints its report.
+
+`main` imports the library inside the function: nothing slow is imported before the process is set up for it.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,14 @@ import json
 import os
 import sys
 
-_UNDONE = {"demo", "run", "ingest", "init", "transform"}
-"""Commands whose work is a transaction, or made anew by the next one."""
+_ROLLED_BACK = {"demo", "run", "ingest", "init", "transform"}
+"""Commands that leave nothing half done when interrupted: a transaction is rolled back, or the next run starts over."""
 
 
 def main() -> None:
-    """The program `retailpipe`. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
-    gc.set_threshold(50_000)  # imports make many objects and hardly any garbage
-    # Arrow's own allocator keeps a tenth more memory, and is no faster here.
+    """Run the program `retailpipe`. Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted."""
+    gc.set_threshold(50_000)  # imports create many objects and almost no garbage
+    # Arrow's default allocator uses 10% more memory and is not faster here.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     from retailpipe.cli.terminal import print_whatever_comes, say
     from retailpipe.errors import RetailpipeError
@@ -35,10 +38,10 @@ def main() -> None:
         if hint:
             say(f"hint: {hint}", err=True)
         if as_json:
-            told: dict[str, object] = {"type": type(error).__name__, "message": str(error), "hint": hint}
+            details: dict[str, object] = {"type": type(error).__name__, "message": str(error), "hint": hint}
             if isinstance(error, SomeNotLoaded):
-                told["loads"] = [report.as_dict() for report in error.reports]
-            say(json.dumps({"ok": False, "error": told}, ensure_ascii=False))
+                details["loads"] = [report.as_dict() for report in error.reports]
+            say(json.dumps({"ok": False, "error": details}, ensure_ascii=False))
         sys.exit(error.exit_code)
     except OSError as error:
         say(f"error: {error}", err=True)
@@ -48,8 +51,8 @@ def main() -> None:
     except (KeyboardInterrupt, SystemExit) as exit_:
         if isinstance(exit_, SystemExit) and exit_.code != 130:
             raise
-        undone = _UNDONE.intersection(sys.argv[1:2])
-        say(f"interrupted{': what was under way is undone' if undone else ''}", err=True)
+        rolled_back = _ROLLED_BACK.intersection(sys.argv[1:2])
+        say(f"interrupted{'; unfinished work was rolled back' if rolled_back else ''}", err=True)
         sys.exit(130)
     finally:
-        gc.freeze()  # what ends with the process need not be searched for garbage first
+        gc.freeze()  # skips the final garbage collection: the process ends and frees everything

@@ -1,6 +1,7 @@
-"""All commands, in the groups of the help.
+"""Assembles the commands into one program and groups them in the help.
 
-The modules of commands do without postponed annotations: typer would compile each of them at every start.
+The modules with commands do not use `from __future__ import annotations`: typer would have to compile each annotation
+at every start.
 """
 
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,18 +16,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 GROUPS: "Mapping[str, tuple[str, ...]]" = {
-    "Begin": ("demo", "run", "init"),
+    "Get started": ("demo", "run", "init"),
     "Load and build": ("upload", "ingest", "transform", "dbt", "watch"),
-    "Look": ("status", "rejects", "query"),
-    "Prove": ("verify", "check"),
-    "The database on this machine": ("local",),
-    "A stack on AWS": ("env", "logs", "subscribe", "schedule", "db", "cost", "cleanup"),
+    "Inspect": ("status", "rejects", "query"),
+    "Verify": ("verify", "check"),
+    "Embedded PostgreSQL": ("local",),
+    "AWS stack": ("env", "logs", "subscribe", "schedule", "db", "cost", "cleanup"),
 }
-"""The commands by what a person wants."""
+"""The commands in the order and groups of `retailpipe --help`. Every command must be in exactly one group."""
 
 
 class _Groups(TyperGroup):
-    """A help that lists the commands by group."""
+    """Lists the commands by group in the help."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         width = max(map(len, self.commands))
@@ -35,11 +36,13 @@ class _Groups(TyperGroup):
                 formatter.write_dl([(name.ljust(width), self.commands[name].get_short_help_str(200)) for name in names])
 
 
+_HELP = "Load an Excel workbook of retail transactions into PostgreSQL: bronze, then silver and gold with dbt."
+
 app = typer.Typer(
     cls=_Groups,
     name="retailpipe",
-    help="An Excel workbook of retail transactions into PostgreSQL: bronze, then silver and gold with dbt.",
-    epilog="Begin with: retailpipe demo",
+    help=_HELP,
+    epilog="Start with: retailpipe demo",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -47,8 +50,8 @@ app = typer.Typer(
 )
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _print_version(requested: bool) -> None:
+    if requested:
         import retailpipe
 
         say(f"retailpipe {retailpipe.__version__}")
@@ -58,10 +61,10 @@ def _version(asked: bool) -> None:
 @app.callback()
 def options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """An Excel workbook of retail transactions into PostgreSQL: bronze, then silver and gold with dbt."""
+    """Define the options of the program itself."""
 
 
 steps.register(app)

@@ -1,4 +1,7 @@
-"""The commands for a stack on AWS."""
+"""The commands for an AWS stack.
+
+Each imports its module of `retailpipe.aws` when it runs: without AWS, nothing of boto3 is imported.
+"""
 
 import os
 import shlex
@@ -21,24 +24,26 @@ if TYPE_CHECKING:
     from retailpipe.aws.cleanup import Remains
     from retailpipe.aws.stack import Stack
 
-db = typer.Typer(help="The database of a stack.", no_args_is_help=True, rich_markup_mode=None)
-schedule = typer.Typer(help="The schedule of a stack's check.", no_args_is_help=True, rich_markup_mode=None)
+db = typer.Typer(help="Manage the database of the stack.", no_args_is_help=True, rich_markup_mode=None)
+schedule = typer.Typer(
+    help="Manage the schedule of the stack's bucket check.", no_args_is_help=True, rich_markup_mode=None
+)
 
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 
 
 @on_stack
 def env(
     environment: Environment,
     write: Annotated[
-        Path | None, typer.Option("--write", metavar="FILE", help="Into a file that only you can read.")
+        Path | None, typer.Option("--write", metavar="FILE", help="Write to a file that only you can read.")
     ] = None,
     with_password: Annotated[
-        bool, typer.Option("--with-password", help="Also AWS_RDS_PASSWORD, which RDS changes every week.")
+        bool, typer.Option("--with-password", help="Include AWS_RDS_PASSWORD, which RDS changes every week.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Print the course's variables for the shell.
+    """Print the stack's settings as shell variables for other programs.
 
     \b
     Example: retailpipe env --stack dev --write aws_config.env
@@ -58,13 +63,16 @@ def env(
 @on_stack
 def watch(
     environment: Environment,
-    once: Annotated[bool, typer.Option("--once", help="End when nothing waits any more.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Stop when all uploaded workbooks are processed.")] = False,
     idle_exit: Annotated[
-        str | None, typer.Option("--idle-exit", metavar="TIME", help="End when nothing came for so long, such as 10m.")
+        str | None,
+        typer.Option("--idle-exit", metavar="TIME", help="Stop after this time without an upload, such as 10m."),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Load, build and verify whatever is uploaded, until Ctrl-C. With --json one document a line.
+    """Load, build and verify each uploaded workbook, until Ctrl-C.
+
+    With --json, it prints one JSON document per line.
 
     \b
     Example: retailpipe watch --stack dev --idle-exit 2h
@@ -89,14 +97,16 @@ def watch(
 @on_stack
 def logs(
     environment: Environment,
-    source: Annotated[str, typer.Argument(help="notify-upload, check-bucket or database.")],
-    follow: Annotated[bool, typer.Option("--follow", help="Go on until Ctrl-C.")] = False,
+    source: Annotated[str, typer.Argument(help="The log: notify-upload, check-bucket or database.")],
+    follow: Annotated[bool, typer.Option("--follow", help="Print new lines as they arrive, until Ctrl-C.")] = False,
     since: Annotated[
-        str, typer.Option("--since", metavar="TIME", help="How far back to begin, such as 90s, 2d.")
+        str, typer.Option("--since", metavar="TIME", help="Start this long ago, such as 90s, 1h or 2d.")
     ] = "1h",
     json: Json = False,
 ) -> None:
-    """What the Lambdas and the database wrote. With --json one document a line.
+    """Show the logs of the Lambdas or the database.
+
+    With --json, it prints one JSON document per line.
 
     \b
     Example: retailpipe logs notify-upload --stack dev --since 2h
@@ -113,10 +123,12 @@ def logs(
 @on_stack
 def subscribe(
     environment: Environment,
-    email: Annotated[str | None, typer.Argument(help="Who is to hear. Default: show who does.")] = None,
+    email: Annotated[str | None, typer.Argument(help="The email address. Default: list the subscriptions.")] = None,
     json: Json = False,
 ) -> None:
-    """Have an address hear the notices; it is asked to confirm by an email.
+    """Subscribe an email address to the stack's notices, or list the subscriptions.
+
+    AWS sends an email with a link; the subscription starts when the link is opened.
 
     \b
     Example: retailpipe subscribe me@example.com --stack dev
@@ -125,13 +137,13 @@ def subscribe(
 
     stack = _stack(environment)
     found = notices.subscribe(stack, email) if email else notices.subscriptions(stack)
-    print_json([each.as_dict() for each in found]) if json else say("\n".join(map(str, found)) or "nobody")
+    print_json([each.as_dict() for each in found]) if json else say("\n".join(map(str, found)) or "no subscriptions")
 
 
 @schedule.command("on")
 @on_stack
 def schedule_on(environment: Environment, json: Json = False) -> None:
-    """Switch the schedule on.
+    """Enable the schedule.
 
     \b
     Example: retailpipe schedule on --stack dev
@@ -142,7 +154,7 @@ def schedule_on(environment: Environment, json: Json = False) -> None:
 @schedule.command("off")
 @on_stack
 def schedule_off(environment: Environment, json: Json = False) -> None:
-    """Switch the schedule off.
+    """Disable the schedule.
 
     \b
     Example: retailpipe schedule off --stack dev
@@ -153,7 +165,7 @@ def schedule_off(environment: Environment, json: Json = False) -> None:
 @schedule.command("status")
 @on_stack
 def schedule_status(environment: Environment, json: Json = False) -> None:
-    """Show when the check runs, and whether.
+    """Show whether the schedule is enabled and when it runs.
 
     \b
     Example: retailpipe schedule status --stack dev
@@ -166,7 +178,7 @@ def schedule_status(environment: Environment, json: Json = False) -> None:
 @schedule.command("run-now")
 @on_stack
 def schedule_run_now(environment: Environment, json: Json = False) -> None:
-    """Run the check now, and say what it found.
+    """Run the bucket check now and show its result.
 
     \b
     Example: retailpipe schedule run-now --stack dev
@@ -175,14 +187,14 @@ def schedule_run_now(environment: Environment, json: Json = False) -> None:
 
     answer = run_now(_stack(environment))
     print_json(answer) if json else say(
-        "\n".join(f"{name}: {'nothing' if value is None else value}" for name, value in answer.items())
+        "\n".join(f"{name}: {'none' if value is None else value}" for name, value in answer.items())
     )
 
 
 @db.command("status")
 @on_stack
 def db_status(environment: Environment, json: Json = False) -> None:
-    """Show what RDS says of the database.
+    """Show the state of the database in RDS.
 
     \b
     Example: retailpipe db status --stack dev
@@ -195,7 +207,9 @@ def db_status(environment: Environment, json: Json = False) -> None:
 @db.command("start")
 @on_stack
 def db_start(environment: Environment, json: Json = False) -> None:
-    """Start the database, which takes some minutes.
+    """Start the database.
+
+    It takes some minutes; `retailpipe db status` shows when the database is available.
 
     \b
     Example: retailpipe db start --stack dev
@@ -208,7 +222,9 @@ def db_start(environment: Environment, json: Json = False) -> None:
 @db.command("stop")
 @on_stack
 def db_stop(environment: Environment, json: Json = False) -> None:
-    """Stop the database; it costs its storage then. AWS starts it again after seven days.
+    """Stop the database to save money.
+
+    A stopped database costs only its storage. AWS starts it again after seven days.
 
     \b
     Example: retailpipe db stop --stack dev
@@ -221,7 +237,9 @@ def db_stop(environment: Environment, json: Json = False) -> None:
 @db.command("psql", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 @on_stack
 def db_psql(context: typer.Context, environment: Environment) -> None:
-    """psql on the database. Options of retailpipe's come before --, those of psql after it.
+    """Open psql on the database.
+
+    Put options of retailpipe before `--`, options of psql after it.
 
     \b
     Example: retailpipe db psql --stack dev -- -c "select count(*) from bronze.raw_transactions"
@@ -234,7 +252,9 @@ def db_psql(context: typer.Context, environment: Environment) -> None:
 @db.command("rotate-password")
 @on_stack
 def db_rotate_password(environment: Environment, json: Json = False) -> None:
-    """Have RDS change the password now.
+    """Change the database password now.
+
+    RDS creates the new password and keeps it. Commands read it when they connect.
 
     \b
     Example: retailpipe db rotate-password --stack dev
@@ -244,7 +264,7 @@ def db_rotate_password(environment: Environment, json: Json = False) -> None:
     stack = _stack(environment)
     rotate_password(stack)
     print_json({"rotating": stack.outputs.database_instance}) if json else say(
-        "RDS changes the password; whoever asks for it gets the new one in a minute"
+        "RDS is changing the password; the new one is available in about a minute"
     )
 
 
@@ -253,12 +273,17 @@ def db_rotate_password(environment: Environment, json: Json = False) -> None:
 def db_allow(
     environment: Environment,
     address: Annotated[
-        str | None, typer.Option("--address", metavar="ADDRESS", help="An address or network. Default: this machine's.")
+        str | None,
+        typer.Option(
+            "--address", metavar="ADDRESS", help="An IP address or a network. Default: the address of this machine."
+        ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the change, and make none.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the change; do not make it.")] = False,
     json: Json = False,
 ) -> None:
-    """Let an address reach the database: set `allowedCidrs`, for the next `pulumi up`.
+    """Allow an IP address to connect to the database.
+
+    It adds the address to the setting `allowedCidrs`. Run `pulumi up` to apply the setting.
 
     \b
     Example: retailpipe db allow --stack dev
@@ -271,18 +296,20 @@ def db_allow(
         return
     say(str(allowed))
     if allowed.changed and not dry_run:
-        say("open the database to it with: pulumi up")
+        say("apply the change with: pulumi up")
 
 
 @on_stack
 def cost(
     environment: Environment,
     hours: Annotated[
-        float | None, typer.Option(min=0, max=744, help="How long the database runs in a month. Default: all day.")
+        float | None, typer.Option(min=0, max=744, help="Hours per month that the database runs. Default: all hours.")
     ] = None,
     json: Json = False,
 ) -> None:
-    """What the stack costs in a month, as it is set, in USD.
+    """Show the monthly cost of the stack in USD.
+
+    It is computed from the stack's current settings and a price list, not from the AWS bill.
 
     \b
     Example: retailpipe cost --stack dev --hours 173
@@ -294,20 +321,22 @@ def cost(
         print_json(found.as_dict())
         return
     rows = [[item.item, f"{item.running:.2f}", f"{item.stopped:.2f}", item.about] for item in found.items]
-    rows.append(["together", f"{found.running:.2f}", f"{found.stopped:.2f}", "USD a month"])
-    say(table_text(["part", "running", "stopped", ""], rows))
-    say(f"prices of {found.region}, as of {found.as_of}; other regions differ")
+    rows.append(["total", f"{found.running:.2f}", f"{found.stopped:.2f}", "USD per month"])
+    say(table_text(["item", "running", "stopped", ""], rows))
+    say(f"prices of {found.region}, as of {found.as_of}; prices differ in other regions")
 
 
 def cleanup(
     stack: StackName = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and remove nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be deleted; delete nothing.")] = False,
     yes: Yes = False,
     profile: Profile = None,
     region: Region = None,
     json: Json = False,
 ) -> None:
-    """Remove a stack with all that is in it: workbooks with their versions, the database, logs, local files.
+    """Delete a stack and everything in it: workbooks with all versions, the database, logs, local files.
+
+    It asks for the stack's name first. Deleted data cannot be restored.
 
     \b
     Example: retailpipe cleanup --stack dev --dry-run
@@ -317,7 +346,7 @@ def cleanup(
 
     name = stack or os.environ.get("RETAILPIPE_STACK")
     if not name:
-        raise UsageError("this is about a stack on AWS", hint="Name it: --stack NAME, or set RETAILPIPE_STACK.")
+        raise UsageError("this command needs an AWS stack", hint="Add --stack NAME, or set RETAILPIPE_STACK.")
     chosen = {"--stack": name, "--profile": profile, "--region": region}
     remember_environment([word for option, value in chosen.items() if value for word in (option, value)])
     cleaner = Cleanup(name, Aws(profile, region))
@@ -329,13 +358,16 @@ def cleanup(
         elif remains.nothing:
             say(f"nothing is left of stack {name}")
         else:
-            say("\n  ".join(["would remove:", *remains.lines()]) + _what_stays(remains))
+            say("\n  ".join(["would be deleted:", *remains.lines()]) + _what_stays(remains))
         return
-    say("\n  ".join(["this goes, for good:", *remains.lines()]) + _what_stays(remains), err=True)
+    say("\n  ".join(["will be permanently deleted:", *remains.lines()]) + _what_stays(remains), err=True)
     if not yes and not sys.stdin.isatty():
-        raise UsageError("there is nobody to ask whether to remove the stack", hint="Add --yes if you are sure.")
-    if not yes and typer.prompt("Type the stack's name to remove it", err=True) != name:
-        raise UsageError("that is not its name; nothing was removed", hint="Try again, or leave it.")
+        raise UsageError(
+            "cannot ask for confirmation: the standard input is not a terminal",
+            hint="Add --yes to delete the stack without confirmation.",
+        )
+    if not yes and typer.prompt("Type the stack's name to delete it", err=True) != name:
+        raise UsageError("the name does not match; nothing was deleted", hint=f"To delete the stack, type {name}.")
     with progress_shown() as progress:
         left = cleaner.remove(progress)
     if json:
@@ -347,15 +379,18 @@ def cleanup(
 
 
 def _what_stays(remains: "Remains") -> str:
+    """Return the note about AWS resources that `cleanup` cannot delete from here; empty if there are none."""
     if not remains.deployed or remains.by_pulumi:
         return ""
     return as_typed(
-        f"\nThe stack itself stays, since the pulumi command and its project are not here: where you deployed it, "
-        f"`pulumi destroy --stack {remains.stack}`, then `retailpipe cleanup` again, for the logs."
+        "\nThe AWS resources are kept, because the pulumi command or the Pulumi project was not found here. In the "
+        f"folder that you deployed from, run `pulumi destroy --stack {remains.stack}`. Then run `retailpipe cleanup` "
+        "again to delete the logs."
     )
 
 
 def register(app: typer.Typer) -> None:
+    """Add these commands to the program."""
     for function in (env, watch, logs, subscribe):
         app.command()(function)
     app.add_typer(schedule, name="schedule")
@@ -366,7 +401,7 @@ def register(app: typer.Typer) -> None:
 
 def _stack(environment: Environment) -> "Stack":
     if environment.stack is None:
-        raise UsageError("this is about a stack on AWS", hint="Name it: --stack NAME.")
+        raise UsageError("this command needs an AWS stack", hint="Add --stack NAME.")
     return environment.stack
 
 
@@ -379,4 +414,4 @@ def _switch(environment: Environment, *, on: bool, json: bool) -> None:
 
     _show(switch(_stack(environment), on=on), json)
     if not json:
-        say(f"so that `pulumi up` keeps it: pulumi config set scheduleEnabled {str(on).lower()}")
+        say(f"to keep this after the next `pulumi up`: pulumi config set scheduleEnabled {str(on).lower()}")

@@ -1,4 +1,4 @@
-"""How this program was called, so that the commands it proposes can be typed as they stand."""
+"""Remembers how this program was called, so that the commands in its hints can be copied and run unchanged."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _called = sys.argv[0]
 
 
 def remember_environment(arguments: list[str]) -> None:
-    """Keeps the options that choose the environment of this call."""
+    """Remember the options that select the environment of this call."""
     _environment[:] = arguments
 
 
 def program() -> str:
-    """The program as the caller can type it: by its path where it lies below the folder he is in, else by its name."""
+    """Return how to call the program: its relative path if it is below the current folder, else its name."""
     called = Path(_called)
     if called.name == "__main__.py":
         return "python -m retailpipe"
@@ -29,10 +29,10 @@ def program() -> str:
 
 
 def command(arguments: str) -> str:
-    """A command of this program on the environment of this call."""
+    """Return a full command line for this program, with the options that select the environment of this call."""
     return hints.command(arguments, [shlex.quote(word) for word in _environment], program())
 
 
 def as_typed(hint: str) -> str:
-    """A hint whose commands begin with this program and name this environment."""
+    """Return the hint with its commands completed: how to call the program, and the options of this environment."""
     return hints.complete_commands(hint, [shlex.quote(word) for word in _environment], program())

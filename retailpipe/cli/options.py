@@ -1,4 +1,7 @@
-"""The options that commands share."""
+"""The options that commands share, and the environment that they select.
+
+A decorator (`on_environment`, `on_stack`) replaces a command's `environment` parameter by the options that select it.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ Local = Annotated[
     typer.Option(
         "--local",
         metavar="DIR",
-        help="The environment's folder. Default: RETAILPIPE_HOME, else a folder of your data directory.",
+        help="The environment's folder. Default: RETAILPIPE_HOME, else a folder in your data directory.",
     ),
 ]
 DatabaseUrl = Annotated[
@@ -31,18 +34,20 @@ DatabaseUrl = Annotated[
     typer.Option(
         "--database-url",
         metavar="URL",
-        help="A PostgreSQL that is there already, in place of the embedded one. Default: RETAILPIPE_DATABASE_URL. "
-        "Give its password in PGPASSWORD or a passfile, not here, where other users can see it.",
+        help="Use this PostgreSQL server instead of the embedded one. Default: RETAILPIPE_DATABASE_URL. "
+        "Put the password in PGPASSWORD or a passfile: other users can see the command line.",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text.")]
 ContractFile = Annotated[
     Path | None,
-    typer.Option("--contract", metavar="FILE", help="A contract of your own. Default: the one for Online Retail."),
+    typer.Option("--contract", metavar="FILE", help="A contract file. Default: the contract for Online Retail."),
 ]
 AllowDuplicate = Annotated[
     bool,
-    typer.Option("--allow-duplicate", help="Load a content that is loaded under another name already."),
+    typer.Option(
+        "--allow-duplicate", help="Load a workbook even if the same content is already loaded under another name."
+    ),
 ]
 
 
@@ -51,23 +56,23 @@ StackName = Annotated[
     typer.Option(
         "--stack",
         metavar="NAME",
-        help="A stack on AWS: STACK, or PROJECT/STACK. Default: RETAILPIPE_STACK.",
+        help="The AWS stack: STACK or PROJECT/STACK. Default: RETAILPIPE_STACK.",
     ),
 ]
 OutputsFile = Annotated[
     Path | None,
-    typer.Option("--outputs", metavar="FILE", help="A stack's outputs, kept as JSON, in place of --stack."),
+    typer.Option("--outputs", metavar="FILE", help="A JSON file with the stack's outputs, instead of --stack."),
 ]
-Profile = Annotated[str | None, typer.Option("--profile", metavar="NAME", help="A profile of AWS's own config.")]
-Region = Annotated[str | None, typer.Option("--region", metavar="NAME", help="A region of AWS.")]
+Profile = Annotated[str | None, typer.Option("--profile", metavar="NAME", help="The AWS profile.")]
+Region = Annotated[str | None, typer.Option("--region", metavar="NAME", help="The AWS region.")]
 Replace = Annotated[
     bool,
     typer.Option(
-        "--replace", help="Replace another workbook of that name in a stack's bucket, which keeps the old one."
+        "--replace", help="Overwrite a workbook of the same name in the stack's bucket; the old version is kept."
     ),
 ]
 
-_CHOICES: dict[str, Any] = {
+_ENVIRONMENT_OPTIONS: dict[str, Any] = {
     "local": Local,
     "database_url": DatabaseUrl,
     "stack": StackName,
@@ -75,38 +80,38 @@ _CHOICES: dict[str, Any] = {
     "profile": Profile,
     "region": Region,
 }
-_ON_AWS = ("stack", "outputs", "profile", "region")
+_STACK_OPTIONS = ("stack", "outputs", "profile", "region")
 
 
 def on_environment(function: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command its `environment`, and the options that choose it."""
-    return _with_choices(function, _CHOICES, "environment", open_environment)
+    """Add the options that select an environment to a command, and pass the environment to it."""
+    return _with_options(function, _ENVIRONMENT_OPTIONS, "environment", open_environment)
 
 
 def on_stack(function: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command its `environment`, which is one on AWS, and the options that choose it."""
-    choices = {name: _CHOICES[name] for name in _ON_AWS}
-    return _with_choices(function, choices, "environment", open_stack)
+    """Add the options that select an AWS stack to a command, and pass its environment to it."""
+    options = {name: _ENVIRONMENT_OPTIONS[name] for name in _STACK_OPTIONS}
+    return _with_options(function, options, "environment", open_stack)
 
 
-def _with_choices(
-    function: Callable[..., None], choices: dict[str, Any], name: str, opened: Callable[..., Environment]
+def _with_options(
+    function: Callable[..., None], options: dict[str, Any], name: str, opened: Callable[..., Environment]
 ) -> Callable[..., None]:
     signature = inspect.signature(function, eval_str=True)
     own = [parameter for parameter in signature.parameters.values() if parameter.name not in (name, "json")]
     last = [parameter for parameter in signature.parameters.values() if parameter.name == "json"]
     added = [
         inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
-        for n, kind in choices.items()
+        for n, kind in options.items()
     ]
     keywords = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in (*own, *added, *last)]
 
     @functools.wraps(function)
     def command(**values: Any) -> None:
-        environment = opened(**{choice: values.pop(choice) for choice in choices})
+        environment = opened(**{option: values.pop(option) for option in options})
         function(**{name: environment}, **values)
 
-    command.__signature__ = signature.replace(parameters=keywords)  # pyright: ignore[reportAttributeAccessIssue] - what typer reads
+    command.__signature__ = signature.replace(parameters=keywords)  # pyright: ignore[reportAttributeAccessIssue] - typer reads it
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in keywords}
     return command
 
@@ -119,28 +124,31 @@ def open_environment(
     profile: str | None = None,
     region: str | None = None,
 ) -> Environment:
-    """The environment that the options choose; where they name none, RETAILPIPE_STACK does."""
+    """Return the environment that the options select, else RETAILPIPE_STACK, else the local one.
+
+    Raises UsageError if the options contradict each other.
+    """
     given = {"--local": local, "--database-url": database_url, "--stack": stack, "--outputs": outputs}
     named = [option for option, value in given.items() if value is not None]
     if len(named) > 1 and named != ["--local", "--database-url"]:
-        raise UsageError(f"{' and '.join(named)} name different environments", hint="Give one of them.")
+        raise UsageError(f"{' and '.join(named)} select different environments", hint="Give only one of them.")
     if stack == "":
-        raise UsageError("--stack names no stack", hint="Name it: --stack NAME.")
+        raise UsageError("--stack is empty", hint="Give the name of the stack: --stack NAME.")
     if not named:
         stack = os.environ.get("RETAILPIPE_STACK") or None
     if stack or outputs:
         return _open_stack(stack, outputs, profile, region)
     if profile or region:
-        raise UsageError("--profile and --region are for a stack on AWS", hint="Name it: --stack NAME.")
+        raise UsageError("--profile and --region need an AWS stack", hint="Add --stack NAME.")
     return _open_local(local, database_url)
 
 
 def open_stack(
     stack: str | None = None, outputs: Path | None = None, profile: str | None = None, region: str | None = None
 ) -> Environment:
-    """The environment on AWS that the options choose, or RETAILPIPE_STACK."""
+    """Return the AWS environment that the options or RETAILPIPE_STACK select. Raises UsageError if there is none."""
     if not (stack or outputs or os.environ.get("RETAILPIPE_STACK")):
-        raise UsageError("this is about a stack on AWS", hint="Name it: --stack NAME, or set RETAILPIPE_STACK.")
+        raise UsageError("this command needs an AWS stack", hint="Add --stack NAME, or set RETAILPIPE_STACK.")
     return open_environment(stack=stack, outputs=outputs, profile=profile, region=region)
 
 
@@ -163,6 +171,7 @@ def _open_local(local: Path | None, database_url: str | None) -> Environment:
         parts = parse_dsn(database_url)
         if parts.pop("password", None) is not None:
             say("warning: other users of this machine can see a password on the command line", err=True)
+            # Hints repeat this URL, so the password is removed from it.
             database_url = "postgresql:///?" + urlencode(parse_dsn(make_dsn(**parts)))
         chosen += ["--database-url", database_url]
     remember_environment(chosen)
@@ -170,5 +179,5 @@ def _open_local(local: Path | None, database_url: str | None) -> Environment:
 
 
 def open_contract(file: Path | None) -> Contract | None:
-    """The contract that the option chooses; None if it was not given."""
+    """Return the contract in the file, or None if no file is given."""
     return Contract.from_file(file) if file else None

@@ -1,4 +1,4 @@
-"""What commands print: reports for people, or one JSON document."""
+"""Prints the reports of commands, as text for people or as JSON."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ _REJECTS_SHOWN = 3
 
 
 def print_json(document: object) -> None:
-    """One JSON document. A number which readers of JSON would round is a text."""
+    """Print one JSON document. A number that JSON readers would round is printed as a string."""
     say(json.dumps(document, ensure_ascii=False, indent=2, default=_json_value))
 
 
 def print_loads(reports: Sequence[LoadReport]) -> None:
     if not reports:
-        say("nothing waits: every workbook of the store is loaded")
+        say("no new workbooks: every workbook in the store is loaded")
     for report in reports:
         say(str(report))
         if report.ignored_columns:
-            say(f"  left out, since the contract does not name them: {', '.join(report.ignored_columns)}")
+            say(f"  ignored columns, not in the contract: {', '.join(report.ignored_columns)}")
         for reject in report.rejects[:_REJECTS_SHOWN]:
             say(f"  rejected {reject.cell}: {reject.message}")
         if report.load_id is not None and report.rows_rejected > _REJECTS_SHOWN and report.status != "unchanged":
-            say(as_typed("  all of them: `retailpipe rejects`"))
+            say(as_typed("  list all rejected rows with `retailpipe rejects`"))
 
 
 def print_build(report: BuildReport) -> None:
@@ -113,23 +113,27 @@ def print_status(report: StatusReport) -> None:
     else:
         say("nothing is loaded yet")
     if report.waiting:
-        say(f"waiting: {', '.join(report.waiting)}")
-        say(as_typed("load with `retailpipe ingest`"))
+        say(f"not loaded yet: {', '.join(report.waiting)}")
+        say(as_typed("load them with `retailpipe ingest`"))
     else:
-        say("nothing waits")
+        say("no new workbooks")
     if report.given_up:
-        say(f"given up: {report.given_up} notices of uploads lie in the dead-letter queue")
+        notices = "1 upload notice is" if report.given_up == 1 else f"{report.given_up} upload notices are"
+        say(f"failed: {notices} in the dead-letter queue")
 
 
 def print_table(table: pa.Table, form: str) -> None:
-    """The rows of a query as an aligned table, CSV or JSON."""
-    # By position: two columns may have one name.
+    """Print the rows of a query. form: table, csv or json.
+
+    Raises UsageError if two columns have the same name and the form is json.
+    """
+    # Rows are read by position, because two columns may have the same name.
     rows = list(zip(*(column.to_pylist() for column in table.columns), strict=True))
     if form == "json":
         names = table.column_names
         if doubled := sorted({name for name in names if names.count(name) > 1}):
-            message = f"several columns are called {', '.join(doubled)}, which JSON cannot tell apart"
-            raise UsageError(message, hint="Give each a name of its own: select ... as name.")
+            message = f"JSON needs unique column names; several columns are named {', '.join(doubled)}"
+            raise UsageError(message, hint="Give each column its own name: select ... as name.")
         print_json([dict(zip(names, row, strict=True)) for row in rows])
     elif form == "csv":
         buffer = io.StringIO()
@@ -143,7 +147,7 @@ def print_table(table: pa.Table, form: str) -> None:
 
 
 def table_text(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Rows under their column names, numbers to the right."""
+    """Return the rows as an aligned table with a header; columns of numbers are right-aligned."""
     cells = [[_shown(value) for value in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
     right = [all(isinstance(row[i], int | float | Decimal | None) for row in rows) for i in range(len(columns))]

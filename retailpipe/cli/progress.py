@@ -1,4 +1,4 @@
-"""Progress on the standard error: a bar on a terminal, plain lines elsewhere."""
+"""Shows progress on standard error: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SECONDS_BETWEEN_LINES = 2.0
 
 @contextmanager
 def progress_shown() -> Generator[Progress]:
-    """Shows the progress of what is done within."""
+    """Show the progress of the steps that run inside the `with` block."""
     progress = _Bars() if sys.stderr.isatty() else _Lines()
     try:
         yield progress
@@ -34,23 +34,23 @@ class _Lines:
         self._unit = ""
         self._total: int | None = None
         self._done = 0
-        self._told = 0.0
+        self._printed_at = 0.0
 
     def step(self, name: str, *, unit: str = "", total: int | None = None) -> None:
         self._name, self._unit, self._total, self._done = name, unit, total, 0
-        self._tell(name)
+        self._print(name)
 
     def advance(self, amount: int = 1) -> None:
         self._done += amount
-        if time.monotonic() - self._told >= _SECONDS_BETWEEN_LINES:
+        if time.monotonic() - self._printed_at >= _SECONDS_BETWEEN_LINES:
             of_total = f" of {self._total:,}" if self._total else ""
-            self._tell(f"{self._name}: {self._done:,}{of_total} {self._unit}")
+            self._print(f"{self._name}: {self._done:,}{of_total} {self._unit}")
 
     def end(self) -> None:
         pass
 
-    def _tell(self, line: str) -> None:
-        self._told = time.monotonic()
+    def _print(self, line: str) -> None:
+        self._printed_at = time.monotonic()
         say(line, err=True)
 
 
@@ -60,7 +60,7 @@ class _Bars:
         self._task: TaskID | None = None
 
     def step(self, name: str, *, unit: str = "", total: int | None = None) -> None:
-        bars = self._bars or self._begin()
+        bars = self._bars or self._start()
         self._finish_step()
         self._task = bars.add_task(name, total=total, unit=unit)
 
@@ -75,7 +75,7 @@ class _Bars:
             self._bars = None
 
     def _finish_step(self) -> None:
-        """Steps without a count leave no bar behind; those with one stay, full."""
+        """Remove the bar of a step without a total; keep the full bar of a step with one."""
         if self._bars is None or self._task is None:
             return
         task = next(task for task in self._bars.tasks if task.id == self._task)
@@ -85,7 +85,7 @@ class _Bars:
             self._bars.stop_task(self._task)
         self._task = None
 
-    def _begin(self) -> RichProgress:
+    def _start(self) -> RichProgress:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as RichProgress

@@ -1,4 +1,4 @@
-"""The commands that only look: the ledger, the quarantine, and any question in SQL."""
+"""The commands that change nothing: `status`, `rejects` and `query`."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -12,7 +12,7 @@ from retailpipe.environment import Environment
 
 
 class Form(StrEnum):
-    """How rows are printed."""
+    """The output format of `query`."""
 
     table = "table"
     csv = "csv"
@@ -21,7 +21,7 @@ class Form(StrEnum):
 
 @on_environment
 def status(environment: Environment, contract: ContractFile = None, json: Json = False) -> None:
-    """What is loaded, and which workbooks wait.
+    """Show what is loaded and which workbooks are not loaded yet.
 
     \b
     Example: retailpipe status
@@ -33,11 +33,15 @@ def status(environment: Environment, contract: ContractFile = None, json: Json =
 @on_environment
 def rejects(
     environment: Environment,
-    source: Annotated[str | None, typer.Argument(help="A key of the store. Default: all sources.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Print at most so many.")] = None,
+    source: Annotated[
+        str | None, typer.Argument(help="A workbook in the store, such as input/sales.xlsx. Default: all.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Print at most this many rows.")] = None,
     json: Json = False,
 ) -> None:
-    """The rows that broke the contract, each with its cell and the reason.
+    """List the rejected rows, each with its cell and the reason.
+
+    A row is rejected if a value breaks the contract. The other rows of the workbook are loaded.
 
     \b
     Example: retailpipe rejects input/online_retail.xlsx --limit 20
@@ -52,14 +56,14 @@ def rejects(
 @on_environment
 def query(
     environment: Environment,
-    sql: Annotated[str, typer.Argument(help="One SELECT.")],
-    form: Annotated[Form, typer.Option("--format", help="How to print the rows.")] = Form.table,
+    sql: Annotated[str, typer.Argument(help="One SELECT statement.")],
+    form: Annotated[Form, typer.Option("--format", help="The output format. --json means --format json.")] = Form.table,
     json: Json = False,
 ) -> None:
-    """Ask the warehouse one SELECT.
+    """Run one SELECT on the database and print the rows.
 
-    It is asked in a transaction that cannot write: on the embedded server by a role that can only read, elsewhere with
-    the rights of the connection's user.
+    The transaction is read-only. On the embedded PostgreSQL the query runs as a role that can only read; on any other
+    server it runs with the rights of the connection's user.
 
     \b
     Example: retailpipe query "select * from public_gold.monthly_sales_summary" --format csv
@@ -68,5 +72,6 @@ def query(
 
 
 def register(app: typer.Typer) -> None:
+    """Add these commands to the program."""
     for function in (status, rejects, query):
         app.command()(function)

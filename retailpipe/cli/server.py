@@ -1,4 +1,4 @@
-"""The commands of the embedded PostgreSQL."""
+"""The commands `retailpipe local ...`, which manage the embedded PostgreSQL."""
 
 import sys
 from pathlib import Path
@@ -16,12 +16,14 @@ from retailpipe.errors import UsageError
 if TYPE_CHECKING:
     from retailpipe.local.server import EmbeddedServer
 
-app = typer.Typer(help="The embedded PostgreSQL.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Manage the embedded PostgreSQL.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command()
 def start(local: Local = None, json: Json = False) -> None:
-    """Start the server, making it first where there is none.
+    """Start the server; create the database if there is none.
+
+    The server runs until `retailpipe local stop`. Other commands start it when they need it.
 
     \b
     Example: retailpipe local start
@@ -33,18 +35,20 @@ def start(local: Local = None, json: Json = False) -> None:
 
 @app.command()
 def stop(local: Local = None, json: Json = False) -> None:
-    """Stop the server; what is loaded stays.
+    """Stop the server; keep the database.
 
     \b
     Example: retailpipe local stop
     """
     stopped = _server(_environment(local)).stop()
-    print_json({"stopped": stopped}) if json else say("stopped" if stopped else "it did not run")
+    print_json({"stopped": stopped}) if json else say("stopped" if stopped else "was not running")
 
 
 @app.command()
 def url(local: Local = None, json: Json = False) -> None:
-    """The server's address for psql and any other program, starting the server where needed.
+    """Print the database URL for psql and other programs; start the server if needed.
+
+    The URL contains the path of the password file, not the password.
 
     \b
     Example: psql "$(retailpipe local url)"
@@ -56,10 +60,10 @@ def url(local: Local = None, json: Json = False) -> None:
 @app.command()
 def destroy(
     local: Local = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     json: Json = False,
 ) -> None:
-    """Remove the database with all that is loaded and built. The workbooks in the store stay.
+    """Delete the database with everything loaded and built. The workbooks in the store are kept.
 
     \b
     Example: retailpipe local destroy --yes
@@ -67,15 +71,18 @@ def destroy(
     environment = _environment(local)
     server = _server(environment)
     if not yes and not sys.stdin.isatty():
-        raise UsageError("there is nobody to ask whether to remove the database", hint="Add --yes if you are sure.")
+        raise UsageError(
+            "cannot ask for confirmation: the standard input is not a terminal",
+            hint="Add --yes to delete the database without confirmation.",
+        )
     if not yes:
-        typer.confirm(f"Remove the database in {environment.folder} with all its tables?", abort=True, err=True)
+        typer.confirm(f"Delete the database in {environment.folder} with all its tables?", abort=True, err=True)
     existed = server.destroy()
     if not existed:
         print_json({"destroyed": None}) if json else say(f"there is no database in {environment.folder}")
         return
     print_json({"destroyed": str(environment.folder)}) if json else say(
-        f"removed the database in {environment.folder}; the workbooks in {environment.folder / 'input'} are still there"
+        f"deleted the database in {environment.folder}; kept the workbooks in {environment.folder / 'input'}"
     )
 
 
@@ -87,7 +94,7 @@ def _environment(local: Path | None) -> Environment:
 def _server(environment: Environment) -> "EmbeddedServer":
     if environment.server is None:
         raise UsageError(
-            "RETAILPIPE_DATABASE_URL names a server that is not the embedded one",
-            hint="Unset it for this command.",
+            "RETAILPIPE_DATABASE_URL selects another server than the embedded PostgreSQL",
+            hint="Unset RETAILPIPE_DATABASE_URL for this command.",
         )
     return environment.server

@@ -1,4 +1,4 @@
-"""The commands that do something: the steps of the pipeline, one by one and all together."""
+"""The commands of the pipeline: each step, the whole pipeline, and the checks."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +14,6 @@ from retailpipe.cli.options import (
     AllowDuplicate,
     ContractFile,
     Json,
-    Local,
     Replace,
     on_environment,
     open_contract,
@@ -42,12 +41,24 @@ order by year, month
 
 
 def demo(
-    rows: Annotated[int, typer.Option(help="Rows of the workbook that is made, header not counted.")] = 25_000,
-    workbook: Annotated[Path | None, typer.Option(metavar="FILE", help="A workbook of your own instead.")] = None,
-    local: Local = None,
+    rows: Annotated[int, typer.Option(help="Number of rows of the generated workbook, without the header.")] = 25_000,
+    workbook: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Use this workbook instead of a generated one.")
+    ] = None,
+    local: Annotated[
+        Path | None,
+        typer.Option(
+            "--local",
+            metavar="DIR",
+            help="The demo's folder. Default: `demo`, or `demo-NAME` with --workbook, below the default folder of "
+            "environments.",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """The whole way on this machine, with a workbook made for it.
+    """Run the whole pipeline on this machine with a generated workbook.
+
+    The demo uses its own environment. It does not touch your data.
 
     \b
     Example: retailpipe demo --rows 100000
@@ -66,7 +77,7 @@ def demo(
         print_run(report)
         say("")
         print_table(queries.query(environment, _MONTHS), "table")
-        say("\nTry next:")
+        say("\nNext commands to try:")
         for line in (
             command("verify"),
             command("rejects"),
@@ -75,20 +86,25 @@ def demo(
             command("local stop"),
         ):
             say(f"  {line}")
-        say(f"psql takes this address: {environment.server.url() if environment.server else ''}")
+        say(f"database URL for psql: {environment.server.url() if environment.server else ''}")
     _exit(report.ok)
 
 
 @on_environment
 def run(
     environment: Environment,
-    source: Annotated[str | None, typer.Argument(help="A file, or a key of the store. Default: all that wait.")] = None,
+    source: Annotated[
+        str | None,
+        typer.Argument(help="A file, or a workbook in the store. Default: all workbooks that are not loaded yet."),
+    ] = None,
     contract: ContractFile = None,
     allow_duplicate: AllowDuplicate = False,
     replace: Replace = False,
     json: Json = False,
 ) -> None:
-    """The whole way: upload, ingest, transform, verify.
+    """Run the whole pipeline: upload, ingest, transform, verify.
+
+    Silver and gold are not rebuilt if they are already up to date.
 
     \b
     Example: retailpipe run online_retail.xlsx
@@ -108,23 +124,27 @@ def run(
 
 @on_environment
 def init(environment: Environment, contract: ContractFile = None, json: Json = False) -> None:
-    """Make schema bronze, or bring it up to date.
+    """Create schema bronze, or migrate it to the current version.
+
+    It is safe to repeat. `retailpipe ingest` and `retailpipe run` need no `init` before them.
 
     \b
     Example: retailpipe init
     """
     number = pipeline.init(environment, contract=open_contract(contract))
-    print_json({"schema": "bronze", "number": number}) if json else say(f"schema bronze is there, number {number}")
+    print_json({"schema": "bronze", "number": number}) if json else say(f"schema bronze is at version {number}")
 
 
 @on_environment
 def upload(
     environment: Environment,
-    file: Annotated[Path, typer.Argument(help="A workbook.")],
+    file: Annotated[Path, typer.Argument(help="The workbook, an .xlsx file.")],
     replace: Replace = False,
     json: Json = False,
 ) -> None:
-    """Put a workbook into the store.
+    """Copy a workbook into the store.
+
+    The store is the folder `input/` of the environment, or the bucket of an AWS stack.
 
     \b
     Example: retailpipe upload online_retail.xlsx
@@ -138,10 +158,11 @@ def upload(
 def ingest(
     environment: Environment,
     sources: Annotated[
-        list[str] | None, typer.Argument(help="Files, or keys of the store. Default: all that wait.")
+        list[str] | None,
+        typer.Argument(help="Files, or workbooks in the store. Default: all workbooks that are not loaded yet."),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would load and what would be refused; change nothing.")
+        bool, typer.Option("--dry-run", help="Show what would be loaded and rejected; change nothing.")
     ] = False,
     contract: ContractFile = None,
     allow_duplicate: AllowDuplicate = False,
@@ -149,6 +170,8 @@ def ingest(
     json: Json = False,
 ) -> None:
     """Load workbooks from the store into bronze.
+
+    Each workbook is loaded in its own transaction. A file is uploaded to the store first.
 
     \b
     Example: retailpipe ingest input/online_retail.xlsx
@@ -174,11 +197,15 @@ def ingest(
 @on_environment
 def transform(
     environment: Environment,
-    select: Annotated[str | None, typer.Option(help="Nodes in dbt's own syntax, such as fact_sales_daily+.")] = None,
-    full_refresh: Annotated[bool, typer.Option("--full-refresh", help="Build incremental models anew.")] = False,
+    select: Annotated[
+        str | None, typer.Option(help="The models to build, in dbt's selection syntax, such as fact_sales_daily+.")
+    ] = None,
+    full_refresh: Annotated[
+        bool, typer.Option("--full-refresh", help="Rebuild incremental models from scratch.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Build silver and gold from bronze, and test them (dbt build).
+    """Build silver and gold from bronze and test them (dbt build).
 
     \b
     Example: retailpipe transform --select +monthly_sales_summary
@@ -191,19 +218,21 @@ def transform(
 
 @on_environment
 def dbt(environment: Environment, context: typer.Context) -> None:
-    """Any dbt command on this environment. Options of retailpipe's come before dbt's command.
+    """Run any dbt command on this environment.
+
+    Put options of retailpipe before the dbt command.
 
     \b
     Example: retailpipe dbt test --select dim_product
     """
     if not context.args:
-        raise typer.BadParameter("name a command of dbt's, such as: retailpipe dbt debug")
+        raise typer.BadParameter("the dbt command is missing; for example: retailpipe dbt debug")
     raise typer.Exit(run_dbt(environment, context.args))
 
 
 @on_environment
 def verify(environment: Environment, json: Json = False) -> None:
-    """Count every table, and compare the layers with each other.
+    """Count the rows of every table and compare bronze, silver and gold with each other.
 
     \b
     Example: retailpipe verify
@@ -215,7 +244,7 @@ def verify(environment: Environment, json: Json = False) -> None:
 
 @on_environment
 def check(environment: Environment, json: Json = False) -> None:
-    """Try every part, and say for each that fails what to do next.
+    """Check every part of the environment and show how to fix what fails.
 
     \b
     Example: retailpipe check
@@ -226,6 +255,7 @@ def check(environment: Environment, json: Json = False) -> None:
 
 
 def register(app: typer.Typer) -> None:
+    """Add these commands to the program."""
     for function in (demo, run, init, upload, ingest, transform):
         app.command()(function)
     app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(dbt)

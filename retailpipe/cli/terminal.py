@@ -1,6 +1,6 @@
-"""Prints text that may come from anybody: from cells, file names, messages of other programs.
+"""Prints untrusted text safely: cells, file names, messages of other programs.
 
-On a terminal, what would steer it is shown as an escape, as psql does; in files and pipes text stays as it is.
+On a terminal, control characters are printed as escapes, as psql does. In files and pipes the text is not changed.
 """
 
 from __future__ import annotations
@@ -9,22 +9,23 @@ import io
 import re
 import sys
 
-_STEERS = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-"""Control characters but tab and line feed, and those that turn the direction of text or break lines."""
+_CONTROLS = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""Control characters except tab and line feed, and characters that change the direction of text or break lines."""
 
 
 def say(text: str = "", *, err: bool = False, nl: bool = True) -> None:
-    """Prints a text on the standard output or the standard error."""
+    """Print text to standard output, or to standard error if `err`; escape control characters on a terminal."""
     stream = sys.stderr if err else sys.stdout
     print(escaped(text) if stream.isatty() else text, end="\n" if nl else "", file=stream, flush=True)
 
 
 def escaped(text: str) -> str:
-    return _STEERS.sub(lambda found: _escape(found[0]), text)
+    """Return the text with each terminal control character replaced by an escape such as `\\x1b`."""
+    return _CONTROLS.sub(lambda found: _escape(found[0]), text)
 
 
 def print_whatever_comes() -> None:
-    """Has both streams print what their encoding lacks as an escape, such as the bytes of a name that is not UTF-8."""
+    """Print characters that the streams' encoding lacks as escapes instead of failing, such as non-UTF-8 file names."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -32,5 +33,5 @@ def print_whatever_comes() -> None:
 
 def _escape(character: str) -> str:
     number = ord(character)
-    # JSON knows the second form alone; control characters below the blank never stand in it.
+    # JSON allows only the form \uXXXX. It has no raw control characters below the space, so their short form is safe.
     return f"\\x{number:02x}" if number < 0x20 else f"\\u{number:04x}"

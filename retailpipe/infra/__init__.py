@@ -1,4 +1,4 @@
-"""The AWS side as Pulumi components. `RetailPipeline` is all of it; the parts can be used by themselves."""
+"""Pulumi components for AWS. `RetailPipeline` is the whole pipeline; each of its parts can also be used separately."""
 
 from retailpipe.infra.pipeline import RetailPipeline
 from retailpipe.infra.settings import Settings

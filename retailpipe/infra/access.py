@@ -1,4 +1,4 @@
-"""What a student's user may do with the stack: what the library needs, and nothing else."""
+"""The IAM policy of a student's user: it allows what the library needs on one stack, and nothing else."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from retailpipe.names import CHECK_BUCKET, NOTIFY_UPLOAD
 
 
 class StudentPolicy(Component):
-    """policy: given to `studentUser`, or attached to a user or a role by whoever manages those."""
+    """The IAM policy for a student.
+
+    policy: attached to the user `studentUser` if that is set; otherwise an administrator must attach it.
+    """
 
     def __init__(
         self,
@@ -42,7 +45,7 @@ class StudentPolicy(Component):
                 deployment.names.database_log_group(),
             )
         ]
-        rights: list[dict[str, Any]] = [
+        statements: list[dict[str, Any]] = [
             statement(
                 ["ssm:GetParameter"], [deployment.arn("ssm", f"parameter{deployment.names.parameter}")], sid="Outputs"
             ),
@@ -63,7 +66,7 @@ class StudentPolicy(Component):
                 sid="Database",
             ),
             statement(["sns:Publish", "sns:ListSubscriptionsByTopic"], [notifications.topic.arn], sid="Notices"),
-            # By email alone: text messages cost money, and other endpoints could be anybody's.
+            # Only by email: text messages cost money, and other endpoints could send the notices to another account.
             statement(
                 ["sns:Subscribe"],
                 [notifications.topic.arn],
@@ -80,7 +83,7 @@ class StudentPolicy(Component):
                 queues,
                 sid="Uploads",
             ),
-            # Not GetFunction, which shows the environment of a Lambda: `sourceUrl` may be a secret of the instructor.
+            # Not GetFunction: it returns the Lambda's environment, where `sourceUrl` may be the instructor's secret.
             statement(["lambda:GetPolicy", "lambda:InvokeFunction"], lambdas, sid="Lambdas"),
             statement(
                 ["events:DescribeRule", "events:EnableRule", "events:DisableRule"], [functions.rule.arn], sid="Schedule"
@@ -91,7 +94,7 @@ class StudentPolicy(Component):
             f"{name}-policy",
             name=f"{deployment.names.of('student')}-{deployment.region}",
             description="What the retailpipe library needs of this stack",
-            policy=policy(*rights),
+            policy=policy(*statements),
             tags=deployment.tags("student"),
             opts=self.child(),
         )

@@ -1,4 +1,4 @@
-"""The budget: a notice when the stack's month costs more than was meant."""
+"""The monthly budget: publishes a notice when the actual or the forecast cost exceeds 80 % of it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from retailpipe.infra.notifications import Notifications
 
 
 class Budget(Component):
-    """budget. It counts what carries the tag `Pipeline`, once the account activates that as a cost allocation tag."""
+    """budget: the AWS budget.
+
+    It counts the cost of resources with the stack's tag `Pipeline`. AWS counts nothing until the account activates
+    `Pipeline` as a cost allocation tag.
+    """
 
     def __init__(
         self,
@@ -39,7 +43,7 @@ class Budget(Component):
                 for kind in ("ACTUAL", "FORECASTED")
             ],
             tags=deployment.tags("month"),
-            # Budgets ask at once whether they may publish.
+            # When a budget is created, AWS checks that it may publish to the topic: the policy must already exist.
             opts=self.child(depends_on=[notifications.topic_policy]),
         )
         self.register_outputs({})

@@ -1,4 +1,4 @@
-"""What the components share: their names, their settings, their tags, and policies as JSON."""
+"""The base class of the components, the account and settings they are deployed with, and IAM policy documents."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from retailpipe.names import Names
 
 @dataclass(frozen=True)
 class Deployment:
-    """Where a pipeline is made, and by which settings."""
+    """The names, settings, account, region and partition of one pipeline."""
 
     names: Names
     settings: Settings
@@ -25,11 +25,11 @@ class Deployment:
     partition: str
 
     def arn(self, service: str, resource: str) -> str:
-        """The ARN of something in this account and region."""
+        """The ARN of a resource in this account and region."""
         return f"arn:{self.partition}:{service}:{self.region}:{self.account_id}:{resource}"
 
     def tags(self, part: str) -> dict[str, str]:
-        """The tags of a resource. Those without a value are left out: AWS would show them empty."""
+        """The tags of a resource. Tags without a value are left out, because AWS would show them as empty."""
         tags = {
             "Name": self.names.of(part),
             "Project": self.names.project,
@@ -43,7 +43,7 @@ class Deployment:
 
 
 class Component(pulumi.ComponentResource):
-    """A component: one idea of the house."""
+    """Base class of the components: one group of related resources."""
 
     def __init__(
         self, kind: str, name: str, deployment: Deployment, opts: pulumi.ResourceOptions | None = None
@@ -55,9 +55,10 @@ class Component(pulumi.ComponentResource):
     def role(
         self, part: str, service: str, *rights: Mapping[str, Any], condition: Mapping[str, Any] | None = None
     ) -> tuple[pulumi.Input[str], list[pulumi.Resource]]:
-        """The ARN of a role that a service of AWS may take, and what gives it its rights.
+        """Create a role that an AWS service may assume. Return its ARN and the resources that grant its permissions.
 
-        It is `existingRoleArn` where that is set, and nothing is made.
+        Until those resources exist, the role allows nothing. A resource that needs it at once must depend on them.
+        If `existingRoleArn` is set, return it and an empty list, and create nothing.
         """
         deployment = self.deployment
         if deployment.settings.existing_role_arn:
@@ -65,16 +66,19 @@ class Component(pulumi.ComponentResource):
         trusted = statement(["sts:AssumeRole"], [], principal={"Service": service}, condition=condition)
         role = aws.iam.Role(
             f"{self.name}-{part}",
-            # Roles are the whole account's, whatever the region.
+            # Role names are unique in the account, not only in a region.
             name=f"{deployment.names.of(part)}-{deployment.region}",
             assume_role_policy=json.dumps({"Version": "2012-10-17", "Statement": [trusted]}),
             tags=deployment.tags(part),
             opts=self.child(),
         )
-        given = aws.iam.RolePolicy(f"{self.name}-{part}", role=role.name, policy=policy(*rights), opts=self.child())
-        return role.arn, [given]
+        role_policy = aws.iam.RolePolicy(
+            f"{self.name}-{part}", role=role.name, policy=policy(*rights), opts=self.child()
+        )
+        return role.arn, [role_policy]
 
     def child(self, **options: Any) -> pulumi.ResourceOptions:
+        """Options for a resource of this component."""
         return pulumi.ResourceOptions(parent=self, **options)
 
 
@@ -87,7 +91,7 @@ def statement(
     principal: Mapping[str, Any] | str | None = None,
     condition: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """One statement of a policy; resources may be outputs."""
+    """One statement of a policy. Elements without a value are left out."""
     parts = {
         "Sid": sid,
         "Effect": effect,
@@ -100,7 +104,7 @@ def statement(
 
 
 def tls_only(actions: str, resources: Sequence[pulumi.Input[str]]) -> dict[str, Any]:
-    """The statement of a resource's policy that refuses what does not come over TLS."""
+    """The statement of a resource policy that denies requests without TLS."""
     return statement(
         [actions],
         resources,
@@ -112,4 +116,5 @@ def tls_only(actions: str, resources: Sequence[pulumi.Input[str]]) -> dict[str, 
 
 
 def policy(*statements: Mapping[str, Any]) -> pulumi.Output[str]:
+    """A policy document as JSON; statements may contain outputs."""
     return pulumi.Output.json_dumps({"Version": "2012-10-17", "Statement": list(statements)})

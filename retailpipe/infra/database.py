@@ -1,4 +1,7 @@
-"""The warehouse: PostgreSQL on RDS, its password kept by RDS, reached over TLS from `allowedCidrs` alone."""
+"""The warehouse: PostgreSQL on RDS.
+
+RDS manages the master password. The database accepts connections only over TLS and only from `allowedCidrs`.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,11 @@ PORT = 5432
 
 
 class Database(Component):
-    """instance, identifier, security_group, secret_arn: the last is of the secret that RDS manages."""
+    """The database instance, its security group, parameters and log group.
+
+    secret_arn: the ARN of the secret in which RDS keeps the master password.
+    ready: resources that must exist before the instance, such as the route to the internet.
+    """
 
     def __init__(
         self,
@@ -71,7 +78,8 @@ class Database(Component):
             tags=deployment.tags("postgres17"),
             opts=self.child(),
         )
-        # RDS would make it by itself otherwise, without an end to what it keeps, and the next `up` would find it there.
+        # The log group must exist before the instance, which depends on it. Otherwise RDS creates the group itself: it
+        # then never expires, and `pulumi up` fails because the name already exists.
         logs = aws.cloudwatch.LogGroup(
             f"{name}-log",
             name=deployment.names.database_log_group(),
@@ -93,12 +101,14 @@ class Database(Component):
             username=USER,
             port=PORT,
             manage_master_user_password=True,
+            # Only because checkov requires it (CKV_AWS_161). Nothing uses it: retailpipe logs in with the master
+            # password and grants no user the role rds_iam, and no policy of the stack allows rds-db:connect.
             iam_database_authentication_enabled=True,
             db_subnet_group_name=subnets.name,
             vpc_security_group_ids=[self.security_group.id],
             parameter_group_name=parameters.name,
             publicly_accessible=True,
-            # A minor version that is named stays.
+            # RDS must not upgrade a minor version that the setting names.
             auto_minor_version_upgrade="." not in settings.engine_version,
             enabled_cloudwatch_logs_exports=["postgresql"],
             backup_retention_period=settings.kept_backup_days,
@@ -112,7 +122,7 @@ class Database(Component):
             opts=self.child(
                 depends_on=[logs, *ready],
                 protect=not settings.ephemeral,
-                # Storage grows by itself, which is not to be taken back.
+                # RDS increases the storage automatically, and storage cannot be reduced.
                 ignore_changes=["allocatedStorage"],
             ),
         )

@@ -1,4 +1,4 @@
-"""The two Lambdas: notify_upload, which the bucket calls, and check_bucket, which the schedule calls."""
+"""The two Lambdas: S3 calls notify_upload for each upload, and EventBridge calls check_bucket on schedule."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def source_folder() -> Path:
-    """The folder of the Lambdas' code: in an installed library beside its modules, in a checkout at its top."""
+    """The folder of the Lambdas' code: inside the package if it is installed, at the top of a checkout.
+
+    Raises FileNotFoundError.
+    """
     for folder in (_PACKAGE / "lambda_src", _PACKAGE.parent / "lambda_src"):
         if folder.is_dir():
             return folder
@@ -28,7 +31,7 @@ def source_folder() -> Path:
 
 
 def archive(function: str) -> pulumi.AssetArchive:
-    """What a Lambda is packed as: its own modules, what both share, and the module of receipts."""
+    """The code of a Lambda: its own modules, common.py, and keys.py from the library."""
     files = [
         *sorted((source_folder() / function).glob("*.py")),
         source_folder() / "common.py",
@@ -38,7 +41,7 @@ def archive(function: str) -> pulumi.AssetArchive:
 
 
 class Functions(Component):
-    """notify_upload, check_bucket."""
+    """The Lambdas notify_upload and check_bucket; rule: the EventBridge rule that runs check_bucket."""
 
     def __init__(
         self,
@@ -54,13 +57,13 @@ class Functions(Component):
         source_url: pulumi.Input[str] = deployment.settings.source_url or ""
         if isinstance(source_url, Secret):
             source_url = pulumi.Output.secret(str(source_url))
-        self.notify_upload = self._function(NOTIFY_UPLOAD, timeout=30, memory=128, environment={}, rights=[])
+        self.notify_upload = self._function(NOTIFY_UPLOAD, timeout=30, memory=128, environment={}, permissions=[])
         self.check_bucket = self._function(
             CHECK_BUCKET,
             timeout=300,
             memory=256,
             environment={"BUCKET": storage.bucket.bucket, "SOURCE_URL": source_url},
-            rights=[
+            permissions=[
                 statement(
                     ["s3:ListBucket"],
                     [bucket_arn],
@@ -69,11 +72,11 @@ class Functions(Component):
                 statement(["s3:GetObject", "s3:PutObject"], [pulumi.Output.concat(bucket_arn, f"/{INPUT}*")]),
             ],
         )
-        # It tells of its failures itself, and the next night tries again.
+        # No retries: check_bucket publishes its own failures, and the next scheduled run tries again.
         aws.lambda_.FunctionEventInvokeConfig(
             f"{name}-once", function_name=self.check_bucket.name, maximum_retry_attempts=0, opts=self.child()
         )
-        # An upload of which nobody could be told in three tries goes to the topic as it is.
+        # If all three attempts fail, Lambda publishes the event itself to the topic, so that no upload goes unnoticed.
         aws.lambda_.FunctionEventInvokeConfig(
             f"{name}-untold",
             function_name=self.notify_upload.name,
@@ -81,7 +84,7 @@ class Functions(Component):
             destination_config={"on_failure": {"destination": self._topic_arn}},
             opts=self.child(),
         )
-        may_call = aws.lambda_.Permission(
+        invoke_permission = aws.lambda_.Permission(
             f"{name}-from-bucket",
             action="lambda:InvokeFunction",
             function=self.notify_upload.name,
@@ -90,7 +93,8 @@ class Functions(Component):
             source_account=deployment.account_id,
             opts=self.child(),
         )
-        # A bucket has one notification: a second would replace the first.
+        # A bucket has only one notification configuration: a second resource would overwrite this one. S3 checks on
+        # creation that it may invoke the Lambda, so the permission must exist first.
         aws.s3.BucketNotification(
             f"{name}-notification",
             bucket=storage.bucket.id,
@@ -98,11 +102,11 @@ class Functions(Component):
                 {
                     "lambda_function_arn": self.notify_upload.arn,
                     "events": ["s3:ObjectCreated:*"],
-                    # No suffix: S3 tells .xlsx and .XLSX apart. The Lambda leaves alone what is no workbook.
+                    # No suffix filter: S3's is case-sensitive (.xlsx, .XLSX). The Lambda ignores other files.
                     "filter_prefix": INPUT,
                 }
             ],
-            opts=self.child(depends_on=[may_call]),
+            opts=self.child(depends_on=[invoke_permission]),
         )
         rule = aws.cloudwatch.EventRule(
             f"{name}-schedule",
@@ -134,10 +138,12 @@ class Functions(Component):
         timeout: int,
         memory: int,
         environment: dict[str, pulumi.Input[str]],
-        rights: list[dict[str, Any]],
+        permissions: list[dict[str, Any]],
     ) -> aws.lambda_.Function:
         deployment = self.deployment
         function_name = deployment.names.of(function)
+        # The log group must exist before the Lambda, which depends on it. Otherwise the group is created at the first
+        # call: it then never expires, and `pulumi up` fails because the name already exists.
         logs = aws.cloudwatch.LogGroup(
             f"{self.name}-{function}",
             name=deployment.names.lambda_log_group(function),
@@ -145,12 +151,12 @@ class Functions(Component):
             tags=deployment.tags(function),
             opts=self.child(),
         )
-        role_arn, rights_given = self.role(
+        role_arn, role_policies = self.role(
             function,
             "lambda.amazonaws.com",
             statement(["logs:CreateLogStream", "logs:PutLogEvents"], [pulumi.Output.concat(logs.arn, ":*")]),
             statement(["sns:Publish"], [self._topic_arn]),
-            *rights,
+            *permissions,
         )
         variables = {"TOPIC_ARN": self._topic_arn, "STACK": deployment.names.display_name, **environment}
         return aws.lambda_.Function(
@@ -165,5 +171,5 @@ class Functions(Component):
             memory_size=memory,
             environment={"variables": variables},
             tags=deployment.tags(function),
-            opts=self.child(depends_on=[logs, *rights_given]),
+            opts=self.child(depends_on=[logs, *role_policies]),
         )

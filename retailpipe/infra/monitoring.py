@@ -1,4 +1,4 @@
-"""What watches: alarms, told to the topic, and a dashboard."""
+"""CloudWatch alarms, which publish to the topic, and the dashboard."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _GB = 1024**3
 
 
 @dataclass(frozen=True)
-class _Watch:
-    """A metric, and the value beyond which somebody should look."""
+class _Alarm:
+    """A metric and its threshold, which must be crossed in `periods` consecutive periods of `minutes` minutes each."""
 
     part: str
     about: str
@@ -33,7 +33,7 @@ class _Watch:
 
 
 class Alarms(Component):
-    """An alarm for each thing that goes wrong, count in all; none where nothing happens at all."""
+    """The alarms. count: their number. Missing data does not set off an alarm: a stopped database sends no metrics."""
 
     def __init__(
         self,
@@ -48,44 +48,45 @@ class Alarms(Component):
         above, below = "GreaterThanOrEqualToThreshold", "LessThanThreshold"
         instance: dict[str, pulumi.Input[str]] = {"DBInstanceIdentifier": database.identifier}
         lambdas = {"notify-upload": functions.notify_upload, "check-bucket": functions.check_bucket}
-        watches = [
-            _Watch(f"{part}-errors", f"{part} failed", "AWS/Lambda", "Errors", "Sum", {"FunctionName": function.name},
+        alarms = [
+            _Alarm(f"{part}-errors", f"{part} failed", "AWS/Lambda", "Errors", "Sum", {"FunctionName": function.name},
                    above, 1, 5)
             for part, function in lambdas.items()
         ]  # fmt: skip
-        watches += [
-            _Watch("cpu", "The database is busy", "AWS/RDS", "CPUUtilization", "Average", instance, above, 90, 5, 3),
-            _Watch("storage", "The database has less than 2 GB left", "AWS/RDS", "FreeStorageSpace", "Minimum",
+        alarms += [
+            _Alarm("cpu", "The database is busy", "AWS/RDS", "CPUUtilization", "Average", instance, above, 90, 5, 3),
+            _Alarm("storage", "The database has less than 2 GB left", "AWS/RDS", "FreeStorageSpace", "Minimum",
                    instance, below, 2 * _GB, 5),
-            _Watch("connections", "The database has many connections", "AWS/RDS", "DatabaseConnections", "Maximum",
+            _Alarm("connections", "The database has many connections", "AWS/RDS", "DatabaseConnections", "Maximum",
                    instance, above, 60, 5, 2),
-            _Watch("dead-letters", "Notices that nobody could handle", "AWS/SQS", "ApproximateNumberOfMessagesVisible",
-                   "Maximum", {"QueueName": notifications.dead_letters.name}, above, 1, 5),
+            _Alarm("dead-letters", "The dead-letter queue contains messages", "AWS/SQS",
+                   "ApproximateNumberOfMessagesVisible", "Maximum", {"QueueName": notifications.dead_letters.name},
+                   above, 1, 5),
         ]  # fmt: skip
-        self.count = len(watches)
-        for watch in watches:
+        self.count = len(alarms)
+        for alarm in alarms:
             aws.cloudwatch.MetricAlarm(
-                f"{name}-{watch.part}",
-                name=deployment.names.of(watch.part),
-                alarm_description=watch.about,
-                namespace=watch.namespace,
-                metric_name=watch.metric,
-                statistic=watch.statistic,
-                dimensions=watch.dimensions,
-                comparison_operator=watch.comparison,
-                threshold=watch.threshold,
-                period=60 * watch.minutes,
-                evaluation_periods=watch.periods,
+                f"{name}-{alarm.part}",
+                name=deployment.names.of(alarm.part),
+                alarm_description=alarm.about,
+                namespace=alarm.namespace,
+                metric_name=alarm.metric,
+                statistic=alarm.statistic,
+                dimensions=alarm.dimensions,
+                comparison_operator=alarm.comparison,
+                threshold=alarm.threshold,
+                period=60 * alarm.minutes,
+                evaluation_periods=alarm.periods,
                 treat_missing_data="notBreaching",
                 alarm_actions=[notifications.topic.arn],
-                tags=deployment.tags(watch.part),
+                tags=deployment.tags(alarm.part),
                 opts=self.child(depends_on=[notifications.topic_policy]),
             )
         self.register_outputs({})
 
 
 class Dashboard(Component):
-    """dashboard_name."""
+    """A dashboard of the database's and the Lambdas' metrics. dashboard_name: its name in CloudWatch."""
 
     def __init__(
         self,
@@ -122,6 +123,7 @@ class Dashboard(Component):
 def _widget(
     deployment: Deployment, title: str, metrics: list[list[Any]], statistic: str, number: int
 ) -> dict[str, Any]:
+    """A graph. number: its position, counted from 0; each row holds three graphs in a grid of 24 columns."""
     return {
         "type": "metric",
         "x": number % 3 * 8,

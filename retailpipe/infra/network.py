@@ -1,4 +1,4 @@
-"""The network: a VPC over two zones, with public subnets for the database and private ones for what may come."""
+"""The network: a VPC in two availability zones, with public subnets for the database and unused private subnets."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ _ZONES = 2
 
 
 class Network(Component):
-    """vpc_id, database_subnet_ids: where the database goes; ready: what it has to wait for.
+    """The VPC, its subnets and routes.
 
-    A laptop reaches the database from outside, so it stands in the public subnets, behind its security group.
+    vpc_id, database_subnet_ids: where to place the database.
+    ready: resources that must exist before the database is created.
+
+    The database is in the public subnets, because laptops connect to it over the internet. Its security group limits
+    which addresses may connect.
     """
 
     def __init__(self, name: str, deployment: Deployment, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -35,7 +39,8 @@ class Network(Component):
             tags=deployment.tags("vpc"),
             opts=self.child(),
         )
-        # The VPC's own group lets its members talk to each other; emptied, nothing is open by an oversight.
+        # A new VPC's default security group allows traffic between its members. Remove its rules, so that a resource
+        # that gets this group by mistake is not reachable.
         aws.ec2.DefaultSecurityGroup(
             f"{name}-default", vpc_id=vpc.id, ingress=[], egress=[], tags=deployment.tags("default"), opts=self.child()
         )
@@ -64,8 +69,9 @@ class Network(Component):
             opts=self.child(),
         )
         if deployment.settings.nat_gateway:
-            self._translate(public[0], private_routes, to_internet)
-        # RDS gives no public address where there is no way to the internet, and takes none back when it has gone.
+            self._add_nat_gateway(public[0], private_routes, to_internet)
+        # RDS needs this route to give the database a public address. Deletion is in reverse order: the internet gateway
+        # cannot be detached while the database has a public address.
         self.ready: list[pulumi.Resource] = [to_internet]
         self.vpc_id = vpc.id
         self.database_subnet_ids: list[pulumi.Input[str]] = [subnet.id for subnet in public]
@@ -92,7 +98,8 @@ class Network(Component):
         )
         return subnet
 
-    def _translate(self, subnet: aws.ec2.Subnet, routes: aws.ec2.RouteTable, to_internet: aws.ec2.Route) -> None:
+    def _add_nat_gateway(self, subnet: aws.ec2.Subnet, routes: aws.ec2.RouteTable, to_internet: aws.ec2.Route) -> None:
+        """Connect the subnets of a route table to the internet through a NAT gateway in a public subnet."""
         address = aws.ec2.Eip(f"{self.name}-nat", domain="vpc", tags=self.deployment.tags("nat"), opts=self.child())
         gateway = aws.ec2.NatGateway(
             f"{self.name}-nat",

@@ -1,4 +1,4 @@
-"""The nightly stop: EventBridge's scheduler stops the database by itself, without a Lambda."""
+"""The nightly stop: EventBridge Scheduler calls RDS to stop the database; no Lambda is needed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from retailpipe.infra.database import Database
 
 
 class NightlyStop(Component):
-    """schedule."""
+    """schedule: the schedule that stops the database every day at `time` (HH:MM)."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class NightlyStop(Component):
                 "arn": f"arn:{deployment.partition}:scheduler:::aws-sdk:rds:stopDBInstance",
                 "role_arn": role_arn,
                 "input": json.dumps({"DbInstanceIdentifier": database.identifier}),
-                # A database that is stopped already refuses; there is nothing to try again.
+                # The call fails if the database is already stopped; a retry would fail again.
                 "retry_policy": {"maximum_retry_attempts": 0},
             },
             opts=self.child(),

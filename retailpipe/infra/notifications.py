@@ -1,4 +1,4 @@
-"""Notices: a topic that everybody hears, emails, and a queue by which a laptop hears of uploads."""
+"""Notices: an SNS topic, its email subscriptions, and an SQS queue for `retailpipe watch`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from retailpipe.infra.component import Component, Deployment, policy, statement,
 
 _VISIBILITY_SECONDS = 300
 _KEPT_SECONDS = 14 * 24 * 3600
-_TRIES = 5
+_MAX_RECEIVES = 5
 
 
 class Notifications(Component):
-    """topic, queue, dead_letters."""
+    """The topic, the queue of uploads, and its dead-letter queue.
+
+    topic_policy: must exist before alarms and budgets that publish to the topic.
+    """
 
     def __init__(self, name: str, deployment: Deployment, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("Notifications", name, deployment, opts)
@@ -57,7 +60,7 @@ class Notifications(Component):
             visibility_timeout_seconds=_VISIBILITY_SECONDS,
             receive_wait_time_seconds=20,
             redrive_policy=pulumi.Output.json_dumps(
-                {"deadLetterTargetArn": self.dead_letters.arn, "maxReceiveCount": _TRIES}
+                {"deadLetterTargetArn": self.dead_letters.arn, "maxReceiveCount": _MAX_RECEIVES}
             ),
             sqs_managed_sse_enabled=True,
             tags=deployment.tags("uploads"),
@@ -90,7 +93,7 @@ class Notifications(Component):
             protocol="sqs",
             endpoint=self.queue.arn,
             raw_message_delivery=True,
-            # Alarms, budgets and results go to people; the laptop is told of workbooks alone.
+            # The queue receives only uploads. Alarms, budget notices and results are for people, who read emails.
             filter_policy=json.dumps({"kind": ["upload"]}),
             opts=self.child(depends_on=[from_topic]),
         )

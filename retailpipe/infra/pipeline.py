@@ -1,4 +1,4 @@
-"""All of it: one component that any program can make, several times over if it likes."""
+"""The whole pipeline as one Pulumi component, which a program can create once or several times."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from retailpipe.outputs import VERSION, StackOutputs
 class RetailPipeline(pulumi.ComponentResource):
     """A pipeline on AWS: network, bucket, database, Lambdas, notices, monitoring.
 
-    name: the component's in the program.
-    settings: what `Settings.read` gave.
-    part: tells several pipelines of one stack apart; it becomes part of every physical name.
+    name: the component's name in the program.
+    settings: the settings, as `Settings.read` or `Settings.of_stack` returns them.
+    part: distinguishes several pipelines of one stack; it is a part of each physical name.
 
-    outputs: the values of StackOutputs by name, to be exported. They also go to the SSM parameter.
-    Raises SettingsError, before anything is made, where the names cannot be used.
+    outputs: the values of StackOutputs by name; the program exports them. The SSM parameter holds the same values.
+    Raises SettingsError, before any resource is declared, if AWS does not accept the names.
     """
 
     def __init__(
@@ -39,16 +39,16 @@ class RetailPipeline(pulumi.ComponentResource):
         names = Names(pulumi.get_project(), pulumi.get_stack(), part)
         super().__init__("retailpipe:aws:RetailPipeline", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        asked = pulumi.InvokeOptions(parent=self)
+        invoke = pulumi.InvokeOptions(parent=self)
         deployment = Deployment(
             names,
             settings,
-            account_id=aws.get_caller_identity(opts=asked).account_id,
-            region=aws.get_region(opts=asked).region,
-            partition=aws.get_partition(opts=asked).partition,
+            account_id=aws.get_caller_identity(opts=invoke).account_id,
+            region=aws.get_region(opts=invoke).region,
+            partition=aws.get_partition(opts=invoke).partition,
         )
         if settings.disabled_parts:
-            pulumi.log.info(f"This stack goes without: {'; '.join(settings.disabled_parts)}.", self)
+            pulumi.log.info(f"Not created in this stack: {'; '.join(settings.disabled_parts)}.", self)
         for warning in settings.warnings:
             pulumi.log.warn(warning, self)
         storage = Storage(f"{name}-storage", deployment, child)
@@ -100,7 +100,7 @@ class RetailPipeline(pulumi.ComponentResource):
             f"{name}-outputs",
             name=names.parameter,
             type="String",
-            value=pulumi.Output.all(**outputs).apply(lambda known: StackOutputs.from_mapping(known).as_json()),
+            value=pulumi.Output.all(**outputs).apply(lambda values: StackOutputs.from_mapping(values).as_json()),
             tags=deployment.tags("outputs"),
             opts=child,
         )

@@ -1,4 +1,4 @@
-"""The bucket: workbooks under `input/`, receipts under `receipts/`."""
+"""The bucket: workbooks under `input/`, receipts of loaded workbooks under `receipts/`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import pulumi_aws as aws
 
 from retailpipe.infra.component import Component, Deployment, policy, tls_only
 
-_OLD_VERSIONS_DAYS = 90
-_UNFINISHED_DAYS = 7
+_OLD_VERSION_DAYS = 90
+_UNFINISHED_UPLOAD_DAYS = 7
 
 
 class Storage(Component):
-    """bucket: versioned, encrypted, private, reached over TLS alone."""
+    """bucket: versioned, encrypted and private; it accepts only requests over TLS."""
 
     def __init__(self, name: str, deployment: Deployment, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("Storage", name, deployment, opts)
@@ -65,11 +65,11 @@ class Storage(Component):
                     "id": "old-versions",
                     "status": "Enabled",
                     "filter": {"prefix": ""},
-                    "noncurrent_version_expiration": {"noncurrent_days": _OLD_VERSIONS_DAYS},
-                    "abort_incomplete_multipart_upload": {"days_after_initiation": _UNFINISHED_DAYS},
+                    "noncurrent_version_expiration": {"noncurrent_days": _OLD_VERSION_DAYS},
+                    "abort_incomplete_multipart_upload": {"days_after_initiation": _UNFINISHED_UPLOAD_DAYS},
                 }
             ],
-            # Rules about versions are taken only where there are versions.
+            # The rule is about old versions, so versioning must be enabled first.
             opts=self.child(depends_on=[self.versioning]),
         )
         self.register_outputs({"bucket": self.bucket.bucket})

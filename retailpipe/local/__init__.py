@@ -1,1 +1,1 @@
-"""The embedded PostgreSQL of an environment on this machine."""
+"""The embedded PostgreSQL server of a local environment."""

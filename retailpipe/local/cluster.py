@@ -1,6 +1,7 @@
-"""The data of an embedded PostgreSQL, with its database, its roles and their passwords.
+"""The data folder of an embedded PostgreSQL: its database, its roles and their passwords.
 
-All of that is made by programs of PostgreSQL that run without a server: once a server is seen, its database is there.
+All of it is created before the first server starts, by `initdb` and by `postgres --single`, which need no server. So
+the database and the roles always exist when another process sees a running server.
 """
 
 from __future__ import annotations
@@ -16,21 +17,21 @@ from retailpipe.errors import ServerError
 from retailpipe.local.binaries import Account, Binaries, root_home
 
 USER = "retailpipe"
-"""Owns the database, and has no right beyond it."""
+"""The role that owns the database. It has no rights outside it."""
 DATABASE = "retailpipe"
 READER = "retailpipe_reader"
-"""Reads what the user makes, and can do nothing else."""
+"""The role that can only read what the owner creates; `retailpipe query` uses it."""
 SUPERUSER = "postgres"
-"""Nothing here connects as it; for whoever wants an extension, say, its password is in the passfile too."""
+"""retailpipe never connects as the superuser. Its password is in the passfile, for example to install an extension."""
 HOST = "127.0.0.1"
-SPACE_HINT = "Check that the folder can be written and its disk has some 100 MB free, or name another with --local."
+SPACE_HINT = "Check that the folder is writable and its disk has 100 MB free, or choose another folder with --local."
 
 
 class Cluster:
-    """The data of the environment in a folder; PostgreSQL calls them a cluster.
+    """The PostgreSQL data of the environment in a folder; PostgreSQL's word for it is cluster.
 
-    home: holds the data; a link where the server's account cannot reach the environment's folder.
-    passfile: the passwords, for their owner alone.
+    home: the folder that contains the data; a link if the server's account cannot reach the environment's folder.
+    passfile: the file with the passwords, readable only by its owner.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -40,24 +41,25 @@ class Cluster:
 
     @property
     def data(self) -> Path:
+        """The data folder of PostgreSQL. It is renamed to this name as the last step: if it exists, it is complete."""
         return self.home.resolve() / "data"
 
     @property
     def has_reader(self) -> bool:
-        """Whether there is a role that can only read: data made by an earlier version have none."""
+        """Whether the read-only role exists. Data created by an earlier version do not have it."""
         try:
             return f":{READER}:" in self.passfile.read_text()
         except OSError:
             return False
 
     def make(self, binaries: Binaries) -> None:
-        """Makes the data, the database and the roles. Raises ServerError."""
+        """Create the data, the database and the roles. Raises ServerError."""
         account = binaries.account
         self._make_home(account)
         home = self.home.resolve()
-        for remains in home.glob("tmp*"):  # of one who was killed here
+        for remains in home.glob("tmp*"):  # left by a process that was killed here
             shutil.rmtree(remains, ignore_errors=True)
-        # Nothing is written here but by the account itself: who runs as `nobody` could lead root astray by a link.
+        # Only the account's own programs write here: another process of `nobody` could redirect root by a link.
         data = home / f"tmp{secrets.token_hex(8)}"
         locale = ["--locale=C.UTF-8"]
         if binaries.major_version >= 17:
@@ -66,8 +68,8 @@ class Cluster:
         command = [binaries.folder / "initdb", "-D", data, "-U", SUPERUSER, "-E", "UTF8", *locale]
         command += ["-A", "scram-sha-256", "--pwfile", "/dev/stdin", "--no-instructions"]
         try:
-            self._run(command, binaries, said=f"{password}\n")
-            self._tell(
+            self._run(command, binaries, stdin_text=f"{password}\n")
+            self._run_statements(
                 data,
                 "postgres",
                 binaries,
@@ -76,7 +78,7 @@ class Cluster:
                 f"alter role {READER} set default_transaction_read_only = on",
                 f"create database {DATABASE} owner {USER}",
             )
-            self._tell(
+            self._run_statements(
                 data,
                 DATABASE,
                 binaries,
@@ -89,44 +91,50 @@ class Cluster:
             shutil.rmtree(data, ignore_errors=True)
 
     def give_passwords(self, binaries: Binaries, data: Path | None = None) -> None:
-        """Gives each role a new password, and writes them into the passfile. The server must not run."""
+        """Set a new password for each role and write the passfile. The server must not be running. Raises ServerError.
+
+        data: the data folder. Default: `self.data`.
+        """
         passwords = {role: secrets.token_urlsafe(24) for role in (USER, READER, SUPERUSER)}
         changes = [f"alter role {role} password '{password}'" for role, password in passwords.items()]
-        self._tell(data or self.data, "postgres", binaries, *changes)
+        self._run_statements(data or self.data, "postgres", binaries, *changes)
         lines = [f"{HOST}:*:*:{role}:{password}\n" for role, password in passwords.items()]
         _write_secret(self.passfile, "".join(lines))
 
-    def _tell(self, data: Path, database: str, binaries: Binaries, *statements: str) -> None:
-        """Runs statements in a database whose server does not run."""
+    def _run_statements(self, data: Path, database: str, binaries: Binaries, *statements: str) -> None:
+        """Run statements in single-user mode. The server must not be running. Raises ServerError."""
         command = [binaries.folder / "postgres", "--single", "-D", data, database]
-        self._run(command, binaries, said="".join(f"{statement}\n" for statement in statements))
+        self._run(command, binaries, stdin_text="".join(f"{statement}\n" for statement in statements))
 
     def _make_home(self, account: Account) -> None:
+        """Create `home` as a folder, or as a link to a folder that the account can reach."""
         if not self.home.exists():
-            self.home.unlink(missing_ok=True)  # a link whose folder is gone
+            self.home.unlink(missing_ok=True)  # a link to a folder that was deleted
             if account.reaches(self._folder):
                 self.home.mkdir(mode=0o700)
             else:
                 self.home.symlink_to(tempfile.mkdtemp(dir=root_home(), prefix="postgres-"))
         account.own(self.home.resolve())
 
-    def _run(self, command: list[str | Path], binaries: Binaries, said: str = "") -> None:
-        """Runs a program to its end. Raises ServerError with what it wrote if it fails."""
+    def _run(self, command: list[str | Path], binaries: Binaries, stdin_text: str = "") -> None:
+        """Run a program and wait for it. Raises ServerError with the program's errors if it fails."""
         reading, writing = os.pipe()
-        binaries.account.own_pipe(reading)  # for a program that opens it anew, as /dev/stdin
-        os.write(writing, said.encode())
+        binaries.account.own_pipe(reading)  # for programs that open it again by its name, /dev/stdin
+        os.write(writing, stdin_text.encode())
         os.close(writing)
-        with tempfile.TemporaryFile() as output, os.fdopen(reading, "rb") as said_by_us:
-            code = binaries.start(command, said_by_us, output).wait()
+        with tempfile.TemporaryFile() as output, os.fdopen(reading, "rb") as stdin:
+            code = binaries.start(command, stdin, output).wait()
             output.seek(0)
-            told = output.read().decode(errors="replace").strip()
-        if code or "ERROR:" in told or "FATAL:" in told:
-            lines = told.splitlines()
+            printed = output.read().decode(errors="replace").strip()
+        # `postgres --single` exits with 0 even if a statement failed.
+        if code or "ERROR:" in printed or "FATAL:" in printed:
+            lines = printed.splitlines()
             reasons = [line for line in lines if re.search(r"FATAL|ERROR|error:", line)] or lines[-3:]
-            raise ServerError(f"the database in {self.home} cannot be made: {' '.join(reasons)}", hint=SPACE_HINT)
+            raise ServerError(f"cannot create the database in {self.home}: {' '.join(reasons)}", hint=SPACE_HINT)
 
 
 def _write_secret(file: Path, content: str) -> None:
+    """Write a new file that only its owner can read. O_EXCL: never write through a link that another user made."""
     file.unlink(missing_ok=True)
     handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w") as target:

@@ -1,10 +1,15 @@
-"""The embedded PostgreSQL: started when first needed, shared by all processes of an environment, stopped on request.
+"""Starts, stops and deletes the embedded PostgreSQL server of an environment.
 
-It listens on 127.0.0.1 alone, and takes only the password in the environment's passfile, which its owner alone can
-read. As root the server runs as `nobody`; where that account cannot reach the environment's folder, the data lie under
-/var/lib/retailpipe and `postgres` in the environment's folder is a link to them.
+The server starts when it is first needed, is shared by all processes of the environment, and stops on request. It
+listens only on 127.0.0.1 and requires the password in the environment's passfile, which only its owner can read.
 
-Names of folders may hold any sign: none of them is ever given to a shell.
+Starting, stopping and deleting hold the file lock `.postgres.lock`. Whether a server is running is read without the
+lock, from the pid file that PostgreSQL keeps.
+
+For root, the server runs as `nobody`. If that account cannot reach the environment's folder, the data are stored under
+/var/lib/retailpipe, and `postgres` in the environment's folder is a link to them.
+
+Folder names may contain any character, so no name is ever passed to a shell.
 """
 
 from __future__ import annotations
@@ -28,14 +33,18 @@ from retailpipe.local.binaries import Account, Binaries
 from retailpipe.local.cluster import DATABASE, HOST, READER, SPACE_HINT, USER, Cluster
 
 _PORTS = range(20_000, 32_000)
-"""Below the ports which systems give to outgoing connections."""
+"""Below the ports that operating systems use for outgoing connections."""
 _LOCK_SECONDS = 120
 _START_SECONDS = 60
+"""How long to wait for one start, and for one stop."""
 _RETRY_SECONDS = 20
+"""How long a start is retried after a transient failure."""
+_ENDING_SECONDS = 2
+"""How long a killed server may take to disappear."""
 _MAX_LOG_SIZE = 10_000_000
 _PID_FILE = "postmaster.pid"
-_PASSES_BY_ITSELF = re.compile(r"lock file .* already exists|shared memory block|still in use|could not bind")
-"""What a server says that starts before all of a killed one has ended."""
+_TRANSIENT_FAILURE = re.compile(r"lock file .* already exists|shared memory block|still in use|could not bind")
+"""Log messages of a server that starts before all processes of a killed server have ended; a retry succeeds."""
 _SETTINGS = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",
@@ -44,7 +53,7 @@ _SETTINGS = {
     "log_timezone": "UTC",
     "log_min_messages": "warning",
     "log_line_prefix": "%m [%p] ",
-    # One machine, one person: what is built here can be built again, so speed comes before a standby's needs.
+    # The data can be rebuilt from the workbooks and there is no standby server, so speed is more important.
     "wal_level": "minimal",
     "max_wal_senders": 0,
     "max_wal_size": "2GB",
@@ -57,7 +66,7 @@ _SETTINGS = {
 
 
 class EmbeddedServer:
-    """The PostgreSQL server of the environment in a folder. Every method raises ServerError."""
+    """The PostgreSQL server of the environment in a folder. Every method can raise ServerError."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -65,21 +74,22 @@ class EmbeddedServer:
 
     @property
     def log(self) -> Path:
-        """The server's log."""
+        """The server's log file."""
         return self._folder / "postgres.log"
 
     @property
     def is_running(self) -> bool:
+        """Whether the server is running and accepts connections."""
         return self._running() is not None
 
     def start(self) -> str:
-        """Starts the server unless it runs, making it first where there is none; gives `url()`.
+        """Start the server if it is not running and return its URL, as `url` does.
 
-        Safe to call from several processes at once.
+        Creates the database first if there is none. Safe to call from several processes at once.
         """
         port = self._running()
         if port is None or not self._cluster.passfile.exists():
-            with self._alone():
+            with self._locked():
                 if not self._cluster.passfile.exists() and (self._cluster.data / "PG_VERSION").exists():
                     self._stop()
                     self._cluster.give_passwords(Binaries.find(Account.current()))
@@ -87,17 +97,17 @@ class EmbeddedServer:
         return self._url(port)
 
     def stop(self) -> bool:
-        """Stops the server; open transactions are rolled back. False if it did not run."""
+        """Stop the server; open transactions are rolled back. Returns False if it was not running."""
         if not self._cluster.home.exists():
             return False
-        with self._alone():
+        with self._locked():
             return self._stop()
 
     def destroy(self) -> bool:
-        """Stops the server and removes its data, its log and its password. False if there was none."""
+        """Stop the server and delete its data, log and passwords. Returns False if there was no database."""
         if not (self._cluster.home.exists() or self._cluster.home.is_symlink()):
             return False
-        with self._alone():
+        with self._locked():
             self._stop()
             if self._cluster.home.is_symlink():
                 shutil.rmtree(self._cluster.home.resolve(), ignore_errors=True)
@@ -109,15 +119,24 @@ class EmbeddedServer:
         return True
 
     def url(self) -> str | None:
-        """A URI that psql and every program with libpq takes as it is; None if the server does not run.
+        """Return a URI for psql and all programs that use libpq; None if the server is not running.
 
-        The password is not in it, but the name of the passfile is.
+        It contains the path of the passfile, not the password.
         """
         port = self._running()
         return None if port is None else self._url(port)
 
+    def has_ended(self) -> bool:
+        """Return whether the server is not running. A process that was killed a moment ago may take a while to end."""
+        deadline = time.monotonic() + _ENDING_SECONDS
+        while self._running() is not None:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+        return True
+
     def readers_url(self, url: str) -> str:
-        """The URI of the role that can only read, given `url()`; that one itself where the server has no such role."""
+        """Return the URI of the read-only role, given `url()`; the same URI if the server does not have this role."""
         return url.replace(f"//{USER}@", f"//{READER}@", 1) if self._cluster.has_reader else url
 
     @property
@@ -129,8 +148,8 @@ class EmbeddedServer:
         return self._folder / ".postgres.port"
 
     @contextmanager
-    def _alone(self) -> Generator[None]:
-        """Keeps other processes from starting or stopping the server meanwhile."""
+    def _locked(self) -> Generator[None]:
+        """Hold the lock that a process needs to start, stop or delete the server. Raises ServerError on timeout."""
         from filelock import FileLock, Timeout
 
         try:
@@ -138,11 +157,11 @@ class EmbeddedServer:
             with FileLock(self._lock_file, timeout=_LOCK_SECONDS):
                 yield
         except Timeout as error:
-            message = f"another process has held {self._lock_file} for {_LOCK_SECONDS} s"
-            raise ServerError(message, hint="Wait for it, or end it.") from error
+            message = f"another process has held the lock {self._lock_file} for {_LOCK_SECONDS} s"
+            raise ServerError(message, hint="Wait until that process ends, or end it.") from error
         except OSError as error:
             raise ServerError(
-                f"the database in {self._cluster.home} cannot be managed: {error}", hint=SPACE_HINT
+                f"cannot access the database in {self._cluster.home}: {error}", hint=SPACE_HINT
             ) from error
 
     def _url(self, port: int) -> str:
@@ -150,17 +169,18 @@ class EmbeddedServer:
         return f"postgresql://{USER}@{HOST}:{port}/{DATABASE}?passfile={passfile}"
 
     def _running(self) -> int | None:
-        """The port of the server, if it runs and takes connections."""
+        """Return the port of the server, or None if it is not running or not ready for connections."""
         state = self._state()
         return state.port if state and state.is_ready else None
 
     def _state(self) -> _State | None:
-        """What the pid file beside the data says, if the server that wrote it is alive."""
+        """Return what the pid file in the data folder says, or None if the server that wrote it is not alive."""
         try:
-            # pid, data folder, start time, port, socket folder, address, shared memory, status
+            # Lines: pid, data folder, start time, port, socket folder, address, shared memory, status.
             lines = (self._cluster.data / _PID_FILE).read_text().splitlines()
             pid = int(lines[0])
-            # Another program may have the pid by now, or have had it in a container this folder was copied from.
+            # The pid may belong to another program: it was reused, or the folder was copied from another machine or
+            # container. A PostgreSQL server works in its data folder, so its working folder identifies it.
             if _working_folder(pid) != self._cluster.data:
                 return None
             if len(lines) < 8:
@@ -176,9 +196,10 @@ class EmbeddedServer:
         found = int((self._cluster.data / "PG_VERSION").read_text().split(".")[0])
         if found != binaries.major_version:
             raise ServerError(
-                f"the data in {self._cluster.data} are of PostgreSQL {found}, the programs in {binaries.folder} of "
-                f"{binaries.major_version}",
-                hint=f"Set RETAILPIPE_PG_BIN to programs of PostgreSQL {found}, or `retailpipe local destroy`.",
+                f"the data in {self._cluster.data} need PostgreSQL {found}, but the programs in {binaries.folder} are "
+                f"PostgreSQL {binaries.major_version}",
+                hint=f"Set RETAILPIPE_PG_BIN to the bin folder of PostgreSQL {found}, or delete the data with "
+                "`retailpipe local destroy` and load again.",
             )
         if self.log.exists() and self.log.stat().st_size > _MAX_LOG_SIZE:
             self.log.replace(self.log.with_suffix(".log.1"))
@@ -188,19 +209,22 @@ class EmbeddedServer:
             port = self._start_once(binaries)
             if port is not None:
                 return port
-            said = self._log_after(begins)
-            # After a kill of the postmaster its children hold the shared memory for some seconds.
-            if time.monotonic() > deadline or not _PASSES_BY_ITSELF.search(said):
-                told = "\n".join(said.splitlines()[-8:])
-                hint = f"See the whole of {self.log}; if nothing else helps, `retailpipe local destroy` and load again."
-                raise ServerError(f"PostgreSQL does not start; its log {self.log} ends:\n{told}", hint=hint)
+            logged = self._log_after(begins)
+            # After the main process is killed, its child processes hold the shared memory for some seconds.
+            if time.monotonic() > deadline or not _TRANSIENT_FAILURE.search(logged):
+                last_lines = "\n".join(logged.splitlines()[-8:])
+                hint = f"Read {self.log}. As a last resort, run `retailpipe local destroy` and load again."
+                raise ServerError(f"PostgreSQL does not start; the end of its log {self.log}:\n{last_lines}", hint=hint)
             time.sleep(0.5)
 
     def _start_once(self, binaries: Binaries) -> int | None:
-        """The port once the server takes connections; None if it ended. A start already under way is waited for."""
+        """Start the server and return its port when it accepts connections; None if it ended or timed out.
+
+        If a server is already starting, wait for that one.
+        """
         process = None
         if self._state() is None:
-            self._remove_strange_pid_file()
+            self._remove_stale_pid_file()
             port = self._free_port()
             self._port_file.write_text(f"{port}\n")
             settings = {**_SETTINGS, "port": port}
@@ -208,13 +232,13 @@ class EmbeddedServer:
             command += [f"--{name}={value}" for name, value in settings.items()]
             self.log.touch(mode=0o600)
             with self.log.open("ab") as log:
-                # Not by pg_ctl, which hands names of folders to a shell.
+                # pg_ctl is not used because it passes folder names to a shell.
                 process = binaries.start(command, subprocess.DEVNULL, log)
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
             if (port := self._running()) is not None:
                 if process:
-                    process.returncode = 0  # it outlives this process, which shall not complain of that
+                    process.returncode = 0  # the server outlives this process; this prevents Popen's ResourceWarning
                 return port
             ended = process.poll() is not None if process else self._state() is None
             if ended:
@@ -223,6 +247,7 @@ class EmbeddedServer:
         return None
 
     def _stop(self) -> bool:
+        """Stop the server and wait for its end; the lock must be held. Returns False if it was not running."""
         import psutil
 
         state = self._state()
@@ -233,13 +258,19 @@ class EmbeddedServer:
             process.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown
             process.wait(_START_SECONDS)
         except psutil.TimeoutExpired as error:
-            raise ServerError(f"PostgreSQL does not stop; see its log {self.log}", hint="Try again.") from error
+            raise ServerError(
+                f"PostgreSQL in {self._folder} did not stop within {_START_SECONDS} s",
+                hint=f"Read its log {self.log}, then try again.",
+            ) from error
         except psutil.NoSuchProcess:
             pass
         return True
 
     def _free_port(self) -> int:
-        """The port used last if it is free, or else a free one; the same for a folder whenever it can be."""
+        """Return a free port: the port used last, else the one derived from the folder's path, else a random one.
+
+        The port should stay the same, because users save URLs that contain it.
+        """
         wanted = [int(hashlib.sha256(str(self._folder.resolve()).encode()).hexdigest(), 16) % len(_PORTS) + _PORTS[0]]
         with suppress(OSError, ValueError):
             wanted.insert(0, int(self._port_file.read_text()))
@@ -252,35 +283,39 @@ class EmbeddedServer:
                 except OSError:
                     continue
                 return port
-        raise ServerError(f"no free port on {HOST} was found", hint="End some programs that listen there.")
+        raise ServerError(
+            f"no free port was found on {HOST}", hint="End some programs that listen on this machine, then try again."
+        )
 
-    def _remove_strange_pid_file(self) -> None:
-        """Removes a pid file whose pid another program has: PostgreSQL would take that for a server of its own.
+    def _remove_stale_pid_file(self) -> None:
+        """Delete a pid file whose pid now belongs to another program.
 
-        Any other that a server left behind PostgreSQL removes itself, and knows better when.
+        PostgreSQL would take that program for its own server and refuse to start. All other stale pid files are left
+        to PostgreSQL, which deletes them itself when it is safe.
         """
         import psutil
 
         file = self._cluster.data / _PID_FILE
         try:
-            strange = psutil.pid_exists(int(file.read_text().splitlines()[0]))
+            blocks_start = psutil.pid_exists(int(file.read_text().splitlines()[0]))
         except FileNotFoundError:
             return
-        except (OSError, IndexError, ValueError, OverflowError):  # no pid at all
-            strange = True
-        if strange and self._state() is None:
+        except (OSError, IndexError, ValueError, OverflowError):  # the file contains no valid pid
+            blocks_start = True
+        if blocks_start and self._state() is None:
             file.unlink(missing_ok=True)
 
     def _log_after(self, begins: int) -> str:
+        """Return the log from a byte offset on."""
         try:
             return self.log.read_bytes()[begins:].decode(errors="replace")
         except OSError:
-            return "(it is not there)"
+            return "(the log file is missing)"
 
 
 @dataclass(frozen=True)
 class _State:
-    """A server that is alive: the number of its process, its port, and whether it takes connections yet."""
+    """A server that is alive: its pid, its port (0 if not known yet), and whether it accepts connections."""
 
     pid: int
     port: int
@@ -288,9 +323,9 @@ class _State:
 
 
 def _working_folder(pid: int) -> Path | None:
-    """The folder in which a living process works; None if there is no such process."""
+    """Return the working folder of a process; None if there is no such process."""
     with suppress(OSError):
-        return Path(f"/proc/{pid}/cwd").readlink()  # Linux; to import psutil takes a tenth of a short command's time
+        return Path(f"/proc/{pid}/cwd").readlink()  # Linux; importing psutil takes 10% of the time of a short command
     import psutil
 
     try:

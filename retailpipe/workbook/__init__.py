@@ -1,1 +1,1 @@
-"""An xlsx workbook to Arrow: the container, the sheet that fits, its cells, its columns."""
+"""Read an xlsx workbook into Arrow: the zip container, the sheet that fits the contract, its cells, its columns."""

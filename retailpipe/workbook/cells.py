@@ -1,4 +1,4 @@
-"""Single cells: their addresses, their kinds as python-calamine gives them, and their text as Excel shows it."""
+"""Single cells: their addresses, the Python types that python-calamine returns, and their text as Excel shows it."""
 
 from __future__ import annotations
 
@@ -15,25 +15,26 @@ class ErrorCell:
 
 
 NOT_CALCULATED = ErrorCell("")
-"""A formula whose value nobody ever calculated."""
+"""A formula that has no stored value."""
 
 Cell = str | float | bool | datetime | date | time | timedelta | ErrorCell
-"""A cell as the readers give it. A blank cell is the empty text; every number is a float, or, where a float would not
-hold its digits, a text."""
+"""A cell as the reader returns it. A blank cell is the empty text. A number is a float, or a text if a float cannot
+hold its digits."""
 
 MARK = "\0"
-"""Begins the texts that stand for cells which python-calamine cannot give. No text that PostgreSQL could store begins
-with it."""
+"""The first character of a marked text: a text that represents a cell which python-calamine cannot return.
+
+PostgreSQL cannot store a text that contains this character, so no text that can be loaded begins with it."""
 FAILED, DIGITS, TEXT = "e", "d", "t"
-"""What follows the mark: of an ErrorCell, and then its code; of a number of more digits than a float holds, and then
-those; of a text that itself begins with the mark, and then that."""
+"""The character after the mark, which tells what the rest of the text is: the code of an ErrorCell; the digits of an
+integer that a float cannot hold; a text that itself begins with the mark."""
 
 EXACT_INTEGERS = 2**53
-"""From here on a float no longer tells each integer from the next."""
+"""From this number on, a float cannot represent every integer."""
 
 
 def unmarked(cell: Cell) -> Cell:
-    """The cell that a marked text stands for; any other cell as it is."""
+    """Return the cell that a marked text represents; return any other cell unchanged."""
     if isinstance(cell, str) and cell.startswith(MARK):
         kind, rest = cell[1:2], cell[2:]
         if kind == FAILED:
@@ -44,12 +45,12 @@ def unmarked(cell: Cell) -> Cell:
 
 
 def marked_if_needed(text: str) -> str:
-    """A text of a workbook, marked if it would be taken for a marked one."""
+    """A text of a workbook, marked if it could be mistaken for a marked text."""
     return f"{MARK}{TEXT}{text}" if text.startswith(MARK) else text
 
 
 def column_letters(index: int) -> str:
-    """A, B, ... Z, AA for the column index 0, 1, ... 25, 26."""
+    """The letters of a column: A, B, ... Z, AA for the index 0, 1, ... 25, 26."""
     letters = ""
     index += 1
     while index:
@@ -59,7 +60,7 @@ def column_letters(index: int) -> str:
 
 
 def column_index(letters: str) -> int:
-    """The opposite of `column_letters`."""
+    """The index of a column from its letters; the inverse of `column_letters`."""
     index = 0
     for letter in letters:
         index = index * 26 + ord(letter) - ord("A") + 1
@@ -67,14 +68,14 @@ def column_index(letters: str) -> int:
 
 
 def cell_address(row: int, column: int) -> str:
-    """The address, such as F222683, of a row number as Excel counts (from 1) and a column index (from 0)."""
+    """The address of a cell, such as F222683, from its row number (Excel's, from 1) and its column index (from 0)."""
     return f"{column_letters(column)}{row}"
 
 
 def shown(cell: Cell) -> str:
-    """The text Excel shows for a cell of the General format; a date in ISO 8601.
+    """The text that Excel shows for a cell in the General format; a date is in ISO 8601.
 
-    536365.0 is 536365, and 0.0000001 is not 1e-07.
+    536365.0 becomes "536365", and 0.0000001 does not become "1e-07".
     """
     if isinstance(cell, str):
         return cell
@@ -82,7 +83,7 @@ def shown(cell: Cell) -> str:
         if cell.is_integer() and abs(cell) < EXACT_INTEGERS:
             return str(int(cell))
         return format(Decimal(repr(cell)), "f")
-    if isinstance(cell, int):  # a bool: calamine gives no integers
+    if isinstance(cell, int):  # a bool: calamine returns no integers
         return "TRUE" if cell else "FALSE"
     if isinstance(cell, ErrorCell):
         return cell.code

@@ -1,4 +1,4 @@
-"""Rows of a sheet as the reader hands them on."""
+"""Chunks: rows of a sheet, held by column, as the reader returns them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from retailpipe.workbook.cells import Cell
 
 
 class RepeatedCells(Sequence[Cell]):
-    """The cells of a column, of which each distinct one is kept once.
+    """The cells of a column, with each distinct cell stored once.
 
     distinct: the distinct cells.
-    places: for each row the place of its cell among them; null where that is blank.
+    places: for each row, the index of its cell in `distinct`; null if the cell is blank.
     """
 
     def __init__(self, distinct: Sequence[Cell], places: pa.Array) -> None:
@@ -27,8 +27,8 @@ class RepeatedCells(Sequence[Cell]):
         return len(self.places)
 
     def __iter__(self) -> Iterator[Cell]:
-        for place in self.places.to_pylist():
-            yield "" if place is None else self.distinct[place]
+        for index in self.places.to_pylist():
+            yield "" if index is None else self.distinct[index]
 
     @overload
     def __getitem__(self, index: int) -> Cell: ...
@@ -37,21 +37,20 @@ class RepeatedCells(Sequence[Cell]):
     def __getitem__(self, index: int | slice) -> Cell | Sequence[Cell]:
         if isinstance(index, slice):
             return list(self)[index]
-        place: int | None = self.places[index].as_py()
-        return "" if place is None else self.distinct[place]
+        found: int | None = self.places[index].as_py()
+        return "" if found is None else self.distinct[found]
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some rows of a sheet, column by column, without the blank ones.
+    """Some rows of a sheet, column by column, without blank rows.
 
-    columns: the cells of each column, all of one length.
-    indices: the index in the sheet of each column (0 is column A), in rising order.
+    columns: the cells of each column; all columns have the same length.
+    indices: the index in the sheet of each column (0 is column A), in ascending order.
     numbers: the row number of each row, as Excel shows it.
     booleans: whether some of the cells may be TRUE or FALSE.
-    values: how many values the XML of the rows holds, some of which may be empty texts; None where nothing can have
-        been lost.
-    recount: raises WorkbookError if an address stands twice in the XML, so that one value hides the other.
+    values: how many values the XML of the rows holds, empty texts included; None if no value can be lost.
+    recount: raises WorkbookError if an address occurs twice in the XML, so that one value hides the other.
     """
 
     columns: Sequence[Sequence[Cell]]
@@ -62,20 +61,21 @@ class Chunk:
     recount: Callable[[], None] | None = None
 
     def column(self, index: int) -> Sequence[Cell]:
-        """The cells of a column of the sheet, blank where these rows do not reach it."""
-        place = bisect_left(self.indices, index)
-        if place < len(self.indices) and self.indices[place] == index:
-            return self.columns[place]
+        """The cells of the sheet's column with this index; all blank if the chunk does not hold that column."""
+        position = bisect_left(self.indices, index)
+        if position < len(self.indices) and self.indices[position] == index:
+            return self.columns[position]
         return [""] * len(self.numbers)
 
     def row(self, place: int) -> dict[int, Cell]:
-        """The cells of the row at a place in this chunk, by column index."""
+        """The cells of one row, by column index; `place` is the row's index in this chunk."""
         return {index: column[place] for index, column in zip(self.indices, self.columns, strict=True)}
 
     def check(self, filled: int | None = None) -> None:
-        """Compares the values of the XML with the cells, of which at least `filled` are not blank.
+        """Compare the number of values in the XML with the number of cells that are not blank.
 
-        Raises WorkbookError if one is lost, because an address stands twice.
+        filled: a lower bound of that second number, if the caller knows one; saves the count if it is already enough.
+        Raises WorkbookError if a value is lost because an address occurs twice.
         """
         if self.values is None or not self.recount or filled == self.values:
             return
@@ -83,12 +83,12 @@ class Chunk:
             self.recount()
 
     def select(self, places: Sequence[int]) -> Self:
-        """The rows at these places alone, whose values are not counted any more."""
+        """Return the rows with these indices in the chunk. Its `values` is None, so its `check` does nothing."""
         columns = [[column[place] for place in places] for column in self.columns]
         return replace(self, columns=columns, numbers=[self.numbers[place] for place in places], values=None)
 
     def without_blank_rows(self) -> Self | None:
-        """The rows that hold a cell that is not blank; None if there is none."""
+        """Return the rows that hold a cell that is not blank; None if there are none."""
         if not self.columns:
             return None
         if "" not in self.columns[0]:

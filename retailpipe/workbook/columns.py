@@ -1,10 +1,9 @@
-"""Cells of one column to an Arrow array of the contract's type.
+"""Convert the cells of one column to Arrow arrays of the contract's type.
 
-Each distinct value is converted once and remembered, since columns repeat themselves. What cannot be converted
-becomes null in the array and is remembered as a problem, so that a column without problems costs nothing more.
+Most columns repeat few values, so each distinct value is converted once and cached. A cell that cannot be converted
+becomes null in the array; `problem` explains it later, so that a column without problems costs nothing more.
 
-A float and a bool that are equal (1.0 and TRUE) are one key of a dict, so columns in which bools occur take a way
-without memory.
+An equal float and bool (1.0 and TRUE) are the same key of a dict, so chunks that hold a bool bypass the cache.
 """
 
 from __future__ import annotations
@@ -25,16 +24,16 @@ from retailpipe.workbook.chunks import RepeatedCells
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})")
 _EPOCH = datetime(1970, 1, 1)
-_REMEMBERED = 1 << 14
-"""Values a column remembers before it begins anew: a bound on memory where every value is another."""
+_MOST_CACHED = 1 << 14
+"""Values in the cache of a column before it is cleared: limits memory if every value is different."""
 _LONG_TEXT = 60
-_NOTHING = pa.scalar(0, pa.int32())
+_ZERO = pa.scalar(0, pa.int32())
 _THOUSAND = pa.scalar(1000.0, pa.float64())
 _THOUSANDTHS = pa.decimal128(19, 3)
 
 
 class Problem(NamedTuple):
-    """Why a cell breaks the contract: a code for machines, and a message and a hint for people."""
+    """Why a cell breaks the contract: a code for programs, and a message and a hint for people."""
 
     code: str
     message: str
@@ -47,12 +46,12 @@ class _Unfit(Exception):
         self.problem = Problem(code, message, hint)
 
 
-class _Memory(dict[Any, Any]):
-    """Raw value to Arrow value, each computed when it is first asked for.
+class _Cache(dict[Any, Any]):
+    """Cache of raw value to Arrow value; each is computed when it is first looked up.
 
-    What is kept is a copy. The cells of a chunk are allocated beside each other and freed together; one of them that
-    stayed would keep the memory around it in use, and the cells of later chunks would lie ever more scattered, which
-    makes them slower to make and to read.
+    The keys are copies. The cells of a chunk are allocated next to each other and freed together. If one of them stayed
+    alive, it would keep the memory around it in use. The cells of later chunks would then be scattered, which makes
+    them slower to create and to read.
     """
 
     def __init__(self, converter: ColumnConverter) -> None:
@@ -64,18 +63,18 @@ class _Memory(dict[Any, Any]):
             cell = cell * 1.0
         elif isinstance(cell, str):
             cell = cell[:1] + cell[1:]
-        if len(self) >= _REMEMBERED:
+        if len(self) >= _MOST_CACHED:
             self.clear()
         value = self[cell] = self._converter.value_or_none(cell)
         return value
 
 
 class ColumnConverter(ABC):
-    """Turns the cells of one column, chunk after chunk, into Arrow arrays of the column's type.
+    """Converts the cells of one column, chunk by chunk, to Arrow arrays of the column's type.
 
-    The first chunks of a column of decimals may be of a narrower decimal, as long as that holds them.
+    The first arrays of a decimal column may have a narrower decimal type, as long as it holds their values.
 
-    has_problems: whether a cell was ever met that cannot be converted.
+    has_problems: whether any cell so far could not be converted.
     """
 
     _must_be_exact = True
@@ -83,21 +82,21 @@ class ColumnConverter(ABC):
     def __init__(self, column: Column) -> None:
         self.column = column
         self.has_problems = False
-        self._memory = _Memory(self)
+        self._cache = _Cache(self)
 
     def convert(self, cells: Sequence[Cell], *, booleans: bool = True) -> pa.Array:
-        """An array as long as `cells`; null where a cell is blank or cannot be converted.
+        """Return an array as long as `cells`, with null for each cell that is blank or cannot be converted.
 
-        booleans: whether there may be some among the cells.
+        booleans: whether some of the cells may be bools.
         """
         if isinstance(cells, RepeatedCells):
             return self.convert(cells.distinct).take(cells.places)
         if booleans and bool in set(map(type, cells)):
             return self._array([self.value_or_none(cell) for cell in cells])
-        return self._quickly(cells) or self._array(list(map(self._memory.__getitem__, cells)))
+        return self._vectorised(cells) or self._array(list(map(self._cache.__getitem__, cells)))
 
     def problem(self, cell: Cell) -> Problem | None:
-        """Why a cell whose array value is null could not be converted; None if it is blank."""
+        """Explain why a cell whose array value is null could not be converted; None if the cell is blank."""
         try:
             self._checked(cell)
         except _Unfit as unfit:
@@ -105,6 +104,7 @@ class ColumnConverter(ABC):
         return None
 
     def value_or_none(self, cell: Cell) -> object:
+        """Convert one cell. Return None, and set `has_problems`, if that fails; None too for a blank cell."""
         try:
             return self._checked(cell)
         except _Unfit:
@@ -114,37 +114,37 @@ class ColumnConverter(ABC):
     def _checked(self, cell: Cell) -> object:
         if isinstance(cell, float):
             if abs(cell) >= EXACT_INTEGERS and cell.is_integer() and self._must_be_exact:
-                message = f"{cell:.17g} has more digits than a workbook keeps of a number"
-                raise _Unfit("digits_lost", message, "Format the column as text and enter the digits again.")
+                message = f"{cell:.17g} has more digits than Excel stores for a number"
+                raise _Unfit("digits_lost", message, "Format the column as text and enter the number again.")
         elif isinstance(cell, ErrorCell):
             if cell == NOT_CALCULATED:
-                message, hint = "the formula was never calculated", "Open the workbook in Excel and save it."
+                message, hint = "the formula has never been calculated", "Open the workbook in Excel and save it."
                 raise _Unfit("not_calculated", message, hint)
-            raise _Unfit("error_cell", f"{cell.code} is what the formula came to", "Correct the formula.")
+            raise _Unfit("error_cell", f"the formula returned the error {cell.code}", "Correct the formula.")
         return self._value(cell)
 
-    def _quickly(self, cells: Sequence[Cell]) -> pa.Array | None:
-        """A vectorised way for chunks whose cells are all plain, none of them a bool; None where it does not apply."""
+    def _vectorised(self, cells: Sequence[Cell]) -> pa.Array | None:
+        """Convert a chunk that holds no bools with vectorised operations; None if its cells do not allow that."""
         return None
 
     @abstractmethod
     def _array(self, values: list[Any]) -> pa.Array:
-        """An array of the column's type from what `_value` gave."""
+        """Build an array of the column's type from the results of `_value`."""
 
     @abstractmethod
     def _value(self, cell: Cell) -> object:
-        """What Arrow shall hold for a cell; None for a blank one. Raises _Unfit."""
+        """Convert a cell to what `_array` expects; None for a blank cell. Raises _Unfit."""
 
 
 class _TextConverter(ColumnConverter):
-    def _quickly(self, cells: Sequence[Cell]) -> pa.Array | None:
+    def _vectorised(self, cells: Sequence[Cell]) -> pa.Array | None:
         texts = _array_or_none(cells, pa.string())
         if texts is None:
             return None
         offsets, data = texts.buffers()[1:]
         if data is not None and b"\0" in data.to_pybytes():
             return None
-        filled = pc.not_equal(pc.binary_length(texts), _NOTHING)
+        filled = pc.not_equal(pc.binary_length(texts), _ZERO)
         if filled.true_count == len(texts):
             return texts
         return pa.Array.from_buffers(pa.string(), len(texts), [filled.buffers()[1], offsets, data])
@@ -155,18 +155,18 @@ class _TextConverter(ColumnConverter):
     def _value(self, cell: Cell) -> str | None:
         text = shown(cell)
         if "\0" in text:
-            message = "the text holds a NUL character, which PostgreSQL cannot store"
-            raise _Unfit("nul_character", message, "Delete the character in the cell.")
+            message = "the text contains a NUL character, which PostgreSQL cannot store"
+            raise _Unfit("nul_character", message, "Delete that character from the cell.")
         return text or None
 
 
 class _IntegerConverter(ColumnConverter):
-    def _quickly(self, cells: Sequence[Cell]) -> pa.Array | None:
+    def _vectorised(self, cells: Sequence[Cell]) -> pa.Array | None:
         floats = _array_or_none(cells, pa.float64())
         if floats is None or (self.column.type == "int64" and _largest(floats) >= EXACT_INTEGERS):
             return None
         try:
-            # The safe cast refuses fractions, and what the type cannot hold.
+            # The safe cast rejects fractions and numbers that the type cannot hold.
             return floats.cast(self.column.arrow_type)
         except pa.ArrowInvalid:
             return None
@@ -183,26 +183,27 @@ class _IntegerConverter(ColumnConverter):
             raise _Unfit("not_an_integer", message, "Enter a whole number.")
         bits = 31 if self.column.type == "int32" else 63
         if not -(2**bits) <= number < 2**bits:
-            raise _Unfit("out_of_range", f"{_brief(cell)} is beyond {self.column.type}", "Enter a smaller number.")
+            message = f"{_brief(cell)} does not fit into {self.column.type}"
+            raise _Unfit("out_of_range", message, "Enter a smaller number.")
         return int(number)
 
 
 class _DecimalConverter(ColumnConverter):
-    # A number is the shortest decimal that gives the same float; long ones, too, where the workbook stores no more.
+    # A number becomes the shortest decimal with the same float value; the workbook stores no more digits than that.
     _must_be_exact = False
 
     def __init__(self, column: Column) -> None:
         super().__init__(column)
         self._precision: int = column.arrow_type.precision
         self._scale: int = column.arrow_type.scale
-        # PostgreSQL's numeric takes either, and the driver spells out every decimal of the type.
+        # PostgreSQL's numeric takes either type, and the driver sends every decimal place of the type, zeros included.
         self._may_be_narrow = self._scale >= 3 and self._precision - self._scale >= 16
 
-    def _quickly(self, cells: Sequence[Cell]) -> pa.Array | None:
+    def _vectorised(self, cells: Sequence[Cell]) -> pa.Array | None:
         floats = _array_or_none(cells, pa.float64())
         if floats is None:
             return None
-        # A decimal of at most 15 digits that gives the same double is the shortest that does: the one Excel shows.
+        # A decimal of at most 15 digits with the same double value is the shortest such decimal: the one Excel shows.
         thousandths = pc.round(pc.multiply(floats, _THOUSAND))
         if not pc.divide(thousandths, _THOUSAND).equals(floats) or _largest(thousandths) >= 1e15:
             return None
@@ -216,7 +217,7 @@ class _DecimalConverter(ColumnConverter):
             return None
 
     def _array(self, values: list[Any]) -> pa.Array:
-        self._may_be_narrow = False  # or else one chunk would be narrow and the next one not, again and again
+        self._may_be_narrow = False  # otherwise the type could change back and forth between chunks
         return pa.array(values, self.column.arrow_type)
 
     def _value(self, cell: Cell) -> Decimal | None:
@@ -226,16 +227,17 @@ class _DecimalConverter(ColumnConverter):
         with localcontext(prec=400):
             unscaled = number.scaleb(self._scale)
             if unscaled != unscaled.to_integral_value():
-                message = f"{_brief(cell)} has more than {self._scale} decimals"
+                message = f"{_brief(cell)} has more than {self._scale} decimal places"
                 raise _Unfit("too_many_decimals", message, "Round the number.")
             if abs(unscaled) >= 10**self._precision:
-                raise _Unfit("out_of_range", f"{_brief(cell)} is beyond {self.column.type}", "Enter a smaller number.")
-            # Arrow wants no zeros beyond the scale either.
+                message = f"{_brief(cell)} does not fit into {self.column.type}"
+                raise _Unfit("out_of_range", message, "Enter a smaller number.")
+            # Arrow also rejects zeros beyond the scale.
             return number.quantize(Decimal(1).scaleb(-self._scale))
 
 
 class _DateConverter(ColumnConverter):
-    _must_be_exact = False  # no number is a date
+    _must_be_exact = False  # numbers are rejected anyway
 
     def _array(self, values: list[Any]) -> pa.Array:
         moments = pa.array(values, pa.int64()).view(pa.timestamp("us"))
@@ -265,12 +267,12 @@ class _DateConverter(ColumnConverter):
                 return datetime.strptime(text, known)
             except ValueError:
                 continue
-        message = f"{_brief(text)} is not a date in a format the contract accepts"
-        raise _Unfit("not_a_date", message, "Enter a date, or add its format to the contract's formats.")
+        message = f"{_brief(text)} is not a date in any format that the contract accepts"
+        raise _Unfit("not_a_date", message, "Enter a date, or add its format to `formats` in the contract.")
 
 
 def _array_or_none(cells: Sequence[Cell], kind: pa.DataType) -> pa.Array | None:
-    """An array of the cells if all of them are of a kind."""
+    """An Arrow array of the cells; None if they are not all of this type."""
     try:
         return pa.array(cells, kind)
     except pa.ArrowException:
@@ -278,12 +280,12 @@ def _array_or_none(cells: Sequence[Cell], kind: pa.DataType) -> pa.Array | None:
 
 
 def _largest(floats: pa.Array) -> float:
-    """How far from 0 the farthest of some floats is."""
+    """The largest absolute value of some floats; 0 for none."""
     return pc.max(pc.abs(floats)).as_py() or 0.0
 
 
 def column_converter(column: Column) -> ColumnConverter:
-    """The converter for the type of a column."""
+    """Return the converter for a column's type."""
     if column.type == "string":
         return _TextConverter(column)
     if column.type in ("int32", "int64"):
@@ -294,7 +296,7 @@ def column_converter(column: Column) -> ColumnConverter:
 
 
 def _number(cell: Cell) -> Decimal | None:
-    """The shortest decimal of a number; of a text only where it is plainly a number. None for a blank cell."""
+    """The shortest decimal of a number, or of a text that is clearly a number; None for a blank cell. Raises _Unfit."""
     if isinstance(cell, float):
         number = Decimal(repr(cell))
         if number.is_finite():
@@ -309,7 +311,7 @@ def _number(cell: Cell) -> Decimal | None:
 
 
 def _brief(cell: Cell) -> str:
-    """A cell as a message shows it: texts in quotes, long ones cut."""
+    """A cell as messages show it: texts in quotes, long texts shortened."""
     text = shown(cell)
     if len(text) > _LONG_TEXT:
         text = text[: _LONG_TEXT - 3] + "..."

@@ -1,6 +1,6 @@
-"""An xlsx file as a zip: is it one, and is it whole and of a size that can be read?
+"""Check that a file is an xlsx workbook of a readable size, and read the parts of its zip.
 
-python-calamine checks neither sizes nor checksums. Both are checked here, while the parts are read.
+python-calamine checks neither sizes nor checksums, so this module checks both while it reads a part.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from retailpipe.errors import WorkbookError
 MAX_PART_SIZE = 1 << 30
 """Bytes of XML in one part. A sheet of Excel's 1,048,576 rows by 8 columns has about 310 MB."""
 MAX_RATIO = 250
-"""Bytes of XML for one compressed byte. Sheets have 5 to 40; deflate cannot go beyond 1,032."""
+"""Bytes of XML for each compressed byte. Sheets have 5 to 40; the limit of deflate is 1,032."""
 _RATIO_COUNTS_FROM = 1 << 23
 MAX_SMALL_PART_SIZE = 1 << 25
-"""Bytes of a part that is not a sheet or the shared strings."""
+"""Bytes of a part that is neither a sheet nor the shared strings."""
 
 MAX_ROWS = 1_048_576
 MAX_COLUMNS = 16_384
@@ -33,18 +33,18 @@ _BLOCK = 1 << 20
 _OLE2 = bytes.fromhex("d0cf11e0a1b11ae1")
 _ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 _SAVE_AS = "Open it in Excel or LibreOffice and save it as 'Excel Workbook (.xlsx)'."
-SAVE_ANEW = "Open it in Excel or LibreOffice and save it anew as 'Excel Workbook (.xlsx)'."
-_SAVE_AGAIN = "Fetch the file again, or open it in Excel and save it anew."
+SAVE_ANEW = "Open it in Excel or LibreOffice and save it again as 'Excel Workbook (.xlsx)'."
+_SAVE_AGAIN = "Download the file again, or open it in Excel and save it again."
 
 
 def check_container(path: Path, name: str) -> None:
-    """Raises WorkbookError unless `path` is a zip that holds an xlsx workbook of a size that can be read.
+    """Raise WorkbookError unless `path` is a zip that holds an xlsx workbook of a readable size.
 
-    `name` is what messages call the file.
+    `name` is the file's name in messages.
     """
     try:
         if path.is_dir():
-            raise WorkbookError(f"{name} is a folder, not a workbook", hint="Name one .xlsx file.")
+            raise WorkbookError(f"{name} is a folder, not a workbook", hint="Pass one .xlsx file.")
         with path.open("rb") as file:
             _check_magic(name, file)
         with zipfile.ZipFile(path) as archive:
@@ -54,14 +54,14 @@ def check_container(path: Path, name: str) -> None:
     except OSError as error:
         raise WorkbookError(f"cannot read {name}: {error.strerror}", hint="Check the file's name.") from error
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-        # The last two are zipfile's for a directory of a later version of zip, or with impossible values.
-        raise WorkbookError(f"{name} is damaged or cut short: {error}", hint=_SAVE_AGAIN) from error
+        # zipfile raises the last two for a directory of a newer zip version, or with impossible values.
+        raise WorkbookError(f"{name} is damaged or incomplete: {error}", hint=_SAVE_AGAIN) from error
 
 
 def part_blocks(path: Path, part: zipfile.ZipInfo, file: str, size: int = _BLOCK) -> Iterator[bytes]:
-    """The bytes of a part, in blocks of at most `size` bytes.
+    """Yield the bytes of a part, in blocks of at most `size` bytes.
 
-    Raises WorkbookError where the part is damaged, at the latest at its end: its size or its checksum is wrong.
+    Raises WorkbookError if the part is damaged. A wrong size or checksum is only known at the end of the part.
     """
     found = checksum = 0
     try:
@@ -69,7 +69,7 @@ def part_blocks(path: Path, part: zipfile.ZipInfo, file: str, size: int = _BLOCK
             opened.seek(part.header_offset)
             header = opened.read(_PART_HEADER)
             if len(header) < _PART_HEADER or not header.startswith(b"PK\x03\x04"):
-                raise damaged(file, part.filename, "it does not begin where the file says")
+                raise damaged(file, part.filename, "it does not begin where the zip directory says")
             opened.seek(sum(struct.unpack("<26xHH", header)), os.SEEK_CUR)
             stored = part.compress_type == zipfile.ZIP_STORED
             for block in (_stored if stored else _inflated)(opened, part.compress_size, size):
@@ -85,11 +85,12 @@ def part_blocks(path: Path, part: zipfile.ZipInfo, file: str, size: int = _BLOCK
 
 
 def unreadable(file: str, place: str, error: object) -> WorkbookError:
+    """The error for a part, or a sheet, that cannot be read."""
     return WorkbookError(f"{file}: {place} cannot be read: {error}", hint=SAVE_ANEW)
 
 
 def damaged(file: str, place: str, reason: object) -> WorkbookError:
-    """The error for damage; `place` is the name of a part, or a sheet and what in it."""
+    """The error for damage; `place` is the name of a part, of a sheet, or of both."""
     return WorkbookError(f"{file} is damaged, in {place}: {reason}", hint=_SAVE_AGAIN)
 
 
@@ -115,37 +116,38 @@ def _inflated(file: IO[bytes], left: int, size: int) -> Iterator[bytes]:
 def _check_magic(name: str, file: IO[bytes]) -> None:
     start = file.read(8)
     if not start:
-        raise WorkbookError(f"{name} is empty: it has no bytes at all", hint=_SAVE_AGAIN)
+        raise WorkbookError(f"{name} is empty (0 bytes)", hint=_SAVE_AGAIN)
     if start == _OLE2:
         if _ENCRYPTED in file.read():
             raise _protected(name)
-        raise WorkbookError(f"{name} is a file of an old binary format, such as .xls", hint=_SAVE_AS)
+        raise WorkbookError(f"{name} has an old binary format, such as .xls", hint=_SAVE_AS)
     if not start.startswith(b"PK"):
-        raise WorkbookError(f"{name} is not an xlsx workbook: it does not begin like one", hint=_SAVE_AS)
+        raise WorkbookError(f"{name} is not an xlsx workbook: it does not begin like a zip file", hint=_SAVE_AS)
 
 
 def _check_names(name: str, parts: set[str]) -> None:
-    """Names the format of a zip that is another than xlsx. The names of the parts are in lower case."""
+    """Raise WorkbookError if the zip has another format than xlsx. `parts`: the parts' names in lower case."""
     if any(part.endswith("workbook.bin") for part in parts):
         raise WorkbookError(f"{name} is a binary workbook (.xlsb)", hint=_SAVE_AS)
     if "mimetype" in parts or "content.xml" in parts:
         raise WorkbookError(f"{name} is an OpenDocument file (.ods), not xlsx", hint=_SAVE_AS)
     if not any(part.endswith(".xml") for part in parts) or any(part.startswith(("word/", "ppt/")) for part in parts):
-        raise WorkbookError(f"{name} is a zip file, but holds no xlsx workbook", hint=_SAVE_AS)
+        raise WorkbookError(f"{name} is a zip file without an xlsx workbook in it", hint=_SAVE_AS)
 
 
 def _check_entry(name: str, part: zipfile.ZipInfo) -> None:
     if part.flag_bits & 1:
         raise _protected(name)
     if part.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise WorkbookError(f"{name}: {part.filename} is compressed in a way xlsx does not know", hint=SAVE_ANEW)
+        reason = f"{name}: {part.filename} is compressed with a method that xlsx does not allow"
+        raise WorkbookError(reason, hint=SAVE_ANEW)
     ratio = part.file_size / max(part.compress_size, 1)
     if part.file_size > MAX_PART_SIZE or (part.file_size > _RATIO_COUNTS_FROM and ratio > MAX_RATIO):
         size = f"{part.file_size:,} bytes, {ratio:,.0f} times its compressed size"
-        hint = "If the file is genuine, delete the unused rows and columns of that sheet and save it again."
-        raise WorkbookError(f"{name} is refused: {part.filename} claims {size}", hint=hint)
+        hint = "If you trust the file, delete the unused rows and columns of that sheet and save it again."
+        raise WorkbookError(f"{name} is refused: {part.filename} would unpack to {size}", hint=hint)
 
 
 def _protected(name: str) -> WorkbookError:
-    hint = "Open it in Excel and take the password off: File, Info, Protect Workbook."
+    hint = "Open it in Excel and remove the password: File, Info, Protect Workbook."
     return WorkbookError(f"{name} is protected by a password", hint=hint)

@@ -1,4 +1,4 @@
-"""The rows of a sheet, cut into blocks at the starts of rows."""
+"""Cut the rows of a sheet into blocks of XML that begin and end between rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DIMENSION = re.compile(rb"""<(?:[^\s<>/:!?]+:)?dimension\s+ref=["'][A-Z]+[0-9]+
 
 @dataclass(frozen=True)
 class Block:
-    """Some rows of a sheet, from the start of one to the end of another.
+    """The XML of some whole rows of a sheet.
 
     before: the number of the row before the first.
     plain: finds the plain rows in it.
@@ -34,8 +34,8 @@ class SheetCutter:
     stay in one block.
 
     strings: how many shared strings the workbook has.
-    rows_claimed: the number of the last row by what the sheet says of itself, which need not be true; None if it does
-        not say. Known once the first block was given.
+    rows_claimed: the number of the last row according to the sheet's `dimension` element, which may be wrong; None if
+        there is none. Known once the first block has been yielded.
     """
 
     def __init__(self, package: Package, sheet: Sheet, strings: int, size: int) -> None:
@@ -46,7 +46,7 @@ class SheetCutter:
         self._size = size
 
     def blocks(self) -> Generator[Block]:
-        """Raises WorkbookError where the sheet is damaged."""
+        """Yield the blocks. Raises WorkbookError if the sheet is damaged."""
         part = self._sheet.part
         if not part:
             raise self.damaged("the part that holds its cells is missing")
@@ -61,7 +61,7 @@ class SheetCutter:
                     claimed = _DIMENSION.search(elements.head)
                     self.rows_claimed = int(claimed[1]) if claimed else None
                 if held and plain.first_number(block, last) == last:
-                    held, block = _together(held, block, plain, last)
+                    held, block = _joined(held, block, plain, last)
                 if held:
                     yield Block(held, before, plain)
                     before = last
@@ -78,13 +78,13 @@ class SheetCutter:
         return damaged(self._package.file, f"{part}sheet {self._sheet.name!r}", reason)
 
 
-def _together(held: bytes, block: bytes, plain: PlainRows, number: int) -> tuple[bytes, bytes]:
-    """Moves the rows with a number from the end of one block to the start of the next."""
+def _joined(held: bytes, block: bytes, plain: PlainRows, number: int) -> tuple[bytes, bytes]:
+    """Move the rows with this number from the end of one block to the start of the next."""
     cut, moved = len(held), 0
-    while (place := last_tag(held, plain.opening, cut)) >= 0 and plain.first_number(held[place:cut], 0) == number:
-        cut, moved = place, moved + 1
+    while (start := last_tag(held, plain.opening, cut)) >= 0 and plain.first_number(held[start:cut], 0) == number:
+        cut, moved = start, moved + 1
         if moved > MAX_COLUMNS:
-            raise BadXml(f"row {number} stands more than {MAX_COLUMNS:,} times")
+            raise BadXml(f"row {number} occurs more than {MAX_COLUMNS:,} times")
     if len(held) - cut + len(block) > LARGEST_ELEMENT:
         raise BadXml(f"row {number} is longer than {LARGEST_ELEMENT:,} bytes")
     return held[:cut], held[cut:] + block

@@ -1,4 +1,4 @@
-"""A part of many small elements in one container, such as the rows of a sheet: cut into blocks of whole elements."""
+"""Cut a part that holds many small elements in one container, such as a sheet's rows, into blocks of whole elements."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from retailpipe.workbook.markup import BadXml, local_name
 
 _LONGEST_TAG = 1 << 16
 LARGEST_ELEMENT = 1 << 24
-"""Bytes of XML. A row of Excel's 16,384 cells has about one megabyte, with long texts in each some more."""
+"""Bytes of XML. A row of 16,384 cells has about 1 MB; more if its cells hold long texts."""
 _ROOTS = {"sheetData": "worksheet", "sst": "sst"}
 _NAME_ENDS = frozenset(b" \t\r\n/>")
 
 
 class ElementBlocks:
-    """The elements of a container, in blocks of about `size` bytes: from the start of one to the end of another.
+    """Yields the elements of a container in blocks of about `size` bytes, each of whole elements.
 
-    The elements must be all that the container holds, and none of their kind may stand elsewhere. What stands around
-    the container is parsed, so that nothing there is damaged; what stands in the blocks is left to the caller.
+    The container must hold only these elements, and they must not occur outside it. The XML around the container is
+    parsed here, to detect damage; the caller must parse the blocks.
 
-    Iterating raises BadXml where the part is not well-formed, or an element is longer than LARGEST_ELEMENT.
+    Iterating raises BadXml if the part is not well-formed, or an element is longer than LARGEST_ELEMENT.
 
-    The container is the root, or a child of it, by its depth: 1 or 2.
+    depth: 1 if the container is the root, 2 if it is a child of the root.
 
-    These are known once the first block was given:
-    head: what stands before it.
-    prefix: that of the container's name, such as `x:`, and of its elements.
+    These are known once the first block has been yielded:
+    head: the XML before the container.
+    prefix: the prefix of the container's name and of its elements, such as `x:`.
     """
 
     def __init__(self, xml: Iterable[bytes], container: str, element: str, size: int, depth: int) -> None:
@@ -41,7 +41,7 @@ class ElementBlocks:
 
     @property
     def preserves_blanks(self) -> bool:
-        """Whether the container, or the root around it, says so for all texts in it (XML 1.0, 2.10)."""
+        """Whether the container, or the root, has `xml:space="preserve"` for all texts in it (XML 1.0, 2.10)."""
         return self._around.preserves_blanks
 
     def __iter__(self) -> Iterator[bytes]:
@@ -53,26 +53,26 @@ class ElementBlocks:
         closing = b"</" + self.prefix + self._container.encode()
         wanted, is_all = self._size, False
         while True:
-            chunks, length = [rest], len(rest)
+            pieces, length = [rest], len(rest)
             while length < wanted and not is_all:
                 if more := next(self._xml, b""):
-                    chunks.append(more)
+                    pieces.append(more)
                     length += len(more)
                 else:
                     is_all = True
-            cut = last_tag(chunks[-1], opening, len(chunks[-1]))
-            if cut > 0 and not is_all and _find(chunks[-1], closing, cut) < 0:
-                last = chunks.pop()
+            cut = last_tag(pieces[-1], opening, len(pieces[-1]))
+            if cut > 0 and not is_all and _find(pieces[-1], closing, cut) < 0:
+                last = pieces.pop()
                 rest, wanted = last[cut:], self._size
-                block = b"".join([*chunks, memoryview(last)[:cut]])
-                del last, chunks
+                block = b"".join([*pieces, memoryview(last)[:cut]])
+                del last, pieces  # free this memory while the caller parses the block
                 yield block
                 continue
-            rest = b"".join(chunks)
-            del chunks
+            rest = b"".join(pieces)
+            del pieces
             cut = last_tag(rest, opening, len(rest))
-            # What follows the container may hold elements of that name. It is seldom long, so that the last block has
-            # all of it; there the end is searched for from the start.
+            # The XML after the container may hold elements of the same name, so `cut` may lie beyond the container's
+            # end. That XML is usually short and thus all in the last block; search there from the start.
             end = _find(rest, closing, 0 if is_all else max(cut, 0))
             if end >= 0:
                 if rest[:end].strip():
@@ -81,17 +81,17 @@ class ElementBlocks:
                 self._around.finish(self._xml)
                 return
             if is_all:
-                raise BadXml("it breaks off before the end of its rows" if self._element == b"row" else "it breaks off")
+                raise BadXml("it ends before the end of its rows" if self._element == b"row" else "it is incomplete")
             if cut > 0:
                 yield rest[:cut]
                 rest, wanted = rest[cut:], self._size
             elif length > LARGEST_ELEMENT:
-                raise BadXml(f"a {self._element.decode()} of it is longer than {LARGEST_ELEMENT:,} bytes")
+                raise BadXml(f"one of its <{self._element.decode()}> elements is longer than {LARGEST_ELEMENT:,} bytes")
             else:
                 wanted = length + self._size
 
     def _start(self) -> bytes | None:
-        """What stands after the start of the container; None where nothing does."""
+        """Return the XML read so far after the container's start tag; None if there is no container or it is empty."""
         pattern = re.compile(rb"<([^\s<>/:!?]+:)?" + self._container.encode() + rb"(?=[\s/>])[^<>]*>")
         seen = b""
         for block in self._xml:
@@ -112,7 +112,7 @@ class ElementBlocks:
 
 
 class _Around:
-    """Parses what stands around the elements of a container, as if it held none."""
+    """Parses the XML around the elements of a container, as if the container were empty."""
 
     def __init__(self, container: str, element: str, depth: int) -> None:
         self.preserves_blanks = False
@@ -137,7 +137,7 @@ class _Around:
         try:
             self._parser.Parse(b"", True)
         except expat.ExpatError as error:
-            raise BadXml("it breaks off before its end") from error
+            raise BadXml("it ends before its root element is closed") from error
 
     def _begin(self, name: str, attributes: dict[str, str]) -> None:
         self._reached += 1
@@ -145,14 +145,14 @@ class _Around:
         if self._reached <= self._depth and not self._found and (space := attributes.get("xml:space")):
             self.preserves_blanks = space == "preserve"
         if self._reached == 1 and local != _ROOTS[self._container]:
-            raise BadXml(f"it is a {local}, not a {_ROOTS[self._container]}")
+            raise BadXml(f"its root element is <{local}>, not <{_ROOTS[self._container]}>")
         if self._reached != self._depth:
-            return  # elements of the same name, further down, belong to drawings and controls
+            return  # deeper elements of the same name belong to drawings and controls
         if local == self._element:
-            raise BadXml(f"a {local} stands outside of {self._container}")
+            raise BadXml(f"there is a <{local}> outside <{self._container}>")
         if local == self._container:
             if self._found:
-                raise BadXml(f"{local} stands twice")
+                raise BadXml(f"<{local}> occurs twice")
             self._found = True
 
     def _end(self, name: str) -> None:
@@ -161,15 +161,16 @@ class _Around:
 
 
 def last_tag(xml: bytes, opening: bytes, before: int) -> int:
-    """Where the last tag before a place begins, given how it begins, such as `<row`; -1 if there is none."""
-    place = xml.rfind(opening, 0, before)
-    while place >= 0 and (xml[place + len(opening) : place + len(opening) + 1] or b"\0")[0] not in _NAME_ENDS:
-        place = xml.rfind(opening, 0, place)
-    return place
+    """Where the last tag that starts with `opening`, such as `<row`, begins before an offset; -1 if there is none."""
+    position = xml.rfind(opening, 0, before)
+    while position >= 0 and (xml[position + len(opening) : position + len(opening) + 1] or b"\0")[0] not in _NAME_ENDS:
+        position = xml.rfind(opening, 0, position)
+    return position
 
 
 def _find(xml: bytes, closing: bytes, start: int) -> int:
-    place = xml.find(closing, start)
-    while place >= 0 and (xml[place + len(closing) : place + len(closing) + 1] or b">")[0] not in _NAME_ENDS:
-        place = xml.find(closing, place + 1)
-    return place
+    """Where the first end tag `closing`, such as `</row`, begins from `start` on; -1 if there is none."""
+    position = xml.find(closing, start)
+    while position >= 0 and (xml[position + len(closing) : position + len(closing) + 1] or b">")[0] not in _NAME_ENDS:
+        position = xml.find(closing, position + 1)
+    return position

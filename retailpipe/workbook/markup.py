@@ -1,8 +1,8 @@
-"""The XML of a part as plain UTF-8: elements, texts and entities, and nothing else.
+"""Reduce the XML of a part to plain UTF-8 markup: only elements, texts and entities.
 
-Comments and processing instructions are dropped, and CDATA sections become the texts that they stand for. What is left
-can be searched for tags: a `<` begins one, always. OPC allows UTF-8 and UTF-16, and forbids document type declarations
-(ECMA-376 part 2, 8.1.4).
+Comments and processing instructions are removed, and CDATA sections become escaped texts. In the result, every `<`
+begins a tag, so the other modules can search it for tags. OPC allows UTF-8 and UTF-16, and forbids document type
+declarations (ECMA-376 part 2, 8.1.4).
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ _LONGEST_BEGIN = 9
 
 
 class BadXml(ValueError):
-    """XML that is not well-formed, or not allowed in a workbook. The text of the error is the reason."""
+    """The XML is not well-formed, or not allowed in a workbook. The error's text is the reason."""
 
 
 def plain_markup(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """The XML of some blocks as plain UTF-8, in blocks. Raises BadXml."""
+    """Convert XML, in blocks, to plain UTF-8 markup, in blocks. Raises BadXml."""
     return _without_comments(_utf_8(iter(blocks)))
 
 
 def parse(parser: expat.XMLParserType, xml: Iterable[bytes]) -> None:
-    """Feeds a whole document to a parser. Raises BadXml."""
+    """Feed a whole document to a parser. Raises BadXml."""
     try:
         for block in xml:
             parser.Parse(block, False)
@@ -43,14 +43,14 @@ def parse(parser: expat.XMLParserType, xml: Iterable[bytes]) -> None:
 def local_name(name: str) -> str:
     """The name of an element or attribute without its prefix.
 
-    Prefixes are not looked up in this package: blocks of a sheet do not declare them, and no workbook uses one name in
-    two namespaces where it matters.
+    This package does not resolve prefixes: blocks of a sheet do not declare them, and no workbook uses one name in two
+    namespaces in the elements that are read here.
     """
     return name.rpartition(":")[2]
 
 
 def escaped(text: str) -> str:
-    """A text as it stands between two tags."""
+    """A text escaped for use between two tags."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
@@ -65,9 +65,9 @@ def _utf_8(blocks: Iterator[bytes]) -> Iterator[bytes]:
         name = codecs.lookup(encoding or "utf-8").name
     except LookupError:
         name = ""
-    # Python has more encodings than XML; some of them take hours, or are not of texts.
+    # Python knows more encodings than XML: some are extremely slow (punycode), some are not text encodings (hex).
     if not name.startswith(_ENCODINGS):
-        raise BadXml(f"its encoding {encoding} is not known")
+        raise BadXml(f"its encoding {encoding} is not supported")
     encoding = name
     if encoding in _UTF_8:
         yield first
@@ -80,7 +80,7 @@ def _utf_8(blocks: Iterator[bytes]) -> Iterator[bytes]:
             yield decoder.decode(block).encode()
         yield decoder.decode(b"", True).encode()
     except ValueError as error:
-        raise BadXml(f"it is not in the encoding {encoding} that it claims") from error
+        raise BadXml(f"it declares the encoding {encoding}, but its bytes are not valid in it") from error
 
 
 def _without_comments(blocks: Iterator[bytes]) -> Iterator[bytes]:
@@ -92,32 +92,32 @@ def _without_comments(blocks: Iterator[bytes]) -> Iterator[bytes]:
             yield text
             continue
         done: list[bytes] = []
-        place = 0
+        position = 0
         while True:
             if begin:
-                end = text.find(_ENDS[begin], place)
-                inside = end if end >= 0 else max(place, len(text) - len(_ENDS[begin]) + 1)
+                end = text.find(_ENDS[begin], position)
+                inside = end if end >= 0 else max(position, len(text) - len(_ENDS[begin]) + 1)
                 if begin == b"<![CDATA[":
-                    escapes = text[place:inside].replace(b"&", b"&amp;").replace(b"<", b"&lt;").replace(b">", b"&gt;")
-                    done.append(escapes)
+                    content = text[position:inside]
+                    done.append(content.replace(b"&", b"&amp;").replace(b"<", b"&lt;").replace(b">", b"&gt;"))
                 if end < 0:
                     held = text[inside:]
                     break
-                place, begin = end + len(_ENDS[begin]), b""
-            found = _BEGINS.search(text, place)
+                position, begin = end + len(_ENDS[begin]), b""
+            found = _BEGINS.search(text, position)
             if not found:
-                last = text.rfind(b"<", max(place, len(text) - _LONGEST_BEGIN))
+                last = text.rfind(b"<", max(position, len(text) - _LONGEST_BEGIN))
                 if last >= 0 and text[last + 1 : last + 2] in (b"", b"!", b"?"):
                     held = text[last:]
-                done.append(text[place : len(text) - len(held)])
+                done.append(text[position : len(text) - len(held)])
                 break
-            done.append(text[place : found.start()])
+            done.append(text[position : found.start()])
             if found[0] == b"<!":
                 if len(text) - found.start() >= _LONGEST_BEGIN:
-                    raise BadXml("it holds a document type declaration, which workbooks must not")
-                held = text[found.start() :]  # what begins here is told by the next block
+                    raise BadXml("it contains a document type declaration, which is not allowed in workbooks")
+                held = text[found.start() :]  # the next block shows what begins here
                 break
-            place, begin = found.end(), found[0]
+            position, begin = found.end(), found[0]
         if xml := b"".join(done):
             yield xml
     if begin:
@@ -127,5 +127,5 @@ def _without_comments(blocks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _may_begin(text: bytes) -> bool:
-    """Whether there is something to drop; single bytes are found ten times as fast as two."""
+    """Whether there may be something to remove. Searching for a single byte first is ten times as fast."""
     return (b"!" in text and b"<!" in text) or (b"?" in text and b"<?" in text) or text.endswith(b"<")

@@ -1,8 +1,8 @@
-"""The parts of an xlsx package: which sheets there are, where each is stored, and what their cells refer to.
+"""Find the parts of an xlsx package: its sheets, its styles and its shared strings.
 
-Parts are found by their relations, as ECMA-376 part 2 has it, and not by the names that most programs give them: the
-package's own relation names the workbook, the workbook's name its sheets, styles and shared strings. Names of parts
-are the same whatever the case of their letters.
+Parts are found by their relations (ECMA-376 part 2), not by the names that most programs use: the relations of the
+package name the workbook part; the relations of the workbook name its sheets, styles and shared strings. Part names
+are case-insensitive.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from retailpipe.workbook.markup import BadXml, local_name, parse, plain_markup
 from retailpipe.workbook.styles import Styles
 
 _MOST_SHEETS = 1_000
-_USUAL_WORKBOOK = "xl/workbook.xml"
+_DEFAULT_WORKBOOK = "xl/workbook.xml"
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """A worksheet: its name, whether Excel shows it, and the part that holds its cells; None if there is none."""
+    """A worksheet: its name, whether Excel shows it, and the part that holds its cells (None if that is missing)."""
 
     name: str
     visible: bool
@@ -35,7 +35,7 @@ class Sheet:
 
 @dataclass(frozen=True)
 class _Relation:
-    """What a part refers to: the kind of it, such as `worksheet`, and the name of its part."""
+    """A reference to another part: its kind, such as `worksheet`, and the name of that part."""
 
     kind: str
     part: str
@@ -44,7 +44,7 @@ class _Relation:
 class Package:
     """An xlsx package. Raises WorkbookError if its list of sheets or its styles cannot be read.
 
-    file: what messages call it.
+    file: the workbook's name in messages.
     date1904: whether its dates count from 1904.
     """
 
@@ -68,27 +68,28 @@ class Package:
             self.styles = Styles()
 
     def part(self, part: zipfile.ZipInfo, size: int = 1 << 20) -> Iterator[bytes]:
-        """The XML of a part as plain markup, in blocks. Raises WorkbookError, and BadXml."""
+        """Read the XML of a part as plain markup, in blocks of at most `size` bytes. Raises WorkbookError, BadXml."""
         return plain_markup(part_blocks(self.path, part, self.file, size))
 
     def small_part(self, part: zipfile.ZipInfo) -> Iterator[bytes]:
-        """The same of a part that is not a sheet. Raises WorkbookError if it is too large to be one."""
+        """Like `part`, but for small parts such as the styles. Raises WorkbookError if the part is too large."""
         if part.file_size > MAX_SMALL_PART_SIZE:
-            raise damaged(self.file, part.filename, f"it has {part.file_size:,} bytes")
+            limit = f"the limit of {MAX_SMALL_PART_SIZE:,}"
+            raise damaged(self.file, part.filename, f"it has {part.file_size:,} bytes, more than {limit}")
         return self.part(part)
 
     def explained(self, place: str) -> _Explained:
-        """A context in which BadXml becomes a WorkbookError that names the file and the place."""
+        """Return a context manager that converts BadXml to a WorkbookError with the names of the file and the place."""
         return _Explained(self.file, place)
 
     def _workbook_name(self) -> str:
         named = [relation.part for relation in self._related("").values() if relation.kind == "officeDocument"]
-        return named[0] if named else _USUAL_WORKBOOK
+        return named[0] if named else _DEFAULT_WORKBOOK
 
     def _read_workbook(self, name: str) -> None:
         part = self._parts.get(name)
         if not part:
-            reason = f"{self.file}: its list of sheets cannot be read: there is no {name}"
+            reason = f"{self.file}: its list of sheets cannot be read: {name} is missing"
             raise WorkbookError(reason, hint=SAVE_ANEW)
         depth: list[str] = []
 
@@ -106,21 +107,22 @@ class Package:
             _parse(self.small_part(part), start, lambda tag: depth.pop())
 
     def _add_sheet(self, attributes: dict[str, str]) -> None:
-        # A sheet that refers to nothing is none; one whose relation has no part may be the one that is wanted.
+        # Ignore a sheet without a relation. Keep one whose part is missing: it may be the wanted one, and then that is
+        # an error.
         relation = self._relations.get(attributes.get("id", ""))
         if relation and relation.kind == "worksheet":
             state = attributes.get("state", "visible")
             self.sheets.append(Sheet(attributes.get("name", ""), state == "visible", self._parts.get(relation.part)))
             if len(self.sheets) > _MOST_SHEETS:
-                raise BadXml(f"it names more than {_MOST_SHEETS:,} sheets")
+                raise BadXml(f"it lists more than {_MOST_SHEETS:,} sheets")
 
     def _part_of_kind(self, kind: str, folder: str) -> zipfile.ZipInfo | None:
-        """The part of a kind that the workbook refers to, or else the one with the usual name in its folder."""
+        """Find the part of a kind by the workbook's relations, or else by its usual name in the workbook's folder."""
         parts = (self._parts.get(relation.part) for relation in self._relations.values() if relation.kind == kind)
         return next(filter(None, parts), None) or self._parts.get(posixpath.join(folder, f"{kind}.xml"))
 
     def _related(self, source: str) -> dict[str, _Relation]:
-        """The relations of a part, or of the package itself, by their ids; those to what lies outside are left out."""
+        """The relations of a part, or of the package itself (""), by their ids; external relations are left out."""
         folder, base = posixpath.split(source)
         part = self._parts.get(posixpath.join(folder, "_rels", f"{base}.rels"))
         relations: dict[str, _Relation] = {}
@@ -128,9 +130,9 @@ class Package:
         def start(tag: str, attributes: dict[str, str]) -> None:
             if local_name(tag) == "Relationship" and attributes.get("TargetMode") != "External":
                 target = unquote(attributes.get("Target", "")).replace("\\", "/")
-                place = posixpath.normpath(posixpath.join("/", folder, target)).lstrip("/")
+                name = posixpath.normpath(posixpath.join("/", folder, target)).lstrip("/")
                 kind = attributes.get("Type", "").rpartition("/")[2]
-                relations.setdefault(attributes.get("Id", ""), _Relation(kind, place))
+                relations.setdefault(attributes.get("Id", ""), _Relation(kind, name))
 
         if part:
             with self.explained(part.filename):
@@ -139,20 +141,20 @@ class Package:
 
 
 class _Parts:
-    """The parts of a package by their names, whatever the case of their letters and the slashes between them."""
+    """The parts of a package by name; case and the kind of slash make no difference."""
 
     def __init__(self, archive: zipfile.ZipFile, file: str) -> None:
         self._file = file
         self._parts: dict[str, list[zipfile.ZipInfo]] = {}
         for part in archive.infolist():
-            self._parts.setdefault(_equal(part.filename), []).append(part)
+            self._parts.setdefault(_normalized(part.filename), []).append(part)
 
     def get(self, name: str) -> zipfile.ZipInfo | None:
-        """Raises WorkbookError if there are two parts of one name, of which nobody can say which one is meant."""
-        parts = self._parts.get(_equal(name), [])
+        """Return the part of a name; None if there is none. Raises WorkbookError if several parts have that name."""
+        parts = self._parts.get(_normalized(name), [])
         if len(parts) > 1:
             names = " and ".join(part.filename for part in parts)
-            raise damaged(self._file, parts[0].filename, f"it stands twice: {names}")
+            raise damaged(self._file, parts[0].filename, f"it occurs more than once: {names}")
         return parts[0] if parts else None
 
 
@@ -169,8 +171,8 @@ class _Explained:
             raise damaged(self._file, self._place, error) from error
 
 
-def _equal(name: str) -> str:
-    """What two names of one part have in common (ECMA-376 part 2, 6.2.2.3)."""
+def _normalized(name: str) -> str:
+    """A part's name in a form that is the same for equivalent names (ECMA-376 part 2, 6.2.2.3)."""
     return posixpath.normpath(unquote(name).replace("\\", "/").lstrip("/")).lower()
 
 

@@ -1,4 +1,8 @@
-"""Blocks of a sheet's rows to cells."""
+"""Parse blocks of a sheet's XML into chunks of cells.
+
+There are three ways to read a block, which all return the same cells: by its distinct cells (repeats.py), by
+python-calamine directly (plainness.py), or by python-calamine after a rewrite (rewriting.py).
+"""
 
 from __future__ import annotations
 
@@ -23,12 +27,13 @@ from retailpipe.workbook.slots import Slots, calamine
 
 @dataclass(frozen=True)
 class Parsed:
-    """Rows that python-calamine has parsed; `chunk` makes Python's objects of them.
+    """Rows that python-calamine has parsed; `chunk` converts them to Python objects.
 
-    sheet: what it made of them; None where that is left to the consumer, to save memory.
-    rewritten: how they were rewritten; None for plain rows.
-    first: the number of calamine's first row, for plain rows.
-    marked: whether there are marks in them.
+    sheet: calamine's result; None if `chunk` is to parse the rewritten rows, to save memory until then.
+    first: for plain rows, the row number of calamine's row 1.
+    plain: the XML of plain rows; empty for rewritten rows.
+    rewritten: the rewritten rows; None for plain rows.
+    marked: whether some of the texts may be marked (cells.py).
     """
 
     parser: BlockParser
@@ -40,7 +45,7 @@ class Parsed:
     marked: bool = False
 
     def chunk(self) -> Chunk | None:
-        """The rows that are not blank; None if there is none. Raises WorkbookError."""
+        """Return the rows that are not blank; None if there are none. Raises WorkbookError."""
         sheet = self.sheet
         if self.rewritten and not sheet:
             sheet = self.parser.parse_rewritten(self.rewritten)
@@ -56,11 +61,11 @@ class Parsed:
             columns = [[unmarked(cell) for cell in cells] for cells in columns]
         if self.rewritten:
             if len(rows) != len(self.rewritten.numbers) or len(columns) != len(self.rewritten.columns):
-                raise self.parser.unreadable("rows are missing from what was read")
+                raise self.parser.unreadable("python-calamine did not return all of its rows")
             chunk = Chunk(columns, self.rewritten.columns, self.rewritten.numbers, b't="b"' in self.rewritten.xml)
         else:
             numbers = range(row + self.first, row + self.first + len(rows))
-            # Rows that do not tell their numbers follow each other, so that no address can stand twice.
+            # Rows without row numbers are consecutive, so no address can occur twice.
             values = self.block.plain.values(self.plain) if self.first == 1 else None
             indices = range(column, column + len(columns))
             chunk = Chunk(columns, indices, numbers, b"b" in self.plain, values, lambda: self.parser.recount(self))
@@ -68,16 +73,16 @@ class Parsed:
 
 
 class Way(Enum):
-    """How blocks are read. All but the quickest way are there so that tests can compare them."""
+    """How blocks are read. Only QUICKEST is used in production; tests compare the other ways with it."""
 
-    QUICKEST = "by their distinct cells where that pays, as they stand where they are plain, or else rewritten"
-    DISTINCT = "by their distinct cells, even where that does not pay"
-    PLAIN = "as they stand where they are plain"
-    REWRITTEN = "rewritten"
+    QUICKEST = "by distinct cells if that is faster, plain rows directly, other rows rewritten"
+    DISTINCT = "by distinct cells, even if that is slower"
+    PLAIN = "plain rows directly, other rows rewritten"
+    REWRITTEN = "all rows rewritten"
 
 
 class BlockParser:
-    """Parses the blocks of a sheet, in several threads if need be."""
+    """Parses the blocks of a sheet. Several threads may use it at the same time."""
 
     def __init__(
         self, package: Package, sheet: Sheet, slots: Slots, cutter: SheetCutter, way: Way = Way.QUICKEST
@@ -92,8 +97,9 @@ class BlockParser:
         self._repeats = Repeats(self._parse_new, always=way is Way.DISTINCT) if may_repeat else None
 
     def parse(self, block: Block, *, in_order: bool = False) -> Sequence[Parsed | Chunk]:
-        """The rows of a block, in one part or more; `in_order` has them in that of their numbers.
+        """Parse the rows of a block; the result has one item or more.
 
+        in_order: whether the rows must be in the order of their numbers.
         Raises WorkbookError.
         """
         if self._repeats and not in_order and (chunk := self._repeats.read(block)):
@@ -101,7 +107,7 @@ class BlockParser:
         return self._parse(block, in_order)
 
     def _parse_new(self, block: Block) -> list[Chunk]:
-        return [chunk for part in self._parse(block) if (chunk := part.chunk())]
+        return [chunk for parsed in self._parse(block) if (chunk := parsed.chunk())]
 
     def _parse(self, block: Block, in_order: bool = False) -> list[Parsed]:
         rewrite_all = self._rewrite_all or in_order
@@ -109,9 +115,9 @@ class BlockParser:
         if rows.plain and block.plain.may_hide_a_value(rows.plain):
             rows = Rows.none_plain(block.xml)
         rewritten = self._rewritten(rows.others, block)
-        # Where some rewritten cells are of plain rows, by their addresses, only both together show whether an address
-        # stands twice.
-        if any(not rows.numbers.isdisjoint(part.numbers) for part in rewritten):
+        # If a rewritten cell's address lies in a plain row, only a rewrite of all rows shows whether an address occurs
+        # twice.
+        if any(not rows.numbers.isdisjoint(each.numbers) for each in rewritten):
             rows, rewritten = Rows.none_plain(block.xml), self._rewritten(block.xml, block)
         parsed: list[Parsed] = []
         if rows.plain:
@@ -120,33 +126,34 @@ class BlockParser:
                 parsed.append(
                     Parsed(self, sheet, block, rows.first, rows.plain, marked=rows.marked or self._slots.marked)
                 )
-            except CalamineError:  # bytes that are not UTF-8, say: the XML parser tells what is wrong
+            except CalamineError:  # for example bytes that are not UTF-8: expat reports what is wrong
                 rewritten = self._rewritten(block.xml, block)
-        # Many parts are of rows that have few columns in common: all of them parsed would take much memory.
+        # There are several if the rows have few columns in common. Parsing all of them now would take much memory.
         is_one = len(rewritten) == 1
-        for part in rewritten:
-            sheet = self.parse_rewritten(part) if is_one else None
-            marked = part.marked or self._slots.marked
-            parsed.append(Parsed(self, sheet, block, rewritten=part, marked=marked))
+        for each in rewritten:
+            sheet = self.parse_rewritten(each) if is_one else None
+            marked = each.marked or self._slots.marked
+            parsed.append(Parsed(self, sheet, block, rewritten=each, marked=marked))
         return parsed
 
-    def parse_rewritten(self, part: Rewritten) -> CalamineSheet:
-        """Raises WorkbookError."""
+    def parse_rewritten(self, rows: Rewritten) -> CalamineSheet:
+        """Parse rewritten rows with python-calamine. Raises WorkbookError."""
         try:
-            return self._slots.parse(part.xml)
+            return self._slots.parse(rows.xml)
         except CalamineError as error:
             raise self.unreadable(error) from error
 
     def recount(self, parsed: Parsed) -> None:
-        """Raises WorkbookError if an address stands twice in plain rows."""
+        """Raise WorkbookError if an address occurs twice in plain rows."""
         if not parsed.block.plain.has_no_address_twice(parsed.plain):
             self._rewritten(parsed.plain, parsed.block)
 
     def unreadable(self, error: object) -> WorkbookError:
+        """The error for rows that python-calamine cannot read."""
         return unreadable(self._package.file, f"sheet {self._sheet.name!r}", error)
 
     def _rewritten(self, rows: bytes, block: Block) -> list[Rewritten]:
-        """Rewrites rows of a block."""
+        """Rewrite rows of a block. Raises WorkbookError if they are damaged."""
         blanks = block.plain.preserves_blanks
         try:
             return list(self._rewriter.rewrite(rows, block.before, preserves_blanks=blanks)) if rows else []

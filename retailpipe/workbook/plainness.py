@@ -1,9 +1,9 @@
-"""Which rows of a sheet python-calamine reads right as they stand.
+"""Find the plain rows of a sheet: those that python-calamine reads correctly without a rewrite.
 
-calamine is quick, and trusting: it reads an index that is not a number as 0, and of a text that comes in parts the
-first, and it makes room for every cell up to the farthest. So rows go to it as they stand only where a regular
-expression has shown that all in them is of a kind that it reads as Excel does, well-formed, and within the area that
-the rows claim. All other rows are rewritten first (rewriting.py).
+calamine is fast but lenient. It reads an index that is not a number as 0; it reads only the first piece of a text that
+is interrupted by a comment or CDATA; and it allocates memory for every cell up to the farthest one. So rows go to it
+directly only if a regular expression shows that they are well-formed, that calamine reads every cell in them as Excel
+does, and that all cells lie within the expected rows and columns. All other rows are rewritten first (rewriting.py).
 
 The elements are those of ECMA-376 part 1: 18.3.1.73 (row), 18.3.1.4 (c), 18.3.1.40 (f), 18.3.1.96 (v), 18.3.1.53 (is).
 """
@@ -31,18 +31,18 @@ from retailpipe.workbook.patterns import (
 )
 from retailpipe.workbook.texts import for_calamine, has_odd_escape
 
-MOST_PLACES = 1 << 19
-"""Cells of the rectangle that holds all of a block's: calamine takes 32 bytes for each, used or not."""
+MOST_CELLS = 1 << 19
+"""Cells in the rectangle around a block's cells: calamine takes 32 bytes for each, whether it is used or not."""
 
 _NUMBER = r"-?[0-9]{1,15}(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,2})?"
-"""Numbers whose digits a float holds, or whose XML does not tell all digits either."""
+"""Numbers with at most 15 digits before the point, so that an integer loses no digits as a float."""
 _DATE_NUMBER = r"[0-9]{1,6}(?:\.[0-9]+)?"
-"""Numbers that calamine turns into dates, times and durations: up to the year 4637."""
+"""Numbers that calamine converts to dates, times and durations: up to the year 4637."""
 _ISO_DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?)?"
 _MOST_STYLE_RANGES = 50
 _BLANKS = re.compile(rb"\s*")
 _START = 4096
-"""Bytes of a block that tell how its XML is written."""
+"""Bytes at the start of a block from which its style of XML is detected."""
 _ROW_ATTRIBUTES = (
     "spans s customFormat ht hidden customHeight outlineLevel collapsed thickTop thickBot ph x14ac:dyDescent"
 )
@@ -51,13 +51,13 @@ _FORMULA_ATTRIBUTES = "aca t ref ca si"
 
 @dataclass(frozen=True)
 class Rows:
-    """A block of rows, in which the plain ones are parted from the others.
+    """A block of rows, split into plain rows and other rows.
 
-    plain: XML of rows that calamine reads right; empty if there is none.
-    first: the number of the first plain row where calamine cannot tell, since they have no numbers; else 1.
-    others: XML of the rows that have to be rewritten; empty if there is none.
-    numbers: those of the plain rows, where there are others too.
-    marked: whether there are marks in the plain rows.
+    plain: XML of the plain rows; empty if there are none.
+    first: the number of the first plain row if the rows have no numbers in the XML; else 1.
+    others: XML of the rows that must be rewritten; empty if there are none.
+    numbers: the numbers of the plain rows; empty if `others` is.
+    marked: whether the plain rows may hold marked texts (cells.py).
     """
 
     plain: bytes
@@ -68,17 +68,18 @@ class Rows:
 
     @classmethod
     def none_plain(cls, block: bytes) -> Rows:
+        """Treat all rows of a block as rows that must be rewritten."""
         return cls(b"", 1, block)
 
 
 class PlainRows:
-    """Parts the plain rows of a sheet from the others, block by block.
+    """Separates the plain rows of a sheet from the others, block by block.
 
-    prefix: that of the sheet's elements, such as `x:`.
+    prefix: the prefix of the sheet's elements, such as `x:`.
     strings: how many shared strings there are.
     dates: the styles that may show a number as a date.
-    preserves_blanks: whether blanks at the ends of texts count where these do not say.
-    opening: what begins a row, such as `<x:row`.
+    preserves_blanks: whether blanks at the ends of a text are kept if the text has no `xml:space` of its own.
+    opening: the start of a row's tag, such as `<x:row`.
     """
 
     def __init__(self, prefix: bytes, strings: int, dates: Collection[int], *, preserves_blanks: bool = False) -> None:
@@ -97,7 +98,7 @@ class PlainRows:
         self._has_failures = False
 
     def last_number(self, block: bytes, before: int) -> int:
-        """The number of the last row of a block; a row without one comes after that before it."""
+        """The number of the last row of a block; a row without a number follows the row before it."""
         if number := self._number(block, max(block.rfind(self.opening), 0)):
             return number
         for tag in self._row_tag.finditer(block):
@@ -105,23 +106,23 @@ class PlainRows:
         return before
 
     def first_number(self, block: bytes, before: int) -> int:
-        """The number of the first row of a block, which comes after the row `before`."""
+        """The number of the first row of a block that follows the row `before`."""
         return self._number(block, 0) or before + 1
 
-    def _number(self, block: bytes, place: int) -> int:
-        """The number of the row at a place, or else that of its first cell; 0 if both do not tell."""
-        tag = self._tag(self._row_tag, block, place)
+    def _number(self, block: bytes, offset: int) -> int:
+        """The number of the row at an offset, or else the one in its first cell's address; 0 if both are missing."""
+        tag = self._tag(self._row_tag, block, offset)
         cell = tag and not tag[2] and self._tag(self._cell_tag, block, tag.end())
         found = cell or tag
         return int(found[2]) if found and found[2] else 0
 
-    def _tag(self, pattern: re.Pattern[bytes], block: bytes, place: int) -> re.Match[bytes] | None:
-        """The tag at a place, or after the blanks there."""
-        blanks = _BLANKS.match(block, place)
-        return pattern.match(block, blanks.end() if blanks else place)
+    def _tag(self, pattern: re.Pattern[bytes], block: bytes, offset: int) -> re.Match[bytes] | None:
+        """Match the tag at an offset, or after the blanks there."""
+        blanks = _BLANKS.match(block, offset)
+        return pattern.match(block, blanks.end() if blanks else offset)
 
     def split(self, block: bytes, before: int) -> Rows:
-        """Parts a block of rows, which comes after the row `before`."""
+        """Split a block of rows that follows the row `before`."""
         none = Rows.none_plain(block)
         first = self._tag(self._row_tag, block, 0)
         last = self._tag(self._row_tag, block, max(block.rfind(self.opening), 0))
@@ -138,21 +139,23 @@ class PlainRows:
             low, high = before + 1, before + block.count(self.opening)
         if not 0 < low <= high <= MAX_ROWS:
             return none
-        columns = min(MAX_COLUMNS, MOST_PLACES // (high - low + 1))
+        columns = min(MAX_COLUMNS, MOST_CELLS // (high - low + 1))
         if not columns or not (addressed or self._widest(block) <= columns):
             return none
         start_of_block = block[:_START]
         quote = "'" if b"='" in start_of_block else '"'
         address_first = not addressed or not (b"c s=" in start_of_block or b"c t=" in start_of_block)
-        place = {"{ROW}": number_between(low, high), "{COLUMN}": _columns(columns)}
+        area = {"{ROW}": number_between(low, high), "{COLUMN}": _columns(columns)}
         start = 1 if numbered or addressed else before + 1
-        # Most sheets hold numbers and shared strings alone, and the pattern for those is soon compiled.
+        # Three attempts, each only if the one before fails: the short pattern for numbers and shared strings, which is
+        # enough for most sheets and compiles fast; the pattern for all kinds of cells; that pattern again after the
+        # substitutions. The next block starts with the attempt that was needed last.
         original, marked = block, False
         while True:
             if self._has_failures and not marked:
                 block, marked = substituted(self._substitutions(quote), original), True
             row = self._pattern(quote, numbered, addressed, address_first, self._all_kinds)
-            for name, pattern in place.items():
+            for name, pattern in area.items():
                 row = row.replace(name, pattern)
             if matches(rf"(?:{SPACE}{row})*{SPACE}", block) and not has_odd_escape(original):
                 return Rows(block, start, b"", marked=marked)
@@ -161,26 +164,26 @@ class PlainRows:
             self._all_kinds, self._has_failures = True, self._all_kinds
 
     def values(self, plain: bytes) -> int:
-        """How many values plain rows hold, at least: each has a `v` or an `is` element."""
+        """The least number of values that plain rows hold: each value has a `v` or an `is` element."""
         if b"i" in plain:
             return sum(map(plain.count, self._closings))
         return plain.count(b"v") // 2
 
     def may_hide_a_value(self, plain: bytes) -> bool:
-        """Whether an empty text of plain rows may stand at the address of a value, which calamine would not give."""
-        if not self._all_kinds:  # numbers and shared strings alone
+        """Whether an empty text in plain rows may have the same address as a value; calamine would lose the value."""
+        if not self._all_kinds:  # only numbers and shared strings
             return False
         return any(empty in plain for empty in self._empty_texts) and not self.has_no_address_twice(plain)
 
     def has_no_address_twice(self, plain: bytes) -> bool:
-        """Whether each cell of plain rows is sure to have an address of its own."""
+        """Whether each cell of plain rows has an address, and no address occurs twice."""
         addresses = [letters + number for letters, number in self._cell_tag.findall(plain)]
         return b"" not in addresses and len(set(addresses)) == len(addresses)
 
     def _row_by_row(self, block: bytes, original: bytes, row: str) -> Rows | None:
-        """Parts the rows of a block, each of which tells its own number; None if some do not.
+        """Split a block row by row; None if some of the other rows have no number.
 
-        The others are given as they were in the original block, before some cells were replaced.
+        The other rows are taken from the original block, before the substitutions.
         """
         space, *rows = block.split(self.opening)
         originals = original.split(self.opening)[1:]
@@ -214,7 +217,7 @@ def _columns(count: int) -> str:
 
 
 def row_attributes(quote: str = '"') -> str:
-    """A pattern for the attributes of a row besides its number."""
+    """A pattern for the attributes of a row other than its number."""
     value = rf"[^{quote}<>&\x00-\x1f]*"
     return "".join(f"(?: {name}={quote}{value}{quote})?" for name in _ROW_ATTRIBUTES.split())
 
@@ -230,11 +233,11 @@ def _row(
     address_first: bool,
     all_kinds: bool,
 ) -> str:
-    """A pattern for one row, with {ROW} and {COLUMN} for the numbers and letters that are within its area.
+    """A pattern for one plain row, with {ROW} and {COLUMN} as placeholders for the allowed row numbers and columns.
 
-    numbered, addressed: whether its row tells its number, and its cells their addresses.
-    address_first: whether that is the first of the attributes of each cell.
-    all_kinds: whether there may be formulas, and cells that are neither numbers nor shared strings.
+    numbered, addressed: whether the row has a number, and its cells have addresses.
+    address_first: whether the address is the first attribute of each cell.
+    all_kinds: whether formulas, and cells other than numbers and shared strings, are allowed.
     """
     p = re.escape(prefix.decode("latin-1"))
 
@@ -242,14 +245,14 @@ def _row(
         return f" {name}={quote}{value}{quote}"
 
     def attributes(names: str) -> str:
-        """Some attributes in this order, each once or not at all."""
+        """A pattern for optional attributes, in this order."""
         return "".join(f"(?:{attribute(name)})?" for name in names.split())
 
     def element(name: str, content: str, within: str = "") -> str:
         return f"<{p}{name}{within}>{content}</{p}{name}>{SPACE}"
 
     def opening(kind: str, style: str) -> str:
-        """The tag of a cell of a kind; one that is empty has no attribute."""
+        """A pattern for the tag of a cell of a kind; kind "" means no `t` attribute."""
         given = [style, *([attribute("t", kind)] if kind else [])]
         if not address_first:
             given.append(address)
@@ -258,7 +261,7 @@ def _row(
 
     address = attribute("r", "{COLUMN}{ROW}") if addressed else ""
     style = f"(?:{attribute('s', '[0-9]{1,9}')})?"
-    # A number that names no style has style 0. calamine does not know that, which matters where it is one of dates.
+    # A cell without a style has style 0. calamine ignores that, which matters if style 0 is a date style.
     may_lack = "" if 0 in dates else "?"
     of_date, of_number = (f"(?:{attribute('s', which)}){may_lack}" for which in ("[0-9]{1,9}", _all_but(dates)))
     preserved = attribute("xml:space", "preserve")
@@ -292,9 +295,10 @@ def _row(
 
 
 def _substitutions(prefix: bytes, quote: str) -> list[Substitution]:
-    """Patterns for cells that calamine reads wrong and that some sheets hold in every row, and what is put for them.
+    """Substitutions for cells that calamine reads wrongly and that some sheets hold in every row.
 
-    They do what rewriting them would do: failed cells become marked texts, and dates lose what Excel passes over.
+    They have the same effect as a rewrite, but are faster: error cells become marked texts, and dates lose the time
+    zone, which Excel ignores.
     """
     p = re.escape(prefix.decode("latin-1"))
     q = quote
@@ -318,7 +322,7 @@ def _substitutions(prefix: bytes, quote: str) -> list[Substitution]:
 
 
 def _all_but(styles: Collection[int]) -> str:
-    """A pattern for the numbers of all other styles; for none of them where it would be too long."""
+    """A pattern for the numbers of all other styles; one that matches nothing if it would be too long."""
     ranges: list[str] = []
     first = 0
     for style in [*sorted(styles), 1 << 20]:

@@ -1,4 +1,4 @@
-"""The sheet of a workbook that fits a contract, as chunks of rows, each row with its number."""
+"""Read the sheet of a workbook that fits a contract, as chunks of rows with their row numbers."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ _MISFITS_SHOWN = 20
 
 
 class SheetReader:
-    """The rows of one sheet below its header, which is the first row that shows a text.
+    """The rows of one sheet below its header. The header is the first row in which a cell is not blank.
 
     Raises SheetError if the header does not fit the contract, WorkbookError if the sheet is damaged.
 
-    layout: where the sheet holds what the contract names.
-    rows_claimed: how many rows the sheet says it has, for progress alone; None if it does not say.
+    layout: the columns of the sheet that hold the contract's columns.
+    rows_claimed: how many rows there are according to the sheet itself; may be wrong, so use it only to show
+        progress. None if the sheet does not say.
     """
 
     def __init__(self, package: Package, sheet: Sheet, slots: Slots, contract: Contract) -> None:
@@ -32,10 +33,10 @@ class SheetReader:
         self._slots = slots
         self._blocks = BlockReader(package, sheet, slots)
         try:
-            self._first, header = self._first_text()
+            self._first, header = self._find_header()
             if self._first is None:
                 reason = f"{package.file}, sheet {sheet.name!r} is empty"
-                raise SheetError(reason, hint="Give a workbook whose sheet holds rows.")
+                raise SheetError(reason, hint="Choose a workbook with rows in its sheet.")
             self._first.check()
             self._blocks.in_order = False
             number = self._first.numbers[header]
@@ -44,49 +45,52 @@ class SheetReader:
             self.stop()
             raise
         claimed = self._blocks.rows_claimed
-        self._below = [place for place, below in enumerate(self._first.numbers) if below > number]
+        self._below = [index for index, below in enumerate(self._first.numbers) if below > number]
         self.rows_claimed = claimed - number if claimed else None
 
     def chunks(self) -> Iterator[Chunk]:
-        """The rows, in chunks of bounded size, without the blank ones. Raises WorkbookError."""
+        """Yield the rows that are not blank, in chunks of bounded size. Raises WorkbookError."""
         if self._first and self._below:
             yield self._first.select(self._below)
         header = self.layout.header_row
         for chunk in self._blocks:
             if min(chunk.numbers) < header:
-                raise damaged(*self._place, f"row {min(chunk.numbers)} stands below the header in row {header}")
+                reason = f"row {min(chunk.numbers)} is stored after the header, which is row {header}"
+                raise damaged(*self._place, reason)
             yield chunk
 
     def stop(self) -> None:
-        """Ends the threads that read the sheet; other sheets of the workbook can still be read."""
+        """Stop the threads that read the sheet. Other sheets of the workbook can still be read."""
         self._blocks.close()
 
     def close(self) -> None:
+        """Stop the threads and release the workbook; no sheet of it can be read afterwards."""
         self.stop()
         self._slots.close()
 
-    def _first_text(self) -> tuple[Chunk | None, int]:
-        """The first chunk with a row that shows a text, and the place of that row in it."""
+    def _find_header(self) -> tuple[Chunk | None, int]:
+        """Return the first chunk with a row that is not blank, and that row's index in it; (None, 0) if none has."""
         for chunk in self._blocks:
-            for place in range(len(chunk.numbers)):
-                if any(shown(cell).strip() for cell in chunk.row(place).values()):
-                    return chunk, place
+            for index in range(len(chunk.numbers)):
+                if any(shown(cell).strip() for cell in chunk.row(index).values()):
+                    return chunk, index
         return None, 0
 
 
 def open_sheet(path: Path, contract: Contract, file: str | None = None) -> SheetReader:
-    """Opens the one sheet of a workbook that fits a contract; `file` is what messages call the workbook.
+    """Open the only sheet of a workbook that fits a contract. The caller must close it.
 
-    Visible sheets come first; hidden ones count only where no visible one fits. A sheet that is damaged matters only
-    where no other fits.
+    Hidden sheets are considered only if no visible sheet fits. A damaged sheet is an error only if no other one fits.
 
-    Raises WorkbookError if the file cannot be read as xlsx, SheetError if not just one sheet fits.
+    file: the workbook's name in messages; by default the name of the path.
+
+    Raises WorkbookError if the file cannot be read as xlsx, SheetError if no sheet fits, or several do.
     """
     file = file or path.name
     check_container(path, file)
     package = Package(path, file)
     if not package.sheets:
-        raise SheetError(f"{file} has no worksheet", hint="Save the rows in a worksheet of it.")
+        raise SheetError(f"{file} has no worksheet", hint="Save the rows in a worksheet of the workbook.")
     slots = Slots(package)
     try:
         return _only_fitting(package, slots, contract)
@@ -111,7 +115,7 @@ def _only_fitting(package: Package, slots: Slots, contract: Contract) -> SheetRe
                     else:
                         fitting = reader
                 except WorkbookError as misfit:
-                    # An error keeps what its sheet has read so far: of a thousand sheets that would be too much.
+                    # An error keeps its sheet's data in memory; a thousand of them would take too much.
                     if len(misfits) < _MISFITS_SHOWN:
                         misfits.append(misfit)
                     else:

@@ -1,11 +1,11 @@
-"""Rows read by their distinct cells.
+"""Read rows by their distinct cells.
 
-Columns repeat themselves: of forty cells of a year of sales, one is written as none before it. So Arrow, which lets
-other threads work meanwhile, cuts the cells out of a block of XML, and only new ones go to python-calamine.
+Columns repeat their values: in a year of sales, only one cell in forty has XML that did not occur before. So Arrow
+(which releases the GIL) cuts the cells out of a block of XML, and only new cells go to python-calamine.
 
-A block is cut only where it is written, to the byte, as Excel and the common libraries write rows; any other block is
-read in the common way. What a cell holds does not matter here: new cells are read as rows of their own, in the common
-way too.
+A block can be cut only if its XML has exactly the form in which Excel and the common libraries write rows. All other
+blocks are read in the normal way (parsing.py). This module does not interpret cells: it puts new cells into rows of
+their own, and has those read in the normal way.
 """
 
 from __future__ import annotations
@@ -31,16 +31,18 @@ _FIRST_CELL = f"{SPACE}{_ROW_TAG}>{_CELL}"
 _ADDRESS = re.compile(rb'<c r="[A-Z]+([0-9]+)"')
 _FORMULA = "<f(?: [^<>]*)?(?:/>|>[^<]*</f>)"
 _CONTENT = f'"[^<>]*>(?:{_FORMULA})?(?:<v>[^<]*</v>|<is><t[^<>]*>[^<]*</t></is>)?'
-"""What follows the address of a cell, to its end tag."""
+"""The XML of a cell between its address and its end tag."""
 _EMPTY = [
     Substitution('<c r="[A-Z]{1,3}[1-9][0-9]{0,6}"(?: s="[0-9]{1,9}")?(?: t="(?:n|s|str|b)")?/>', "", b'"/>'),
     Substitution(f"{_ROW_TAG}/>", "", b'"/>'),
     Substitution(f"{_ROW_TAG}></row>", "", b'"></row>'),
 ]
 _MOST_KNOWN = 1 << 14
-"""Cells that are remembered: a bound on memory, and enough for what lies close in a sheet."""
+"""Cells in the cache: limits memory, and is enough for cells that are close to each other in a sheet."""
 _MOST_NEW, _MANY_NEW = 0.5, 0.25
-"""Parts of a block's cells. A new cell costs as much as five in the common way, but is known afterwards."""
+"""Shares of new cells in a block: above the first the block is not read this way, above the second it counts as a miss.
+
+A new cell costs as much as five cells in the normal way, but is in the cache afterwards."""
 _MOST_MISSES = 3
 _ONE = pa.scalar(1, pa.int32())
 _INT_BITS = pa.scalar(32, pa.int64())
@@ -49,8 +51,8 @@ _INT_BITS = pa.scalar(32, pa.int64())
 class Column(NamedTuple):
     """A column of a block.
 
-    distinct: its distinct cells, as the XML behind their addresses.
-    places: for each row the place of its cell among them; null where it has none.
+    distinct: its distinct cells, as the XML after their addresses.
+    places: for each row, the index of its cell in `distinct`; null if the row has none.
     """
 
     distinct: list[bytes]
@@ -58,11 +60,11 @@ class Column(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """A block that is cut into its cells.
+    """A block, cut into its cells.
 
     numbers: the number of each row.
-    columns: by their indices.
-    cells: how many cells there are.
+    columns: the columns by their index in the sheet.
+    cells: how many cells the block has.
     """
 
     numbers: Sequence[int]
@@ -71,10 +73,10 @@ class Cut(NamedTuple):
 
 
 class Repeats:
-    """Reads blocks of one sheet by their distinct cells, in several threads if need be.
+    """Reads blocks of one sheet by their distinct cells. Several threads may use it at the same time.
 
-    read_new: reads a block in the common way.
-    always: whether that is not done where distinct cells do not pay.
+    read_new: reads a block in the normal way.
+    always: whether to read by distinct cells even if that is slower (for tests).
     """
 
     def __init__(self, read_new: Callable[[Block], list[Chunk]], *, always: bool = False) -> None:
@@ -85,7 +87,7 @@ class Repeats:
         self._has_empty = False
 
     def read(self, block: Block) -> Chunk | None:
-        """The rows of a block; None if it has to be read in the common way. Raises WorkbookError."""
+        """Return the rows of a block; None if it must be read in the normal way. Raises WorkbookError."""
         if self._misses >= _MOST_MISSES and not self._always:
             return None
         for has_empty in (True,) if self._has_empty else (False, True):
@@ -98,7 +100,7 @@ class Repeats:
         return None
 
     def _columns(self, cut: Cut, plain: PlainRows) -> list[RepeatedCells] | None:
-        """The columns of a block; None if too many cells are new, or not written as expected."""
+        """Return the columns of a block; None if too many cells are new, or have an unexpected form."""
         known = self._known
         distinct = (xml for column in cut.columns.values() for xml in column.distinct)
         new = list(dict.fromkeys(xml for xml in distinct if xml not in known))
@@ -108,11 +110,11 @@ class Repeats:
         if new:
             known.update(self._read(new, plain))
         if len(known) > _MOST_KNOWN:
-            self._known = {}  # another one, since threads may be using this one
+            self._known = {}  # a new dict, because other threads may be using the old one
         return [RepeatedCells([known[xml] for xml in xmls], places) for xmls, places in cut.columns.values()]
 
     def _read(self, new: Sequence[bytes], plain: PlainRows) -> dict[bytes, Cell]:
-        """New cells by their XML, read as rows of one column."""
+        """Read new cells, as rows of one column; return them by their XML."""
         rows = [b'<row r="%d"><c r="A%d%b</c></row>' % (number, number, xml) for number, xml in enumerate(new, 1)]
         cells: dict[bytes, Cell] = dict.fromkeys(new, "")
         for chunk in self._read_new(Block(b"".join(rows), 0, plain)):
@@ -122,10 +124,10 @@ class Repeats:
 
 
 def cut_cells(block: bytes) -> Cut | None:
-    """Cuts a block of rows into its cells; None if it is not written as expected."""
+    """Cut a block of rows into its cells; None if its XML does not have the expected form."""
     tokens: pa.Array = pc.split_pattern(array_of(block), _END)[0].values
     cells, tail = tokens.slice(0, len(tokens) - 1), tokens[-1].as_py()
-    # Each cell of a row but the first begins with its own tag.
+    # A token begins with its cell's tag, except in a row's first cell, where the row's tag comes before it.
     is_first = pc.invert(pc.starts_with(cells, _CELL))
     firsts = pc.indices_nonzero(is_first)
     heads = cells.take(firsts)
@@ -140,7 +142,7 @@ def cut_cells(block: bytes) -> Cut | None:
     contents = pc.add(digits, pa.scalar(width, pa.int32()))
     try:
         numbers = _texts(cells, _bounds(digits, contents), pa.string()).cast(pa.int32())
-    except pa.ArrowInvalid:  # fewer digits, or something else
+    except pa.ArrowInvalid:  # the number has fewer digits than the others, or is not a number
         return None
     rows = numbers.take(firsts)
     first, last = rows[0].as_py(), rows[-1].as_py()
@@ -164,7 +166,10 @@ def cut_cells(block: bytes) -> Cut | None:
 
 
 def _width(heads: pa.Array) -> int:
-    """How many digits the numbers of rows have, by the first cells of the first and the last one; 0 if not the same."""
+    """How many digits the row numbers have; 0 if the first and the last row differ in that.
+
+    heads: the first cells of the rows.
+    """
     if not len(heads):
         return 0
     addresses = [_ADDRESS.search(head.as_py()) for head in (heads[0], heads[-1])]
@@ -173,7 +178,7 @@ def _width(heads: pa.Array) -> int:
 
 
 def _are_first_cells(heads: pa.Array) -> bool:
-    """Whether each comes after the tag of its row, and after the end of the row before, if there is one."""
+    """Whether each first cell follows its row's tag, and that follows the end of the row before, if any."""
     before, others = heads.slice(0, 1), heads.slice(1)
     found = [
         pc.match_substring_regex(before, rf"\A{_FIRST_CELL}"),
@@ -183,16 +188,17 @@ def _are_first_cells(heads: pa.Array) -> bool:
 
 
 def _addresses(cells: pa.Array, is_first: pa.Array, heads: pa.Array) -> pa.Array:
-    """Where the address of each cell begins."""
+    """The offset of each cell's address in the buffer."""
     length = pa.scalar(len(_CELL), pa.int32())
     before_first = pc.add(pc.find_substring(heads, _CELL), length)
     return pc.add(_starts(cells), pc.replace_with_mask(pa.repeat(length, len(cells)), is_first, before_first))
 
 
 def _in_rows(rows: pa.Array, numbers: pa.Array, places: pa.Array) -> pa.Array | None:
-    """What a column has for each row, null where it has nothing; None if it has two cells in a row.
+    """Spread a column's cells over all rows, with null for a row without a cell; None if a row has two cells.
 
-    numbers, places: of the column's cells.
+    rows: the number of each row.
+    numbers, places: for each cell of the column, its row number and its index among the distinct cells.
     """
     if numbers.equals(rows):
         return places
@@ -201,7 +207,7 @@ def _in_rows(rows: pa.Array, numbers: pa.Array, places: pa.Array) -> pa.Array | 
 
 
 def _starts(texts: pa.Array) -> pa.Array:
-    """Where in their buffer some texts begin."""
+    """The offset in their buffer at which each of some texts begins."""
     return pa.Array.from_buffers(pa.int32(), len(texts), [None, texts.buffers()[1]])
 
 
@@ -221,13 +227,14 @@ def _within(characters: pa.Array, low: str, high: str) -> bool:
 
 
 def _bounds(starts: pa.Array, ends: pa.Array) -> pa.Array:
-    """Starts and ends, each pair in one number, so that they lie in memory in turn."""
+    """Combine each start and end in one 64-bit number, so that start and end alternate in memory."""
     return pc.bit_wise_or(starts.cast(pa.int64()), pc.shift_left(ends.cast(pa.int64()), _INT_BITS))
 
 
 def _texts(cells: pa.Array, bounds: pa.Array, kind: pa.DataType) -> pa.Array:
-    """The texts between some bounds, in the buffer of some cells. None begins before the end of the last."""
-    # The bounds, as they lie in memory, are those of the texts and of what stands between them.
+    """The texts between some bounds, in the buffer of some cells. The bounds must be in order and not overlap."""
+    # In memory, the bounds are the offsets of an array that alternates between the texts and the gaps between them;
+    # every second element is a text.
     buffers = [None, bounds.buffers()[1], cells.buffers()[2]]
     count = 2 * len(bounds) - 1
     both = pa.Array.from_buffers(kind, count, buffers, offset=2 * bounds.offset)

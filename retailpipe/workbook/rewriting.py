@@ -1,10 +1,9 @@
-"""Rows of a sheet, however their XML is written, rewritten so that python-calamine reads them right.
+"""Rewrite rows of a sheet, whatever form their XML has, so that python-calamine reads them correctly.
 
-A real XML parser reads them. What they hold comes out as rows and columns that follow each other without a gap, so
-that a cell far out takes no more room than another, and with it where each of them stands in the sheet.
+expat, a real XML parser, reads the rows. The result holds consecutive rows and columns without gaps, so that a cell far
+out takes no more memory than any other, together with the row and column numbers in the sheet.
 
-What calamine cannot tell, that a cell failed, or digits that a float does not hold, it gets as a marked text
-(cells.py).
+What calamine cannot return (errors, and digits that a float cannot hold) is written as a marked text (cells.py).
 """
 
 from __future__ import annotations
@@ -30,10 +29,10 @@ from retailpipe.workbook.container import MAX_COLUMNS, MAX_ROWS
 from retailpipe.workbook.markup import BadXml, local_name
 from retailpipe.workbook.texts import TextCollector, for_calamine, trimmed, unescaped
 
-_MOST_PLACES = 1 << 17
-"""Cells of the rectangle that holds all of a block's: used or not, each takes memory and time."""
+_MOST_CELLS = 1 << 17
+"""Cells in the rectangle around the cells of rewritten rows: each takes memory and time, whether it is used or not."""
 MOST_BYTES = 1 << 21
-"""Characters of rewritten rows that are given together; a row longer than that is given alone."""
+"""Characters of XML in one `Rewritten`; a longer row gets one of its own."""
 
 _ADDRESS = re.compile(r"([A-Za-z]{1,3})([0-9]{1,7})")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
@@ -47,18 +46,18 @@ _DURATION = re.compile(
     r"(-?)P(?:([0-9]{1,9})D)?(?:T(?:([0-9]{1,9})H)?(?:([0-9]{1,9})M)?(?:([0-9]{1,9}(?:\.[0-9]+)?)S)?)?"
 )
 _END_OF_DATES = 2_958_466
-"""The serial number after 31 December 9999, Excel's last day. Beyond it, and below 0, Excel shows #####."""
+"""The serial number after 31 December 9999, Excel's last day. From it on, and below 0, Excel shows #####."""
 _LONGEST_QUOTE = 40
 _BOOLEANS = {"0": "0", "false": "0", "1": "1", "true": "1"}
 
 
 @dataclass(frozen=True)
 class Rewritten:
-    """Rewritten rows: calamine's row 1 is the first of `numbers`, its column A the first of `columns`.
+    """Rewritten rows. Row 1 and column A of `xml` are the first of `numbers` and of `columns`.
 
-    numbers: the number of each row.
-    columns: the index of each column, from 0.
-    marked: whether there are marks in it.
+    numbers: the number of each row in the sheet.
+    columns: the index of each column in the sheet, from 0.
+    marked: whether it contains marked texts (cells.py).
     """
 
     xml: bytes
@@ -79,17 +78,17 @@ class Rewriter:
         self._dates = dates
 
     def rewrite(self, rows: bytes, before: int, *, preserves_blanks: bool = False) -> Iterator[Rewritten]:
-        """The rows that hold a value, in the order of their numbers, in blocks that calamine can hold.
+        """Yield the rows that hold a value, in the order of their numbers, in pieces of bounded size.
 
-        before: the number of the row before the first: a row without a number comes after that before it.
-        preserves_blanks: whether blanks at the ends of texts count where these do not say.
-        Raises BadXml, with the cell or the row in its text, where the rows are not well-formed or cannot be what Excel
-        means: one address twice, a place beyond the limits of a sheet, an index that is not one.
+        before: the number of the row before the first one; a row without a number follows the row before it.
+        preserves_blanks: whether blanks at the ends of a text are kept if the text has no `xml:space` of its own.
+        Raises BadXml, with the cell or the row in its text, if the rows are not well-formed or not valid: for example
+        if an address occurs twice or is outside the limits of a sheet, or an index of a shared string is wrong.
         """
-        return _blocks(_Parser(self._strings, self._dates, before, preserves_blanks).parse(rows))
+        return _pieces(_Parser(self._strings, self._dates, before, preserves_blanks).parse(rows))
 
 
-def _blocks(rows: dict[int, dict[int, str]]) -> Iterator[Rewritten]:
+def _pieces(rows: dict[int, dict[int, str]]) -> Iterator[Rewritten]:
     numbers: list[int] = []
     columns: set[int] = set()
     size = 0
@@ -97,22 +96,22 @@ def _blocks(rows: dict[int, dict[int, str]]) -> Iterator[Rewritten]:
         row = rows[number]
         width = len(columns | row.keys())
         length = sum(map(len, row.values())) + 32 * len(row)
-        if numbers and (width * (len(numbers) + 1) > _MOST_PLACES or size + length > MOST_BYTES):
-            yield _block(rows, numbers, sorted(columns))
+        if numbers and (width * (len(numbers) + 1) > _MOST_CELLS or size + length > MOST_BYTES):
+            yield _piece(rows, numbers, sorted(columns))
             numbers, columns, size = [], set[int](), 0
         numbers.append(number)
         columns |= row.keys()
         size += length
     if numbers:
-        yield _block(rows, numbers, sorted(columns))
+        yield _piece(rows, numbers, sorted(columns))
 
 
-def _block(rows: dict[int, dict[int, str]], numbers: list[int], columns: list[int]) -> Rewritten:
-    letters = {column: column_letters(place) for place, column in enumerate(columns)}
+def _piece(rows: dict[int, dict[int, str]], numbers: list[int], columns: list[int]) -> Rewritten:
+    letters = {column: column_letters(index) for index, column in enumerate(columns)}
     xml: list[str] = []
-    for place, number in enumerate(numbers, start=1):
-        xml.append(f'<row r="{place}">')
-        xml += [f'<c r="{letters[column]}{place}"{cell}</v></c>' for column, cell in rows[number].items()]
+    for new_number, number in enumerate(numbers, start=1):
+        xml.append(f'<row r="{new_number}">')
+        xml += [f'<c r="{letters[column]}{new_number}"{cell}</v></c>' for column, cell in rows[number].items()]
         xml.append("</row>")
     text = "".join(xml)
     return Rewritten(text.encode(), numbers, columns, marked=_MARKED in text)
@@ -122,7 +121,7 @@ _MARKED = f' t="str"><v>{for_calamine(MARK)}'
 
 
 class _Parser:
-    """Follows the cells of some rows. A row or cell without an address comes after the one before it."""
+    """Collects the cells of some rows. A row or cell without an address follows the one before it."""
 
     def __init__(self, strings: int, dates: set[int], before: int, preserves_blanks: bool) -> None:
         self._preserves_blanks = preserves_blanks
@@ -133,7 +132,7 @@ class _Parser:
         self._row, self._column = before, -1
         self._place = (before, -1)
         self._depth = 0
-        self._extension = 0  # the depth of one that is passed over
+        self._extension = 0  # the depth of an `extLst` that is being skipped; 0 outside one
         self._in_row = self._in_cell = False
         self._attributes: dict[str, str] = {}
         self._has_formula = False
@@ -144,7 +143,7 @@ class _Parser:
         self._in_inline = False
 
     def parse(self, rows: bytes) -> dict[int, dict[int, str]]:
-        """For each row that holds a value, by its number, its cells by column: XML that begins in the `c` tag."""
+        """Return the cells that hold a value, by row number and column index, as XML that begins in the `c` tag."""
         parser = expat.ParserCreate("utf-8")
         parser.buffer_text = True
         parser.StartElementHandler = self._start
@@ -167,7 +166,7 @@ class _Parser:
         if name == "extLst":
             self._extension = depth
         elif depth == 4 and self._in_cell:
-            self._begin_part(name, attributes)
+            self._begin_child(name, attributes)
         elif depth == 3 and self._in_row and name == "c":
             self._in_cell = True
             self._begin_cell(attributes)
@@ -175,12 +174,12 @@ class _Parser:
             self._in_row = True
             self._begin_row(attributes.get("r", "").strip())
         elif self._in_value or name in ("row", "c", "v", "is"):
-            raise BadXml(f"at row {self._row}: a {name} stands where it cannot")
+            raise BadXml(f"at row {self._row}: <{name}> is not allowed there")
         elif self._in_inline and self._inline:
             self._inline.start(name, attributes)
 
-    def _begin_part(self, name: str, attributes: dict[str, str]) -> None:
-        """Begins what a cell is made of."""
+    def _begin_child(self, name: str, attributes: dict[str, str]) -> None:
+        """Begin a child element of a cell."""
         if name == "v":
             if self._value is not None:
                 raise self._error("it has two values")
@@ -193,7 +192,7 @@ class _Parser:
         elif name == "f":
             self._has_formula = True
         elif name in ("row", "c"):
-            raise self._error(f"a {name} stands in it")
+            raise self._error(f"<{name}> is not allowed in it")
 
     def _end(self, name: str) -> None:
         depth = self._depth
@@ -225,7 +224,7 @@ class _Parser:
         self._row = _whole(number) if number else before + 1
         self._column = -1
         if not 1 <= self._row <= MAX_ROWS:
-            raise BadXml(f"after row {before}: {_brief(number or str(self._row))} is not the number of a row")
+            raise BadXml(f"after row {before}: {_brief(number or str(self._row))} is not a valid row number")
 
     def _begin_cell(self, attributes: dict[str, str]) -> None:
         address = attributes.get("r", "").strip()
@@ -235,9 +234,9 @@ class _Parser:
         elif found := _ADDRESS.fullmatch(address):
             self._column, row = column_index(found[1].upper()), int(found[2])
         else:
-            raise BadXml(f"in row {row}: {_brief(address)} is not the address of a cell")
+            raise BadXml(f"in row {row}: {_brief(address)} is not a valid cell address")
         if self._column >= MAX_COLUMNS or not 1 <= row <= MAX_ROWS:
-            reason = f"in row {self._row}: {address or 'a cell'} stands beyond XFD{MAX_ROWS}, the last cell of a sheet"
+            reason = f"in row {self._row}: {address or 'a cell'} is outside the limits of a sheet (A1 to XFD{MAX_ROWS})"
             raise BadXml(reason)
         self._place = row, self._column
         self._attributes = attributes
@@ -247,11 +246,11 @@ class _Parser:
         row, column = self._place
         cells = self._rows.setdefault(row, {})
         if column in cells:
-            raise BadXml(f"cell {cell_address(row, column)} stands twice")
+            raise BadXml(f"cell {cell_address(row, column)} occurs twice")
         cells[column] = cell
 
     def _cell(self) -> str | None:
-        """The cell that ends here, from the attributes of its tag to its value; None if it holds nothing."""
+        """The current cell as XML, from the attributes of its tag to its value; None if it holds no value."""
         kind = self._attributes.get("t", "").strip()
         value = None if self._value is None else "".join(self._value)
         if self._inline and (value is None or kind == "inlineStr") and (text := self._inline.text()):
@@ -267,7 +266,9 @@ class _Parser:
                 return self._number(value)
             case "s":
                 if not value.isascii() or not value.isdigit() or int(value) >= self._strings:
-                    raise self._error(f"{_brief(value)} is not the index of one of {self._strings:,} shared strings")
+                    strings = f"{self._strings:,} shared string{'' if self._strings == 1 else 's'}"
+                    reason = f"{_brief(value)} is not a valid index: the workbook has {strings}"
+                    raise self._error(reason)
                 return f' t="s"><v>{int(value)}'
             case "b":
                 if value.lower() not in _BOOLEANS:
@@ -278,7 +279,7 @@ class _Parser:
             case "d":
                 return self._moment(value)
             case _:
-                raise self._error(f"{_brief(kind)} is not a type of cells")
+                raise self._error(f"{_brief(kind)} is not a valid cell type")
 
     def _number(self, text: str) -> str | None:
         if not _NUMBER.fullmatch(text) or abs(number := float(text)) == float("inf"):
@@ -295,11 +296,11 @@ class _Parser:
         return _whole(self._attributes.get("s", "").strip())
 
     def _is_date(self, number: float) -> bool:
-        """Whether a number may be shown as a date, a time or a duration."""
+        """Whether Excel may show a number in this cell as a date, a time or a duration."""
         return self._style in self._dates and 0 <= number < _END_OF_DATES
 
     def _moment(self, text: str) -> str | None:
-        """A date, a time, or both, or a duration, in ISO 8601 (ECMA-376 part 1, 18.17.4)."""
+        """Convert a date, a time, a date and time, or a duration, in ISO 8601 (ECMA-376 part 1, 18.17.4)."""
         if found := _DURATION.fullmatch(text):
             sign, days, hours, minutes, seconds = found.groups()
             if any((days, hours, minutes, seconds)):
@@ -313,9 +314,9 @@ class _Parser:
 
 
 def _iso(text: str) -> str:
-    """A date, a time, or both, as calamine reads it: to the microsecond, without a time zone, which Excel passes over.
+    """Convert an ISO 8601 date, time, or date and time to the form that calamine reads; "" if the text is not one.
 
-    Empty if it is none.
+    The result is rounded to the microsecond. The time zone is dropped, because Excel ignores it.
     """
     found = _MOMENT.fullmatch(text)
     if not found or not (found[1] or found[4]):

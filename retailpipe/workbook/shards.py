@@ -1,7 +1,7 @@
-"""A sheet read in blocks by several threads.
+"""Read a sheet in blocks, with several threads.
 
-Memory stays that of some blocks however long the sheet is, and parsing, which lets go of the interpreter's lock, runs
-beside everything else.
+Memory use is bounded by the number of blocks read ahead, however long the sheet is. Parsing releases the GIL, so it
+runs in parallel with the consumer.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from retailpipe.workbook.parsing import BlockParser, Parsed, Way
 from retailpipe.workbook.slots import Slots
 
 BLOCK_SIZE = 3 << 19
-"""Bytes of XML in a block: smaller ones cost more calls, larger ones more memory."""
+"""Bytes of XML in a block. Smaller blocks cost more calls, larger blocks more memory."""
 
 _MORE_AHEAD = 2
-"""Blocks that are parsed and wait, beyond one for each thread: enough that none waits, few enough for memory."""
+"""Blocks that may be read ahead, besides one for each thread. More would take memory without being faster."""
 _MOST_THREADS = 3
-"""The consumer's one thread takes longer for a block than three of these."""
+"""Three threads parse blocks faster than the consumer's single thread handles them."""
 
 
 class BlockReader:
-    """The used rows of a sheet, its header among them; an iterator.
+    """An iterator over the rows of a sheet that are not blank, header included.
 
-    Blocks of rows come in the order of the sheet's XML, which need not be that of their numbers; within a block, rows
-    that had to be rewritten come last, unless `in_order` is set, as it is at first. Threads inflate and parse some
-    blocks ahead of the consumer. The many objects of rows that do not repeat are made in the consumer's thread: where
-    one core makes them and another uses them, both are slow.
+    Blocks come in the order of the sheet's XML, which is not always the order of the row numbers. Within a block,
+    rewritten rows come last unless `in_order` is set, as it is at first. Threads inflate and parse some blocks ahead
+    of the consumer. The Python objects of rows that are not read by distinct cells are created in the consumer's
+    thread: if one core creates objects and another uses them, both are slow.
 
-    Iterating raises WorkbookError where the sheet is damaged.
+    Iterating raises WorkbookError if the sheet is damaged.
     """
 
     def __init__(
@@ -49,11 +49,11 @@ class BlockReader:
         self._next_block = threading.Lock()
         self._ahead: SimpleQueue[Future[Sequence[Parsed | Chunk]] | None] = SimpleQueue()
         self._ended = False
-        self._parts: deque[Parsed | Chunk] = deque()
-        self._given = bytearray()
+        self._parsed: deque[Parsed | Chunk] = deque()
+        self._returned = bytearray()
         self.in_order = True
         self._is_closed = False
-        # Daemons, as is said at Worker.
+        # Daemon threads, for the reason that threads.Worker gives.
         self._threads = [threading.Thread(target=self._work, name="parse", daemon=True) for _ in range(_threads())]
         self._room = threading.Semaphore(len(self._threads) + _MORE_AHEAD)
         for thread in self._threads:
@@ -61,7 +61,7 @@ class BlockReader:
 
     @property
     def rows_claimed(self) -> int | None:
-        """The number of the last row, by what the sheet says of itself; known once the first rows were given."""
+        """The number of the last row according to the sheet itself; known once the first rows have been returned."""
         return self._cutter.rows_claimed
 
     def __iter__(self) -> Iterator[Chunk]:
@@ -69,23 +69,23 @@ class BlockReader:
 
     def __next__(self) -> Chunk:
         while True:
-            while self._parts:
-                part = self._parts.popleft()
-                if chunk := part if isinstance(part, Chunk) else part.chunk():
-                    self._note(chunk.numbers)
+            while self._parsed:
+                parsed = self._parsed.popleft()
+                if chunk := parsed if isinstance(parsed, Chunk) else parsed.chunk():
+                    self._record(chunk.numbers)
                     return chunk
             block = None if self._ended else self._ahead.get()
             if block is None:
                 self._ended = True
                 raise StopIteration
             self._room.release()
-            parts = block.result()
-            if self.in_order and len(parts) > 1 and isinstance(parts[0], Parsed):
-                parts = self._parser.parse(parts[0].block, in_order=True)
-            self._parts.extend(parts)
+            results = block.result()
+            if self.in_order and len(results) > 1 and isinstance(results[0], Parsed):
+                results = self._parser.parse(results[0].block, in_order=True)
+            self._parsed.extend(results)
 
     def close(self) -> None:
-        """Ends the threads, whatever they are at."""
+        """Stop the threads, even in the middle of the sheet, and wait for them."""
         self._is_closed = True
         self._room.release(len(self._threads))
         for thread in self._threads:
@@ -93,35 +93,37 @@ class BlockReader:
                 thread.join()
         self._blocks.close()
 
-    def _note(self, numbers: Sequence[int]) -> None:
-        """Notes which rows are given. Raises WorkbookError if one was given before."""
-        if not self._given:
-            self._given = bytearray(MAX_ROWS + 1)
-        given, twice = self._given, 0
+    def _record(self, numbers: Sequence[int]) -> None:
+        """Record which rows have been returned. Raises WorkbookError if one was returned before."""
+        if not self._returned:
+            self._returned = bytearray(MAX_ROWS + 1)
+        returned, twice = self._returned, 0
         if isinstance(numbers, range):
-            twice = given.find(1, numbers.start, numbers.stop)
-            given[numbers.start : numbers.stop] = b"\1" * len(numbers)
+            twice = returned.find(1, numbers.start, numbers.stop)
+            returned[numbers.start : numbers.stop] = b"\1" * len(numbers)
         else:
             for number in numbers:
-                if given[number]:
+                if returned[number]:
                     twice = number
-                given[number] = 1
+                returned[number] = 1
         if twice > 0:
-            raise self._cutter.damaged(f"row {twice} stands twice, with others between")
+            raise self._cutter.damaged(f"row {twice} occurs twice, with other rows in between")
 
     def _work(self) -> None:
         while self._room.acquire() and not self._is_closed and self._parse_next():
             pass
 
     def _parse_next(self) -> bool:
-        """Parses one block more, or puts what keeps it from being parsed in its place; False if there is none."""
+        """Parse the next block, and store the result or the error in its future; False if there is no further block.
+
+        The future enters the queue under the lock, so that the blocks keep their order.
+        """
         parsed: Future[Sequence[Parsed | Chunk]] = Future()
         with self._next_block:
             try:
                 block = next(self._blocks, None)
-            except (
-                BaseException
-            ) as error:  # whatever it is: in a thread nobody sees it, and the sheet would seem to end
+            except BaseException as error:
+                # Pass on any error: otherwise the thread would end silently, and the sheet would seem to end here.
                 parsed.set_exception(error)
                 self._ahead.put(parsed)
                 return False
@@ -136,6 +138,6 @@ class BlockReader:
 
 
 def _threads() -> int:
-    """How many threads parse beside the consumer: one less than there are cores, but one."""
+    """How many threads parse in parallel with the consumer: one less than there are cores, but at least one."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(_MOST_THREADS, max(1, cores - 1))

@@ -1,7 +1,7 @@
-"""Small workbooks in memory through which python-calamine reads rows.
+"""Small workbooks in memory through which python-calamine parses blocks of rows.
 
-calamine knows whole workbooks only. A slot is one with the number formats and shared strings of the real workbook, and
-a single sheet, which is overwritten with one block of rows after the other.
+calamine can only read whole workbooks. A slot is a workbook with the number formats and shared strings of the real one
+and a single sheet, which is overwritten with one block of rows after another.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ from retailpipe.workbook.package import Package
 from retailpipe.workbook.texts import NUL, shared_strings
 
 _T = TypeVar("_T")
-_ROOM = 1 << 22
-"""Bytes that a slot can take, unless more is asked for: a block has one million, a row, and what was inflated last."""
+_SHEET_SIZE = 1 << 22
+"""The size of a slot's sheet in bytes, unless a block needs more. A block has about 1.5 MB, plus a row, plus the last
+inflated bytes."""
 _COPIED = 1 << 20
 _MANY_STRINGS = 1_000_000
-"""More than that must have at least a compressed byte each."""
-# calamine looks for merged cells in a scan of the sheet of its own, which this element ends at once.
+"""More strings than this are refused if they have less than one compressed byte each."""
+# calamine scans the sheet separately for merged cells; this element ends that scan at once.
 _HEAD = b'<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><mergeCells/><sheetData>'
 _TAIL = b"</sheetData></worksheet>"
 _MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
@@ -42,12 +43,12 @@ _SHEET_PART = "xl/worksheets/sheet1.xml"
 
 
 class Slots:
-    """As many slots of a workbook as there are threads that parse at the same time.
+    """A pool of slots for one workbook: as many as there are threads that parse at the same time.
 
-    Raises WorkbookError if the shared strings are damaged, or there is no room for a slot.
+    Raises WorkbookError if the shared strings are damaged, or there is not enough space for them.
 
     strings: how many shared strings there are.
-    marked: whether some of them are marked texts.
+    marked: whether some of them may be marked texts (cells.py).
     """
 
     def __init__(self, package: Package) -> None:
@@ -55,7 +56,7 @@ class Slots:
         self._free: list[_Slot] = []
         self.strings = 0
         self.marked = False
-        with _room_explained(package), _nameless_file() as (self._strings, _):
+        with _space_explained(package), _anonymous_file() as (self._strings, _):
             try:
                 self._read(package.shared_strings)
             except BaseException:
@@ -74,11 +75,11 @@ class Slots:
                 os.write(self._strings, block)
 
     def parse(self, rows: bytes) -> CalamineSheet:
-        """The cells of some rows. Raises CalamineError, and WorkbookError if there is no room for a slot."""
+        """Parse the XML of some rows. Raises CalamineError, or WorkbookError if there is no space for a slot."""
         try:
             slot = self._free.pop()
         except IndexError:
-            slot = self._new(_ROOM)
+            slot = self._new(_SHEET_SIZE)
         if len(rows) > slot.room:
             slot.close()
             slot = self._new(len(rows))
@@ -88,13 +89,14 @@ class Slots:
             self._free.append(slot)
 
     def close(self) -> None:
+        """Release the slots. No thread may be parsing."""
         for slot in self._free:
             slot.close()
         os.close(self._strings)
 
     def _new(self, room: int) -> _Slot:
         try:
-            with _room_explained(self._package):
+            with _space_explained(self._package):
                 return _Slot(self._package, self._strings, room)
         except CalamineError as error:
             raise unreadable(self._package.file, "its styles or shared strings", error) from error
@@ -103,23 +105,23 @@ class Slots:
 class _Slot:
     def __init__(self, package: Package, strings: int, room: int) -> None:
         self.room = room
-        with _nameless_file() as (self._file, path):
+        with _anonymous_file() as (self._file, path):
             try:
                 with os.fdopen(os.dup(self._file), "w+b") as file, zipfile.ZipFile(file, "w") as slot:
                     slot.writestr(_SHEET_PART, b" " * (len(_HEAD) + room + len(_TAIL)))
                     end = file.tell()
                     _fill(slot, package, strings)
                 self._workbook = calamine(lambda: _opened(path))
-                os.ftruncate(self._file, end)  # calamine has read all that comes after the sheet
-                self._place = end - len(_HEAD) - room - len(_TAIL)
-                os.pwrite(self._file, _HEAD, self._place)
+                os.ftruncate(self._file, end)  # the parts after the sheet are no longer needed: calamine has read them
+                self._offset = end - len(_HEAD) - room - len(_TAIL)
+                os.pwrite(self._file, _HEAD, self._offset)
             except BaseException:
                 os.close(self._file)
                 raise
-        self._place += len(_HEAD)
+        self._offset += len(_HEAD)
 
     def parse(self, rows: bytes) -> CalamineSheet:
-        os.pwritev(self._file, (rows, _TAIL), self._place)
+        os.pwritev(self._file, (rows, _TAIL), self._offset)
         return calamine(lambda: self._workbook.get_sheet_by_index(0))
 
     def close(self) -> None:
@@ -132,7 +134,7 @@ def _opened(path: str) -> CalamineWorkbook:
 
 
 def calamine(call: Callable[[], _T]) -> _T:
-    """What a call of python-calamine gives. Raises CalamineError for whatever goes wrong in it, a panic too."""
+    """Call python-calamine and return its result. Raises CalamineError for its errors, including Rust panics."""
     try:
         return call()
     except BaseException as error:
@@ -156,10 +158,10 @@ def _fill(slot: zipfile.ZipFile, package: Package, strings: int) -> None:
 
 
 def _copied(file: int) -> Iterator[bytes]:
-    place = 0
-    while block := os.pread(file, _COPIED, place):
+    offset = 0
+    while block := os.pread(file, _COPIED, offset):
         yield block
-        place += len(block)
+        offset += len(block)
 
 
 def _relations(**targets: str) -> str:
@@ -167,8 +169,11 @@ def _relations(**targets: str) -> str:
 
 
 @contextmanager
-def _nameless_file() -> Generator[tuple[int, str]]:
-    """The descriptor of a new file, which stays open, and a path to it, which is good within alone."""
+def _anonymous_file() -> Generator[tuple[int, str]]:
+    """Yield the descriptor of a new anonymous file, and a path to it.
+
+    The descriptor stays open until the caller closes it; the path is valid only inside the `with` block.
+    """
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("retailpipe")
         yield descriptor, f"/proc/self/fd/{descriptor}"
@@ -178,9 +183,9 @@ def _nameless_file() -> Generator[tuple[int, str]]:
 
 
 @contextmanager
-def _room_explained(package: Package) -> Generator[None]:
+def _space_explained(package: Package) -> Generator[None]:
     try:
         yield
     except OSError as error:
-        reason = f"{package.file} cannot be read: there is no room in {tempfile.gettempdir()} ({error.strerror})"
-        raise WorkbookError(reason, hint="Free some space there, or set TMPDIR to another folder.") from error
+        reason = f"{package.file} cannot be read: no space left in {tempfile.gettempdir()} ({error.strerror})"
+        raise WorkbookError(reason, hint="Free some space in that folder, or set TMPDIR to another folder.") from error

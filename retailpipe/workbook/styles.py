@@ -1,4 +1,4 @@
-"""The number formats of a workbook's cells."""
+"""Read the number formats of a workbook's cells, and find the styles that may show a number as a date."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ _DATE_LETTER = re.compile("[dmyhsap]", re.IGNORECASE)
 
 
 class Styles:
-    """What the cells' styles say of their numbers.
+    """The number formats of the cells' styles.
 
-    xml: the styles part, with nothing in it but the number formats.
-    dates: the styles that may show a number as a date, a time or a duration; some of them may be others.
+    xml: a styles part with only the number formats.
+    dates: the styles that may show a number as a date, a time or a duration. It contains all of them, and may contain
+        other styles too.
     """
 
     def __init__(self, xml: Iterable[bytes] = ()) -> None:
-        """Reads the styles part; without one, there is no style. Raises BadXml."""
+        """Read the XML of the styles part; without it there are no styles. Raises BadXml."""
         self._formats: dict[int, str] = {}
         self._cells: list[int] = []
         self._path: list[str] = []
@@ -63,7 +64,7 @@ class Styles:
             case _:
                 return
         if max(len(self._formats), len(self._cells)) > _MOST_STYLES:
-            raise BadXml(f"it holds more than {_MOST_STYLES:,} styles")
+            raise BadXml(f"it contains more than {_MOST_STYLES:,} styles")
 
     def _end(self, name: str) -> None:
         del name
@@ -71,6 +72,6 @@ class Styles:
 
 
 def _whole(text: str | None) -> int:
-    """A whole number; 0, which is the format General, where there is none."""
+    """Convert a whole number; 0, the General format, if the text is missing or not a whole number."""
     text = (text or "").strip()
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0

@@ -1,4 +1,4 @@
-"""The texts of a workbook: shared strings, texts within cells, and the escapes in them."""
+"""Read the texts of a workbook: shared strings, inline texts of cells, and the escapes in both."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _BLOCK_SIZE = 1 << 20
 _PAIR = "_x([Dd][89ABab][0-9A-Fa-f]{2})__x([Dd][C-Fc-f][0-9A-Fa-f]{2})_"
 _SINGLE = "_x([0-9A-CE-Fa-ce-f][0-9A-Fa-f]{3}|[Dd][0-7][0-9A-Fa-f]{2})_"
 _ESCAPE = re.compile(f"{_PAIR}|{_SINGLE}")
-_READ_OTHERWISE = re.compile("[\0-\x08\x0b-\x1f]|_(?=x00[0-9A-Fa-f]{2}_)")
+_MUST_BE_ESCAPED = re.compile("[\0-\x08\x0b-\x1f]|_(?=x00[0-9A-Fa-f]{2}_)")
 NUL = b"_x0000_"
-"""How a text of XML can hold a NUL character, which also begins a marked text."""
+"""The escape of a NUL character. Since NUL is the mark, every marked text begins with it too."""
 _ODD_ESCAPE = re.compile(rb"_x(?:(?!00)[0-9A-Fa-f]{4}|0000)_")
 
 
 def unescaped(text: str) -> str:
-    """A text with its escapes `_xHHHH_` replaced by the characters that they stand for (ECMA-376 part 1, 22.4.2.4).
+    """Replace the escapes `_xHHHH_` in a text by their characters (ECMA-376 part 1, 22.4.2.4).
 
-    Two escapes may be a surrogate pair. Half a pair is not a character, so its escape stays as it is written.
+    Two escapes may form a surrogate pair. Half a pair is not a character, so its escape stays unchanged.
     """
     if "_x" not in text:
         return text
@@ -38,32 +38,34 @@ def _character(escape: re.Match[str]) -> str:
 
 
 def has_odd_escape(xml: bytes) -> bool:
-    """Whether there is an escape of a character above U+00FF, which python-calamine leaves as it is, or of NUL, which
-    may have to be marked."""
+    """Whether there is an escape that must be handled here, not by python-calamine.
+
+    calamine does not replace escapes above U+00FF, and a text with a NUL may have to be marked.
+    """
     return b"_" in xml and _ODD_ESCAPE.search(xml) is not None
 
 
 def for_calamine(text: str) -> str:
-    """A text as XML from which python-calamine reads just that text.
+    """Write a text as XML that python-calamine reads as exactly this text.
 
-    It replaces the escapes `_x0000_` to `_x00FF_`, and takes a carriage return for a line feed.
+    calamine replaces the escapes `_x0000_` to `_x00FF_`, and reads a carriage return as a line feed.
     """
-    return escaped(_READ_OTHERWISE.sub(lambda found: f"_x{ord(found[0]):04X}_", text))
+    return escaped(_MUST_BE_ESCAPED.sub(lambda found: f"_x{ord(found[0]):04X}_", text))
 
 
 def trimmed(text: str) -> str:
-    """A text as Excel shows it where its element does not have `xml:space="preserve"`."""
+    """A text as Excel shows it if its element does not have `xml:space="preserve"`."""
     return text.strip(" \t\r\n")
 
 
 class TextCollector:
-    """Collects the text of an `si` or `is` element: of its `t` elements, and those in its runs `r`. Phonetic hints and
-    extensions are left out."""
+    """Collects the text of an `si` or `is` element from its `t` elements and the `t` elements of its runs `r`. Phonetic
+    hints and extensions are ignored."""
 
     def __init__(self, *, preserves_blanks: bool = False) -> None:
-        """`preserves_blanks` is what holds where a `t` element says nothing of it."""
+        """`preserves_blanks` is the default for `t` elements without `xml:space`."""
         self._texts: list[str] = []
-        self._chunks: list[str] | None = None
+        self._pieces: list[str] | None = None
         self._space = "preserve" if preserves_blanks else "default"
         self._is_preserved = False
         self._depth = 0
@@ -74,28 +76,28 @@ class TextCollector:
         if self._depth == 1:
             self._in_run = name == "r"
         if name == "t" and (self._depth == 1 or (self._depth == 2 and self._in_run)):
-            self._chunks = []
+            self._pieces = []
             self._is_preserved = attributes.get("xml:space", self._space) == "preserve"
 
     def add(self, text: str) -> None:
-        if self._chunks is not None:
-            self._chunks.append(text)
+        if self._pieces is not None:
+            self._pieces.append(text)
 
     def end(self, name: str) -> None:
         self._depth -= 1
-        if name == "t" and self._chunks is not None:
-            text = "".join(self._chunks)
+        if name == "t" and self._pieces is not None:
+            text = "".join(self._pieces)
             self._texts.append(unescaped(text if self._is_preserved else trimmed(text)))
-            self._chunks = None
+            self._pieces = None
 
     def text(self) -> str:
         return "".join(self._texts)
 
 
 def shared_strings(xml: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
-    """The `si` elements of the shared strings, in blocks, each with its count: XML that python-calamine reads right.
+    """Yield the shared strings in blocks of `si` elements that python-calamine reads correctly, each with its count.
 
-    A text that begins with a NUL character is marked. What the part claims of its own size is not looked at.
+    A text that begins with a NUL character is marked. The counts in the part itself are ignored.
     Raises BadXml.
     """
     blocks = ElementBlocks(xml, "sst", "si", _BLOCK_SIZE, depth=1)
@@ -117,9 +119,9 @@ def _is_utf_8(xml: bytes) -> bool:
 
 
 def _plain_strings(prefix: str, unmarked: str) -> str:
-    """A pattern for strings that python-calamine reads right, each one text, or some texts with formats.
+    """A pattern for strings that python-calamine reads correctly: each has one text, or several runs with formats.
 
-    unmarked: a pattern for texts that do not say whether blanks at their ends count.
+    unmarked: a pattern for texts without `xml:space`.
     """
     p = re.escape(prefix)
     text = rf'<{p}t(?:/>|>{unmarked}</{p}t>| xml:space="preserve"(?:/>|>{TEXT}</{p}t>))'
@@ -140,7 +142,7 @@ def _strings(block: bytes, preserves_blanks: bool) -> list[str]:
         if depth == 2:
             collector = TextCollector(preserves_blanks=preserves_blanks)
         elif local == "si":
-            raise BadXml(f"a {local} stands where it cannot, in string {len(texts)}")
+            raise BadXml(f"<{local}> is not allowed inside another string, in string {len(texts)}")
         if depth > 2:
             collector.start(local, attributes)
 

@@ -1,4 +1,4 @@
-"""The commands for a stack on AWS, each as a user types it, on AWS's stand-in."""
+"""The commands for an AWS stack, run as a user types them, on the AWS stand-in (moto)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def done(run: subprocess.CompletedProcess[str]) -> str:
 # env
 
 
-def test_env_prints_what_a_shell_takes(made: HandMade, program: Program) -> None:
+def test_env_prints_variables_that_a_shell_can_evaluate(made: HandMade, program: Program) -> None:
     printed = done(program("env", *STACK))
     script = f'{printed}\nprintf \'%s \' "$AWS_S3_BUCKET" "$AWS_RDS_PORT" "$STACK_NAME" "$AWS_RDS_USER"'
     shell = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
@@ -50,7 +50,7 @@ def test_env_prints_what_a_shell_takes(made: HandMade, program: Program) -> None
     assert PASSWORD not in printed
 
 
-def test_env_writes_a_file_that_only_its_owner_reads(made: HandMade, program: Program, tmp_path: Path) -> None:
+def test_env_writes_a_file_that_only_its_owner_can_read(made: HandMade, program: Program, tmp_path: Path) -> None:
     done(program("env", *STACK, "--with-password", "--write", "aws_config.env"))
 
     file = tmp_path / "aws_config.env"
@@ -60,7 +60,7 @@ def test_env_writes_a_file_that_only_its_owner_reads(made: HandMade, program: Pr
     assert shell.stdout == PASSWORD
 
 
-def test_env_leaves_nothing_behind_where_it_cannot_write(made: HandMade, program: Program, tmp_path: Path) -> None:
+def test_env_leaves_no_temporary_file_if_it_cannot_write(made: HandMade, program: Program, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
 
     failed = program("env", *STACK, "--with-password", "--write", "folder")
@@ -81,15 +81,15 @@ def loaded(on_aws: Environment, make_workbook: Workbook) -> Environment:
     return on_aws
 
 
-def test_all_nine_points_hold(loaded: Environment, program: Program) -> None:
+def test_all_nine_points_pass_on_a_loaded_stack(loaded: Environment, program: Program) -> None:
     report = json.loads(done(program("check", *STACK, "--json")))
 
     assert [point["name"] for point in report["points"]] == POINTS
     assert report["ok"]
 
 
-def test_every_point_is_tried_and_says_what_to_do(on_aws: Environment, made: HandMade) -> None:
-    """A stack of which nothing is left but its outputs."""
+def test_every_point_is_checked_and_has_a_hint(on_aws: Environment, made: HandMade) -> None:
+    """Of this stack only the outputs and the account exist."""
     outputs = made.outputs
     made.client("s3").delete_bucket(Bucket=outputs["bucket"])
     made.client("rds").delete_db_instance(DBInstanceIdentifier=outputs["database_instance"], SkipFinalSnapshot=True)
@@ -112,14 +112,18 @@ def test_every_point_is_tried_and_says_what_to_do(on_aws: Environment, made: Han
     ("broken", "point", "detail"),
     [
         ("notification", "Lambdas", "does not notify retailpipe-dev-notify-upload"),
-        ("permission", "Lambdas", "no Lambda retailpipe-dev-notify-upload, or nothing may call it"),
-        ("versions", "bucket", "keeps no versions"),
-        ("queue", "topic", "does not hear the topic"),
+        (
+            "permission",
+            "Lambdas",
+            "Lambda retailpipe-dev-notify-upload does not exist, or nothing is allowed to call it",
+        ),
+        ("versions", "bucket", "is not enabled"),
+        ("queue", "topic", "is not subscribed to the topic"),
         ("stopped", "database instance", "is stopped"),
-        ("account", "credentials", "is of account 123456789012"),
+        ("account", "credentials", "belongs to account 123456789012"),
     ],
 )
-def test_what_is_broken_is_named(made: HandMade, broken: str, point: str, detail: str) -> None:
+def test_check_names_the_broken_part(made: HandMade, broken: str, point: str, detail: str) -> None:
     outputs, s3 = made.outputs, made.client("s3")
     if broken == "notification":
         s3.put_bucket_notification_configuration(Bucket=outputs["bucket"], NotificationConfiguration={})
@@ -161,16 +165,16 @@ def lines(made: HandMade) -> None:
     logs.put_log_events(logGroupName=group, logStreamName="a", logEvents=events)
 
 
-def test_logs_since(lines: None, program: Program) -> None:
-    usual = done(program("logs", "notify-upload", *STACK)).splitlines()
+def test_logs_prints_the_last_hour_or_since(lines: None, program: Program) -> None:
+    default = done(program("logs", "notify-upload", *STACK)).splitlines()
     longer = done(program("logs", "notify-upload", *STACK, "--since", "3h", "--json")).splitlines()
 
-    assert [line.split(" ", 2)[2] for line in usual] == ["0 hours ago, line 1", "0 hours ago, line 0"]
+    assert [line.split(" ", 2)[2] for line in default] == ["0 hours ago, line 1", "0 hours ago, line 0"]
     assert [json.loads(line)["message"][0] for line in longer] == ["2", "2", "0", "0"]
     assert done(program("logs", "check-bucket", *STACK)) == ""
 
 
-def test_logs_followed_show_what_comes(lines: None, made: HandMade) -> None:
+def test_logs_with_follow_prints_new_lines(lines: None, made: HandMade) -> None:
     command = [sys.executable, "-u", "-m", "retailpipe", "logs", "notify-upload", *STACK, "--follow"]
     following = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert following.stdout
@@ -179,32 +183,34 @@ def test_logs_followed_show_what_comes(lines: None, made: HandMade) -> None:
     made.client("logs").put_log_events(
         logGroupName="/aws/lambda/retailpipe-dev-notify-upload",
         logStreamName="a",
-        logEvents=[{"timestamp": now, "message": "it came"}],
+        logEvents=[{"timestamp": now, "message": "a new line"}],
     )
     seen.append(following.stdout.readline())
     following.send_signal(signal.SIGINT)
     following.wait(30)
     following.stdout.close()
 
-    assert "it came" in seen[2]
+    assert "a new line" in seen[2]
     assert following.returncode == 130
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "reason"),
     [
-        (["logs", "elsewhere"], 2, "'elsewhere' writes no log"),
-        (["logs", "database", "--since", "soon"], 2, "no length of time"),
+        (["logs", "elsewhere"], 2, "there is no log 'elsewhere'"),
+        (["logs", "database", "--since", "soon"], 2, "is not a duration"),
         (["logs", "database", "--since", "99999w"], 2, "longer than ten years"),
-        (["subscribe", "me"], 2, "no email address"),
-        (["db", "allow", "--address", "home"], 2, "no address"),
-        (["db", "allow", "--address", "0.0.0.0/0"], 2, "much more than somebody's own"),
-        (["db", "allow", "--address", "203.0.113.7"], 1, "the pulumi command"),
-        (["watch", "--idle-exit", "never"], 2, "no length of time"),
-        (["cleanup"], 2, "nobody to ask"),
+        (["subscribe", "me"], 2, "not an email address"),
+        (["db", "allow", "--address", "home"], 2, "not an address"),
+        (["db", "allow", "--address", "0.0.0.0/0"], 2, "is too large"),
+        (["db", "allow", "--address", "203.0.113.7"], 1, "only with the pulumi command"),
+        (["watch", "--idle-exit", "never"], 2, "is not a duration"),
+        (["cleanup"], 2, "cannot ask for confirmation"),
     ],
 )
-def test_wrong_input(made: HandMade, program: Program, arguments: list[str], code: int, reason: str) -> None:
+def test_invalid_input_fails_with_a_hint(
+    made: HandMade, program: Program, arguments: list[str], code: int, reason: str
+) -> None:
     failed = program(*arguments, *STACK, input="")
 
     assert failed.returncode == code, failed.stderr
@@ -213,31 +219,31 @@ def test_wrong_input(made: HandMade, program: Program, arguments: list[str], cod
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("10m", 600), ("1h", 3600), ("2d", 172800), ("1w", 604800)])
-def test_lengths_of_time(text: str, seconds: int) -> None:
+def test_durations_are_parsed(text: str, seconds: int) -> None:
     assert span(text).total_seconds() == seconds
     for wrong in ("0m", "-1h", "1", "h", "1.5h", ""):
         with pytest.raises(UsageError):
             span(wrong)
 
 
-def test_a_log_that_is_gone(made: HandMade, program: Program) -> None:
+def test_a_deleted_log_group_is_reported(made: HandMade, program: Program) -> None:
     made.client("logs").delete_log_group(logGroupName="/aws/lambda/retailpipe-dev-notify-upload")
 
     failed = program("logs", "notify-upload", *STACK)
 
     assert failed.returncode == 1
-    assert "there is no log /aws/lambda/retailpipe-dev-notify-upload" in failed.stderr
+    assert "the log group /aws/lambda/retailpipe-dev-notify-upload does not exist" in failed.stderr
 
 
-def test_who_subscribes_is_shown(made: HandMade, program: Program) -> None:
-    heard = done(program("subscribe", "me@example.com", *STACK)).splitlines()
+def test_subscribe_lists_all_subscriptions(made: HandMade, program: Program) -> None:
+    listed = done(program("subscribe", "me@example.com", *STACK)).splitlines()
 
-    assert heard[0].endswith("retailpipe-dev-uploads (sqs): confirmed")
-    assert heard[1].startswith("me@example.com (email): ")
+    assert listed[0].endswith("retailpipe-dev-uploads (sqs): confirmed")
+    assert listed[1].startswith("me@example.com (email): ")
     assert len(json.loads(done(program("subscribe", *STACK, "--json")))) == 2
 
 
-def test_the_schedule_is_switched(made: HandMade, program: Program) -> None:
+def test_the_schedule_is_switched_on_and_off(made: HandMade, program: Program) -> None:
     assert ": off, cron(0 2 * * ? *)" in done(program("schedule", "status", *STACK))
     assert "pulumi config set scheduleEnabled true" in done(program("schedule", "on", *STACK))
     assert made.client("events").describe_rule(Name=made.outputs["schedule_rule"])["State"] == "ENABLED"
@@ -247,18 +253,18 @@ def test_the_schedule_is_switched(made: HandMade, program: Program) -> None:
 # db
 
 
-def test_the_database_is_stopped_and_started(made: HandMade, program: Program) -> None:
+def test_the_database_is_stopped_and_started_again(made: HandMade, program: Program) -> None:
     assert ": available (postgres" in done(program("db", "status", *STACK))
     assert ": stopped" in done(program("db", "stop", *STACK))
     assert ": stopped" in done(program("db", "stop", *STACK))
     assert json.loads(done(program("db", "start", *STACK, "--json")))["status"] == "available"
 
 
-def test_a_password_is_rotated(made: HandMade, program: Program) -> None:
-    assert "RDS changes the password" in done(program("db", "rotate-password", *STACK))
+def test_rotate_password_asks_rds_for_a_new_password(made: HandMade, program: Program) -> None:
+    assert "RDS is changing the password" in done(program("db", "rotate-password", *STACK))
 
 
-def test_psql_gets_in_whatever_the_environment_says(made: HandMade, program: Program) -> None:
+def test_psql_ignores_the_pg_variables_of_the_environment(made: HandMade, program: Program) -> None:
     if not shutil.which("psql"):
         skip("psql is not on PATH")
     wrong = {"PGHOSTADDR": "127.0.0.9", "PGUSER": "nobody", "PGSSLMODE": "disable"}
@@ -272,7 +278,7 @@ def test_psql_gets_in_whatever_the_environment_says(made: HandMade, program: Pro
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A Pulumi project, and a stand-in for its command that keeps a config and destroys."""
+    """A Pulumi project, and a mock of the pulumi command on PATH that stores a config and destroys."""
     folder = tmp_path / "a project"
     (folder / "bin").mkdir(parents=True)
     (folder / "Pulumi.yaml").write_text("name: retailpipe\n")
@@ -287,21 +293,21 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 PULUMI = """
-# A stand-in for the pulumi command, with the answers of the real one: config, stack output, stack export, destroy.
+# A mock of the pulumi command with the answers of the real one: config, stack output, stack export, destroy.
 import json, pathlib, sys
 config, outputs = pathlib.Path("config.json"), pathlib.Path("outputs.json")
-said = sys.argv[1:]
-if said[:2] == ["config", "--json"]:
+arguments = sys.argv[1:]
+if arguments[:2] == ["config", "--json"]:
     print(config.read_text())
-elif said[:2] == ["config", "set"]:
-    config.write_text(json.dumps({"retailpipe:" + said[2]: {"value": said[3]}}))
-elif said[:2] == ["stack", "output"] and outputs.exists():
+elif arguments[:2] == ["config", "set"]:
+    config.write_text(json.dumps({"retailpipe:" + arguments[2]: {"value": arguments[3]}}))
+elif arguments[:2] == ["stack", "output"] and outputs.exists():
     print(outputs.read_text())
-elif said[:2] == ["stack", "export"] and pathlib.Path("half made").exists():
+elif arguments[:2] == ["stack", "export"] and pathlib.Path("half deployed").exists():
     print(json.dumps({"deployment": {"resources": [{"custom": True, "type": "aws:s3/bucket:Bucket"}]}}))
-elif said[:1] == ["destroy"]:
+elif arguments[:1] == ["destroy"]:
     pathlib.Path("destroyed").touch()
-    pathlib.Path("half made").unlink(missing_ok=True)
+    pathlib.Path("half deployed").unlink(missing_ok=True)
     outputs.unlink(missing_ok=True)
 else:
     sys.exit("error: no stack named 'dev' found")
@@ -313,7 +319,7 @@ def run_in(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120)
 
 
-def test_an_address_is_allowed_beside_those_that_are(made: HandMade, project: Path) -> None:
+def test_an_address_is_added_to_the_allowed_ones(made: HandMade, project: Path) -> None:
     allow = ("db", "allow", *STACK, "--address")
 
     shown = done(run_in(project, *allow, "203.0.113.7", "--dry-run"))
@@ -321,19 +327,19 @@ def test_an_address_is_allowed_beside_those_that_are(made: HandMade, project: Pa
     assert "203.0.113" not in (project / "config.json").read_text()
     assert "pulumi up" in done(run_in(project, *allow, "203.0.113.7"))
     assert "198.51.100.0/24,203.0.113.7/32" in (project / "config.json").read_text()
-    assert "is allowed already" in done(run_in(project, *allow, "198.51.100.9"))
-    assert "holds 512 addresses" in done(run_in(project, *allow, "203.0.112.0/23"))
+    assert "is already allowed" in done(run_in(project, *allow, "198.51.100.9"))
+    assert "contains 512 addresses" in done(run_in(project, *allow, "203.0.112.0/23"))
 
 
 # cost
 
 
-def test_the_months_cost(made: HandMade, program: Program) -> None:
+def test_cost_prints_the_monthly_cost(made: HandMade, program: Program) -> None:
     cost = json.loads(done(program("cost", *STACK, "--json")))
     table = done(program("cost", *STACK, "--hours", "173"))
 
     assert (cost["running"], cost["stopped"]) == (18.03, 2.7)
-    assert "together" in table
+    assert "total" in table
     assert "6.33" in table
 
 
@@ -341,7 +347,7 @@ def test_the_months_cost(made: HandMade, program: Program) -> None:
 
 
 def fill(made: HandMade, keys: int = 3) -> None:
-    """Objects, older versions, a removed one, and an upload that was never finished."""
+    """Fill the bucket with current and older versions, a deleted object, and an unfinished upload."""
     s3, bucket = made.client("s3"), made.outputs["bucket"]
     for number in range(keys):
         for content in (b"one", b"two"):
@@ -350,22 +356,22 @@ def fill(made: HandMade, keys: int = 3) -> None:
     s3.create_multipart_upload(Bucket=bucket, Key="input/unfinished.xlsx")
 
 
-def gone(made: HandMade) -> None:
-    """What taking the stack down does on AWS, but for what AWS made by itself."""
+def remove_outputs(made: HandMade) -> None:
+    """Delete the SSM parameter, as `pulumi destroy` does; the mock of pulumi does not."""
     made.client("ssm").delete_parameter(Name=made.outputs["parameter"])
 
 
-def test_cleanup_says_what_would_go_and_asks(made: HandMade, program: Program) -> None:
+def test_cleanup_dry_run_lists_what_it_would_delete(made: HandMade, program: Program) -> None:
     fill(made)
 
     would = done(program("cleanup", *STACK, "--dry-run"))
 
-    assert "7 versions of objects in s3://retailpipe-dev-123456789012-eu-central-1" in would
-    assert "The stack itself stays" in would
+    assert "7 object versions in s3://retailpipe-dev-123456789012-eu-central-1" in would
+    assert "The AWS resources are kept" in would
     assert len(made.client("s3").list_object_versions(Bucket=made.outputs["bucket"])["Versions"]) == 6
 
 
-def test_cleanup_without_pulumi_empties_and_says_what_is_left(made: HandMade, program: Program) -> None:
+def test_cleanup_without_pulumi_empties_the_bucket_and_reports_what_is_left(made: HandMade, program: Program) -> None:
     fill(made)
 
     emptied = program("cleanup", *STACK, "--yes")
@@ -378,12 +384,12 @@ def test_cleanup_without_pulumi_empties_and_says_what_is_left(made: HandMade, pr
     assert made.client("logs").describe_log_groups(logGroupNamePrefix="/aws/lambda/retailpipe-dev-")["logGroups"]
 
 
-def test_cleanup_leaves_nothing_and_a_second_finds_nothing(made: HandMade, project: Path) -> None:
+def test_cleanup_deletes_everything_and_can_be_repeated(made: HandMade, project: Path) -> None:
     fill(made)
     (project / "outputs.json").write_text(json.dumps(made.outputs))
     done(run_in(project, "env", *STACK, "--write", "aws_config.env"))
     done(run_in(project, "status", *STACK))
-    gone(made)
+    remove_outputs(made)
 
     first, second = run_in(project, "cleanup", *STACK, "--yes"), run_in(project, "cleanup", *STACK, "--yes")
 
@@ -394,17 +400,17 @@ def test_cleanup_leaves_nothing_and_a_second_finds_nothing(made: HandMade, proje
     assert made.client("s3").list_buckets()["Buckets"] == []
 
 
-def test_cleanup_of_a_stack_that_is_half_made(made: HandMade, project: Path) -> None:
-    """It has no outputs yet, and costs money all the same."""
-    (project / "half made").touch()
-    gone(made)
+def test_cleanup_destroys_a_half_deployed_stack(made: HandMade, project: Path) -> None:
+    """It has no outputs yet, but its resources cost money."""
+    (project / "half deployed").touch()
+    remove_outputs(made)
 
     done(run_in(project, "cleanup", *STACK, "--yes"))
 
     assert (project / "destroyed").exists()
 
 
-def test_a_kept_stack_is_not_touched(made: HandMade, program: Program) -> None:
+def test_cleanup_refuses_a_protected_stack(made: HandMade, program: Program) -> None:
     fill(made)
     made.outputs["ephemeral"] = False
     made.publish()
@@ -412,12 +418,12 @@ def test_a_kept_stack_is_not_touched(made: HandMade, program: Program) -> None:
     for arguments in (["--dry-run"], ["--yes"]):
         refused = program("cleanup", *STACK, *arguments)
         assert refused.returncode == 1
-        assert "is to be kept" in refused.stderr
+        assert "is protected" in refused.stderr
     assert len(made.client("s3").list_object_versions(Bucket=made.outputs["bucket"])["Versions"]) == 6
 
 
-def test_cleanup_of_outputs_of_another_version(made: HandMade, project: Path, program: Program) -> None:
-    """Without the pulumi command the stack stays and is emptied; with it all goes."""
+def test_cleanup_works_with_outputs_of_another_version(made: HandMade, project: Path, program: Program) -> None:
+    """Without the pulumi command only the bucket is emptied; with it everything is deleted."""
     fill(made)
     old = json.dumps({**made.outputs, "version": 0})
     made.client("ssm").put_parameter(Name=made.outputs["parameter"], Value=old, Type="String", Overwrite=True)
@@ -433,10 +439,10 @@ def test_cleanup_of_outputs_of_another_version(made: HandMade, project: Path, pr
     assert made.client("s3").list_buckets()["Buckets"] == []
 
 
-def test_cleanup_of_a_stack_with_several_pipelines(made: HandMade, project: Path) -> None:
-    """A program of its own exports what it likes; each pipeline has its parameter."""
-    (project / "half made").touch()
-    gone(made)
+def test_cleanup_deletes_all_pipelines_of_a_stack(made: HandMade, project: Path) -> None:
+    """A user's own program may export any outputs; each pipeline still has its SSM parameter."""
+    (project / "half deployed").touch()
+    remove_outputs(made)
     s3, logs = made.client("s3"), made.client("logs")
     tags = s3.get_bucket_tagging(Bucket=made.outputs["bucket"])["TagSet"]
     s3.delete_bucket(Bucket=made.outputs["bucket"])
@@ -460,9 +466,9 @@ def test_cleanup_of_a_stack_with_several_pipelines(made: HandMade, project: Path
     assert "/aws/lambda/retailpipe-dev-east-notify-upload" in left
 
 
-def test_one_kept_pipeline_keeps_the_stack(made: HandMade, project: Path) -> None:
-    (project / "half made").touch()
-    gone(made)
+def test_cleanup_refuses_a_stack_with_one_protected_pipeline(made: HandMade, project: Path) -> None:
+    (project / "half deployed").touch()
+    remove_outputs(made)
     for part, ephemeral in (("north", True), ("south", False)):
         made.outputs.update(part=part, parameter=f"/retailpipe/dev/{part}/outputs", ephemeral=ephemeral)
         made.publish()
@@ -470,15 +476,15 @@ def test_one_kept_pipeline_keeps_the_stack(made: HandMade, project: Path) -> Non
     refused = run_in(project, "cleanup", *STACK, "--yes")
 
     assert refused.returncode == 1
-    assert "is to be kept" in refused.stderr
+    assert "is protected" in refused.stderr
     assert not (project / "destroyed").exists()
 
 
 @pytest.mark.parametrize("tags", [{"Ephemeral": "false"}, {"Stack": "dev-eu"}, {"Project": "another"}, None])
-def test_a_bucket_that_may_not_be_the_stacks_is_not_touched(made: HandMade, tags: dict[str, str] | None) -> None:
-    """Without outputs its name is guessed, and only its tags tell."""
+def test_cleanup_keeps_a_bucket_without_the_stacks_tags(made: HandMade, tags: dict[str, str] | None) -> None:
+    """Without outputs the bucket's name is guessed, so only its tags prove that it belongs to the stack."""
     fill(made)
-    gone(made)
+    remove_outputs(made)
     s3, bucket = made.client("s3"), made.outputs["bucket"]
     if tags is None:
         s3.delete_bucket_tagging(Bucket=bucket)
@@ -494,12 +500,12 @@ def test_a_bucket_that_may_not_be_the_stacks_is_not_touched(made: HandMade, tags
 
 
 @pytest.mark.parametrize("name", ["..", ".", "../x", "Dev", "a b"])
-def test_names_that_lead_elsewhere(made: HandMade, name: str) -> None:
-    with pytest.raises(AwsError, match="names no stack"):
+def test_cleanup_refuses_invalid_stack_names(made: HandMade, name: str) -> None:
+    with pytest.raises(AwsError, match="is not a valid stack name"):
         Cleanup(name, Aws())
 
 
-# what AWS says
+# errors of AWS
 
 
 @pytest.mark.parametrize(
@@ -508,16 +514,16 @@ def test_names_that_lead_elsewhere(made: HandMade, name: str) -> None:
         ("ExpiredToken", "The token is expired", "session has expired", "aws sso login"),
         ("InvalidSignatureException", "Signature expired: 1 is now earlier than 2", "clock of this", "Set the clock"),
         ("RequestTimeTooSkewed", "The difference is too large", "clock of this machine", "Set the clock"),
-        ("UnrecognizedClientException", "The token is invalid", "does not know these cred", "get-caller-identity"),
-        ("AccessDeniedException", "not authorized", "does not allow it (GetParameter)", "student policy"),
-        ("ThrottlingException", "Rate exceeded", "asks for patience", "in a minute"),
+        ("UnrecognizedClientException", "The token is invalid", "does not accept these", "get-caller-identity"),
+        ("AccessDeniedException", "not authorized", "access denied (GetParameter)", "student policy"),
+        ("ThrottlingException", "Rate exceeded", "is throttling requests", "in a minute"),
         ("InternalServerError", "oops", "InternalServerError: oops", "in a minute"),
     ],
 )  # fmt: skip
-def test_what_aws_refuses_is_told_with_a_remedy(
+def test_errors_of_aws_become_messages_with_a_hint(
     made: HandMade, code: str, message: str, reason: str, hint: str
 ) -> None:
-    """AWS's answers, put on the wire in place of the stand-in's."""
+    """The answers are put on the wire in place of the stand-in's."""
     from botocore.awsrequest import AWSResponse
 
     class Raw:

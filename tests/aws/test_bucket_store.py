@@ -1,4 +1,4 @@
-"""The bucket as a store, on S3's stand-in: what goes up comes down, one content, whole, and by any name."""
+"""The store in a bucket, on the AWS stand-in: uploads, verified downloads, receipts, and failures of S3."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from tests.support.proxy import proxy
 from tests.support.stacks import HandMade
 
 CONTENT = os.urandom(20_000_000)
-"""More than two parts of a transfer."""
+"""Large enough for a multipart upload: two parts of 16 MiB."""
 
 
-class Heard:
-    """A progress that counts."""
+class RecordedProgress:
+    """Records the steps, and counts the bytes."""
 
     def __init__(self) -> None:
         self.steps: list[tuple[str, int | None]] = []
@@ -53,12 +53,12 @@ def big(tmp_path: Path) -> Path:
 
 
 def put(made: HandMade, key: str, content: bytes = b"PK", **more: Any) -> None:
-    """As somebody does who does not know this library."""
+    """Write an object without this library, so without its metadata and checksum."""
     made.client("s3").put_object(Bucket=made.outputs["bucket"], Key=key, Body=content, **more)
 
 
-def test_what_goes_up_comes_down(bucket: Store, big: Path, made: HandMade) -> None:
-    up, down = Heard(), Heard()
+def test_a_download_has_the_uploaded_content(bucket: Store, big: Path, made: HandMade) -> None:
+    up, down = RecordedProgress(), RecordedProgress()
 
     stored = bucket.upload(big, progress=up)
     with bucket.snapshot(stored.key, progress=down) as snapshot:
@@ -77,7 +77,7 @@ def test_what_goes_up_comes_down(bucket: Store, big: Path, made: HandMade) -> No
 
 
 @pytest.mark.parametrize("name", ["a b.xlsx", "größe & zahl.xlsx", "日本 売上+%20.xlsx", "a'b\"c.XLSX"])
-def test_any_name(bucket: Store, tmp_path: Path, name: str) -> None:
+def test_names_with_special_characters_work(bucket: Store, tmp_path: Path, name: str) -> None:
     file = tmp_path / name
     file.write_bytes(b"PK content")
 
@@ -88,7 +88,7 @@ def test_any_name(bucket: Store, tmp_path: Path, name: str) -> None:
         assert snapshot.path.read_bytes() == b"PK content"
 
 
-def test_the_same_content_again_is_left_alone(bucket: Store, book: Path, made: HandMade) -> None:
+def test_uploading_the_same_content_again_writes_nothing(bucket: Store, book: Path, made: HandMade) -> None:
     first, second = bucket.upload(book), bucket.upload(book)
 
     versions = made.client("s3").list_object_versions(Bucket=made.outputs["bucket"])["Versions"]
@@ -96,11 +96,13 @@ def test_the_same_content_again_is_left_alone(bucket: Store, book: Path, made: H
     assert len(versions) == 1
 
 
-def test_another_content_is_refused_unless_it_may_be_replaced(bucket: Store, book: Path, made: HandMade) -> None:
+def test_different_content_is_refused_without_replace(bucket: Store, book: Path, made: HandMade) -> None:
     bucket.upload(book)
     book.write_bytes(b"second content")
 
-    with pytest.raises(StoreError, match=r"another input/book\.xlsx in s3://retailpipe-dev-.*of 13 bytes") as caught:
+    with pytest.raises(
+        StoreError, match=r"s3://retailpipe-dev-.* already has a different input/book\.xlsx: 13 bytes"
+    ) as caught:
         bucket.upload(book)
     bucket.upload(book, replace=True)
 
@@ -110,7 +112,7 @@ def test_another_content_is_refused_unless_it_may_be_replaced(bucket: Store, boo
     assert len(made.client("s3").list_object_versions(Bucket=made.outputs["bucket"])["Versions"]) == 2
 
 
-def test_thousands_of_keys_are_listed_page_by_page(bucket: Store, made: HandMade) -> None:
+def test_more_keys_than_one_page_are_listed(bucket: Store, made: HandMade) -> None:
     for number in range(1_203):
         put(made, f"input/{number:05}.xlsx")
     for key in ("input/notes.txt", "input/~$00001.xlsx", "elsewhere/a.xlsx", "input/"):
@@ -120,29 +122,29 @@ def test_thousands_of_keys_are_listed_page_by_page(bucket: Store, made: HandMade
 
 
 @pytest.mark.parametrize("key", ["input/none.xlsx", "none.xlsx", "receipts/a.xlsx", "input/../x"])
-def test_a_key_that_is_not_there(bucket: Store, key: str) -> None:
+def test_a_missing_key_is_not_found(bucket: Store, key: str) -> None:
     with pytest.raises(SourceNotFound, match="in s3://"), bucket.snapshot(key):
         pass
 
 
-def test_a_key_that_vanishes_while_it_is_asked_for(bucket: Store, made: HandMade, big: Path) -> None:
-    """It is gone with all its versions between the look and the download."""
+def test_a_key_deleted_before_the_download_is_not_found(bucket: Store, made: HandMade, big: Path) -> None:
+    """All its versions are deleted between reading its properties and the download."""
     key = bucket.upload(big).key
 
-    class Removing(Heard):
+    class Removing(RecordedProgress):
         def step(self, name: str, *, unit: str = "", total: int | None = None) -> None:
             s3, name = made.client("s3"), made.outputs["bucket"]
             for version in s3.list_object_versions(Bucket=name)["Versions"]:
                 s3.delete_object(Bucket=name, Key=key, VersionId=version["VersionId"])
 
-    with pytest.raises(SourceNotFound, match=r"input/big\.xlsx vanished"), bucket.snapshot(key, progress=Removing()):
+    with pytest.raises(SourceNotFound, match=r"input/big\.xlsx was deleted"), bucket.snapshot(key, progress=Removing()):
         pass
 
 
-def test_an_object_that_is_replaced_during_the_download(bucket: Store, made: HandMade, big: Path) -> None:
+def test_an_object_replaced_during_the_download_keeps_its_content(bucket: Store, made: HandMade, big: Path) -> None:
     key = bucket.upload(big).key
 
-    class Replacing(Heard):
+    class Replacing(RecordedProgress):
         def advance(self, amount: int = 1) -> None:
             if not self.done:
                 put(made, key, b"PK another")
@@ -153,27 +155,27 @@ def test_an_object_that_is_replaced_during_the_download(bucket: Store, made: Han
 
 
 @pytest.mark.parametrize("more", [{}, {"ChecksumAlgorithm": "CRC32"}, {"Metadata": {"sha256": "0" * 64}}])
-def test_what_others_put_there_is_verified_by_what_the_bucket_knows(
+def test_objects_of_other_programs_are_verified_by_their_checksum(
     bucket: Store, made: HandMade, more: dict[str, Any]
 ) -> None:
     put(made, "input/a.xlsx", b"PK content", **more)
 
     if "Metadata" in more:
-        with pytest.raises(StoreError, match="arrived damaged: its SHA-256"), bucket.snapshot("input/a.xlsx"):
+        with pytest.raises(StoreError, match="is damaged: its SHA-256"), bucket.snapshot("input/a.xlsx"):
             pass
         return
     with bucket.snapshot("input/a.xlsx") as snapshot:
         assert snapshot.content_hash == hashlib.sha256(b"PK content").hexdigest()
 
 
-def test_a_busy_s3_is_asked_again(bucket: Store, book: Path) -> None:
+def test_requests_that_s3_throttles_are_retried(bucket: Store, book: Path) -> None:
     with s3_refuses("SlowDown", 503, times=3):
         key = bucket.upload(book).key
     with s3_refuses("SlowDown", 503, times=2), bucket.snapshot(key) as snapshot:
         assert snapshot.path.read_bytes() == b"first content"
 
 
-def test_a_session_that_expired(bucket: Store, book: Path) -> None:
+def test_an_expired_session_is_reported(bucket: Store, book: Path) -> None:
     key = bucket.upload(book).key
 
     with s3_refuses("ExpiredToken", 400, times=100), pytest.raises(AwsError, match="session has expired") as caught:
@@ -185,7 +187,7 @@ def test_a_session_that_expired(bucket: Store, book: Path) -> None:
     assert [stored.key for stored in bucket.workbooks()] == [key]
 
 
-def test_a_download_goes_on_where_the_connection_breaks(
+def test_a_download_continues_after_a_broken_connection(
     made: HandMade, big: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with proxy(int(made.endpoint.rpartition(":")[2])) as door:
@@ -193,7 +195,7 @@ def test_a_download_goes_on_where_the_connection_breaks(
         environment = Environment.from_stack("dev")
         key = environment.store.upload(big).key
 
-        class Cutting(Heard):
+        class Cutting(RecordedProgress):
             def advance(self, amount: int = 1) -> None:
                 self.done += amount
                 if not door.cuts:
@@ -206,11 +208,11 @@ def test_a_download_goes_on_where_the_connection_breaks(
         environment.stack.aws.close()
 
 
-def test_a_bucket_of_somebody_elses(made: HandMade, book: Path) -> None:
+def test_a_bucket_of_another_account_is_refused(made: HandMade, book: Path) -> None:
     made.outputs["account_id"] = "999999999999"
     environment = Environment.from_outputs(made.outputs)
 
-    with pytest.raises(AwsError, match="cannot look at input/book"):
+    with pytest.raises(AwsError, match="cannot read the properties of input/book"):
         environment.store.upload(book)
 
     assert environment.stack
@@ -218,19 +220,19 @@ def test_a_bucket_of_somebody_elses(made: HandMade, book: Path) -> None:
     assert "Contents" not in made.client("s3").list_objects_v2(Bucket=made.outputs["bucket"])
 
 
-def test_a_bucket_that_is_gone(made: HandMade, bucket: Store) -> None:
+def test_a_deleted_bucket_is_reported(made: HandMade, bucket: Store) -> None:
     made.client("s3").delete_bucket(Bucket=made.outputs["bucket"])
 
     with pytest.raises(AwsError, match="NoSuchBucket"):
         bucket.workbooks()
 
 
-def test_what_is_no_workbook_by_its_name(bucket: Store, tmp_path: Path) -> None:
+def test_a_folder_cannot_be_uploaded(bucket: Store, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is a folder"):
         bucket.upload(tmp_path)
 
 
-def test_a_folder_for_downloads_that_cannot_be_made(
+def test_a_download_folder_that_cannot_be_created_is_reported(
     made: HandMade, book: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -244,18 +246,18 @@ def test_a_folder_for_downloads_that_cannot_be_made(
     environment.stack.aws.close()
 
 
-def test_remains_of_a_killed_download_are_removed(bucket: Store, book: Path, on_aws: Environment) -> None:
-    remains = on_aws.folder / "tmp" / "999999999-abc"
-    remains.mkdir(parents=True)
-    (remains / "workbook.xlsx").write_bytes(b"half")
+def test_files_of_a_killed_download_are_removed(bucket: Store, book: Path, on_aws: Environment) -> None:
+    orphan = on_aws.folder / "tmp" / "999999999-abc"
+    orphan.mkdir(parents=True)
+    (orphan / "workbook.xlsx").write_bytes(b"half")
     key = bucket.upload(book).key
 
     with bucket.snapshot(key):
-        assert not remains.exists()
+        assert not orphan.exists()
     assert list((on_aws.folder / "tmp").iterdir()) == []
 
 
-def test_a_load_leaves_a_receipt_and_is_not_read_again(
+def test_a_load_writes_a_receipt_and_the_workbook_is_not_read_again(
     on_aws: Environment, make_workbook: Workbook, made: HandMade
 ) -> None:
     import retailpipe
@@ -273,7 +275,7 @@ def test_a_load_leaves_a_receipt_and_is_not_read_again(
     assert backlog.waiting(on_aws) == [stored.key]
 
 
-def test_a_receipt_that_was_lost_is_written_by_the_next_load_of_all(
+def test_a_lost_receipt_is_written_by_the_next_ingest(
     on_aws: Environment, make_workbook: Workbook, made: HandMade
 ) -> None:
     import retailpipe
@@ -288,7 +290,7 @@ def test_a_receipt_that_was_lost_is_written_by_the_next_load_of_all(
     assert json.loads(s3.get_object(**place)["Body"].read())["rows_loaded"] == 1
 
 
-def test_the_same_content_under_a_new_etag_is_looked_at_once(
+def test_the_same_content_under_a_new_etag_is_read_once(
     on_aws: Environment, make_workbook: Workbook, made: HandMade
 ) -> None:
     import retailpipe
@@ -314,7 +316,7 @@ def test_the_same_content_under_a_new_etag_is_looked_at_once(
     assert backlog.waiting(on_aws) == []
 
 
-def test_files_of_the_same_name_in_this_folder_are_not_what_waits(
+def test_ingest_without_sources_ignores_local_files_of_the_same_name(
     on_aws: Environment, make_workbook: Workbook, made: HandMade, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import retailpipe

@@ -1,4 +1,4 @@
-"""What a stack costs: the sums, what is counted, and that the docs say the same."""
+"""The monthly cost: the totals, the items, and that docs/costs.md is up to date."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from retailpipe.errors import UnknownPrice
 from tests.support.declared import TOP
 
 
-def test_the_usual_stack_part_by_part() -> None:
+def test_the_items_and_totals_of_the_default_setup() -> None:
     cost = monthly_cost(Setup())
     parts = {item.item: (item.running, item.stopped) for item in cost.items}
 
@@ -25,22 +25,22 @@ def test_the_usual_stack_part_by_part() -> None:
     date.fromisoformat(cost.as_of)
 
 
-def test_less_is_asked_for_fewer_hours_and_more_for_a_nat_gateway() -> None:
-    usual = monthly_cost(Setup()).running
+def test_fewer_hours_cost_less_and_a_nat_gateway_more() -> None:
+    default = monthly_cost(Setup()).running
 
     assert monthly_cost(Setup(hours=173)).running == pytest.approx(6.33)
-    assert monthly_cost(Setup(nat_gateway=True)).running == pytest.approx(usual + 36.5)
+    assert monthly_cost(Setup(nat_gateway=True)).running == pytest.approx(default + 36.5)
 
 
-def test_what_is_free_in_an_account_is_free() -> None:
-    usual = Setup()
+def test_the_free_alarms_and_dashboards_cost_nothing() -> None:
+    setup = Setup()
 
-    assert monthly_cost(replace(usual, alarms=10, dashboards=3)).running == monthly_cost(usual).running
-    assert monthly_cost(replace(usual, alarms=12, dashboards=4)).running == pytest.approx(18.03 + 0.2 + 3)
+    assert monthly_cost(replace(setup, alarms=10, dashboards=3)).running == monthly_cost(setup).running
+    assert monthly_cost(replace(setup, alarms=12, dashboards=4)).running == pytest.approx(18.03 + 0.2 + 3)
 
 
-def test_a_class_without_a_price_is_named() -> None:
-    with pytest.raises(UnknownPrice, match=r"db\.r8g\.large is not known; those of db\.t4g\.micro"):
+def test_a_database_class_without_a_price_is_an_error() -> None:
+    with pytest.raises(UnknownPrice, match=r"db\.r8g\.large is unknown; the price file has db\.t4g\.micro"):
         monthly_cost(Setup(database_class="db.r8g.large"))
 
 
@@ -51,7 +51,7 @@ def test_prices_have_a_date_and_a_region() -> None:
     assert prices.region == "us-east-1"
 
 
-def test_docs_are_as_the_code_has_them() -> None:
+def test_docs_costs_page_is_up_to_date() -> None:
     page = runpy.run_path(str(TOP / "docs" / "costs.py"))["page"]
 
     assert (TOP / "docs" / "costs.md").read_text() == page()

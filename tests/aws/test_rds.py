@@ -1,4 +1,4 @@
-"""The database of a stack: TLS and its certificate, the password in the secret, and why it cannot be reached."""
+"""The database of a stack: TLS and certificates, the password in the secret, and explained connection errors."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ _ENCRYPTED = "select ssl, version from pg_stat_ssl where pid = pg_backend_pid()"
 
 
 def changed(made: HandMade, **outputs: object) -> Environment:
-    """The environment of the stack with other outputs; its connections are closed with the test's process."""
+    """Return the stack's environment with some outputs changed. Its AWS clients must be closed: use `environments`."""
     return Environment.from_outputs({**made.outputs, **outputs})
 
 
 @pytest.fixture
 def environments() -> Iterator[list[Environment]]:
+    """A list of environments whose AWS clients are closed after the test."""
     opened: list[Environment] = []
     yield opened
     for environment in opened:
@@ -43,7 +44,7 @@ def test_the_connection_is_encrypted_and_the_certificate_verified(on_aws: Enviro
     assert "sslmode=verify-full" in on_aws.warehouse.uri
 
 
-def test_a_certificate_of_somebody_else_is_refused(
+def test_a_certificate_of_another_authority_is_refused(
     made: HandMade, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environments: list[Environment]
 ) -> None:
     trustme.CA().cert_pem.write_to_path(tmp_path / "other.pem")
@@ -63,14 +64,14 @@ def test_a_certificate_for_another_host_is_refused(made: HandMade, environments:
         environments[0].warehouse.query("select 1")
 
 
-def test_dbt_goes_the_same_way(on_aws: Environment, make_workbook: Workbook) -> None:
+def test_dbt_uses_the_same_connection_settings(on_aws: Environment, make_workbook: Workbook) -> None:
     report = retailpipe.run(on_aws, make_workbook())
 
     assert report.ok
     assert retailpipe.transform(on_aws).ok
 
 
-def test_a_password_that_was_changed_is_read_again(on_aws: Environment, made: HandMade, tls: TlsServer) -> None:
+def test_a_changed_password_is_read_again(on_aws: Environment, made: HandMade, tls: TlsServer) -> None:
     on_aws.warehouse.query("select 1")
     tls.execute(f"alter role {USER} password 'the second'")
     made.set_password("the second")
@@ -78,7 +79,7 @@ def test_a_password_that_was_changed_is_read_again(on_aws: Environment, made: Ha
     assert on_aws.warehouse.query("select 1 as one").to_pylist() == [{"one": 1}]
 
 
-def test_a_password_that_changes_between_load_and_build(
+def test_a_password_may_change_between_load_and_build(
     on_aws: Environment, made: HandMade, tls: TlsServer, make_workbook: Workbook
 ) -> None:
     loads = retailpipe.ingest(on_aws, make_workbook())
@@ -88,7 +89,7 @@ def test_a_password_that_changes_between_load_and_build(
     assert pipeline.complete(on_aws, loads).ok
 
 
-def test_a_password_that_is_wrong_for_good(on_aws: Environment, made: HandMade, tls: TlsServer) -> None:
+def test_a_permanently_wrong_password_is_reported(on_aws: Environment, made: HandMade, tls: TlsServer) -> None:
     tls.execute(f"alter role {USER} password 'unknown to the secret'")
 
     with pytest.raises(WarehouseError, match="refuses the password in the secret") as caught:
@@ -99,21 +100,21 @@ def test_a_password_that_is_wrong_for_good(on_aws: Environment, made: HandMade, 
 
 
 @pytest.mark.parametrize("secret", ["{}", '{"username": "retailpipe"}', "no json", '["a"]'])
-def test_a_secret_without_the_fields(on_aws: Environment, made: HandMade, secret: str) -> None:
+def test_a_secret_without_user_or_password_is_reported(on_aws: Environment, made: HandMade, secret: str) -> None:
     made.client("secretsmanager").put_secret_value(SecretId=made.outputs["database_secret_arn"], SecretString=secret)
 
     with pytest.raises(AwsError, match=r"the secret arn:.* has no (username|password)"):
         on_aws.warehouse.query("select 1")
 
 
-def test_a_secret_that_is_gone(made: HandMade, environments: list[Environment]) -> None:
+def test_a_deleted_secret_is_reported(made: HandMade, environments: list[Environment]) -> None:
     environments.append(changed(made, database_secret_arn="arn:aws:secretsmanager:eu-central-1:123456789012:secret:x"))
 
-    with pytest.raises(AwsError, match="there is no secret arn:"):
+    with pytest.raises(AwsError, match=r"the secret arn:.* does not exist"):
         environments[0].warehouse.query("select 1")
 
 
-def test_a_database_that_is_stopped(made: HandMade, environments: list[Environment]) -> None:
+def test_a_stopped_database_is_reported(made: HandMade, environments: list[Environment]) -> None:
     made.client("rds").stop_db_instance(DBInstanceIdentifier=made.outputs["database_instance"])
     environments.append(changed(made, database_port=1))
 
@@ -123,7 +124,7 @@ def test_a_database_that_is_stopped(made: HandMade, environments: list[Environme
     assert "`retailpipe db start`" in caught.value.hint
 
 
-def test_a_firewall_or_another_address(
+def test_a_refused_connection_has_a_hint_about_allowed_cidrs(
     made: HandMade, environments: list[Environment], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rds, "ADDRESS_URL", "http://127.0.0.1:9")
@@ -135,7 +136,7 @@ def test_a_firewall_or_another_address(
     assert "`retailpipe db allow`" in caught.value.hint
 
 
-def test_a_database_that_is_not_public(made: HandMade, environments: list[Environment]) -> None:
+def test_a_database_without_public_access_is_reported(made: HandMade, environments: list[Environment]) -> None:
     name = made.outputs["database_instance"]
     made.client("rds").modify_db_instance(DBInstanceIdentifier=name, PubliclyAccessible=False)
     environments.append(changed(made, database_port=1))
@@ -144,23 +145,23 @@ def test_a_database_that_is_not_public(made: HandMade, environments: list[Enviro
         environments[0].warehouse.query("select 1")
 
 
-def test_a_host_that_nobody_knows(made: HandMade, environments: list[Environment]) -> None:
+def test_an_unknown_host_is_reported(made: HandMade, environments: list[Environment]) -> None:
     environments.append(changed(made, database_host="none.invalid"))
 
     with pytest.raises(WarehouseError, match=r"the host none\.invalid is unknown"):
         environments[0].warehouse.query("select 1")
 
 
-def test_a_database_that_was_dropped(made: HandMade, environments: list[Environment]) -> None:
+def test_a_dropped_database_is_reported(made: HandMade, environments: list[Environment]) -> None:
     environments.append(changed(made, database_name="dropped"))
 
-    with pytest.raises(WarehouseError, match="there is no database dropped") as caught:
+    with pytest.raises(WarehouseError, match="the database dropped does not exist") as caught:
         environments[0].warehouse.query("select 1")
 
     assert "create database dropped" in caught.value.hint
 
 
-def test_a_connection_that_is_cut_while_rows_are_copied_loads_nothing(
+def test_a_connection_cut_during_the_copy_loads_nothing(
     made: HandMade, tls: TlsServer, environments: list[Environment], tmp_path: Path
 ) -> None:
     from retailpipe.sample import write_sample
@@ -171,7 +172,7 @@ def test_a_connection_that_is_cut_while_rows_are_copied_loads_nothing(
         with pytest.raises(WarehouseError) as caught:
             retailpipe.ingest(environments[0], tmp_path / "book.xlsx")
     assert broken.cuts
-    assert "what was loaded before is still there" in caught.value.hint
+    assert "Earlier loads are not affected" in caught.value.hint
 
     environments.append(changed(made))
     assert environments[1].warehouse.query("select count(*) as n from bronze.loads").to_pylist() == [{"n": 0}]
@@ -182,10 +183,10 @@ def test_a_connection_that_is_cut_while_rows_are_copied_loads_nothing(
 def test_a_load_takes_a_fixed_number_of_round_trips(
     made: HandMade, tls: TlsServer, environments: list[Environment], tmp_path: Path
 ) -> None:
-    """None for each row, nor for each batch."""
+    """The number does not depend on the rows or batches."""
     from retailpipe.sample import write_sample
 
-    turns: list[int] = []
+    round_trips: list[int] = []
     pipeline.init(_kept(environments, changed(made)))
     for rows in (500, 50_000):
         write_sample(tmp_path / f"{rows}.xlsx", rows=rows, seed=rows)
@@ -193,10 +194,10 @@ def test_a_load_takes_a_fixed_number_of_round_trips(
             retailpipe.ingest(
                 _kept(environments, changed(made, database_port=counting.port)), tmp_path / f"{rows}.xlsx"
             )
-            turns.append(counting.turns)
+            round_trips.append(counting.turns)
 
-    assert turns[1] - turns[0] <= 3
-    assert turns[0] <= 45
+    assert round_trips[1] - round_trips[0] <= 3
+    assert round_trips[0] <= 45
 
 
 def _kept(environments: list[Environment], environment: Environment) -> Environment:
@@ -206,7 +207,7 @@ def _kept(environments: list[Environment], environment: Environment) -> Environm
 
 @pytest.fixture
 def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, list[bytes]]]:
-    """An address over HTTPS, and the answers that it gives, one after the other."""
+    """An HTTPS address, and the list of bodies that it answers with, one per request."""
     authority = trustme.CA()
     answers: list[bytes] = []
 
@@ -233,7 +234,7 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[st
     server.server_close()
 
 
-def test_amazons_certificates_are_fetched_once(
+def test_amazons_certificates_are_downloaded_once(
     source: tuple[str, list[bytes]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("RETAILPIPE_CA_BUNDLE", raising=False)
@@ -249,38 +250,38 @@ def test_amazons_certificates_are_fetched_once(
 
 
 @pytest.mark.parametrize("answer", [b"<html>", b""])
-def test_what_is_no_certificate_is_not_kept(
+def test_a_download_that_is_not_a_certificate_is_not_kept(
     source: tuple[str, list[bytes]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: bytes
 ) -> None:
     monkeypatch.delenv("RETAILPIPE_CA_BUNDLE", raising=False)
     url, answers = source
     answers.append(answer)
 
-    with pytest.raises(WarehouseError, match="certificates cannot be fetched") as caught:
+    with pytest.raises(WarehouseError, match="certificates cannot be downloaded") as caught:
         rds.ca_bundle(url, tmp_path / "cache")
 
     assert "RETAILPIPE_CA_BUNDLE" in caught.value.hint
     assert not (tmp_path / "cache" / "rds-global-bundle.pem").exists()
 
 
-def test_a_bundle_that_was_named_and_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_ca_bundle_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("RETAILPIPE_CA_BUNDLE", str(tmp_path / "none.pem"))
 
-    with pytest.raises(WarehouseError, match="there is no file"):
+    with pytest.raises(WarehouseError, match=r"the file .* does not exist"):
         rds.ca_bundle()
 
 
-def test_this_machines_address(source: tuple[str, list[bytes]]) -> None:
+def test_this_machines_address_is_read_from_the_web(source: tuple[str, list[bytes]]) -> None:
     url, answers = source
     answers += [b"203.0.113.7\n", b"<html>"]
 
     assert rds.my_address(url) == "203.0.113.7"
-    with pytest.raises(AwsError, match="does not tell this machine's address") as caught:
+    with pytest.raises(AwsError, match="does not return this machine's address") as caught:
         rds.my_address(url)
     assert "--address" in caught.value.hint
 
 
-def test_the_password_is_in_no_file_and_in_no_log(
+def test_the_password_is_not_in_any_file_or_log(
     on_aws: Environment, make_workbook: Workbook, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG", "retailpipe")

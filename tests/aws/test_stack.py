@@ -1,4 +1,4 @@
-"""Finding a stack: by the pulumi command, by the SSM parameter, from a file; and what is said where it is not found."""
+"""Finding a stack by the pulumi command, by the SSM parameter or in a file, and the errors if it is not found."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.conftest import Program
 from tests.support.stacks import HandMade
 
 PULUMI = """#!/bin/sh
-# A stand-in for the pulumi command: it answers as the real one of version 3 was seen to.
+# A mock of the pulumi command: its answers were recorded from version 3.
 echo "$@" >> "$(dirname "$0")/called"
 case "$1 $2" in
 "stack output") {output} ;;
@@ -33,7 +33,7 @@ PASSPHRASE = 'echo "error: passphrase must be set with PULUMI_CONFIG_PASSPHRASE"
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of a Pulumi project, in which the test is."""
+    """The folder of a Pulumi project, which is the current folder."""
     folder = tmp_path / "a project"
     folder.mkdir()
     (folder / "Pulumi.yaml").write_text("name: retailpipe\nruntime: python\n")
@@ -41,8 +41,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, output: str) -> Path:
-    """Puts a stand-in for pulumi on PATH, and gives the file of what it was called with."""
+def mock_pulumi(folder: Path, monkeypatch: pytest.MonkeyPatch, output: str) -> Path:
+    """Put a mock of pulumi on PATH; returns the file in which it logs its arguments."""
     (folder / "bin").mkdir()
     program = folder / "bin" / "pulumi"
     program.write_text(PULUMI.format(output=output))
@@ -57,25 +57,25 @@ def outputs_of(environment: Environment) -> Any:
     return environment.stack.outputs
 
 
-def test_a_stack_is_found_by_its_parameter(made: HandMade) -> None:
+def test_a_stack_is_found_by_its_ssm_parameter(made: HandMade) -> None:
     outputs = outputs_of(Environment.from_stack("dev"))
 
     assert (outputs.stack, outputs.bucket) == ("dev", made.outputs["bucket"])
 
 
-def test_the_pulumi_command_is_asked_first(made: HandMade, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pulumi_command_comes_first(made: HandMade, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (project / "outputs.json").write_text(json.dumps({**made.outputs, "bucket": "by-pulumi"}))
-    called = stand_in(project, monkeypatch, f"cat '{project}/outputs.json'; exit 0")
+    called = mock_pulumi(project, monkeypatch, f"cat '{project}/outputs.json'; exit 0")
 
     assert outputs_of(Environment.from_stack("dev")).bucket == "by-pulumi"
     assert called.read_text().splitlines() == ["stack output --json --stack dev --non-interactive"]
 
 
 @pytest.mark.parametrize("output", [NO_STACK, NO_LOGIN, PASSPHRASE, "echo '{}'; exit 0"])
-def test_what_pulumi_does_not_know_the_parameter_may(
+def test_the_ssm_parameter_is_used_if_pulumi_fails(
     made: HandMade, project: Path, monkeypatch: pytest.MonkeyPatch, output: str
 ) -> None:
-    stand_in(project, monkeypatch, output)
+    mock_pulumi(project, monkeypatch, output)
 
     assert outputs_of(Environment.from_stack("dev")).bucket == made.outputs["bucket"]
 
@@ -83,40 +83,42 @@ def test_what_pulumi_does_not_know_the_parameter_may(
 @pytest.mark.parametrize(
     ("output", "reason", "hint"),
     [
-        (NO_STACK, "pulumi knows no stack other", "pulumi stack ls"),
+        (NO_STACK, "pulumi has no stack other", "pulumi stack ls"),
         (NO_LOGIN, "pulumi is not logged in", "pulumi login"),
-        (PASSPHRASE, "wants the passphrase", "PULUMI_CONFIG_PASSPHRASE"),
+        (PASSPHRASE, "needs the passphrase", "PULUMI_CONFIG_PASSPHRASE"),
         ("echo '{}'; exit 0", "stack other is not deployed", "pulumi up"),
     ],
 )
-def test_where_neither_knows_it_both_are_told(
+def test_both_errors_are_reported_if_neither_has_the_stack(
     made: HandMade, project: Path, monkeypatch: pytest.MonkeyPatch, output: str, reason: str, hint: str
 ) -> None:
-    stand_in(project, monkeypatch, output.replace("dev", "other"))
+    mock_pulumi(project, monkeypatch, output.replace("dev", "other"))
 
-    with pytest.raises(StackNotFound, match="no SSM parameter /retailpipe/other/outputs") as caught:
+    with pytest.raises(StackNotFound, match="there is no SSM parameter /retailpipe/other/outputs") as caught:
         Environment.from_stack("other")
 
     assert reason in str(caught.value)
     assert hint in caught.value.hint
 
 
-def test_pulumi_of_another_project_is_not_asked(made: HandMade, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    called = stand_in(project, monkeypatch, "echo wrong; exit 0")
+def test_pulumi_is_not_used_in_the_folder_of_another_project(
+    made: HandMade, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called = mock_pulumi(project, monkeypatch, "echo wrong; exit 0")
     (project / "Pulumi.yaml").write_text("name: 'another'\n")
 
     assert outputs_of(Environment.from_stack("dev")).bucket == made.outputs["bucket"]
     assert not called.exists()
 
 
-def test_a_stack_of_another_project(made: HandMade) -> None:
+def test_a_stack_of_another_project_is_found(made: HandMade) -> None:
     made.outputs.update(project="sales", stack="first", parameter="/sales/first/outputs")
     made.publish()
 
     assert outputs_of(Environment.from_stack("sales/first")).name == "sales/first"
 
 
-def test_one_of_several_pipelines_of_a_stack(made: HandMade) -> None:
+def test_one_of_several_pipelines_of_a_stack_is_found(made: HandMade) -> None:
     made.outputs.update(part="north", parameter="/retailpipe/dev/north/outputs")
     made.publish()
 
@@ -124,12 +126,12 @@ def test_one_of_several_pipelines_of_a_stack(made: HandMade) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "/", "a/b/c/d", "a/", "a//b"])
-def test_what_is_no_name_of_a_stack(made: HandMade, name: str) -> None:
-    with pytest.raises(StackNotFound, match="names no stack"):
+def test_invalid_stack_names_are_refused(made: HandMade, name: str) -> None:
+    with pytest.raises(StackNotFound, match="is not a valid stack name"):
         Environment.from_stack(name)
 
 
-def test_in_another_region_there_is_no_such_stack(made: HandMade) -> None:
+def test_a_stack_is_not_found_in_another_region(made: HandMade) -> None:
     with pytest.raises(StackNotFound, match="in us-west-2") as caught:
         Environment.from_stack("dev", region="us-west-2")
 
@@ -144,8 +146,8 @@ def test_outputs_of_another_version_are_refused(made: HandMade) -> None:
         Environment.from_stack("dev")
 
 
-def test_outputs_that_were_kept(made: HandMade, tmp_path: Path) -> None:
-    file = tmp_path / "kept outputs.json"
+def test_saved_outputs_are_read_from_a_file(made: HandMade, tmp_path: Path) -> None:
+    file = tmp_path / "saved outputs.json"
     file.write_text(json.dumps(made.outputs))
 
     assert outputs_of(Environment.from_outputs(file)) == outputs_of(Environment.from_outputs(made.outputs))
@@ -153,7 +155,7 @@ def test_outputs_that_were_kept(made: HandMade, tmp_path: Path) -> None:
         Environment.from_outputs(tmp_path / "none.json")
 
 
-def test_nobody_is_logged_in(made: HandMade, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_credentials_are_reported(made: HandMade, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
@@ -165,19 +167,19 @@ def test_nobody_is_logged_in(made: HandMade, monkeypatch: pytest.MonkeyPatch, tm
     assert "`aws configure`" in caught.value.hint
 
 
-def test_no_region_is_named(made: HandMade, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_region_is_reported(made: HandMade, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
 
-    with pytest.raises(AwsError, match="no region") as caught:
+    with pytest.raises(AwsError, match="no AWS region is set") as caught:
         Environment.from_stack("dev")
 
     assert "--region" in caught.value.hint
 
 
 @pytest.mark.parametrize("name", ["AWS_REGION", "AWS_DEFAULT_REGION"])
-def test_either_variable_names_the_region(
+def test_both_variables_set_the_region(
     made: HandMade, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
     for each in ("AWS_REGION", "AWS_DEFAULT_REGION"):
@@ -189,12 +191,12 @@ def test_either_variable_names_the_region(
     assert Aws(region="eu-west-1").region == "eu-west-1"
 
 
-def test_a_profile_that_is_not_there(made: HandMade) -> None:
-    with pytest.raises(AwsError, match="nobodys"):
-        Environment.from_stack("dev", profile="nobodys")
+def test_a_missing_profile_is_reported(made: HandMade) -> None:
+    with pytest.raises(AwsError, match="missing"):
+        Environment.from_stack("dev", profile="missing")
 
 
-def test_aws_does_not_answer(made: HandMade, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_aws_is_a_transient_error(made: HandMade, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
 
@@ -205,7 +207,7 @@ def test_aws_does_not_answer(made: HandMade, monkeypatch: pytest.MonkeyPatch) ->
     assert "network" in caught.value.hint
 
 
-def test_the_command_line_names_a_stack_by_option_or_variable(made: HandMade, program: Program) -> None:
+def test_the_stack_is_selected_by_option_or_variable(made: HandMade, program: Program) -> None:
     by_option = program("status", "--stack", "dev", "--json")
     by_variable = program("status", "--json", env={"RETAILPIPE_STACK": "dev"})
 
@@ -220,20 +222,20 @@ def test_the_command_line_names_a_stack_by_option_or_variable(made: HandMade, pr
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["status", "--stack", "dev", "--local", "x"], "--local and --stack name different environments"),
-        (["status", "--profile", "x"], "are for a stack on AWS"),
-        (["env"], "this is about a stack on AWS"),
-        (["cleanup"], "this is about a stack on AWS"),
+        (["status", "--stack", "dev", "--local", "x"], "--local and --stack select different environments"),
+        (["status", "--profile", "x"], "need an AWS stack"),
+        (["env"], "this command needs an AWS stack"),
+        (["cleanup"], "this command needs an AWS stack"),
     ],
 )
-def test_wrong_usage(program: Program, arguments: list[str], reason: str) -> None:
+def test_wrong_options_are_refused(program: Program, arguments: list[str], reason: str) -> None:
     done = program(*arguments)
 
     assert done.returncode == 2
     assert reason in done.stderr
 
 
-def test_without_boto3_a_stack_names_the_extra(tmp_path: Path) -> None:
+def test_without_boto3_the_error_names_the_extra(tmp_path: Path) -> None:
     code = "import sys; sys.modules['boto3'] = None; from retailpipe.cli import main; main()"
 
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Schema bronze: made once, adopted where it is empty, refused where somebody else or a newer version made it."""
+"""Schema bronze: created once, adopted if empty, refused if another program or a newer version created it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.conftest import Workbook
 
 
 def execute(environment: Environment, *statements: str) -> None:
-    """What somebody with psql might do to the warehouse."""
+    """Run statements in the warehouse, as a user could with psql."""
     with environment.warehouse.connect() as connection:
         for statement in statements:
             connection.execute(statement)
@@ -32,7 +32,7 @@ def rows(environment: Environment, sql: str) -> list[dict[str, Any]]:
 
 
 def bronze_objects(environment: Environment) -> list[dict[str, Any]]:
-    """All there is in schema bronze, each with its identity."""
+    """The tables, indexes and so on in schema bronze, each with its oid."""
     return rows(
         environment,
         "select oid::bigint, relname::text as name from pg_class "
@@ -40,19 +40,19 @@ def bronze_objects(environment: Environment) -> list[dict[str, Any]]:
     )
 
 
-def test_init_makes_the_ledger_the_quarantine_and_the_table_of_rows(environment: Environment) -> None:
-    number = init(environment)
+def test_init_creates_all_tables_and_records_each_migration(environment: Environment) -> None:
+    version = init(environment)
 
     tables = rows(environment, "select tablename::text as name from pg_tables where schemaname = 'bronze' order by 1")
     assert [table["name"] for table in tables] == [
         "builds", "etags", "loads", "migrations", "raw_transactions", "rejected_rows",
     ]  # fmt: skip
     assert rows(environment, "select version from bronze.migrations order by 1") == [
-        {"version": version} for version in range(1, number + 1)
+        {"version": applied} for applied in range(1, version + 1)
     ]
 
 
-def test_the_table_of_rows_has_the_types_of_the_design(environment: Environment) -> None:
+def test_the_contracts_table_has_the_columns_and_types_of_the_contract(environment: Environment) -> None:
     init(environment)
 
     columns = rows(
@@ -81,14 +81,14 @@ def test_init_twice_changes_nothing(environment: Environment, make_workbook: Wor
     retailpipe.ingest(environment, make_workbook())
     before = bronze_objects(environment)
 
-    number = init(environment)
+    version = init(environment)
 
-    assert number == len(MIGRATIONS)
+    assert version == len(MIGRATIONS)
     assert bronze_objects(environment) == before
     assert rows(environment, "select count(*) as n from bronze.raw_transactions") == [{"n": 1}]
 
 
-def test_processes_that_init_at_once_make_one_schema(environment: Environment) -> None:
+def test_processes_that_run_init_at_the_same_time_create_one_schema(environment: Environment) -> None:
     command = [sys.executable, "-m", "retailpipe", "init", "--local", str(environment.folder)]
     command += ["--database-url", environment.warehouse.uri]
 
@@ -113,16 +113,14 @@ def test_a_schema_of_a_newer_version_is_refused(environment: Environment, make_w
     newer = len(MIGRATIONS) + 1
     execute(environment, f"insert into bronze.migrations (version) values ({newer})")
 
-    with pytest.raises(SchemaError, match=rf"number {newer}.* up to {len(MIGRATIONS)}") as caught:
+    with pytest.raises(SchemaError, match=rf"version {newer};.* up to {len(MIGRATIONS)}") as caught:
         retailpipe.ingest(environment, make_workbook(name="other.xlsx"))
 
     assert "newer retailpipe" in caught.value.hint
     assert rows(environment, "select count(*) as n from bronze.raw_transactions") == [{"n": 1}]
 
 
-def test_a_schema_of_a_newer_version_is_refused_by_whatever_reads_it(
-    environment: Environment, make_workbook: Workbook
-) -> None:
+def test_every_command_refuses_a_schema_of_a_newer_version(environment: Environment, make_workbook: Workbook) -> None:
     retailpipe.ingest(environment, make_workbook())
     execute(environment, f"insert into bronze.migrations (version) values ({len(MIGRATIONS) + 1})")
 
@@ -137,13 +135,13 @@ def test_a_schema_of_a_newer_version_is_refused_by_whatever_reads_it(
         "create table bronze.sales (id integer)",
         "create view bronze.sales as select 1 as id",
         "create table bronze.sales (id integer) partition by range (id)",
-        # Names that other tools give to tables of their own.
+        # Other tools use these names for their own tables.
         "create table bronze.migrations (id integer, migration text, batch integer)",
         "create table bronze.migrations (version text)",
         "create table bronze.loads (id integer)",
     ],
 )
-def test_a_schema_of_somebody_else_is_refused_and_left_alone(
+def test_a_schema_of_another_program_is_refused_and_not_changed(
     environment: Environment, make_workbook: Workbook, statement: str
 ) -> None:
     execute(environment, "create schema bronze", statement)
@@ -151,14 +149,14 @@ def test_a_schema_of_somebody_else_is_refused_and_left_alone(
         execute(environment, "insert into bronze.migrations values ('20240101_first')")
     before = bronze_objects(environment)
 
-    with pytest.raises(SchemaError, match="did not make") as caught:
+    with pytest.raises(SchemaError, match="did not create") as caught:
         retailpipe.ingest(environment, make_workbook())
 
     assert caught.value.hint
     assert bronze_objects(environment) == before
 
 
-def test_an_old_schema_without_the_contracts_table_gets_it(environment: Environment, make_workbook: Workbook) -> None:
+def test_a_load_creates_the_contracts_table_if_it_is_missing(environment: Environment, make_workbook: Workbook) -> None:
     init(environment, contract=Contract.default())
     execute(environment, "drop table bronze.raw_transactions")
 
@@ -167,16 +165,14 @@ def test_an_old_schema_without_the_contracts_table_gets_it(environment: Environm
     assert report.rows_loaded == 1
 
 
-def test_the_ledger_takes_no_row_that_does_not_account_for_all_that_was_read(
-    environment: Environment, make_workbook: Workbook
-) -> None:
+def test_the_ledger_refuses_counts_that_do_not_add_up(environment: Environment, make_workbook: Workbook) -> None:
     retailpipe.ingest(environment, make_workbook())
 
     with pytest.raises(WarehouseError, match="every_row_accounted_for"):
         execute(environment, "update bronze.loads set rows_read = rows_read + 1")
 
 
-def test_a_question_cannot_write(environment: Environment, make_workbook: Workbook) -> None:
+def test_a_query_cannot_write(environment: Environment, make_workbook: Workbook) -> None:
     retailpipe.ingest(environment, make_workbook())
 
     with pytest.raises(WarehouseError, match="data-modifying"):
@@ -187,3 +183,27 @@ def test_a_question_cannot_write(environment: Environment, make_workbook: Workbo
         retailpipe.query(environment, "select lo_create(0)")
 
     assert rows(environment, "select count(*) as n from bronze.raw_transactions") == [{"n": 1}]
+
+
+INDEXES = """
+select indexdef from pg_indexes
+where schemaname = 'bronze' and tablename = 'raw_transactions'
+"""
+
+
+def test_a_replacement_finds_its_rows_by_an_index(environment: Environment) -> None:
+    init(environment)
+
+    (index,) = rows(environment, INDEXES)
+
+    assert "USING brin (load_id)" in index["indexdef"]
+
+
+def test_tables_of_an_older_version_get_the_index(environment: Environment, make_workbook: Workbook) -> None:
+    retailpipe.ingest(environment, make_workbook())
+    execute(environment, "drop index bronze.raw_transactions_load_id_idx")
+    execute(environment, "delete from bronze.migrations where version = 4")
+
+    init(environment)
+
+    assert len(rows(environment, INDEXES)) == 1

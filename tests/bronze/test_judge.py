@@ -1,4 +1,4 @@
-"""Which rows keep the contract: the rules, what a reject tells, and that no row is lost or counted twice."""
+"""The judge: the rules of the contract, the content of a reject, and that no row is lost or counted twice."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PRICE = "decimal128(38, 18)"
 
 
 def judged(folder: Path, rules: Mapping[str, object], *cells: Any) -> Reading:
-    """Cells of one column, each in a row with a second cell, so that a blank one makes no blank row."""
+    """Read a workbook with these cells in one column; a second column keeps rows with a blank cell from being blank."""
     contract = contract_of(folder, {"header": "Value", **rules}, {"header": "Rest", "type": "string"})
     return judged_rows(folder, contract, ["Value", "Rest"], *([cell, "rest"] for cell in cells))
 
@@ -58,7 +58,7 @@ def judged_rows(folder: Path, contract: Contract, *rows: Sequence[Any]) -> Readi
         ({"type": "date32"}, [date(2010, 12, 1)], [datetime(2010, 12, 1, 8)], "not_a_date"),
     ],
 )
-def test_a_rule_parts_the_rows(
+def test_a_rule_rejects_only_the_rows_that_break_it(
     tmp_path: Path, rules: dict[str, object], kept: list[Any], broken: list[Any], code: str
 ) -> None:
     reading = judged(tmp_path, rules, *kept, *broken)
@@ -68,7 +68,7 @@ def test_a_rule_parts_the_rows(
 
 
 @pytest.mark.parametrize("type_name", ["timestamp[us]", "date32"])
-def test_bounds_of_dates_hold_their_whole_days(tmp_path: Path, type_name: str) -> None:
+def test_bounds_of_dates_include_the_whole_first_and_last_day(tmp_path: Path, type_name: str) -> None:
     rules = {"type": type_name, "minimum": date(2010, 12, 1), "maximum": date(2011, 12, 9)}
 
     reading = judged(tmp_path, rules, date(2010, 11, 30), date(2010, 12, 1), date(2011, 12, 9), date(2011, 12, 10))
@@ -86,7 +86,7 @@ def test_the_last_second_of_the_last_day_is_within_the_bounds(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(("rules", "code"), [({"required": True}, "missing"), ({"max_length": 3}, "too_long")])
-def test_a_text_of_blanks_alone_is_missing_where_one_is_required_and_may_be_too_long(
+def test_a_text_of_only_blanks_counts_as_missing_if_required_and_can_be_too_long(
     tmp_path: Path, rules: dict[str, object], code: str
 ) -> None:
     contract = contract_of(tmp_path, {"header": "Value", "type": "string", **rules})
@@ -95,7 +95,7 @@ def test_a_text_of_blanks_alone_is_missing_where_one_is_required_and_may_be_too_
     assert read(path, contract).codes == [("A2", code)]
 
 
-def test_a_reject_tells_its_place_its_value_and_its_reason(tmp_path: Path) -> None:
+def test_a_reject_has_its_cell_its_value_its_reason_and_the_whole_row(tmp_path: Path) -> None:
     (reject,) = judged(tmp_path, {"type": PRICE, "maximum": 10_000}, 1, 38_970.25).rejects
 
     assert (reject.sheet, reject.source_row, reject.cell) == ("Sales", 3, "A3")
@@ -116,7 +116,7 @@ def test_a_reject_tells_its_place_its_value_and_its_reason(tmp_path: Path) -> No
         ({"type": "int32", "minimum": 0}, -3),
     ],
 )
-def test_the_message_of_a_reject_tells_what_is_wrong_with_the_value(
+def test_the_message_of_a_reject_contains_the_value_or_its_length(
     tmp_path: Path, rules: dict[str, object], cell: Any
 ) -> None:
     (reject,) = judged(tmp_path, rules, cell).rejects
@@ -126,7 +126,7 @@ def test_the_message_of_a_reject_tells_what_is_wrong_with_the_value(
     assert reject.hint
 
 
-def test_a_row_with_several_broken_cells_is_one_reject_that_names_them_all(tmp_path: Path) -> None:
+def test_a_row_with_several_wrong_cells_is_one_reject_that_names_all_of_them(tmp_path: Path) -> None:
     contract = contract_of(
         tmp_path,
         {"header": "Code", "type": "string", "required": True},
@@ -143,7 +143,7 @@ def test_a_row_with_several_broken_cells_is_one_reject_that_names_them_all(tmp_p
     assert (reading.rows_read, len(reading.rows)) == (2, 1)
 
 
-def test_the_raw_row_holds_the_columns_that_the_contract_does_not_name(tmp_path: Path) -> None:
+def test_the_raw_row_includes_columns_that_the_contract_does_not_name(tmp_path: Path) -> None:
     contract = contract_of(tmp_path, {"header": "Price", "type": PRICE})
 
     (reject,) = judged_rows(tmp_path, contract, ["Price", "Note", None], ["dear", "n", 3]).rejects
@@ -151,7 +151,7 @@ def test_the_raw_row_holds_the_columns_that_the_contract_does_not_name(tmp_path:
     assert reject.raw_row == {"Price": "dear", "Note": "n", "C": "3"}
 
 
-def test_the_raw_row_is_whole_where_columns_bear_the_same_name(tmp_path: Path) -> None:
+def test_the_raw_row_includes_both_columns_if_two_have_the_same_header(tmp_path: Path) -> None:
     contract = contract_of(tmp_path, {"header": "Price", "type": PRICE})
 
     (reject,) = judged_rows(tmp_path, contract, ["Price", "Note", "Note"], ["dear", "first", "second"]).rejects
@@ -159,7 +159,7 @@ def test_the_raw_row_is_whole_where_columns_bear_the_same_name(tmp_path: Path) -
     assert {"first", "second"} <= set(reject.raw_row.values())
 
 
-def test_the_first_and_the_last_date_are_those_of_the_rows_that_are_kept(tmp_path: Path) -> None:
+def test_the_first_and_the_last_date_are_those_of_the_accepted_rows(tmp_path: Path) -> None:
     contract = contract_of(tmp_path, {"header": "Sold", "type": "timestamp[us]"}, {"header": "Chunks", "type": "int32"})
     days = [datetime(2011, 1, 2), datetime(2011, 1, 1), datetime(2011, 1, 3), datetime(2010, 1, 1)]
     book = openpyxl.Workbook()
@@ -176,9 +176,9 @@ def test_the_first_and_the_last_date_are_those_of_the_rows_that_are_kept(tmp_pat
     assert (judge.first_date, judge.last_date) == (datetime(2011, 1, 1), datetime(2011, 1, 3))
 
 
-@pytest.mark.parametrize(("rejects", "hopeless"), [(3, False), (4, True)])
-def test_a_sheet_is_hopeless_once_it_has_more_rejects_than_any_number_of_rows_allows(
-    tmp_path: Path, rejects: int, hopeless: bool
+@pytest.mark.parametrize(("rejects", "is_over"), [(3, False), (4, True)])
+def test_a_sheet_is_over_the_reject_limit_once_no_number_of_rows_would_allow_its_rejects(
+    tmp_path: Path, rejects: int, is_over: bool
 ) -> None:
     contract = contract_of(tmp_path, {"header": "Price", "type": PRICE}, max_rejects=3)
     rows = [row(n, text(f"A{n}", "dear")) for n in range(2, 2 + rejects)]
@@ -188,11 +188,11 @@ def test_a_sheet_is_hopeless_once_it_has_more_rejects_than_any_number_of_rows_al
     for chunk in sheet.chunks():
         judge.judge(chunk)
 
-    assert judge.hopeless is hopeless
+    assert judge.over_reject_limit is is_over
 
 
 class Cell(NamedTuple):
-    """A cell of a generated sheet: the XML that holds it, and what must become of it."""
+    """A cell of a generated sheet: how to write it in XML, and the expected value or reject code."""
 
     kind: str
     content: str
@@ -247,10 +247,10 @@ sheets = st.lists(st.none() | st.tuples(codes, chunks, prices), max_size=12)
 
 @given(rows=sheets, repeated=st.integers(1, 90), first_row=st.integers(1, 4), first_column=st.integers(0, 30))
 @settings(max_examples=120, deadline=None)
-def test_every_row_is_either_kept_as_it_is_or_rejected_with_its_cell(
+def test_every_row_is_either_accepted_unchanged_or_rejected_with_its_cell(
     rows: list[tuple[Cell, Cell, Cell] | None], repeated: int, first_row: int, first_column: int
 ) -> None:
-    """Rows are told off here by hand, one by one; blank ones (None, or three blank cells) are no rows."""
+    """The expected result is computed row by row; rows that are None or have three blank cells do not count."""
     letters = [column_letters(first_column + n) for n in range(3)]
     headers = ("Code", "Chunks", "Price")
     xml = [row(first_row, *(text(f"{at}{first_row}", name) for at, name in zip(letters, headers, strict=True)))]

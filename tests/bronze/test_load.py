@@ -1,4 +1,4 @@
-"""A workbook into bronze: what is loaded, replaced, left alone or refused, and what ledger and quarantine then say."""
+"""Loads into bronze: what is loaded, replaced, unchanged or refused, with the resulting ledger and rejected rows."""
 
 from __future__ import annotations
 
@@ -75,12 +75,12 @@ def rows(environment: Environment, sql: str) -> list[dict[str, Any]]:
 
 
 def quantities(environment: Environment) -> list[int]:
-    """What bronze holds, told by the quantity of each row."""
+    """The quantity of each row in bronze, sorted: the tests use it to identify rows."""
     return [row["quantity"] for row in rows(environment, "select quantity from bronze.raw_transactions order by 1")]
 
 
 def default_contract(path: Path, *changes: tuple[str, str]) -> Contract:
-    """The contract that ships, with some of its text replaced."""
+    """The default contract, with some of its text replaced."""
     text = (resources.files("retailpipe") / "contracts" / "online_retail.toml").read_text()
     for old, new in changes:
         assert old in text
@@ -90,7 +90,7 @@ def default_contract(path: Path, *changes: tuple[str, str]) -> Contract:
 
 
 class Paused(NoProgress):
-    """Holds a load in the middle of its rows until it may go on."""
+    """Pauses a load after its first rows, until `go_on` is set."""
 
     def __init__(self) -> None:
         self.reached = threading.Event()
@@ -102,8 +102,8 @@ class Paused(NoProgress):
         assert self.go_on.wait(60)
 
 
-class Heard(NoProgress):
-    """Tells when a certain step begins."""
+class StepBegun(NoProgress):
+    """Sets `begun` when a certain step begins."""
 
     def __init__(self, step: str) -> None:
         self._step = step
@@ -202,7 +202,7 @@ def test_the_same_workbook_again_changes_nothing(environment: Environment, make_
     assert quantities(environment) == [6]
 
 
-def test_changed_content_replaces_the_old_rows_and_the_old_quarantine(
+def test_changed_content_replaces_the_old_rows_and_the_old_rejected_rows(
     environment: Environment, make_workbook: Workbook
 ) -> None:
     retailpipe.ingest(environment, make_workbook([line(quantity=1), line(quantity=2), line(price=-1)]))
@@ -218,7 +218,7 @@ def test_changed_content_replaces_the_old_rows_and_the_old_quarantine(
     ] == [(1, "replaced", 2, 2, 1), (2, "loaded", None, 1, 1)]
 
 
-def test_content_that_comes_back_is_loaded_again(environment: Environment, make_workbook: Workbook) -> None:
+def test_content_that_was_replaced_can_be_loaded_again(environment: Environment, make_workbook: Workbook) -> None:
     old = [line(quantity=1)]
     retailpipe.ingest(environment, make_workbook(old))
     book = environment.store.workbooks()[0]
@@ -245,7 +245,7 @@ def test_the_same_content_under_another_name_is_refused(environment: Environment
     assert len(rows(environment, LEDGER)) == 1
 
 
-def test_the_same_content_under_another_name_is_loaded_where_that_is_wanted(
+def test_the_same_content_under_another_name_is_loaded_with_allow_duplicate(
     environment: Environment, make_workbook: Workbook
 ) -> None:
     book = make_workbook()
@@ -258,7 +258,9 @@ def test_the_same_content_under_another_name_is_loaded_where_that_is_wanted(
     assert quantities(environment) == [6, 6]
 
 
-def test_content_that_was_replaced_is_free_for_another_name(environment: Environment, make_workbook: Workbook) -> None:
+def test_content_that_was_replaced_can_be_loaded_under_another_name(
+    environment: Environment, make_workbook: Workbook
+) -> None:
     book = make_workbook()
     retailpipe.ingest(environment, book)
     moved = book.rename(book.with_name("moved.xlsx"))
@@ -270,7 +272,7 @@ def test_content_that_was_replaced_is_free_for_another_name(environment: Environ
     assert quantities(environment) == [6, 9]
 
 
-# Contracts of one's own
+# Other contracts than the default
 
 
 def test_a_changed_contract_loads_the_same_content_again(
@@ -288,7 +290,7 @@ def test_a_changed_contract_loads_the_same_content_again(
     assert waiting(environment, contract=generous) == []
 
 
-def test_a_contract_of_another_shape_has_a_table_of_its_own(
+def test_a_contract_with_other_columns_has_its_own_table(
     environment: Environment, make_workbook: Workbook, tmp_path: Path
 ) -> None:
     (tmp_path / "orders.toml").write_text(ORDERS.replace('"order"\n\n', '"orders"\n\n'))
@@ -303,7 +305,7 @@ def test_a_contract_of_another_shape_has_a_table_of_its_own(
     assert (found["order"], str(found["select"]), found["user"]) == (1, "2024-02-29", Decimal("9.99"))
 
 
-def test_tables_and_columns_may_bear_names_that_sql_reserves(
+def test_tables_and_columns_may_have_names_that_sql_reserves(
     environment: Environment, make_workbook: Workbook, tmp_path: Path
 ) -> None:
     (tmp_path / "orders.toml").write_text(ORDERS)
@@ -317,7 +319,7 @@ def test_tables_and_columns_may_bear_names_that_sql_reserves(
     assert rows(environment, 'select "order" as id from bronze."order"') == [{"id": 2}]
 
 
-def test_a_source_that_moves_to_another_table_leaves_none_behind(
+def test_a_source_that_moves_to_another_table_leaves_no_rows_in_the_old_one(
     environment: Environment, make_workbook: Workbook, tmp_path: Path
 ) -> None:
     book = make_workbook()
@@ -365,13 +367,13 @@ def test_a_contract_that_no_longer_requires_a_column_loads_rows_without_it(
 # Too many rejects
 
 
-def test_ten_rejects_are_never_too_many(environment: Environment, make_workbook: Workbook) -> None:
+def test_ten_rejects_are_allowed_in_a_small_workbook(environment: Environment, make_workbook: Workbook) -> None:
     (report,) = retailpipe.ingest(environment, make_workbook([line(), *[line(price=-1)] * 10]))
 
     assert (report.rows_read, report.rows_loaded, report.rows_rejected) == (11, 1, 10)
 
 
-def test_too_many_rejects_are_told_by_rule_with_the_first_cell_of_each(
+def test_too_many_rejects_are_reported_by_rule_with_the_first_cell_of_each(
     environment: Environment, make_workbook: Workbook
 ) -> None:
     book = make_workbook([line(), *[line(price=-1)] * 8, *[line(country=None)] * 3])
@@ -379,10 +381,12 @@ def test_too_many_rejects_are_told_by_rule_with_the_first_cell_of_each(
     with pytest.raises(TooManyRejects) as caught:
         retailpipe.ingest(environment, book)
 
-    told = str(caught.value).splitlines()
-    assert told[0].startswith("input/book.xlsx, sheet 'Online Retail': 11 of 12 rows break the contract, 10 may")
-    assert "8 x below_minimum in unit_price, first in F3: -1 is below 0" in told[1]
-    assert "3 x missing in country, first in H11: Country is blank" in told[2]
+    lines = str(caught.value).splitlines()
+    assert lines[0].startswith(
+        "input/book.xlsx, sheet 'Online Retail': 11 of 12 rows break the contract; 10 are allowed"
+    )
+    assert "8 x below_minimum in unit_price, first in F3: -1 is below 0" in lines[1]
+    assert "3 x missing in country, first in H11: Country is blank" in lines[2]
     assert "max_rejects" in caught.value.hint
 
 
@@ -395,7 +399,7 @@ def test_too_many_rejects_leave_an_empty_warehouse_empty(environment: Environmen
     assert rows(environment, "select count(*) as n from bronze.rejected_rows") == [{"n": 0}]
 
 
-def test_too_many_rejects_leave_the_older_load_as_it_is(environment: Environment, make_workbook: Workbook) -> None:
+def test_too_many_rejects_do_not_change_the_older_load(environment: Environment, make_workbook: Workbook) -> None:
     retailpipe.ingest(environment, make_workbook([line(quantity=1), line(price=-1)]))
     before = rows(environment, LEDGER)
 
@@ -430,7 +434,7 @@ def test_max_rejects_is_a_number_of_rows_or_a_share_of_them(
             retailpipe.ingest(environment, book, contract=contract)
 
 
-def test_a_workbook_without_rows_is_refused_and_empties_nothing(
+def test_a_workbook_without_rows_is_refused_and_does_not_change_the_older_load(
     environment: Environment, make_workbook: Workbook
 ) -> None:
     retailpipe.ingest(environment, make_workbook())
@@ -441,10 +445,12 @@ def test_a_workbook_without_rows_is_refused_and_empties_nothing(
     assert quantities(environment) == [6]
 
 
-# The quarantine
+# Rejected rows
 
 
-def test_the_quarantine_tells_all_of_a_rejected_row(environment: Environment, make_workbook: Workbook) -> None:
+def test_a_rejected_row_is_recorded_with_its_reason_and_all_its_cells(
+    environment: Environment, make_workbook: Workbook
+) -> None:
     book = make_workbook([line(), (*line(quantity=2.5, price=-1), "seen")], headers=(*HEADERS, "Remark"))
 
     retailpipe.ingest(environment, book)
@@ -473,7 +479,7 @@ def test_the_quarantine_tells_all_of_a_rejected_row(environment: Environment, ma
     }
 
 
-def test_the_quarantine_shows_a_nul_as_the_symbol_for_it(environment: Environment, make_workbook: Workbook) -> None:
+def test_a_rejected_row_shows_a_nul_character_as_its_symbol(environment: Environment, make_workbook: Workbook) -> None:
     retailpipe.ingest(environment, make_workbook([line(), line(code="85_x0000_123A")]))
 
     (reject,) = rows(environment, "select *, raw_row ->> 'StockCode' as whole from bronze.rejected_rows")
@@ -482,7 +488,7 @@ def test_the_quarantine_shows_a_nul_as_the_symbol_for_it(environment: Environmen
     assert reject["whole"] == "85\u2400123A"
 
 
-def test_the_quarantine_keeps_each_of_two_unknown_columns_of_one_name(
+def test_a_rejected_row_keeps_both_of_two_unknown_columns_with_the_same_header(
     environment: Environment, make_workbook: Workbook
 ) -> None:
     book = make_workbook([(*line(price=-1), "left", "right")], headers=(*HEADERS, "Note", "Note"))
@@ -493,7 +499,7 @@ def test_the_quarantine_keeps_each_of_two_unknown_columns_of_one_name(
     assert {"left", "right"} <= set(json.loads(reject["whole"]).values())
 
 
-def test_rejects_are_those_of_one_source_where_one_is_named(environment: Environment, make_workbook: Workbook) -> None:
+def test_rejects_can_be_limited_to_one_source(environment: Environment, make_workbook: Workbook) -> None:
     retailpipe.ingest(
         environment,
         make_workbook([line(price=-1)], name="one.xlsx"),
@@ -510,7 +516,7 @@ def test_rejects_are_those_of_one_source_where_one_is_named(environment: Environ
 # A dry run
 
 
-def test_a_dry_run_on_an_empty_warehouse_makes_nothing(environment: Environment, make_workbook: Workbook) -> None:
+def test_a_dry_run_on_an_empty_warehouse_creates_nothing(environment: Environment, make_workbook: Workbook) -> None:
     environment.store.upload(make_workbook([line(), line(price=-1)]))
 
     (report,) = retailpipe.ingest(environment, dry_run=True)
@@ -520,7 +526,7 @@ def test_a_dry_run_on_an_empty_warehouse_makes_nothing(environment: Environment,
     assert rows(environment, "select to_regnamespace('bronze') is null as nothing") == [{"nothing": True}]
 
 
-def test_a_dry_run_of_a_file_leaves_the_store_as_it_is(environment: Environment, make_workbook: Workbook) -> None:
+def test_a_dry_run_of_a_file_does_not_change_the_store(environment: Environment, make_workbook: Workbook) -> None:
     retailpipe.ingest(environment, make_workbook([line(quantity=1)]))
     before = environment.store.workbooks()
 
@@ -531,7 +537,7 @@ def test_a_dry_run_of_a_file_leaves_the_store_as_it_is(environment: Environment,
     assert waiting(environment) == []
 
 
-def test_a_dry_run_of_changed_content_would_replace(environment: Environment, make_workbook: Workbook) -> None:
+def test_a_dry_run_of_changed_content_reports_would_replace(environment: Environment, make_workbook: Workbook) -> None:
     retailpipe.ingest(environment, make_workbook([line(quantity=1)]))
     before = rows(environment, LEDGER)
     environment.store.upload(make_workbook([line(quantity=2)]))
@@ -543,7 +549,7 @@ def test_a_dry_run_of_changed_content_would_replace(environment: Environment, ma
     assert rows(environment, LEDGER) == before
 
 
-def test_a_dry_run_of_what_is_loaded_is_unchanged(environment: Environment, make_workbook: Workbook) -> None:
+def test_a_dry_run_of_loaded_content_reports_unchanged(environment: Environment, make_workbook: Workbook) -> None:
     book = make_workbook()
     retailpipe.ingest(environment, book)
 
@@ -552,7 +558,7 @@ def test_a_dry_run_of_what_is_loaded_is_unchanged(environment: Environment, make
     assert (report.status, report.load_id) == ("unchanged", 1)
 
 
-def test_a_dry_run_refuses_what_the_load_would_refuse(
+def test_a_dry_run_refuses_the_same_workbooks_as_a_load(
     environment: Environment, make_workbook: Workbook, tmp_path: Path
 ) -> None:
     book = make_workbook()
@@ -585,7 +591,7 @@ def test_a_dry_run_refuses_the_second_of_two_workbooks_with_the_same_content(
 # Several sources
 
 
-def test_without_a_source_all_that_wait_are_loaded(environment: Environment, make_workbook: Workbook) -> None:
+def test_without_a_source_all_new_workbooks_are_loaded(environment: Environment, make_workbook: Workbook) -> None:
     retailpipe.ingest(environment, make_workbook([line(quantity=1)], name="loaded.xlsx"))
     environment.store.upload(make_workbook([line(quantity=2)], name="new.xlsx"))
     environment.store.upload(make_workbook([line(quantity=3)], name="newer.xlsx"))
@@ -600,7 +606,7 @@ def test_without_a_source_all_that_wait_are_loaded(environment: Environment, mak
     assert retailpipe.ingest(environment) == []
 
 
-def test_what_waits_is_what_is_new_or_changed(environment: Environment, make_workbook: Workbook) -> None:
+def test_status_lists_new_and_changed_workbooks_as_waiting(environment: Environment, make_workbook: Workbook) -> None:
     retailpipe.ingest(
         environment,
         make_workbook([line(quantity=1)], name="a.xlsx"),
@@ -615,7 +621,7 @@ def test_what_waits_is_what_is_new_or_changed(environment: Environment, make_wor
     assert [load["source"] for load in report.loads] == ["input/b.xlsx", "input/a.xlsx"]
 
 
-def test_a_bad_workbook_does_not_keep_the_others_out(environment: Environment, make_workbook: Workbook) -> None:
+def test_a_bad_workbook_does_not_stop_the_load_of_others(environment: Environment, make_workbook: Workbook) -> None:
     good, late = make_workbook([line(quantity=1)], name="a.xlsx"), make_workbook([line(quantity=2)], name="z.xlsx")
     bad = make_workbook([line()], name="bad.xlsx", headers=("Something", *HEADERS[1:]))
 
@@ -631,7 +637,7 @@ def test_every_bad_workbook_is_named(environment: Environment, make_workbook: Wo
     good = make_workbook([line(quantity=1)], name="good.xlsx")
     misfit = make_workbook([line()], name="misfit.xlsx", headers=("Something", *HEADERS[1:]))
     text = good.with_name("text.xlsx")
-    text.write_text("no workbook")
+    text.write_text("not a workbook")
 
     with pytest.raises(RetailpipeError, match=r"(?s)2 of 3 workbooks.*input/misfit\.xlsx.*input/text\.xlsx") as caught:
         retailpipe.ingest(environment, misfit, text, good)
@@ -640,7 +646,7 @@ def test_every_bad_workbook_is_named(environment: Environment, make_workbook: Wo
     assert quantities(environment) == [1]
 
 
-def test_a_missing_file_does_not_keep_the_others_out(environment: Environment, make_workbook: Workbook) -> None:
+def test_a_missing_file_does_not_stop_the_load_of_others(environment: Environment, make_workbook: Workbook) -> None:
     good = make_workbook([line(quantity=1)], name="good.xlsx")
 
     with pytest.raises(SomeNotLoaded, match=r"missing\.xlsx") as caught:
@@ -651,7 +657,7 @@ def test_a_missing_file_does_not_keep_the_others_out(environment: Environment, m
 
 
 @pytest.mark.parametrize("name", ["input/book.xlsx", "book.xlsx"])
-def test_a_workbook_of_the_store_is_named_by_its_key_or_by_its_bare_name(
+def test_a_workbook_in_the_store_can_be_named_by_its_key_or_its_file_name(
     environment: Environment,
     make_workbook: Workbook,
     tmp_path: Path,
@@ -667,7 +673,7 @@ def test_a_workbook_of_the_store_is_named_by_its_key_or_by_its_bare_name(
     assert (report.source, report.status) == ("input/book.xlsx", "loaded")
 
 
-def test_a_file_in_the_store_is_the_workbook_of_its_key(environment: Environment, make_workbook: Workbook) -> None:
+def test_a_path_into_the_store_is_the_workbook_with_its_key(environment: Environment, make_workbook: Workbook) -> None:
     environment.store.upload(make_workbook())
 
     (report,) = retailpipe.ingest(environment, environment.folder / "input" / "book.xlsx")
@@ -676,14 +682,14 @@ def test_a_file_in_the_store_is_the_workbook_of_its_key(environment: Environment
     assert [stored.key for stored in environment.store.workbooks()] == ["input/book.xlsx"]
 
 
-def test_a_source_that_is_nowhere_is_named(environment: Environment) -> None:
+def test_a_source_that_does_not_exist_is_an_error_with_its_name(environment: Environment) -> None:
     with pytest.raises(SourceNotFound, match=r"nowhere\.xlsx") as caught:
         retailpipe.ingest(environment, "nowhere.xlsx")
 
     assert caught.value.hint
 
 
-def test_a_workbook_that_cannot_be_read_leaves_the_older_load_as_it_is(
+def test_a_workbook_that_cannot_be_read_does_not_change_the_older_load(
     environment: Environment, make_workbook: Workbook
 ) -> None:
     book = make_workbook()
@@ -700,8 +706,8 @@ def test_a_workbook_that_cannot_be_read_leaves_the_older_load_as_it_is(
 # At the same time
 
 
-def both(environment: Environment, sources: Sequence[str]) -> list[tuple[int, Any]]:
-    """Ingests sources in as many processes at once; exit code and JSON document of each."""
+def ingest_in_processes(environment: Environment, sources: Sequence[str]) -> list[tuple[int, Any]]:
+    """Ingest each source in its own process, all at the same time; return the exit code and JSON document of each."""
     command = [sys.executable, "-m", "retailpipe", "ingest", "--json", "--local", str(environment.folder)]
     command += ["--database-url", environment.warehouse.uri]
     processes = [
@@ -715,7 +721,7 @@ def test_two_processes_that_load_one_source_load_it_once(environment: Environmen
     write_sample(tmp_path / "book.xlsx", rows=5_000)
     environment.store.upload(tmp_path / "book.xlsx")
 
-    outcomes = both(environment, ["input/book.xlsx"] * 2)
+    outcomes = ingest_in_processes(environment, ["input/book.xlsx"] * 2)
 
     assert [code for code, _ in outcomes] == [0, 0]
     assert sorted(document[0]["status"] for _, document in outcomes) == ["loaded", "unchanged"]
@@ -723,14 +729,14 @@ def test_two_processes_that_load_one_source_load_it_once(environment: Environmen
     assert len(rows(environment, LEDGER)) == 1
 
 
-def test_two_processes_that_load_one_content_by_two_names_load_it_once(
+def test_two_processes_that_load_one_content_under_two_names_load_it_once(
     environment: Environment, tmp_path: Path
 ) -> None:
     write_sample(tmp_path / "book.xlsx", rows=5_000)
     environment.store.upload(tmp_path / "book.xlsx")
     environment.store.upload((tmp_path / "book.xlsx").rename(tmp_path / "twin.xlsx"))
 
-    outcomes = both(environment, ["input/book.xlsx", "input/twin.xlsx"])
+    outcomes = ingest_in_processes(environment, ["input/book.xlsx", "input/twin.xlsx"])
 
     assert sorted(code for code, _ in outcomes) == [0, 1]
     (refusal,) = [document for code, document in outcomes if code == 1]
@@ -740,12 +746,12 @@ def test_two_processes_that_load_one_content_by_two_names_load_it_once(
 
 def test_a_load_waits_for_another_of_the_same_source(environment: Environment, make_workbook: Workbook) -> None:
     environment.store.upload(make_workbook())
-    paused, heard = Paused(), Heard("waiting for another load or build")
+    paused, waiting_step = Paused(), StepBegun("waiting for another load or build")
     first = Loading(environment, "input/book.xlsx", paused)
     assert paused.reached.wait(60)
 
-    second = Loading(environment, "input/book.xlsx", heard)
-    assert heard.begun.wait(60)
+    second = Loading(environment, "input/book.xlsx", waiting_step)
+    assert waiting_step.begun.wait(60)
     paused.go_on.set()
     first.join(60)
     second.join(60)
@@ -789,13 +795,13 @@ def test_readers_see_the_old_content_while_a_load_replaces_it(
 def test_a_load_waits_for_a_build(environment: Environment, make_workbook: Workbook) -> None:
     retailpipe.ingest(environment, make_workbook([line(quantity=1)]))
     environment.store.upload(make_workbook([line(quantity=2)]))
-    heard = Heard("waiting for another load or build")
+    waiting_step = StepBegun("waiting for another load or build")
 
     with environment.warehouse.connect() as build:
         lock_for_build(build, NoProgress())
         build.commit()
-        load = Loading(environment, "input/book.xlsx", heard)
-        assert heard.begun.wait(60)
+        load = Loading(environment, "input/book.xlsx", waiting_step)
+        assert waiting_step.begun.wait(60)
         seen = quantities(environment)
     load.join(60)
 
@@ -804,27 +810,21 @@ def test_a_load_waits_for_a_build(environment: Environment, make_workbook: Workb
 
 
 def test_a_load_that_waits_for_its_source_holds_no_later_lock(environment: Environment) -> None:
-    """Or else two loads of one source, with each other's content, would wait for each other."""
-    noted = threading.Event()
-
-    class Waiting(NoProgress):
-        def step(self, name: str, *, unit: str = "", total: int | None = None) -> None:
-            del unit, total
-            if "waiting" in name:
-                noted.set()
+    """Otherwise two loads could deadlock, each waiting for the source or the content that the other one holds."""
+    waiting_step = StepBegun("waiting for another load or build")
 
     def load() -> None:
         with environment.warehouse.connect() as connection:
-            lock(connection, "input/a.xlsx", "content", Waiting())
+            lock(connection, "input/a.xlsx", "content", waiting_step)
 
     with environment.warehouse.connect() as first, environment.warehouse.connect() as other:
         lock(first, "input/a.xlsx", "other content", NoProgress())
         thread = threading.Thread(target=load)
         thread.start()
-        assert noted.wait(30)
+        assert waiting_step.begun.wait(30)
 
         other.row("select set_config('lock_timeout', '20s', false)")
-        lock(other, "input/b.xlsx", "content", NoProgress())  # raises where the content is held
+        lock(other, "input/b.xlsx", "content", NoProgress())  # raises if the waiting load holds the lock of the content
         first.close()
         other.close()
         thread.join(30)

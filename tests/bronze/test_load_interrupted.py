@@ -1,4 +1,4 @@
-"""A load that is cut off anywhere: bronze holds the old content or the new one, and a second load mends it."""
+"""Interrupted loads: bronze has either the old or the new content, and a second load succeeds."""
 
 from __future__ import annotations
 
@@ -65,18 +65,18 @@ def rows(environment: Environment, sql: str) -> list[dict[str, Any]]:
 
 
 def content(environment: Environment) -> dict[str, Any]:
-    """What bronze holds: how many rows, of how many loads, and a figure that tells one content from another."""
+    """The content of bronze: its numbers of rows and loads, and a checksum that differs between contents."""
     (found,) = rows(environment, SHAPE)
     return found
 
 
 def copies(environment: Environment) -> list[str]:
-    """What lies in the store's folder for temporary files."""
+    """The files in the store's temporary folder."""
     return [file.name for file in (environment.folder / "tmp").glob("*")]
 
 
 class Retailpipe:
-    """A command in a process, and a process group, of its own."""
+    """A command in its own process and process group."""
 
     def __init__(self, environment: Environment, *arguments: str) -> None:
         command = [sys.executable, "-m", "retailpipe", *arguments, "--local", str(environment.folder)]
@@ -89,31 +89,32 @@ class Retailpipe:
             text=True,
             start_new_session=True,
         )
-        self.said = ""
+        self.stderr = ""
 
-    def wait_until_it_says(self, words: str) -> None:
+    def wait_for_stderr(self, words: str) -> None:
+        """Wait until the command has printed a line with these words to stderr."""
         assert self.process.stderr is not None
-        for told in self.process.stderr:
-            self.said += told
-            if words in told:
+        for line in self.process.stderr:
+            self.stderr += line
+            if words in line:
                 return
-        raise AssertionError(f"it ended without {words!r}: {self.said}")
+        raise AssertionError(f"it ended without {words!r}: {self.stderr}")
 
     def interrupt(self) -> None:
-        """Ctrl-C, which a terminal sends to the whole group."""
+        """Send SIGINT to the process group, as a terminal does on Ctrl-C."""
         os.killpg(self.process.pid, signal.SIGINT)
 
     def end(self) -> int:
-        """Waits for its end; gives the exit code as a shell does.
+        """Wait for the process to end, and return its exit code as a shell would.
 
-        An interrupt in the midst of some imports makes Python end by the signal itself, which a shell calls 130 too.
+        If Ctrl-C interrupts certain imports, the signal itself ends Python; a shell reports that as 130, too.
         """
-        self.said += self.process.communicate(timeout=120)[1]
+        self.stderr += self.process.communicate(timeout=120)[1]
         return 130 if self.process.returncode == -signal.SIGINT else self.process.returncode
 
 
 class Paused(NoProgress):
-    """Calls a function once, when the first rows have gone to the database."""
+    """Calls a function once, after the first rows were sent to the database."""
 
     def __init__(self, function: Any) -> None:
         self._function = function
@@ -127,7 +128,7 @@ class Paused(NoProgress):
             self._function()
 
 
-def test_a_killed_load_leaves_the_old_content_or_the_new_one(
+def test_a_killed_load_leaves_either_the_old_or_the_new_content(
     environment: Environment, books: tuple[Path, Path]
 ) -> None:
     contents = []
@@ -136,7 +137,7 @@ def test_a_killed_load_leaves_the_old_content_or_the_new_one(
         contents.append(content(environment))
     environment.store.upload(books[0])
     measured = Retailpipe(environment, "ingest", KEY)
-    measured.wait_until_it_says("reading the workbook")
+    measured.wait_for_stderr("reading the workbook")
     began = time.monotonic()
     assert measured.end() == 0
     duration = time.monotonic() - began
@@ -147,7 +148,7 @@ def test_a_killed_load_leaves_the_old_content_or_the_new_one(
         wanted = 1 - held
         environment.store.upload(books[wanted])
         load = Retailpipe(environment, "ingest", KEY)
-        load.wait_until_it_says("reading the workbook")
+        load.wait_for_stderr("reading the workbook")
         time.sleep(duration * (kill + chance.random()) / KILLS)
         load.process.kill()
         load.end()
@@ -164,19 +165,19 @@ def test_a_killed_load_leaves_the_old_content_or_the_new_one(
         assert copies(environment) == []
         held = wanted
 
-    assert done < KILLS, "no kill came in time"
+    assert done < KILLS, "every kill came after the commit"
 
 
 def wait_until(environment: Environment, sql: str, wanted: int) -> None:
-    """Until a count in the database is what is wanted."""
+    """Wait until a count in the database has the wanted value."""
     deadline = time.monotonic() + 60
-    # The superuser alone sees what the connections of all roles wait for.
+    # Only the superuser sees what the connections of all roles wait for.
     while ask(as_superuser(environment.warehouse.uri), sql) != wanted:
         assert time.monotonic() < deadline, sql
         time.sleep(0.02)
 
 
-def test_a_connection_that_is_cut_leaves_the_old_content(
+def test_a_lost_connection_leaves_the_old_content(
     environment: Environment, books: tuple[Path, Path], server: EmbeddedServer
 ) -> None:
     retailpipe.ingest(environment, books[0])
@@ -193,7 +194,7 @@ def test_a_connection_that_is_cut_leaves_the_old_content(
     assert report.status == "replaced"
 
 
-def test_a_run_that_breaks_off_counts_those_that_it_did_not_try(
+def test_a_run_that_stops_early_reports_how_many_workbooks_it_did_not_try(
     environment: Environment, books: tuple[Path, Path]
 ) -> None:
     for name in ("a.xlsx", "b.xlsx", "c.xlsx"):
@@ -216,7 +217,7 @@ def cut_all_others(environment: Environment) -> None:
         assert cursor.fetchall()
 
 
-def test_an_error_of_the_callers_progress_comes_out_as_it_is(
+def test_an_exception_of_the_callers_progress_is_raised_unchanged(
     environment: Environment, books: tuple[Path, Path]
 ) -> None:
     def fail() -> None:
@@ -231,7 +232,7 @@ def test_an_error_of_the_callers_progress_comes_out_as_it_is(
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory, books: tuple[Path, Path]) -> Iterator[Environment]:
-    """An environment with a server of its own, which tests may kill; it holds the first content."""
+    """An environment with its own server, which tests may kill; the first content is loaded."""
     environment = Environment.local(tmp_path_factory.mktemp("own") / "a folder")
     retailpipe.ingest(environment, books[0])
     yield environment
@@ -241,7 +242,7 @@ def own(tmp_path_factory: pytest.TempPathFactory, books: tuple[Path, Path]) -> I
 
 @pytest.fixture(scope="module")
 def big(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A third content, which takes long enough to load that it can be interrupted."""
+    """A third content, large enough that its load can be interrupted."""
     book = tmp_path_factory.mktemp("big") / "book.xlsx"
     write_sample(book, rows=2 * ROWS, seed=3)
     return book
@@ -257,20 +258,20 @@ def big(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("loading rows", 0.2),
     ],
 )
-def test_ctrl_c_undoes_a_load_and_leaves_the_server_running(
+def test_ctrl_c_rolls_back_a_load_and_leaves_the_server_running(
     own: Environment, books: tuple[Path, Path], big: Path, words: str, delay: float
 ) -> None:
     retailpipe.ingest(own, books[0])
     before = content(own)
     own.store.upload(big)
     load = Retailpipe(own, "ingest", KEY)
-    load.wait_until_it_says(words)
+    load.wait_for_stderr(words)
     time.sleep(delay)
 
     load.interrupt()
 
-    assert (load.end(), "Traceback" in load.said) == (130, False), load.said
-    assert "interrupted" in load.said
+    assert (load.end(), "Traceback" in load.stderr) == (130, False), load.stderr
+    assert "interrupted" in load.stderr
     assert own.server is not None
     assert own.server.is_running
     assert content(own) == before
@@ -285,31 +286,31 @@ def test_ctrl_c_ends_a_load_that_waits_for_a_build(own: Environment, books: tupl
         lock_for_build(build, NoProgress())
         build.commit()
         load = Retailpipe(own, "ingest", KEY)
-        load.wait_until_it_says("waiting for another load or build")
+        load.wait_for_stderr("waiting for another load or build")
         wait_until(own, WAITING, 1)
         load.interrupt()
         code = load.end()
 
-    assert (code, "interrupted" in load.said) == (130, True), load.said
+    assert (code, "interrupted" in load.stderr) == (130, True), load.stderr
 
 
 def test_ctrl_c_ends_a_load_that_waits_for_its_table(own: Environment, books: tuple[Path, Path]) -> None:
-    """Somebody's `lock table`, or a long statement that rewrites it."""
+    """For example, another user ran `lock table` or a long statement that rewrites the table."""
     retailpipe.ingest(own, books[0])
     own.store.upload(books[1])
 
     with own.warehouse.connect() as other:
         other.execute("lock table bronze.raw_transactions")
         load = Retailpipe(own, "ingest", KEY)
-        load.wait_until_it_says("loading rows")
+        load.wait_for_stderr("loading rows")
         wait_until(own, WAITING, 1)
         load.interrupt()
         code = load.end()
 
-    assert (code, "interrupted" in load.said) == (130, True), load.said
+    assert (code, "interrupted" in load.stderr) == (130, True), load.stderr
 
 
-def test_ctrl_c_is_heard_before_the_rest_of_the_workbook_is_read(
+def test_ctrl_c_stops_a_load_before_the_rest_of_the_workbook_is_read(
     environment: Environment, books: tuple[Path, Path]
 ) -> None:
     progress = Paused(lambda: os.kill(os.getpid(), signal.SIGINT))
@@ -322,7 +323,7 @@ def test_ctrl_c_is_heard_before_the_rest_of_the_workbook_is_read(
     assert copies(environment) == []
 
 
-def test_ctrl_c_while_the_server_starts_leaves_it_to_the_next_command(own: Environment) -> None:
+def test_after_ctrl_c_while_the_server_starts_the_next_command_works(own: Environment) -> None:
     assert own.server is not None
     own.server.stop()
     load = Retailpipe(own, "ingest", KEY)
@@ -330,11 +331,11 @@ def test_ctrl_c_while_the_server_starts_leaves_it_to_the_next_command(own: Envir
 
     load.interrupt()
 
-    assert load.end() in (0, 130), load.said
+    assert load.end() in (0, 130), load.stderr
     assert content(own)["loads"] == 1
 
 
-def test_a_server_that_is_killed_in_mid_load_recovers_at_the_next_command(
+def test_a_server_that_is_killed_during_a_load_recovers_at_the_next_command(
     own: Environment, books: tuple[Path, Path]
 ) -> None:
     retailpipe.ingest(own, books[0])
@@ -354,7 +355,7 @@ def test_a_server_that_is_killed_in_mid_load_recovers_at_the_next_command(
 
 
 def kill_server(environment: Environment) -> None:
-    """kill -9 of the postmaster and of each server process."""
+    """Kill the postmaster and each server process with SIGKILL."""
     data = str((environment.folder / "postgres").resolve())
     postmasters = [
         process
@@ -367,7 +368,7 @@ def kill_server(environment: Environment) -> None:
             process.kill()
 
 
-def test_a_server_that_is_stopped_in_mid_load_is_a_clear_error(own: Environment, books: tuple[Path, Path]) -> None:
+def test_a_server_that_is_stopped_during_a_load_is_a_clear_error(own: Environment, books: tuple[Path, Path]) -> None:
     retailpipe.ingest(own, books[0])
     before = content(own)
     own.store.upload(books[1])
@@ -380,24 +381,24 @@ def test_a_server_that_is_stopped_in_mid_load_is_a_clear_error(own: Environment,
     assert content(own) == before
 
 
-def test_ctrl_c_ends_a_question(own: Environment) -> None:
-    question = Retailpipe(own, "query", "select pg_sleep(60)::text")
+def test_ctrl_c_ends_a_query(own: Environment) -> None:
+    query = Retailpipe(own, "query", "select pg_sleep(60)::text")
     sleeping = "select count(*) as n from pg_stat_activity where wait_event = 'PgSleep'"
     wait_until(own, sleeping, 1)
 
-    question.interrupt()
+    query.interrupt()
 
-    assert question.end() == 130, question.said
+    assert query.end() == 130, query.stderr
     wait_until(own, sleeping, 0)
 
 
 def test_ctrl_c_ends_a_build(own: Environment, books: tuple[Path, Path]) -> None:
     retailpipe.ingest(own, books[0])
     build = Retailpipe(own, "transform")
-    build.wait_until_it_says("building models")
+    build.wait_for_stderr("building models")
 
     build.interrupt()
 
-    assert (build.end(), "Traceback" in build.said) == (130, False), build.said
+    assert (build.end(), "Traceback" in build.stderr) == (130, False), build.stderr
     wait_until(own, OTHERS, 0)
     assert retailpipe.transform(own, select="built_loads").ok

@@ -1,4 +1,4 @@
-"""The published workbook through the whole way: its counts and totals, and each of its cells."""
+"""The published "Online Retail" workbook through the whole pipeline: its counts, its totals and every cell."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from retailpipe.local.server import EmbeddedServer
 
 @pytest.fixture(scope="module")
 def warehouse(dataset: Path, server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """An environment that holds the whole workbook, built."""
+    """An environment with the whole workbook loaded, and silver and gold built."""
     environment = Environment.local(tmp_path_factory.mktemp("real"), database_url=server.start())
     report = retailpipe.run(environment, dataset)
     assert report.ok
@@ -88,7 +88,7 @@ def test_a_second_run_changes_nothing(warehouse: Environment, dataset: Path) -> 
 
 
 def test_every_value_in_bronze_is_what_the_workbook_shows(warehouse: Environment, dataset: Path) -> None:
-    """Each cell again, by the plainest code there is: one row, one value at a time."""
+    """Each cell is converted again by code as simple as possible: one row and one value at a time."""
     expected: dict[str, list[Any]] = {
         name: [] for name in ("row", "invoice", "code", "text", "n", "at", "price", "id", "land")
     }

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: what it prints where, and its exit codes."""
+"""The command line in a process of its own: what it prints to which stream, and its exit codes."""
 
 from __future__ import annotations
 
@@ -20,9 +20,7 @@ def last_line(text: str) -> str:
     return text.strip().splitlines()[-1]
 
 
-def test_ingest_prints_what_it_did_and_nothing_else_on_stdout(
-    program: Program, make_workbook: Workbook, database_url: str
-) -> None:
+def test_ingest_prints_only_its_report_on_stdout(program: Program, make_workbook: Workbook, database_url: str) -> None:
     done = program("ingest", make_workbook([ROW, BAD_PRICE]), "--database-url", database_url)
 
     assert done.returncode == 0
@@ -34,7 +32,7 @@ def test_ingest_prints_what_it_did_and_nothing_else_on_stdout(
     assert "loading rows" in done.stderr
 
 
-def test_json_is_one_document_and_progress_goes_to_stderr(
+def test_json_is_one_document_on_stdout_and_progress_is_on_stderr(
     program: Program, make_workbook: Workbook, database_url: str
 ) -> None:
     done = program("ingest", make_workbook([ROW, BAD_PRICE]), "--json", "--database-url", database_url)
@@ -46,24 +44,24 @@ def test_json_is_one_document_and_progress_goes_to_stderr(
     assert report["first_date"] == "2010-12-01T08:26:00"
 
 
-def test_an_error_names_the_thing_and_the_next_command(program: Program, database_url: str) -> None:
+def test_an_error_names_the_file_and_the_next_command(program: Program, database_url: str) -> None:
     done = program("ingest", "missing.xlsx", env={"RETAILPIPE_DATABASE_URL": database_url})
 
     assert done.returncode == 1
     assert done.stdout == ""
     error, hint = done.stderr.splitlines()
-    assert error.startswith("error: there is neither a file missing.xlsx")
-    assert hint.startswith("hint: See what there is with `")
+    assert error.startswith("error: missing.xlsx is neither a file nor a workbook in ")
+    assert hint.startswith("hint: List the workbooks with `")
     assert " status" in hint
 
 
-def test_an_error_is_json_too(program: Program, database_url: str) -> None:
+def test_json_reports_an_error_too(program: Program, database_url: str) -> None:
     done = program("ingest", "missing.xlsx", "--json", env={"RETAILPIPE_DATABASE_URL": database_url})
 
-    told = json.loads(done.stdout)
-    assert told["ok"] is False
-    assert told["error"]["type"] == "SourceNotFound"
-    assert "missing.xlsx" in told["error"]["message"]
+    document = json.loads(done.stdout)
+    assert document["ok"] is False
+    assert document["error"]["type"] == "SourceNotFound"
+    assert "missing.xlsx" in document["error"]["message"]
 
 
 def test_a_hint_names_the_environment_of_the_call(program: Program, tmp_path: Path, database_url: str) -> None:
@@ -108,16 +106,20 @@ def test_an_environment_that_is_a_file_is_refused(program: Program, tmp_path: Pa
     assert "is a file, not a folder" in done.stderr
 
 
-def test_a_dry_run_says_what_would_happen(program: Program, make_workbook: Workbook, database_url: str) -> None:
+def test_a_dry_run_prints_what_would_be_loaded_and_loads_nothing(
+    program: Program, make_workbook: Workbook, database_url: str
+) -> None:
     book = make_workbook([ROW, BAD_PRICE])
 
     done = program("ingest", book, "--dry-run", "--database-url", database_url)
 
-    assert "would load (2 rows read, 1 kept, 1 rejected)" in done.stdout
-    assert "nothing is loaded yet\nnothing waits" in program("status", "--database-url", database_url).stdout
+    assert "would load (2 rows read, 1 accepted, 1 rejected)" in done.stdout
+    assert "nothing is loaded yet\nno new workbooks" in program("status", "--database-url", database_url).stdout
 
 
-def test_status_lists_loads_and_what_waits(program: Program, make_workbook: Workbook, database_url: str) -> None:
+def test_status_lists_loads_and_workbooks_that_are_not_loaded(
+    program: Program, make_workbook: Workbook, database_url: str
+) -> None:
     program("ingest", make_workbook(name="first.xlsx"), "--database-url", database_url)
     program("upload", make_workbook([ROW, ROW], name="second book.xlsx"), "--database-url", database_url)
 
@@ -177,7 +179,7 @@ def test_init_is_repeatable(program: Program, database_url: str) -> None:
         assert program("init", "--database-url", database_url).returncode == 0
 
 
-def test_a_password_on_the_command_line_is_warned_of_and_not_repeated(program: Program) -> None:
+def test_a_password_on_the_command_line_causes_a_warning_and_is_not_printed(program: Program) -> None:
     done = program("status", "--database-url", "postgresql://me:topsecret@127.0.0.1:1/x")
 
     assert done.returncode == 1
@@ -186,7 +188,7 @@ def test_a_password_on_the_command_line_is_warned_of_and_not_repeated(program: P
 
 
 @pytest.mark.parametrize("contract", ["missing.toml", "wrong.toml"])
-def test_a_wrong_contract_is_refused(program: Program, tmp_path: Path, contract: str) -> None:
+def test_a_missing_or_invalid_contract_is_an_error(program: Program, tmp_path: Path, contract: str) -> None:
     (tmp_path / "wrong.toml").write_text('name = "x"\ntable = "y"\ncolumns = 3\n')
 
     done = program("ingest", "--contract", contract)
@@ -195,7 +197,7 @@ def test_a_wrong_contract_is_refused(program: Program, tmp_path: Path, contract:
     assert contract in done.stderr
 
 
-def test_help_has_an_example_for_every_command(program: Program) -> None:
+def test_the_help_of_every_command_has_an_example(program: Program) -> None:
     from docs.reference import commands
 
     for words in commands():
@@ -203,13 +205,13 @@ def test_help_has_an_example_for_every_command(program: Program) -> None:
         assert "Example: " in shown or "Commands:" in shown, words
 
 
-def test_docs_list_every_command_as_it_is() -> None:
+def test_docs_are_up_to_date_with_the_help() -> None:
     from docs.reference import TARGET, reference
 
-    assert TARGET.read_text(encoding="utf-8") == reference(), "docs/cli.md is out of date: make docs"
+    assert TARGET.read_text(encoding="utf-8") == reference(), "docs/cli.md is out of date; run `make docs`"
 
 
-def test_a_terminal_gets_a_progress_bar(make_workbook: Workbook, database_url: str, tmp_path: Path) -> None:
+def test_progress_is_a_bar_on_a_terminal(make_workbook: Workbook, database_url: str, tmp_path: Path) -> None:
     shown, code = on_a_terminal(["ingest", make_workbook(), "--database-url", database_url], tmp_path)
 
     assert code == 0
@@ -217,7 +219,7 @@ def test_a_terminal_gets_a_progress_bar(make_workbook: Workbook, database_url: s
     assert "1/1" in shown
 
 
-def test_the_help_lists_each_command_in_one_group() -> None:
+def test_every_command_is_in_exactly_one_group_of_the_help() -> None:
     from typer.main import get_command
 
     from retailpipe.cli.app import GROUPS, app

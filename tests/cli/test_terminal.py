@@ -1,4 +1,4 @@
-"""Text that would steer a terminal: escaped there, as it is in files and pipes; and names that are not UTF-8."""
+"""Control characters in output: escaped on a terminal, unchanged in files and pipes. Also: names that are not UTF-8."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OnTerminal = Callable[..., str]
 
 @pytest.fixture
 def on_terminal(tmp_path: Path) -> OnTerminal:
-    """Runs the command line on a terminal, and gives all that it wrote there."""
+    """Run the command line on a terminal and return everything that it wrote there."""
 
     def call(*arguments: str | Path) -> str:
         return on_a_terminal(arguments, tmp_path)[0]
@@ -43,24 +43,24 @@ def on_terminal(tmp_path: Path) -> OnTerminal:
         ("\0", "\\x00"),
     ],
 )
-def test_what_steers_a_terminal_is_shown(text: str, shown: str) -> None:
+def test_control_characters_are_shown_as_escapes(text: str, shown: str) -> None:
     assert escaped(text) == shown
 
 
-def test_an_answer_is_escaped_on_a_terminal_and_raw_in_a_pipe(
+def test_a_query_result_is_escaped_on_a_terminal_and_unchanged_in_a_pipe(
     environment: Environment, database_url: str, program: Program, on_terminal: OnTerminal
 ) -> None:
-    question = ["query", f"select '{RED}' as answer", "--database-url", database_url]
+    command = ["query", f"select '{RED}' as answer", "--database-url", database_url]
 
-    said, piped = on_terminal(*question), program(*question)
+    shown, piped = on_terminal(*command), program(*command)
 
-    assert "\\x1b[31mred\\u009b2J" in said
-    assert "\x1b[31m" not in said
-    assert "\x9b" not in said
+    assert "\\x1b[31mred\\u009b2J" in shown
+    assert "\x1b[31m" not in shown
+    assert "\x9b" not in shown
     assert RED in piped.stdout
-    document = json.loads(program(*question, "--json").stdout)
+    document = json.loads(program(*command, "--json").stdout)
     assert document == [{"answer": RED}]
-    assert RED in program(*question, "--format", "csv").stdout
+    assert RED in program(*command, "--format", "csv").stdout
 
 
 def test_cells_and_names_in_reports_and_errors_are_escaped(
@@ -71,17 +71,17 @@ def test_cells_and_names_in_reports_and_errors_are_escaped(
     path = make_workbook([row, row], name=f"{RED}.xlsx")
     place = ["--database-url", database_url, "--local", tmp_path / "home"]
 
-    for said in (
+    for shown in (
         on_terminal("ingest", path, *place),
         on_terminal("ingest", tmp_path / f"no {RED}.xlsx", *place),
         on_terminal("status", *place),
         on_terminal("rejects", *place),
     ):
-        assert "red\\u009b2J" in said
-        assert "\x1b[31m" not in said
+        assert "red\\u009b2J" in shown
+        assert "\x1b[31m" not in shown
 
 
-def test_one_name_that_is_not_utf8_stops_none_of_the_others(
+def test_a_file_name_that_is_not_utf8_does_not_stop_the_other_workbooks(
     environment: Environment, program: Program, make_workbook: Workbook, database_url: str
 ) -> None:
     folder = environment.folder / "input"
@@ -108,15 +108,15 @@ def test_one_name_that_is_not_utf8_stops_none_of_the_others(
     assert loads == [{"source": "input/good.xlsx"}]
 
 
-def test_what_an_encoding_lacks_is_escaped(database_url: str, program: Program) -> None:
-    ascii_alone = {"PYTHONIOENCODING": "ascii"}
-    asked = program("query", "select 'é 日' as answer", "--database-url", database_url, env=ascii_alone)
+def test_characters_missing_in_the_encoding_are_escaped(database_url: str, program: Program) -> None:
+    ascii_only = {"PYTHONIOENCODING": "ascii"}
+    done = program("query", "select 'é 日' as answer", "--database-url", database_url, env=ascii_only)
 
-    assert asked.returncode == 0
-    assert "\\u65e5" in asked.stdout
+    assert done.returncode == 0
+    assert "\\u65e5" in done.stdout
 
 
-def test_a_tilde_that_is_nobodys_home_is_a_name(
+def test_a_tilde_without_such_a_user_is_part_of_the_name(
     program: Program, make_workbook: Workbook, database_url: str, tmp_path: Path
 ) -> None:
     make_workbook(name="~none such.xlsx")

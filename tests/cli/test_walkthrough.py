@@ -1,4 +1,4 @@
-"""The commands of docs/walkthrough.md, one after the other, as they stand, on a stack on AWS's stand-in."""
+"""Runs the commands of docs/walkthrough.md in their order, exactly as written, on a stack on the simulated AWS."""
 
 from __future__ import annotations
 
@@ -13,21 +13,25 @@ import pytest
 
 from retailpipe.sample import write_sample
 from tests.aws.test_aws_commands import (
-    project as project,  # the fixture: a Pulumi project with a stand-in for its command
+    project as project,  # fixture: a Pulumi project with a simulated pulumi command
 )
 from tests.support.declared import TOP
 from tests.support.stacks import HandMade, hand_made
 
 LEFT_OUT = re.compile(r"^(pulumi|export) ")
+"""Commands that are not run: the stack already exists."""
 
 
 def blocks() -> list[str]:
+    """Return the shell blocks of docs/walkthrough.md."""
     text = (TOP / "docs" / "walkthrough.md").read_text(encoding="utf-8")
     return re.findall(r"^```sh\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
 
 
-def test_the_walk(made: HandMade, moto: str, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What deploys is left out: the stack is there. Its Lambdas run."""
+def test_all_commands_of_the_walkthrough_succeed(
+    made: HandMade, moto: str, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The commands that deploy are left out, because the stack already exists. The Lambdas are real."""
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     write_sample(project / "online_retail.xlsx", rows=2_000)
     walk = hand_made(moto, made.outputs["database_port"], stack="walk", lambdas=True)
@@ -39,7 +43,7 @@ def test_the_walk(made: HandMade, moto: str, project: Path, monkeypatch: pytest.
     assert len(lines) > 25
 
     for line in lines:
-        if line == "retailpipe cleanup":  # asks on a terminal; and the stand-in for pulumi takes no parameter down
+        if line == "retailpipe cleanup":  # it asks on a terminal; and the simulated pulumi deletes no parameter
             line += " --yes"
             walk.client("ssm").delete_parameter(Name=walk.outputs["parameter"])
         done = subprocess.run(["bash", "-c", line], cwd=project, capture_output=True, text=True, timeout=120)

@@ -1,6 +1,6 @@
-"""The program under the real Pulumi engine, with a file backend and a provider that makes nothing: what a person does.
+"""Run the program in the real Pulumi engine, as a user does, with a file backend and a provider that creates nothing.
 
-It needs the `pulumi` command on PATH. What it does not show: whether AWS takes the values.
+These tests need the `pulumi` command on PATH. They do not show whether AWS accepts the values.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.support.stacks import variables
 
 PULUMI = shutil.which("pulumi")
 UV = [str(Path(os.environ["UV"]).parent)] if "UV" in os.environ else []
-"""Where uv is, which the project names as its toolchain: `uv run` says it."""
+"""The folder of uv, which is the project's toolchain. `uv run` sets the variable UV."""
 pytestmark = [
     pytest.mark.engine,
     pytest.mark.skipif(PULUMI is None, reason="the pulumi command is not on PATH"),
@@ -30,7 +30,7 @@ pytestmark = [
 
 
 class Project:
-    """A clone of the project, and a backend of a test's own."""
+    """A copy of the project, and a separate backend for each test."""
 
     def __init__(self, clone: Path, folder: Path) -> None:
         self.folder = clone
@@ -50,38 +50,40 @@ class Project:
         }
 
     def pulumi(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run a pulumi command that may fail."""
         assert PULUMI
         command = [PULUMI, *arguments, "--non-interactive"]
         return subprocess.run(
             command, cwd=self.folder, env={**self.env, **env}, capture_output=True, text=True, timeout=300
         )
 
-    def done(self, *arguments: str, **env: str) -> str:
+    def output_of(self, *arguments: str, **env: str) -> str:
+        """Run a pulumi command that must succeed, and return its output."""
         run = self.pulumi(*arguments, **env)
         assert run.returncode == 0, run.stdout + run.stderr
         return run.stdout
 
-    def make(self, stack: str = "dev", **config: str) -> None:
-        self.done("stack", "init", stack)
-        self.done("config", "set", "aws:region", "eu-central-1")
-        self.done("config", "set", "allowedCidrs", "203.0.113.7/32")
+    def create_stack(self, stack: str = "dev", **config: str) -> None:
+        self.output_of("stack", "init", stack)
+        self.output_of("config", "set", "aws:region", "eu-central-1")
+        self.output_of("config", "set", "allowedCidrs", "203.0.113.7/32")
         for name, value in config.items():
-            self.done("config", "set", name, value)
+            self.output_of("config", "set", name, value)
 
     def resources(self) -> list[str]:
-        state = json.loads(self.done("stack", "export"))["deployment"]
+        state = json.loads(self.output_of("stack", "export"))["deployment"]
         return [each["urn"] for each in state.get("resources", []) if not each["type"].startswith("pulumi:")]
 
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project as a person has it, for which the engine makes an environment by uv."""
-    return copied(tmp_path_factory.mktemp("engine") / "a clone")
+    """A copy of the project as a user has it; the engine creates its virtual environment with uv."""
+    return copy_project(tmp_path_factory.mktemp("engine") / "a clone")
 
 
-def copied(folder: Path) -> Path:
-    left_out = shutil.ignore_patterns(".*", "__pycache__", "work", "tests", "dist")
-    return Path(shutil.copytree(TOP, folder, ignore=left_out))
+def copy_project(folder: Path) -> Path:
+    ignored = shutil.ignore_patterns(".*", "__pycache__", "work", "tests", "dist")
+    return Path(shutil.copytree(TOP, folder, ignore=ignored))
 
 
 @pytest.fixture
@@ -89,44 +91,44 @@ def project(clone: Path, tmp_path: Path) -> Project:
     return Project(clone, tmp_path)
 
 
-def test_a_stack_from_beginning_to_end(project: Project) -> None:
-    project.make()
+def test_preview_up_refresh_update_and_destroy(project: Project) -> None:
+    project.create_stack()
 
-    assert "to create" in project.done("preview")
-    project.done("up", "--yes")
-    made = project.resources()
-    outputs = StackOutputs.from_mapping(json.loads(project.done("stack", "output", "--json")))
-    project.done("preview", "--expect-no-changes")
-    project.done("refresh", "--yes")
-    project.done("preview", "--expect-no-changes")
-    project.done("config", "set", "logRetentionDays", "30")
-    changed = project.done("up", "--yes")
-    project.done("destroy", "--yes")
+    assert "to create" in project.output_of("preview")
+    project.output_of("up", "--yes")
+    created = project.resources()
+    outputs = StackOutputs.from_mapping(json.loads(project.output_of("stack", "output", "--json")))
+    project.output_of("preview", "--expect-no-changes")
+    project.output_of("refresh", "--yes")
+    project.output_of("preview", "--expect-no-changes")
+    project.output_of("config", "set", "logRetentionDays", "30")
+    update = project.output_of("up", "--yes")
+    project.output_of("destroy", "--yes")
 
     declared = declare()
-    assert {urn.rpartition("::")[2] for urn in made} == {resource.name for resource in declared.resources}
+    assert {urn.rpartition("::")[2] for urn in created} == {resource.name for resource in declared.resources}
     assert (outputs.stack, outputs.bucket) == ("dev", "retailpipe-dev-123456789012-eu-central-1")
-    assert "3 updated" in changed
+    assert "3 updated" in update
     assert project.resources() == []
 
 
-def test_an_up_that_fails_half_way_is_finished_by_the_next(project: Project) -> None:
-    project.make()
+def test_the_next_up_completes_one_that_failed_half_way(project: Project) -> None:
+    project.create_stack()
 
     failed = project.pulumi("up", "--yes", REHEARSAL_FAIL="aws:rds/instance:Instance")
-    there = project.resources()
-    project.done("up", "--yes")
+    partial = project.resources()
+    project.output_of("up", "--yes")
 
     assert failed.returncode != 0
-    assert "rehearsed: aws:rds/instance:Instance cannot be made" in failed.stdout + failed.stderr
-    assert there
-    assert set(there) < set(project.resources())
-    project.done("preview", "--expect-no-changes")
+    assert "rehearsed: aws:rds/instance:Instance cannot be created" in failed.stdout + failed.stderr
+    assert partial
+    assert set(partial) < set(project.resources())
+    project.output_of("preview", "--expect-no-changes")
 
 
-def test_a_kept_stack_refuses_to_be_destroyed(project: Project) -> None:
-    project.make(ephemeral="false")
-    project.done("up", "--yes")
+def test_a_kept_stack_cannot_be_destroyed(project: Project) -> None:
+    project.create_stack(ephemeral="false")
+    project.output_of("up", "--yes")
 
     refused = project.pulumi("destroy", "--yes")
 
@@ -136,28 +138,28 @@ def test_a_kept_stack_refuses_to_be_destroyed(project: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    ("setting", "value", "told"),
+    ("setting", "value", "named"),
     [
         ("backupDays", "many", "backupDays"),
         ("ephemeral", "perhaps", "ephemeral"),
         ("nightlyStop", "25:00", "nightlyStop"),
     ],
 )
-def test_a_wrong_setting_is_told_by_name_and_makes_nothing(
-    project: Project, setting: str, value: str, told: str
+def test_an_invalid_setting_is_reported_by_name_and_creates_nothing(
+    project: Project, setting: str, value: str, named: str
 ) -> None:
-    project.make(**{setting: value})
+    project.create_stack(**{setting: value})
 
     refused = project.pulumi("up", "--yes")
 
     assert refused.returncode != 0
-    assert told in refused.stdout + refused.stderr
+    assert named in refused.stdout + refused.stderr
     assert "Traceback" not in refused.stdout + refused.stderr
     assert project.resources() == []
 
 
-def test_a_missing_setting_is_told_by_name(project: Project) -> None:
-    project.done("stack", "init", "dev")
+def test_a_missing_setting_is_reported_by_name(project: Project) -> None:
+    project.output_of("stack", "init", "dev")
 
     refused = project.pulumi("preview")
 
@@ -165,22 +167,22 @@ def test_a_missing_setting_is_told_by_name(project: Project) -> None:
     assert "allowedCidrs" in refused.stdout + refused.stderr
 
 
-def test_a_secret_stays_one(project: Project) -> None:
-    """The address of a source may carry a token; the database's password is not known to the program at all."""
-    project.make()
-    project.done("config", "set", "--secret", "sourceUrl", "https://example.com/sales.xlsx?token=s3cr3t")
+def test_a_secret_setting_stays_secret(project: Project) -> None:
+    """sourceUrl may contain a token. The program never knows the database's password."""
+    project.create_stack()
+    project.output_of("config", "set", "--secret", "sourceUrl", "https://example.com/sales.xlsx?token=s3cr3t")
 
-    said = project.done("up", "--yes") + project.done("stack", "output", "--json")
-    state = project.done("stack", "export")
+    shown = project.output_of("up", "--yes") + project.output_of("stack", "output", "--json")
+    state = project.output_of("stack", "export")
 
-    assert "s3cr3t" not in said + state
+    assert "s3cr3t" not in shown + state
     assert "SOURCE_URL" in state
-    assert "assw" not in project.done("stack", "output", "--json")
+    assert "assw" not in project.output_of("stack", "output", "--json")
 
 
-def test_a_wrong_secret_is_not_told(project: Project) -> None:
-    project.make()
-    project.done("config", "set", "--secret", "sourceUrl", "http://example.com/sales.xlsx?token=s3cr3t")
+def test_an_invalid_secret_is_not_shown(project: Project) -> None:
+    project.create_stack()
+    project.output_of("config", "set", "--secret", "sourceUrl", "http://example.com/sales.xlsx?token=s3cr3t")
 
     refused = project.pulumi("up", "--yes")
 
@@ -189,28 +191,28 @@ def test_a_wrong_secret_is_not_told(project: Project) -> None:
 
 
 def test_a_new_project_from_the_template(project: Project, tmp_path: Path) -> None:
-    """`pulumi new` asks for what has no default; where nobody answers, the program says what is missing."""
-    template, folder = copied(tmp_path / "clean clone"), tmp_path / "my sales"
-    # It would download the provider, which is not on PATH for it.
+    """`pulumi new` asks for settings without a default. If one is not answered, the program reports it as missing."""
+    template, folder = copy_project(tmp_path / "clean clone"), tmp_path / "my sales"
+    # `pulumi new` ignores providers on PATH and would download this one.
     installed = Path(project.env["PULUMI_HOME"]) / "plugins" / f"resource-aws-v{version('pulumi-aws')}"
     installed.mkdir(parents=True)
     (installed / "pulumi-resource-aws").symlink_to(TOP / "tests" / "support" / "engine" / "pulumi-resource-aws")
-    project.done("new", str(template), "--yes", "--name", "sales", "--stack", "first", "--dir", str(folder))
+    project.output_of("new", str(template), "--yes", "--name", "sales", "--stack", "first", "--dir", str(folder))
     project.folder = folder
-    unsaid = project.pulumi("preview")
-    project.done("config", "set", "allowedCidrs", "203.0.113.7/32")
-    project.done("up", "--yes")
+    incomplete = project.pulumi("preview")
+    project.output_of("config", "set", "allowedCidrs", "203.0.113.7/32")
+    project.output_of("up", "--yes")
 
-    outputs = StackOutputs.from_mapping(json.loads(project.done("stack", "output", "--json")))
-    assert "allowedCidrs" in unsaid.stdout + unsaid.stderr
+    outputs = StackOutputs.from_mapping(json.loads(project.output_of("stack", "output", "--json")))
+    assert "allowedCidrs" in incomplete.stdout + incomplete.stderr
     assert (outputs.project, outputs.stack, outputs.region) == ("sales", "first", "eu-central-1")
     assert outputs.parameter == "/sales/first/outputs"
 
 
-def test_the_commands_on_a_stack_that_the_engine_made(project: Project, moto: str) -> None:
-    """Outputs come from the real pulumi command; AWS itself is a stand-in in which there is nothing."""
-    project.make()
-    project.done("up", "--yes")
+def test_retailpipe_commands_on_a_stack_of_the_engine(project: Project, moto: str) -> None:
+    """Outputs come from the real pulumi command. AWS is a stand-in with an empty account."""
+    project.create_stack()
+    project.output_of("up", "--yes")
 
     def retailpipe(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -225,8 +227,8 @@ def test_the_commands_on_a_stack_that_the_engine_made(project: Project, moto: st
 
     checked = json.loads(retailpipe("check", "--stack", "dev", "--json").stdout)
     allowed = retailpipe("db", "allow", "--stack", "dev", "--address", "198.51.100.7")
-    config = project.done("config", "get", "allowedCidrs")
-    would = retailpipe("cleanup", "--stack", "dev", "--dry-run")
+    config = project.output_of("config", "get", "allowedCidrs")
+    dry_run = retailpipe("cleanup", "--stack", "dev", "--dry-run")
     first, second = (retailpipe("cleanup", "--stack", "dev", "--yes") for _ in range(2))
 
     points = {point["name"]: point for point in checked["points"]}
@@ -234,14 +236,14 @@ def test_the_commands_on_a_stack_that_the_engine_made(project: Project, moto: st
     assert points["bucket"]["detail"] == "there is no s3://retailpipe-dev-123456789012-eu-central-1"
     assert allowed.returncode == 0, allowed.stderr
     assert config.strip() == "203.0.113.7/32,198.51.100.7/32"
-    assert "stack dev of project retailpipe" in would.stdout
+    assert "stack dev of project retailpipe" in dry_run.stdout
     assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
     assert first.stdout == second.stdout == "nothing is left of stack dev\n"
     assert project.resources() == []
     assert "no stack" in retailpipe("status", "--stack", "other").stderr
 
 
-def test_two_stacks_of_one_program_by_the_automation_api(project: Project) -> None:
+def test_two_stacks_of_one_program_with_the_automation_api(project: Project) -> None:
     options = automation.LocalWorkspaceOptions(env_vars=project.env)
     names: list[set[str]] = []
     for name in ("north", "south"):

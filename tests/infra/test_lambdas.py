@@ -1,4 +1,4 @@
-"""The Lambdas, from the archives that Pulumi packs, on events that S3's stand-in really delivers, over HTTP."""
+"""The Lambdas, imported from the archives that Pulumi packs, with events that the AWS stand-in delivers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def endpoint() -> Iterator[str]:
 
 @pytest.fixture
 def aws(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
-    """Clients of an empty account with a bucket, a topic, and a queue that hears it."""
+    """Clients for an empty account with a bucket, a topic, and a queue that is subscribed to the topic."""
     for name, value in {
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_ACCESS_KEY_ID": "test",
@@ -76,7 +76,7 @@ def arn(client: Callable[[str], Any], queue: str) -> str:
 
 
 def messages(client: Callable[[str], Any], name: str = "uploads") -> list[str]:
-    """Takes all messages off a queue."""
+    """Receive and delete all messages of a queue."""
     queue = client("sqs").get_queue_url(QueueName=name)["QueueUrl"]
     taken: list[str] = []
     while found := client("sqs").receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages"):
@@ -93,7 +93,7 @@ def function(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def load(tmp_path: Path) -> Iterator[Callable[[str], ModuleType]]:
-    """Imports the handler of a function from its archive."""
+    """A function that imports the handler of a Lambda from its archive."""
     with handlers(tmp_path) as load:
         yield load
 
@@ -103,15 +103,15 @@ def upload(client: Callable[[str], Any], key: str, body: bytes = WORKBOOK) -> No
 
 
 def deliver(client: Callable[[str], Any]) -> str:
-    """Has the bucket deliver its events to a queue of the test's, and gives the queue's name."""
+    """Make the bucket deliver its events to a queue, so that a test can pass them on; returns the queue's name."""
     queue = client("sqs").create_queue(QueueName="events")["QueueUrl"]
-    told = {"QueueConfigurations": [{"QueueArn": arn(client, queue), "Events": ["s3:ObjectCreated:*"]}]}
-    client("s3").put_bucket_notification_configuration(Bucket=BUCKET, NotificationConfiguration=told)
+    configuration = {"QueueConfigurations": [{"QueueArn": arn(client, queue), "Events": ["s3:ObjectCreated:*"]}]}
+    client("s3").put_bucket_notification_configuration(Bucket=BUCKET, NotificationConfiguration=configuration)
     return "events"
 
 
-def test_an_archive_is_all_that_its_handler_needs(function: str, tmp_path: Path) -> None:
-    """In a Python of its own, which knows boto3 and nothing of this project."""
+def test_an_archive_contains_all_that_its_handler_imports(function: str, tmp_path: Path) -> None:
+    """It is imported by an isolated Python that has boto3 but not this project."""
     file = packed(function, tmp_path / "function.zip")
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); import handler; "
@@ -124,7 +124,7 @@ def test_an_archive_is_all_that_its_handler_needs(function: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize("key", ["input/2011.xlsx", "input/a b & c.xlsx", "input/größe 日本.XLSX", "input/a+b%20.xlsx"])
-def test_an_upload_is_told_with_the_command_that_loads_it(
+def test_an_upload_is_published_with_the_command_that_loads_it(
     aws: Any, load: Any, key: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     events = deliver(aws)
@@ -142,7 +142,7 @@ def test_an_upload_is_told_with_the_command_that_loads_it(
     assert key in [line.get("key") for line in lines]
 
 
-def test_buckets_test_event_is_no_upload(aws: Any, load: Any) -> None:
+def test_the_test_event_of_s3_publishes_nothing(aws: Any, load: Any) -> None:
     event = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": BUCKET}
 
     assert load("notify_upload").handle(event, CONTEXT) == {"published": 0}
@@ -155,14 +155,14 @@ def record(key: str, **changes: Any) -> dict[str, Any]:
             "s3": {"bucket": {"name": BUCKET}, "object": stored}, **changes}  # fmt: skip
 
 
-def test_repeats_and_both_events_of_a_multipart_upload_are_told_once(aws: Any, load: Any) -> None:
+def test_repeated_records_of_an_upload_are_published_once(aws: Any, load: Any) -> None:
     put, complete = record("input/a.xlsx"), record("input/a.xlsx", eventName="ObjectCreated:CompleteMultipartUpload")
 
     assert load("notify_upload").handle({"Records": [put, complete, put]}, CONTEXT) == {"published": 1}
     assert len(messages(aws)) == 1
 
 
-def test_what_is_no_workbook_is_not_told(aws: Any, load: Any) -> None:
+def test_objects_that_are_not_workbooks_are_not_published(aws: Any, load: Any) -> None:
     records = [record("input/notes.txt"), record("elsewhere/a.xlsx"), record("input/~%24a.xlsx")]
 
     assert load("notify_upload").handle({"Records": records}, CONTEXT) == {"published": 0}
@@ -180,20 +180,20 @@ def test_a_malformed_record_does_not_stop_the_others_but_is_raised(aws: Any, loa
 
 
 @pytest.mark.parametrize("event", [{}, None, [], {"Records": "none"}, {"detail": {}}])
-def test_an_event_that_is_not_s3s_is_raised_and_nothing_published(aws: Any, load: Any, event: Any) -> None:
-    with pytest.raises(ValueError, match="not an event of S3"):
+def test_an_event_that_is_not_from_s3_raises_and_publishes_nothing(aws: Any, load: Any, event: Any) -> None:
+    with pytest.raises(ValueError, match="not an S3 event"):
         load("notify_upload").handle(event, CONTEXT)
 
     assert messages(aws) == []
 
 
-def test_a_long_name_fits_the_subject(aws: Any, load: Any) -> None:
+def test_a_long_name_is_shortened_in_the_subject(aws: Any, load: Any) -> None:
     load("notify_upload").handle({"Records": [record(f"input/{'ü' * 300}.xlsx")]}, CONTEXT)
 
     assert len(messages(aws)) == 1
 
 
-def test_workbooks_without_a_receipt_wait(aws: Any, load: Any) -> None:
+def test_workbooks_without_a_receipt_are_published(aws: Any, load: Any) -> None:
     upload(aws, "input/a b.xlsx")
     upload(aws, "input/b.xlsx", WORKBOOK + b"b")
     upload(aws, "input/notes.txt")
@@ -204,18 +204,19 @@ def test_workbooks_without_a_receipt_wait(aws: Any, load: Any) -> None:
     assert load("check_bucket").handle({}, CONTEXT) == {"pulled": None, "waiting": 1}
 
     (notice,) = messages(aws)
+    assert notice.startswith(f"1 workbook is in the bucket {BUCKET} but not loaded")
     assert "input/a b.xlsx" in notice
     assert "input/b.xlsx" not in notice
     assert "retailpipe run --stack dev" in notice
 
 
-def test_where_nothing_waits_nobody_is_told(aws: Any, load: Any) -> None:
+def test_without_new_workbooks_nothing_is_published(aws: Any, load: Any) -> None:
     assert load("check_bucket").handle({}, CONTEXT) == {"pulled": None, "waiting": 0}
     assert messages(aws) == []
 
 
 @pytest.mark.nightly
-def test_more_workbooks_than_a_page_lists(aws: Any, load: Any) -> None:
+def test_more_workbooks_than_one_page_are_counted(aws: Any, load: Any) -> None:
     for number in range(1_005):
         upload(aws, f"input/{number:04}.xlsx", b"PK\x03\x04")
 
@@ -226,7 +227,10 @@ def test_more_workbooks_than_a_page_lists(aws: Any, load: Any) -> None:
 
 
 class Source:
-    """An HTTPS server whose answers a test sets."""
+    """An HTTPS server whose answers a test sets.
+
+    asked: path and If-None-Match of each request. drips: "headers" or "body" to send that part byte by byte, for ever.
+    """
 
     def __init__(self, folder: Path) -> None:
         authority = trustme.CA()
@@ -288,7 +292,7 @@ def versions(client: Callable[[str], Any]) -> int:
     return len(client("s3").list_object_versions(Bucket=BUCKET, Prefix="input/").get("Versions", []))
 
 
-def test_a_source_is_pulled_once_and_again_when_it_changes(aws: Any, load: Any, source: Source) -> None:
+def test_a_source_is_pulled_again_only_if_it_changed(aws: Any, load: Any, source: Source) -> None:
     handler = load("check_bucket")
     source.headers = {"ETag": '"one"'}
 
@@ -303,7 +307,7 @@ def test_a_source_is_pulled_once_and_again_when_it_changes(aws: Any, load: Any, 
     assert stored["Body"].read() == WORKBOOK + b"more"
 
 
-def test_a_source_without_an_etag_is_told_by_its_content(aws: Any, load: Any, source: Source) -> None:
+def test_a_source_without_an_etag_is_compared_by_its_content(aws: Any, load: Any, source: Source) -> None:
     handler = load("check_bucket")
 
     assert handler.handle({}, CONTEXT)["pulled"]
@@ -320,25 +324,25 @@ def test_a_source_without_an_etag_is_told_by_its_content(aws: Any, load: Any, so
             200,
             {"Content-Type": "text/html; charset=utf-8"},
             b"<html>",
-            "it gives text/html; charset=utf-8, which does not begin like an .xlsx workbook",
+            "the server sent text/html; charset=utf-8, which is not an .xlsx workbook",
         ),
-        (200, {}, b"<html>", "does not begin like an .xlsx workbook"),
-        (200, {}, b"", "it gives nothing"),
+        (200, {}, b"<html>", "the server sent content that is not an .xlsx workbook"),
+        (200, {}, b"", "the response is empty"),
         (200, {"Content-Length": "999999999"}, WORKBOOK, "more than 200,000,000 bytes"),
-        (200, {"Content-Length": "2000"}, WORKBOOK, "broke off"),
+        (200, {"Content-Length": "2000"}, WORKBOOK, "the download stopped after"),
         (200, {"Content-Length": "many"}, WORKBOOK, "not a number"),
         (200, {"Content-Length": "-1"}, WORKBOOK, "not a number"),
         (200, {"Content-Length": "9" * 5_000}, WORKBOOK, "not a number"),
-        (200, {"Content-Type": "text/html\x1b[2J"}, b"<html>", "it gives something, which does not begin"),
-        (302, {"Location": "http://localhost/a.xlsx"}, b"", "without https"),
-        (302, {"Location": "https://[malformed/a.xlsx"}, b"", "no proper answer"),
-        (302, {"Location": "https://localhost:many/a.xlsx"}, b"", "no proper answer"),
+        (200, {"Content-Type": "text/html\x1b[2J"}, b"<html>", "the server sent content that is not"),
+        (302, {"Location": "http://localhost/a.xlsx"}, b"", "an address that is not https"),
+        (302, {"Location": "https://[malformed/a.xlsx"}, b"", "no valid HTTP response"),
+        (302, {"Location": "https://localhost:many/a.xlsx"}, b"", "no valid HTTP response"),
         (302, {"Location": "file:///etc/passwd"}, b"", "not https"),
-        (302, {"Location": "/files/sales%202011.xlsx"}, b"", "ever more addresses"),
+        (302, {"Location": "/files/sales%202011.xlsx"}, b"", "redirects too many times"),
         (302, {}, b"", "302"),
     ],
 )
-def test_a_source_that_gives_no_workbook_stores_nothing_and_is_told(
+def test_a_pull_that_fails_stores_nothing_and_is_published(
     aws: Any, load: Any, source: Source, status: int, headers: dict[str, str], body: bytes, reason: str
 ) -> None:
     upload(aws, "input/other.xlsx")
@@ -348,13 +352,14 @@ def test_a_source_that_gives_no_workbook_stores_nothing_and_is_told(
     with pytest.raises(handler.PullFailed, match=reason):
         handler.handle({}, CONTEXT)
 
-    failed, waits = sorted(messages(aws), key=lambda text: "Nothing was stored" not in text)
+    failed, not_loaded = sorted(messages(aws), key=lambda text: "Nothing was stored" not in text)
+    assert "Reason: " in failed
     assert reason in failed
-    assert "input/other.xlsx" in waits
+    assert "input/other.xlsx" in not_loaded
     assert versions(aws) == 1
 
 
-def test_an_address_may_be_written_as_people_write_it(
+def test_an_address_may_contain_spaces_umlauts_and_a_user(
     aws: Any, load: Any, source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = source.server.server_port
@@ -379,7 +384,7 @@ SECRET_ANSWERS: list[tuple[int, dict[str, str]]] = [
 
 @pytest.mark.parametrize(("status", "headers"), SECRET_ANSWERS)
 @pytest.mark.parametrize("blank", ["", " "])
-def test_what_is_secret_in_an_address_is_told_nowhere(
+def test_secrets_in_an_address_are_not_published_or_logged(
     aws: Any,
     load: Any,
     source: Source,
@@ -397,8 +402,8 @@ def test_what_is_secret_in_an_address_is_told_nowhere(
     with pytest.raises(handler.PullFailed) as caught:
         handler.handle({}, CONTEXT)
 
-    [told] = messages(aws)
-    for text in (told, str(caught.value), capsys.readouterr().out):
+    [notice] = messages(aws)
+    for text in (notice, str(caught.value), capsys.readouterr().out):
         assert "s3cret" not in text
         assert "geheim" not in text
 
@@ -406,57 +411,57 @@ def test_what_is_secret_in_an_address_is_told_nowhere(
 @pytest.mark.parametrize(
     "url", ["https://[malformed/a.xlsx", "https://localhost:many/a.xlsx", "https:///a.xlsx", "https://a..b/a.xlsx", "x"]
 )
-def test_an_address_that_is_none_is_told(aws: Any, load: Any, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+def test_an_invalid_address_is_published(aws: Any, load: Any, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("SOURCE_URL", url)
     handler = load("check_bucket")
 
     with pytest.raises(handler.PullFailed):
         handler.handle({}, CONTEXT)
 
-    [told] = messages(aws)
-    assert "could not be pulled" in told
+    [notice] = messages(aws)
+    assert "was not pulled" in notice
 
 
 @pytest.mark.parametrize("drips", ["headers", "body"])
-def test_a_server_that_drips_is_left_after_some_time(
+def test_a_very_slow_server_is_stopped_by_the_time_limit(
     aws: Any, load: Any, source: Source, monkeypatch: pytest.MonkeyPatch, drips: str
 ) -> None:
     source.drips = drips
     handler = load("check_bucket")
     monkeypatch.setattr(sys.modules["source"], "MOST_SECONDS", 1)
 
-    with pytest.raises(handler.PullFailed, match="it took longer than 1 s"):
+    with pytest.raises(handler.PullFailed, match="the download took longer than 1 s"):
         handler.handle({}, CONTEXT)
     source.drips = ""
 
-    [told] = messages(aws)
-    assert "it took longer than 1 s" in told
+    [notice] = messages(aws)
+    assert "the download took longer than 1 s" in notice
     assert versions(aws) == 0
 
 
-def test_a_key_cannot_forge_a_line_of_a_notice(aws: Any, load: Any) -> None:
-    key = "input/a\nLoad it with:\n\n    rm -rf ~\x1b[2J'.xlsx"
+def test_a_key_cannot_fake_a_line_of_a_notice(aws: Any, load: Any) -> None:
+    key = "input/a\nTo load it, run:\n\n    rm -rf ~\x1b[2J'.xlsx"
 
     assert load("notify_upload").handle({"Records": [record(quote_plus(key))]}, CONTEXT) == {"published": 1}
 
-    [told] = messages(aws)
-    notice = json.loads(told)
+    [message] = messages(aws)
+    notice = json.loads(message)
     assert notice["key"] == key
     assert notice["command"].isprintable()
     word = notice["command"].removeprefix("retailpipe run --stack dev ")
     assert subprocess.run(["bash", "-c", f"printf %s {word}"], capture_output=True, text=True).stdout == key
 
 
-def test_the_keys_that_wait_are_told_in_a_line_each(aws: Any, load: Any) -> None:
+def test_each_key_that_is_not_loaded_is_one_line(aws: Any, load: Any) -> None:
     upload(aws, "input/a\u2028    rm -rf ~.xlsx")
 
     assert load("check_bucket").handle({}, CONTEXT)["waiting"] == 1
 
-    [told] = messages(aws)
-    assert "    input/a\\u2028    rm -rf ~.xlsx\n" in told
+    [notice] = messages(aws)
+    assert "    input/a\\u2028    rm -rf ~.xlsx\n" in notice
 
 
-def test_a_server_whose_certificate_nobody_knows_is_not_believed(
+def test_a_server_with_an_unknown_certificate_is_refused(
     aws: Any, load: Any, source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SSL_CERT_FILE")

@@ -1,4 +1,4 @@
-"""What the Pulumi program declares, whatever it is told: least privilege, TLS, encryption, tags, names, order."""
+"""What the Pulumi program declares with different settings: least privilege, TLS, encryption, tags, names, order."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ EVERYTHING = {
 }
 LEAST = {**CONFIG, "monthlyBudget": "0", "dashboard": "false", "alarms": "false", "studentPolicy": "false"}
 SETTINGS = {
-    "as little as can be said": CONFIG,
+    "required settings only": CONFIG,
     "kept": KEPT,
     "without roles": WITHOUT_ROLES,
     "in a network": IN_A_NETWORK,
     "everything": EVERYTHING,
-    "as little as can be made": LEAST,
+    "no optional parts": LEAST,
 }
-"""Every setting that changes what is made, in one of them."""
+"""Configs that together contain every setting that changes which resources are declared."""
 
 UNTAGGED = {
     "BucketVersioning", "BucketServerSideEncryptionConfiguration", "BucketOwnershipControls", "BucketPolicy",
@@ -46,9 +46,9 @@ UNTAGGED = {
     "QueuePolicy", "RolePolicy", "Permission", "EventTarget", "Route", "RouteTableAssociation", "Dashboard", "Schedule",
     "FunctionEventInvokeConfig", "UserPolicyAttachment",
 }  # fmt: skip
-"""What AWS gives no tags."""
+"""Kinds of resources that cannot have tags."""
 
-NAMES = ("bucket", "identifier", "dashboardName", "name")
+NAME_PROPERTIES = ("bucket", "identifier", "dashboardName", "name")
 
 
 @pytest.fixture(scope="module", params=SETTINGS.values(), ids=SETTINGS.keys())
@@ -57,7 +57,7 @@ def declared(request: pytest.FixtureRequest) -> Declared:
 
 
 @pytest.fixture(scope="module")
-def usual() -> Declared:
+def default() -> Declared:
     return declare()
 
 
@@ -67,6 +67,7 @@ def everything() -> Declared:
 
 
 def statements(resource: Resource) -> Iterator[dict[str, Any]]:
+    """The statements of a resource's policies."""
     for name in ("policy", "assumeRolePolicy"):
         if isinstance(text := resource.inputs.get(name), str):
             yield from json.loads(text)["Statement"]
@@ -76,19 +77,19 @@ def as_list(value: Any) -> list[str]:
     return value if isinstance(value, list) else [value]
 
 
-def physical(resource: Resource) -> tuple[str, str] | None:
-    """The name by which AWS knows a resource, within its kind."""
-    for name in NAMES:
+def physical_name(resource: Resource) -> tuple[str, str] | None:
+    """The type of a resource and its name in AWS; None if the program does not set the name."""
+    for name in NAME_PROPERTIES:
         if name == "bucket" and resource.kind != "Bucket":
-            continue  # it is of another's
+            continue  # here it names the bucket that this resource configures
         if isinstance(value := resource.inputs.get(name), str):
             return resource.type, value
     return None
 
 
 @pytest.mark.parametrize("config", SETTINGS.values(), ids=SETTINGS.keys())
-def test_a_preview_declares_what_an_update_does(config: dict[str, Any]) -> None:
-    """A resource made inside `apply` would be missing from the preview."""
+def test_a_preview_declares_the_same_resources_as_an_update(config: dict[str, Any]) -> None:
+    """A resource that is created inside `apply` would be missing from the preview."""
     update, preview = declare(config), declare(config, preview=True)
 
     assert {resource.urn for resource in preview.resources} == {resource.urn for resource in update.resources}
@@ -105,7 +106,7 @@ def test_no_policy_allows_more_than_it_needs(declared: Declared) -> None:
                 assert each.get("Principal") != "*", resource.urn
 
 
-def test_bucket_topic_and_queues_refuse_what_is_not_tls(declared: Declared) -> None:
+def test_bucket_topic_and_queues_deny_requests_without_tls(declared: Declared) -> None:
     queues = declared.of("QueuePolicy")
     assert len(queues) == len(declared.of("Queue"))
     for resource in (declared.one("BucketPolicy"), declared.one("TopicPolicy"), *queues):
@@ -116,7 +117,7 @@ def test_bucket_topic_and_queues_refuse_what_is_not_tls(declared: Declared) -> N
     assert rds["rds.force_ssl"] == "1"
 
 
-def test_all_that_is_stored_is_encrypted(declared: Declared) -> None:
+def test_stored_data_is_encrypted(declared: Declared) -> None:
     assert declared.one("Instance").inputs["storageEncrypted"] is True
     assert declared.one("BucketServerSideEncryptionConfiguration")
     assert all(queue.inputs["sqsManagedSseEnabled"] is True for queue in declared.of("Queue"))
@@ -132,7 +133,7 @@ def test_the_bucket_is_private_and_keeps_versions(declared: Declared) -> None:
     assert rule["abortIncompleteMultipartUpload"] == {"daysAfterInitiation": 7}
 
 
-def test_everything_that_takes_tags_has_them(declared: Declared) -> None:
+def test_every_resource_that_can_have_tags_has_them(declared: Declared) -> None:
     untagged = {resource.kind for resource in declared.custom if "tags" not in resource.inputs}
 
     assert untagged <= UNTAGGED
@@ -141,13 +142,13 @@ def test_everything_that_takes_tags_has_them(declared: Declared) -> None:
             assert (tags["Project"], tags["Stack"]) == ("retailpipe", "dev"), resource.urn
 
 
-def test_owner_and_end_are_tags_where_they_are_set(everything: Declared, usual: Declared) -> None:
+def test_owner_and_expiry_date_are_tags_if_they_are_set(everything: Declared, default: Declared) -> None:
     assert everything.one("Bucket").inputs["tags"]["Owner"] == "me@example.com"
     assert everything.one("Bucket").inputs["tags"]["ExpiresOn"] == "2027-03-31"
-    assert not {"Owner", "ExpiresOn"} & usual.one("Bucket").inputs["tags"].keys()
+    assert not {"Owner", "ExpiresOn"} & default.one("Bucket").inputs["tags"].keys()
 
 
-def test_log_groups_are_there_before_those_who_write_to_them(declared: Declared) -> None:
+def test_log_groups_are_created_before_the_resources_that_write_to_them(declared: Declared) -> None:
     groups = {group.inputs["name"]: group for group in declared.of("LogGroup")}
     writers = [(f, f"/aws/lambda/{f.inputs['name']}") for f in declared.of("Function")]
     instance = declared.one("Instance")
@@ -157,21 +158,21 @@ def test_log_groups_are_there_before_those_who_write_to_them(declared: Declared)
         assert groups[name].inputs["retentionInDays"] == 14
 
 
-def test_the_database_waits_for_the_way_to_the_internet(usual: Declared) -> None:
-    """Without it, RDS refuses a public address."""
-    assert usual.one("Route", "to-internet").urn in usual.one("Instance").dependencies
+def test_the_database_is_created_after_the_route_to_the_internet(default: Declared) -> None:
+    """Without the route, RDS cannot give the database a public address."""
+    assert default.one("Route", "to-internet").urn in default.one("Instance").dependencies
 
 
-def test_a_minor_version_that_is_named_stays() -> None:
-    named = declare({**CONFIG, "engineVersion": "17.6"}).one("Instance").inputs
+def test_a_minor_version_that_is_set_is_not_upgraded() -> None:
+    instance = declare({**CONFIG, "engineVersion": "17.6"}).one("Instance").inputs
 
-    assert (named["engineVersion"], named["autoMinorVersionUpgrade"]) == ("17.6", False)
+    assert (instance["engineVersion"], instance["autoMinorVersionUpgrade"]) == ("17.6", False)
     assert declare().one("Instance").inputs["autoMinorVersionUpgrade"] is True
 
 
-def test_the_students_user_gets_the_policy(everything: Declared, usual: Declared) -> None:
+def test_the_policy_is_attached_to_the_students_user(everything: Declared, default: Declared) -> None:
     assert everything.one("UserPolicyAttachment").inputs["user"] == "student-1"
-    assert not usual.of("UserPolicyAttachment")
+    assert not default.of("UserPolicyAttachment")
 
 
 @pytest.mark.parametrize(
@@ -184,27 +185,27 @@ def test_notices_name_the_stack_as_commands_do(project: str, stack: str, name: s
     assert StackOutputs.from_mapping(declared.outputs).name == name
 
 
-def test_what_fails_on_schedule_is_told_once(usual: Declared) -> None:
-    assert usual.one("FunctionEventInvokeConfig", "once").inputs["maximumRetryAttempts"] == 0
+def test_a_failed_scheduled_run_is_not_retried(default: Declared) -> None:
+    assert default.one("FunctionEventInvokeConfig", "once").inputs["maximumRetryAttempts"] == 0
 
 
-def test_an_upload_of_which_nobody_was_told_goes_to_the_topic(usual: Declared) -> None:
-    config = usual.one("FunctionEventInvokeConfig", "untold").inputs
+def test_an_upload_event_whose_attempts_all_failed_goes_to_the_topic(default: Declared) -> None:
+    config = default.one("FunctionEventInvokeConfig", "untold").inputs
 
     assert config["functionName"] == "retailpipe-dev-notify-upload"
-    assert config["destinationConfig"] == {"onFailure": {"destination": usual.one("Topic").computed["arn"]}}
+    assert config["destinationConfig"] == {"onFailure": {"destination": default.one("Topic").computed["arn"]}}
 
 
-def test_the_notification_waits_for_the_permission(declared: Declared) -> None:
+def test_the_bucket_notification_is_created_after_its_permission(declared: Declared) -> None:
     notification, permission = declared.one("BucketNotification"), declared.one("Permission", "from-bucket")
-    (told,) = notification.inputs["lambdaFunctions"]
+    (function,) = notification.inputs["lambdaFunctions"]
 
     assert permission.urn in notification.dependencies
-    assert (told["filterPrefix"], told.get("filterSuffix")) == ("input/", None)
+    assert (function["filterPrefix"], function.get("filterSuffix")) == ("input/", None)
     assert permission.inputs["sourceAccount"] == ACCOUNT
 
 
-def test_outputs_are_complete_and_in_the_parameter(declared: Declared) -> None:
+def test_the_parameter_holds_all_outputs(declared: Declared) -> None:
     outputs = StackOutputs.from_mapping(declared.outputs)
     parameter = declared.one("Parameter")
 
@@ -216,7 +217,7 @@ def test_outputs_are_complete_and_in_the_parameter(declared: Declared) -> None:
     assert {group.inputs["name"] for group in declared.of("LogGroup")} == set(outputs.log_groups.values())
 
 
-def test_nothing_secret_is_known_to_the_program(declared: Declared) -> None:
+def test_the_program_does_not_know_the_password(declared: Declared) -> None:
     instance = declared.one("Instance").inputs
 
     assert instance["manageMasterUserPassword"] is True
@@ -224,20 +225,20 @@ def test_nothing_secret_is_known_to_the_program(declared: Declared) -> None:
     assert "password" not in json.dumps(declared.outputs).lower()
 
 
-def test_only_the_allowed_networks_reach_the_database(everything: Declared) -> None:
+def test_only_the_allowed_networks_can_connect_to_the_database(everything: Declared) -> None:
     rules = [rule.inputs for rule in everything.of("SecurityGroupIngressRule")]
 
     assert {rule.get("cidrIpv4") or rule.get("cidrIpv6") for rule in rules} == {"203.0.113.7/32", "2001:db8::/48"}
     assert {(rule["fromPort"], rule["toPort"], rule["ipProtocol"]) for rule in rules} == {(5432, 5432, "tcp")}
 
 
-def test_a_students_stack_can_be_destroyed_whole(usual: Declared) -> None:
-    instance = usual.one("Instance").inputs
+def test_an_ephemeral_stack_can_be_destroyed_completely(default: Declared) -> None:
+    instance = default.one("Instance").inputs
 
-    assert usual.one("Bucket").inputs["forceDestroy"] is True
+    assert default.one("Bucket").inputs["forceDestroy"] is True
     assert (instance["skipFinalSnapshot"], instance["deleteAutomatedBackups"]) == (True, True)
     assert (instance["deletionProtection"], instance["backupRetentionPeriod"]) == (False, 0)
-    assert not [resource.urn for resource in usual.resources if resource.protect]
+    assert not [resource.urn for resource in default.resources if resource.protect]
 
 
 def test_a_kept_stack_is_protected_and_backed_up() -> None:
@@ -250,16 +251,16 @@ def test_a_kept_stack_is_protected_and_backed_up() -> None:
     assert {resource.kind for resource in kept.resources if resource.protect} == {"Bucket", "Instance"}
 
 
-def test_without_roles_no_iam_resource_is_declared() -> None:
+def test_with_an_existing_role_no_iam_resource_is_declared() -> None:
     declared = declare({**WITHOUT_ROLES, "nightlyStop": "22:00"})
 
     assert not [resource.urn for resource in declared.resources if resource.type.startswith("aws:iam")]
     roles = {function.inputs["role"] for function in declared.of("Function")}
     assert roles == {declared.one("Schedule").inputs["target"]["roleArn"]} == {WITHOUT_ROLES["existingRoleArn"]}
-    assert "existingRoleArn" in " ".join(declared.said)
+    assert "existingRoleArn" in " ".join(declared.messages)
 
 
-def test_in_a_given_network_none_is_made() -> None:
+def test_with_an_existing_vpc_no_network_is_declared() -> None:
     declared = declare(IN_A_NETWORK)
 
     assert not [
@@ -270,21 +271,24 @@ def test_in_a_given_network_none_is_made() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cidrs", "warned"),
+    ("cidrs", "expected_warnings"),
     [
         ("203.0.113.0/24", []),
-        ("203.0.112.0/23,203.0.113.7/32", ["203.0.112.0/23 holds 512 addresses"]),
+        ("203.0.112.0/23,203.0.113.7/32", ["203.0.112.0/23 contains 512 addresses"]),
         ("203.0.113.7/32,2001:db8::/48", []),
-        ("203.0.113.7/32,2001:db8::/47", ["2001:db8::/47 holds 2,417,851,639,229,258,349,412,352 addresses"]),
-        ("10.0.0.0/8,203.0.0.0/16", ["10.0.0.0/8 holds 16,777,216 addresses", "203.0.0.0/16 holds 65,536 addresses"]),
+        ("203.0.113.7/32,2001:db8::/47", ["2001:db8::/47 contains 2,417,851,639,229,258,349,412,352 addresses"]),
+        (
+            "10.0.0.0/8,203.0.0.0/16",
+            ["10.0.0.0/8 contains 16,777,216 addresses", "203.0.0.0/16 contains 65,536 addresses"],
+        ),
     ],
 )
-def test_an_unusually_wide_network_is_warned_of(cidrs: str, warned: list[str]) -> None:
-    said = declare({"allowedCidrs": cidrs}).said
+def test_an_unusually_large_network_causes_a_warning(cidrs: str, expected_warnings: list[str]) -> None:
+    messages = declare({"allowedCidrs": cidrs}).messages
 
-    warnings = [text for text in said if "allowedCidrs" in text]
-    assert len(warnings) == len(warned)
-    for text, expected in zip(warnings, warned, strict=True):
+    warnings = [text for text in messages if "allowedCidrs" in text]
+    assert len(warnings) == len(expected_warnings)
+    for text, expected in zip(warnings, expected_warnings, strict=True):
         assert expected in text
         assert "pulumi config set allowedCidrs" in text
 
@@ -301,7 +305,7 @@ def test_each_optional_part_can_be_left_out() -> None:
         "Schedule",
     }
     assert (outputs.dashboard, outputs.student_policy_arn) == (None, None)
-    (notice,) = declared.said
+    (notice,) = declared.messages
     assert all(part in notice for part in ("the budget", "the dashboard", "alarms", "student's policy", "nightly stop"))
 
 
@@ -313,50 +317,50 @@ def test_the_nightly_stop_names_the_database_and_the_time(everything: Declared) 
     assert json.loads(schedule["target"]["input"]) == {"DbInstanceIdentifier": "retailpipe-dev-database"}
 
 
-def test_the_schedule_is_off_unless_asked_for(usual: Declared, everything: Declared) -> None:
-    assert usual.one("EventRule").inputs["state"] == "DISABLED"
+def test_the_schedule_is_disabled_by_default(default: Declared, everything: Declared) -> None:
+    assert default.one("EventRule").inputs["state"] == "DISABLED"
     assert everything.one("EventRule").inputs["state"] == "ENABLED"
 
 
-def test_emails_and_the_queue_hear_the_topic(everything: Declared) -> None:
-    heard = {(s.inputs["protocol"], s.inputs["endpoint"]) for s in everything.of("TopicSubscription")}
+def test_emails_and_the_queue_are_subscribed_to_the_topic(everything: Declared) -> None:
+    subscribed = {(s.inputs["protocol"], s.inputs["endpoint"]) for s in everything.of("TopicSubscription")}
 
-    assert {("email", "me@example.com"), ("email", "you@example.com")} < heard
+    assert {("email", "me@example.com"), ("email", "you@example.com")} < subscribed
     queue = everything.one("TopicSubscription", "to-queue").inputs
     assert json.loads(queue["filterPolicy"]) == {"kind": ["upload"]}
     redrive = json.loads(everything.one("Queue", "queue").inputs["redrivePolicy"])
     assert redrive["maxReceiveCount"] == 5
 
 
-def test_lambdas_are_of_arm_and_of_a_current_python(declared: Declared) -> None:
+def test_lambdas_use_arm64_and_python_3_13(declared: Declared) -> None:
     for function in declared.of("Function"):
         assert function.inputs["architectures"] == ["arm64"]
         assert function.inputs["runtime"] == "python3.13"
 
 
-def test_alarms_go_to_the_topic(usual: Declared) -> None:
-    topic = usual.outputs["topic_arn"]
+def test_alarms_publish_to_the_topic(default: Declared) -> None:
+    topic = default.outputs["topic_arn"]
 
-    assert {alarm.name.removeprefix("pipeline-alarms-") for alarm in usual.of("MetricAlarm")} == {
+    assert {alarm.name.removeprefix("pipeline-alarms-") for alarm in default.of("MetricAlarm")} == {
         "notify-upload-errors", "check-bucket-errors", "cpu", "storage", "connections", "dead-letters",
     }  # fmt: skip
-    assert all(alarm.inputs["alarmActions"] == [topic] for alarm in usual.of("MetricAlarm"))
-    policy_urn = usual.one("TopicPolicy").urn
-    assert policy_urn in usual.one("Budget").dependencies
+    assert all(alarm.inputs["alarmActions"] == [topic] for alarm in default.of("MetricAlarm"))
+    policy_urn = default.one("TopicPolicy").urn
+    assert policy_urn in default.one("Budget").dependencies
 
 
-def test_every_physical_name_carries_project_and_stack(declared: Declared) -> None:
+def test_every_physical_name_contains_project_and_stack(declared: Declared) -> None:
     for resource in declared.custom:
-        if found := physical(resource):
+        if found := physical_name(resource):
             assert re.search("retailpipe[-/]dev", found[1]), resource.urn
 
 
-def test_twenty_stacks_collide_nowhere() -> None:
+def test_twenty_stacks_have_no_name_in_common() -> None:
     seen: dict[tuple[str, str], str] = {}
     for number in range(20):
         stack = f"class-{number}"
         for resource in declare(EVERYTHING, stack=stack).custom:
-            if found := physical(resource):
+            if found := physical_name(resource):
                 assert found not in seen, f"{found} is in {stack} and {seen[found]}"
                 seen[found] = stack
     assert len(seen) > 20 * 20
@@ -367,12 +371,12 @@ LIMITS = {
     "Schedule": 64, "Budget": 100, "ParameterGroup": 255, "SubnetGroup": 255, "SecurityGroup": 255, "LogGroup": 512,
     "MetricAlarm": 255, "Dashboard": 255, "Parameter": 1011,
 }  # fmt: skip
-"""The longest names AWS takes."""
+"""The maximum length of names in AWS, by kind of resource."""
 
 
-def test_the_longest_names_allowed_fit_awss_limits() -> None:
+def test_the_longest_allowed_names_are_within_the_limits_of_aws() -> None:
     declared = declare(EVERYTHING, stack="a-stack-of-21-letters", region="ap-southeast-2")
-    named = [(resource, found[1]) for resource in declared.custom if (found := physical(resource))]
+    named = [(resource, found[1]) for resource in declared.custom if (found := physical_name(resource))]
 
     assert len("retailpipe-a-stack-of-21-letters") == 32
     assert {resource.kind for resource, _ in named} == LIMITS.keys()
@@ -384,14 +388,14 @@ def test_the_longest_names_allowed_fit_awss_limits() -> None:
 @pytest.mark.parametrize(
     ("stack", "reason"),
     [
-        ("a-stack-of-22-letters-", "'a-stack-of-22-letters-' cannot be used"),
+        ("a-stack-of-22-letters-", "'a-stack-of-22-letters-' is not allowed"),
         ("a-stack-of-22-letters1", "too long"),
         ("Dev", "lower-case"),
         ("my_stack", "lower-case"),
-        ("1st", "begin with a letter"),
+        ("1st", "start with a letter"),
     ],
 )
-def test_a_stack_name_that_cannot_be_used_is_refused_before_anything_is_made(stack: str, reason: str) -> None:
+def test_an_invalid_stack_name_is_rejected_before_anything_is_declared(stack: str, reason: str) -> None:
     with pytest.raises(pulumi.RunError, match=reason) as caught:
         declare(stack=stack)
 
@@ -399,23 +403,23 @@ def test_a_stack_name_that_cannot_be_used_is_refused_before_anything_is_made(sta
 
 
 @pytest.mark.parametrize("project", ["aws-sales", "ssm", "sg-1"])
-def test_a_project_name_that_aws_keeps_for_itself_is_refused(project: str) -> None:
-    with pytest.raises(pulumi.RunError, match="AWS keeps names for itself"):
+def test_a_project_name_that_aws_reserves_is_rejected(project: str) -> None:
+    with pytest.raises(pulumi.RunError, match="AWS reserves names"):
         declare(project=project)
 
 
-def test_wrong_settings_make_no_resource_and_are_told_all_at_once() -> None:
-    wrong = {"allowedCidrs": "0.0.0.0/0", "databaseClass": "t4g", "nightlyStop": "25:00"}
+def test_invalid_settings_are_all_reported_at_once() -> None:
+    config = {"allowedCidrs": "0.0.0.0/0", "databaseClass": "t4g", "nightlyStop": "25:00"}
 
     with pytest.raises(pulumi.RunError) as caught:
-        declare(wrong)
+        declare(config)
 
-    for name in wrong:
+    for name in config:
         assert f"- {name}: " in str(caught.value)
 
 
 def test_two_pipelines_in_one_stack(tmp_path: Path) -> None:
-    """The program of three lines in docs/aws.md."""
+    """The program with two pipelines in docs/aws.md."""
     (tmp_path / "__main__.py").write_text(
         "from retailpipe.infra import RetailPipeline, Settings\n"
         "for part in ('north', 'south'):\n"
@@ -424,7 +428,7 @@ def test_two_pipelines_in_one_stack(tmp_path: Path) -> None:
 
     declared = declare(program=tmp_path)
 
-    names = [found for resource in declared.custom if (found := physical(resource))]
+    names = [found for resource in declared.custom if (found := physical_name(resource))]
     assert len(names) == len(set(names)) > 50
     assert {name for kind, name in names if kind.endswith(":Parameter")} == {
         "/retailpipe/dev/north/outputs",

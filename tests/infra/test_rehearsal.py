@@ -1,7 +1,8 @@
-"""The whole day on AWS's stand-in: the program made by the real provider, then everything a student does, then the end.
+"""A rehearsal on an AWS stand-in: deploy the program, run all commands of a student, and destroy the stack.
 
-`make rehearse` runs it. The tests are steps of one day, in their order. Only endpoints differ from production: the
-standard variables name the stand-in, and the outputs a PostgreSQL with TLS on this machine in place of RDS.
+`make rehearse` runs it. The tests are the steps of one session and depend on their order. Only endpoints differ from
+production: AWS's standard environment variables point to the stand-in, and the outputs point to a PostgreSQL server
+with TLS on this machine instead of RDS.
 """
 
 from __future__ import annotations
@@ -37,40 +38,45 @@ BY_OTHER_NAMES = {
     "sqs:DeleteMessageBatch": "sqs:DeleteMessage",
     "sqs:ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",
 }
-"""What IAM calls operations that it has other names for."""
+"""IAM's action name for each operation with a different name."""
 
 
 @dataclass
-class Day:
-    """calls: what Terraform's provider asked of AWS. students: what the student's commands did, and the Lambdas."""
+class Session:
+    """A deployed stack and a student's computer.
+
+    deployer_calls, student_calls: the AWS operations that Terraform's provider called, and those that the student's
+    commands and the Lambdas called.
+    """
 
     declared: Declared
     terraform: Terraform
     endpoint: str
-    calls: set[tuple[str, str]]
+    deployer_calls: set[tuple[str, str]]
     folder: Path
     environment: dict[str, str]
-    students: set[tuple[str, str]] = field(default_factory=set)
+    student_calls: set[tuple[str, str]] = field(default_factory=set)
 
     def client(self, service: str) -> Any:
         return boto3.Session("test", "test", region_name=REGION).client(service, endpoint_url=self.endpoint)
 
     def run(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        """A command as the student types it."""
+        """Run a retailpipe command, which may fail, as the student does."""
         command = [sys.executable, "-m", "retailpipe", *map(str, arguments)]
         with recorded_calls() as calls:
             run = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True)
-        self.students.update(calls)
+        self.student_calls.update(calls)
         return run
 
-    def done(self, *arguments: str | Path) -> str:
+    def output_of(self, *arguments: str | Path) -> str:
+        """Run a retailpipe command that must succeed, and return its output."""
         run = self.run(*arguments)
         assert run.returncode == 0, run.stdout + run.stderr
         return run.stdout
 
 
 @pytest.fixture(scope="module")
-def day(tmp_path_factory: pytest.TempPathFactory, tls: TlsServer) -> Iterator[Day]:
+def session(tmp_path_factory: pytest.TempPathFactory, tls: TlsServer) -> Iterator[Session]:
     skip_unless_installed()
     folder = tmp_path_factory.mktemp("terraform")
     declared = declare(REHEARSED)
@@ -89,41 +95,41 @@ def day(tmp_path_factory: pytest.TempPathFactory, tls: TlsServer) -> Iterator[Da
             "XDG_DATA_HOME": str(home / "data"),
             "XDG_CACHE_HOME": str(home / "cache"),
         }
-        yield Day(declared, terraform, endpoint, calls, home, environment)
+        yield Session(declared, terraform, endpoint, calls, home, environment)
 
 
 @pytest.fixture(scope="module")
 def workbook(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The real one where it is; else one that is made."""
-    beside = Path(__file__).resolve().parents[3] / "shared" / "data" / "online_retail.xlsx"
-    real = Path(os.environ.get("RETAILPIPE_DATASET", beside))
+    """The real workbook if it is on this machine; otherwise a generated one."""
+    shared = Path(__file__).resolve().parents[3] / "shared" / "data" / "online_retail.xlsx"
+    real = Path(os.environ.get("RETAILPIPE_DATASET", shared))
     if real.is_file():
         return real
-    made = tmp_path_factory.mktemp("workbook") / "online_retail.xlsx"
-    write_sample(made, rows=50_000)
-    return made
+    generated = tmp_path_factory.mktemp("workbook") / "online_retail.xlsx"
+    write_sample(generated, rows=50_000)
+    return generated
 
 
-def test_a_second_plan_is_empty(day: Day) -> None:
-    planned = day.terraform.call("plan", "-detailed-exitcode")
+def test_a_second_plan_is_empty(session: Session) -> None:
+    plan = session.terraform.call("plan", "-detailed-exitcode")
 
-    assert planned.returncode == 0, planned.stdout + planned.stderr
+    assert plan.returncode == 0, plan.stdout + plan.stderr
 
 
-def test_the_parameter_holds_what_is_exported(day: Day) -> None:
-    exported = {name: output["value"] for name, output in day.terraform.json("output", "-json").items()}
+def test_the_parameter_holds_the_exported_outputs(session: Session) -> None:
+    exported = {name: output["value"] for name, output in session.terraform.json("output", "-json").items()}
     outputs = StackOutputs.from_mapping(exported)
 
-    ssm = day.client("ssm")
-    kept = ssm.get_parameter(Name=outputs.parameter)["Parameter"]["Value"]
+    ssm = session.client("ssm")
+    stored = ssm.get_parameter(Name=outputs.parameter)["Parameter"]["Value"]
     ssm.close()
 
-    assert StackOutputs.from_json(kept) == outputs
+    assert StackOutputs.from_json(stored) == outputs
 
 
-def test_this_machine_stands_in_for_rds(day: Day, tls: TlsServer) -> None:
-    """The outputs' host, and what the managed secret holds, are all that is changed for the day."""
-    ssm, secrets = day.client("ssm"), day.client("secretsmanager")
+def test_check_connects_to_the_database_on_this_machine(session: Session, tls: TlsServer) -> None:
+    """Only the host and port in the outputs, and the content of the managed secret, are changed for the session."""
+    ssm, secrets = session.client("ssm"), session.client("secretsmanager")
     outputs = json.loads(ssm.get_parameter(Name="/retailpipe/dev/outputs")["Parameter"]["Value"])
     outputs.update(database_host="localhost", database_port=tls.port)
     ssm.put_parameter(Name="/retailpipe/dev/outputs", Value=json.dumps(outputs), Type="String", Overwrite=True)
@@ -132,101 +138,101 @@ def test_this_machine_stands_in_for_rds(day: Day, tls: TlsServer) -> None:
     ssm.close()
     secrets.close()
 
-    failed = [point["name"] for point in json.loads(day.run("check", "--json").stdout)["points"] if not point["ok"]]
+    failed = [point["name"] for point in json.loads(session.run("check", "--json").stdout)["points"] if not point["ok"]]
 
     assert failed == ["schemas", "transformation fresh"]
 
 
-def test_an_upload_is_heard(day: Day, workbook: Path) -> None:
-    """S3 calls the one Lambda, that tells the topic, and the topic the queue; the other says that it waits."""
-    day.done("upload", workbook)
+def test_an_upload_reaches_the_queue(session: Session, workbook: Path) -> None:
+    """S3 calls notify_upload, which publishes to the topic, which sends to the queue; check_bucket counts it."""
+    session.output_of("upload", workbook)
 
-    sqs = day.client("sqs")
+    sqs = session.client("sqs")
     url = sqs.get_queue_url(QueueName="retailpipe-dev-uploads")["QueueUrl"]
     names = ["ApproximateNumberOfMessages"]
-    told = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"][names[0]]
+    messages = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"][names[0]]
     sqs.close()
 
-    assert int(told) >= 1
-    assert json.loads(day.done("schedule", "run-now", "--json")) == {"pulled": None, "waiting": 1}
-    assert "published" in day.done("logs", "notify-upload")
+    assert int(messages) >= 1
+    assert json.loads(session.output_of("schedule", "run-now", "--json")) == {"pulled": None, "waiting": 1}
+    assert "published" in session.output_of("logs", "notify-upload")
 
 
-def test_the_watcher_does_the_rest(day: Day, workbook: Path) -> None:
-    handled = [json.loads(line) for line in day.done("watch", "--once", "--json").splitlines()]
+def test_watch_loads_the_upload(session: Session, workbook: Path) -> None:
+    handled = [json.loads(line) for line in session.output_of("watch", "--once", "--json").splitlines()]
 
     assert [load["status"] for each in handled if each["run"] for load in each["run"]["loads"]] == ["loaded"]
     assert all(each["failures"] == [] for each in handled)
-    assert json.loads(day.done("schedule", "run-now", "--json")) == {"pulled": None, "waiting": 0}
+    assert json.loads(session.output_of("schedule", "run-now", "--json")) == {"pulled": None, "waiting": 0}
 
 
-def test_all_nine_points_hold_and_all_layers_agree(day: Day) -> None:
-    report = json.loads(day.done("check", "--json"))
+def test_all_nine_checks_pass_and_all_layers_agree(session: Session) -> None:
+    report = json.loads(session.output_of("check", "--json"))
 
     assert len(report["points"]) == 9
     assert report["ok"]
-    assert json.loads(day.done("verify", "--json"))["ok"]
-    assert "nothing waits" in day.done("status")
-    assert "nothing to build" in day.done("run")
+    assert json.loads(session.output_of("verify", "--json"))["ok"]
+    assert "no new workbooks" in session.output_of("status")
+    assert "nothing to build" in session.output_of("run")
 
 
-def test_the_rest_of_the_course(day: Day) -> None:
-    day.done("env", "--write", "aws_config.env")
-    day.done("subscribe")
-    day.done("schedule", "on")
-    day.done("schedule", "off")
-    day.done("db", "status")
-    day.done("db", "stop")
-    day.done("db", "start")
-    assert json.loads(day.done("cost", "--json"))["running"] > 50  # with its NAT gateway
+def test_the_other_commands_of_the_course(session: Session) -> None:
+    session.output_of("env", "--write", "aws_config.env")
+    session.output_of("subscribe")
+    session.output_of("schedule", "on")
+    session.output_of("schedule", "off")
+    session.output_of("db", "status")
+    session.output_of("db", "stop")
+    session.output_of("db", "start")
+    assert json.loads(session.output_of("cost", "--json"))["running"] > 50  # with its NAT gateway
 
 
-def test_the_students_policy_allows_all_of_that(day: Day) -> None:
-    policy = json.loads(day.declared.one("Policy").inputs["policy"])
+def test_the_students_policy_allows_every_call(session: Session) -> None:
+    policy = json.loads(session.declared.one("Policy").inputs["policy"])
     allowed = {action for statement in policy["Statement"] for action in statement["Action"]}
 
-    asked = {f"{service}:{operation}" for service, operation in day.students if service != "sts"}
-    assert {BY_OTHER_NAMES.get(action, action) for action in asked} <= allowed
+    called = {f"{service}:{operation}" for service, operation in session.student_calls if service != "sts"}
+    assert {BY_OTHER_NAMES.get(action, action) for action in called} <= allowed
 
 
-def test_cleanup_and_destroy_leave_nothing(day: Day) -> None:
-    """There is no pulumi command: cleanup empties, destroy takes down, and a second cleanup finds nothing."""
-    emptied = day.run("cleanup", "--yes")
+def test_cleanup_and_destroy_leave_nothing(session: Session) -> None:
+    """Without a pulumi command, cleanup only empties the stack. After Terraform destroys it, cleanup finds nothing."""
+    first = session.run("cleanup", "--yes")
     with recorded_calls() as calls:
-        day.terraform.run("destroy", "-auto-approve")
-    day.calls.update(calls)
-    second, third = day.done("cleanup", "--yes"), day.done("cleanup", "--yes")
+        session.terraform.run("destroy", "-auto-approve")
+    session.deployer_calls.update(calls)
+    second, third = session.output_of("cleanup", "--yes"), session.output_of("cleanup", "--yes")
 
-    assert "pulumi destroy --stack dev" in emptied.stdout
+    assert "pulumi destroy --stack dev" in first.stdout
     assert second == third == "nothing is left of stack dev\n"
-    tagged = day.client("resourcegroupstaggingapi")
+    tagged = session.client("resourcegroupstaggingapi")
     found = tagged.get_resources(TagFilters=[{"Key": "Project", "Values": ["retailpipe"]}])["ResourceTagMappingList"]
     tagged.close()
-    # A gateway is listed for some time after it is deleted, here as on AWS.
+    # moto, like AWS, lists a NAT gateway for some time after it is deleted.
     assert not [each["ResourceARN"] for each in found if ":natgateway/" not in each["ResourceARN"]]
-    assert day.terraform.run("state", "list") == ""
-    assert [path for path in day.folder.rglob("*") if path.is_file()] == []
+    assert session.terraform.run("state", "list") == ""
+    assert [path for path in session.folder.rglob("*") if path.is_file()] == []
 
 
-def test_the_deployers_policy_allows_every_call(day: Day) -> None:
-    """Made anew by `python -m tests.support.terraform.deployer`."""
+def test_the_deployers_policy_allows_every_call(session: Session) -> None:
+    """If it fails, run `python -m tests.support.terraform.deployer`, which writes the policy again."""
     policy = json.loads(FILE.read_text())
 
-    assert policy == policy_for(day.calls)
+    assert policy == policy_for(session.deployer_calls)
     assert len(json.dumps(policy, separators=(",", ":"))) <= MAX_CHARACTERS
 
 
-EVERYWHERE = {
+UNLIMITED = {
     "cloudwatch:Describe*", "ec2:CreateVpc", "iam:GetUser", "logs:Describe*", "sns:GetSubscriptionAttributes",
     "sns:SetSubscriptionAttributes", "sns:Unsubscribe", "ssm:Describe*",
 }  # fmt: skip
-"""Actions that AWS allows on everything or not at all, by its Service Authorization Reference."""
+"""Actions that AWS cannot limit to resources, according to its Service Authorization Reference."""
 
 
-def test_the_deployers_policy_names_no_resource_where_aws_takes_none() -> None:
+def test_actions_without_resource_limits_apply_to_all_resources() -> None:
     statements = json.loads(FILE.read_text())["Statement"]
-    everywhere = {action for each in statements if each["Resource"] == ["*"] for action in each["Action"]}
+    unlimited = {action for each in statements if each["Resource"] == ["*"] for action in each["Action"]}
 
-    assert everywhere >= EVERYWHERE
+    assert unlimited >= UNLIMITED
     (of_rds,) = [each["Resource"] for each in statements if "rds:CreateDBInstance" in each["Action"]]
     assert "arn:aws:rds:*:*:og:default*" in of_rds

@@ -1,4 +1,4 @@
-"""Who may do what on AWS: the student's and the deployer's policies, evaluated by IAM's documented rules."""
+"""What the student's and the deployer's IAM policies allow, evaluated by IAM's documented rules."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ EMAIL = {"sns:Protocol": "email", "sns:Endpoint": "me@example.com"}
 
 
 @pytest.fixture(scope="module")
-def mine() -> Declared:
+def own() -> Declared:
     return declare(EVERYTHING)
 
 
 @pytest.fixture(scope="module")
-def anothers() -> Declared:
+def other() -> Declared:
     return declare(EVERYTHING, stack="other")
 
 
 @pytest.fixture(scope="module")
-def student(mine: Declared) -> dict[str, Any]:
-    return json.loads(mine.one("Policy").inputs["policy"])
+def student(own: Declared) -> dict[str, Any]:
+    return json.loads(own.one("Policy").inputs["policy"])
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def deployer() -> dict[str, Any]:
 
 
 def resources_of(stack: Declared, name: str) -> dict[str, str]:
-    """The ARNs of a stack's resources, and of what is in them."""
+    """The ARNs of a stack's resources and of objects in them, such as a workbook in the bucket."""
     arns = {f"{each.kind} {each.name}": str(each.computed["arn"]) for each in stack.custom}
     bucket = stack.one("Bucket").computed["arn"]
     (secret,) = stack.one("Instance").computed["masterUserSecrets"]
@@ -81,24 +81,24 @@ STUDENT_MAY = {
     "EventRule pipeline-functions-schedule": "events:DescribeRule events:DisableRule events:EnableRule",
     "outputs": "ssm:GetParameter",
 }
-"""All that a student may do with the stack, by resource."""
+"""All actions that the student's policy allows, by resource."""
 
 
-def test_what_a_student_may_do_resource_by_resource(mine: Declared, student: dict[str, Any]) -> None:
+def test_a_student_may_do_exactly_these_actions(own: Declared, student: dict[str, Any]) -> None:
     allowed = {
         name: " ".join(action for action in actions_of(student) if is_allowed(student, action, arn, EMAIL))
-        for name, arn in resources_of(mine, "dev").items()
+        for name, arn in resources_of(own, "dev").items()
     }
 
     assert {name: actions for name, actions in allowed.items() if actions} == STUDENT_MAY
 
 
-def test_a_student_may_do_nothing_with_another_stack(anothers: Declared, student: dict[str, Any]) -> None:
-    for name, arn in resources_of(anothers, "other").items():
+def test_a_student_may_do_nothing_with_another_stack(other: Declared, student: dict[str, Any]) -> None:
+    for name, arn in resources_of(other, "other").items():
         assert [action for action in actions_of(student) if is_allowed(student, action, arn, EMAIL)] == [], name
 
 
-NOT_A_STUDENTS = [
+DENIED_TO_STUDENTS = [
     ("lambda:GetFunction", "Function pipeline-functions-check-bucket"),
     ("lambda:GetFunctionConfiguration", "Function pipeline-functions-check-bucket"),
     ("lambda:UpdateFunctionCode", "Function pipeline-functions-notify-upload"),
@@ -116,9 +116,9 @@ NOT_A_STUDENTS = [
 ]
 
 
-@pytest.mark.parametrize(("action", "resource"), NOT_A_STUDENTS)
-def test_what_a_student_may_not_do(mine: Declared, student: dict[str, Any], action: str, resource: str) -> None:
-    assert not is_allowed(student, action, resources_of(mine, "dev")[resource])
+@pytest.mark.parametrize(("action", "resource"), DENIED_TO_STUDENTS)
+def test_a_student_may_not_do_this(own: Declared, student: dict[str, Any], action: str, resource: str) -> None:
+    assert not is_allowed(student, action, resources_of(own, "dev")[resource])
 
 
 @pytest.mark.parametrize(
@@ -132,13 +132,13 @@ def test_what_a_student_may_not_do(mine: Declared, student: dict[str, Any], acti
         ("lambda", "arn:aws:lambda:eu-central-1:111111111111:function:theirs", False),
     ],
 )
-def test_a_student_subscribes_by_email_alone(
-    mine: Declared, student: dict[str, Any], protocol: str, endpoint: str, allowed: bool
+def test_a_student_can_subscribe_only_by_email(
+    own: Declared, student: dict[str, Any], protocol: str, endpoint: str, allowed: bool
 ) -> None:
-    topic = mine.one("Topic").computed["arn"]
+    topic = own.one("Topic").computed["arn"]
 
-    asked = {"sns:Protocol": protocol, "sns:Endpoint": endpoint}
-    assert is_allowed(student, "sns:Subscribe", topic, asked) == allowed
+    context = {"sns:Protocol": protocol, "sns:Endpoint": endpoint}
+    assert is_allowed(student, "sns:Subscribe", topic, context) == allowed
     assert not is_allowed(student, "sns:Subscribe", topic)
 
 
@@ -173,10 +173,10 @@ FOREIGN = [
         )
     ),
 ]
-"""What is not of project retailpipe."""
+"""Resources that do not belong to project retailpipe."""
 
 
-def test_the_docs_list_what_a_deployer_may_do_outside_the_projects_names(deployer: dict[str, Any]) -> None:
+def test_the_docs_list_every_deployer_action_on_resources_of_other_projects(deployer: dict[str, Any]) -> None:
     found = {
         action
         for action in actions_of(deployer)
@@ -188,16 +188,16 @@ def test_the_docs_list_what_a_deployer_may_do_outside_the_projects_names(deploye
     assert set(re.findall(r"`([a-z0-9]+:[A-Za-z*]+)`", section)) == found
 
 
-def test_a_deployer_gives_users_no_policy_but_the_projects(deployer: dict[str, Any]) -> None:
+def test_a_deployer_can_attach_only_the_projects_policies_to_users(deployer: dict[str, Any]) -> None:
     user = f"arn:aws:iam::{ACCOUNT}:user/student-1"
     for action in ("iam:AttachUserPolicy", "iam:DetachUserPolicy"):
-        own = {"iam:PolicyARN": f"arn:aws:iam::{ACCOUNT}:policy/retailpipe-dev-student-eu-central-1"}
-        assert is_allowed(deployer, action, user, own)
+        project_policy = {"iam:PolicyARN": f"arn:aws:iam::{ACCOUNT}:policy/retailpipe-dev-student-eu-central-1"}
+        assert is_allowed(deployer, action, user, project_policy)
         assert not is_allowed(deployer, action, user, {"iam:PolicyARN": "arn:aws:iam::aws:policy/AdministratorAccess"})
         assert not is_allowed(deployer, action, user)
 
 
-def test_a_deployer_gives_roles_to_no_other_service(deployer: dict[str, Any]) -> None:
+def test_a_deployer_can_pass_roles_only_to_lambda_and_scheduler(deployer: dict[str, Any]) -> None:
     role = f"arn:aws:iam::{ACCOUNT}:role/retailpipe-dev-check-bucket-eu-central-1"
 
     assert is_allowed(deployer, "iam:PassRole", role, {"iam:PassedToService": "lambda.amazonaws.com"})
@@ -207,7 +207,7 @@ def test_a_deployer_gives_roles_to_no_other_service(deployer: dict[str, Any]) ->
     )
 
 
-def test_the_rules_of_the_evaluator() -> None:
+def test_is_allowed_follows_the_rules_of_iam() -> None:
     policy = {
         "Statement": [
             {"Effect": "Allow", "Action": "s3:Get*", "Resource": "arn:aws:s3:::mine/*"},

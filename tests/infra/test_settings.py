@@ -1,4 +1,4 @@
-"""The settings of a stack: what is refused, how it is told, and that docs and Pulumi.yaml say the same."""
+"""The settings of a stack: which values are rejected, with which messages, and whether docs and Pulumi.yaml match."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def mistakes(config: dict[str, str]) -> list[str]:
     return str(caught.value).split("\n- ")[1:]
 
 
-def test_the_least_that_has_to_be_said() -> None:
+def test_only_the_allowed_networks_are_required() -> None:
     settings = Settings.read(LEAST)
 
     assert settings.allowed_cidrs == ("203.0.113.7/32",)
     assert (settings.ephemeral, settings.kept_backup_days, settings.database_class) == (True, 0, "db.t4g.micro")
 
 
-def test_what_is_empty_is_not_set() -> None:
+def test_an_empty_value_means_not_set() -> None:
     settings = read(sourceUrl="", nightlyStop="", notifyEmails="", existingSubnetIds="")
 
     assert (settings.source_url, settings.nightly_stop, settings.notify_emails) == (None, None, ())
@@ -52,72 +52,74 @@ def test_what_is_empty_is_not_set() -> None:
         ("allowedCidrs", "128.0.0.0/1", "a large part of the internet"),
         ("allowedCidrs", "2000::/3", "a large part of the internet"),
         ("allowedCidrs", "203.0.113.7/24", "has host bits set"),
-        ("allowedCidrs", "home", "'home' is no network"),
-        ("allowedCidrs", '["203.0.113.7/32"]', "is no network"),
+        ("allowedCidrs", "home", "'home' is not a valid network"),
+        ("allowedCidrs", '["203.0.113.7/32"]', "is not a valid network"),
         ("allowedCidrs", " , ", "the list is empty"),
         ("ephemeral", "perhaps", "neither true nor false"),
-        ("databaseClass", "t4g.micro", "is not an instance class"),
-        ("databaseStorage", "19", "not within 20"),
-        ("databaseStorage", "many", "no whole number"),
-        ("databaseMaxStorage", "21", "not a tenth more"),
+        ("databaseClass", "t4g.micro", "is not an RDS instance class"),
+        ("databaseStorage", "19", "not between 20 and 65,536"),
+        ("databaseStorage", "many", "not a whole number"),
+        ("databaseMaxStorage", "21", "not at least 10 % more than databaseStorage, which is 20"),
         ("engineVersion", "16", "is not 17"),
-        ("backupDays", "36", "not within"),
-        ("logRetentionDays", "15", "keeps logs for"),
-        ("schedule", "every day", "no schedule"),
-        ("schedule", "cron(0 2 * * * *)", "has to be ?"),
-        ("schedule", "cron(99 2 * * ? *)", "99 is not within 0 to 59"),
-        ("schedule", "rate(1 hours)", "no schedule"),
+        ("backupDays", "36", "not between"),
+        ("logRetentionDays", "15", "15 is not one of the values that CloudWatch allows: 1, 3,"),
+        ("schedule", "every day", "not an EventBridge schedule"),
+        ("schedule", "cron(0 2 * * * *)", "must be ?"),
+        ("schedule", "cron(99 2 * * ? *)", "99 is not between 0 and 59"),
+        ("schedule", "rate(1 hours)", "not an EventBridge schedule"),
         ("studentUser", "a b", "the name of an IAM user"),
-        ("allowedCidrs", "2001:db8::/48", "an IPv4 address alone"),
+        ("allowedCidrs", "2001:db8::/48", "only an IPv4 address"),
         ("sourceUrl", "http://example.com/a.xlsx", "https://host/path"),
         ("sourceUrl", "https://me:secret@example.com/a.xlsx", "https://host/path"),
         ("sourceUrl", "file:///etc/passwd", "https://host/path"),
-        ("notifyEmails", "me", "no email address"),
-        ("monthlyBudget", "-1", "not within"),
-        ("nightlyStop", "24:00", "no time of day"),
-        ("nightlyStopTimeZone", "Mars/Base", "no time zone"),
+        ("notifyEmails", "me", "not an email address"),
+        ("monthlyBudget", "-1", "not between"),
+        ("nightlyStop", "24:00", "not a time of day"),
+        ("nightlyStopTimeZone", "Mars/Base", "not a known time zone"),
         ("existingRoleArn", "LabRole", "the ARN of a role"),
         ("existingVpcId", "vpc-0a", "existingSubnetIds is not set"),
         ("existingSubnetIds", "subnet-0a,subnet-0b", "existingVpcId is not set"),
-        ("existingSubnetIds", "subnet-0a", "two subnets"),
-        ("expiresOn", "soon", "no date"),
+        ("existingSubnetIds", "subnet-0a", "two subnet IDs"),
+        ("expiresOn", "soon", "not a date"),
         ("owner", "me;you", "is not a tag"),
-        ("allowedCidr", "x", "is no setting"),
+        ("allowedCidr", "x", "is not a setting"),
     ],
 )
-def test_a_wrong_setting_is_told_with_the_command_that_mends_it(name: str, value: str, reason: str) -> None:
+def test_a_message_about_an_invalid_setting_has_the_command_that_corrects_it(
+    name: str, value: str, reason: str
+) -> None:
     (mistake,) = mistakes({**LEAST, name: value})
 
     assert reason in mistake
     assert name in mistake
-    assert "Mend it with `pulumi config " in mistake
+    assert re.search("(Set it, for example|Remove it) with `pulumi config ", mistake)
 
 
-def test_all_mistakes_are_told_at_once() -> None:
-    told = mistakes({"ephemeral": "perhaps", "backupDays": "x", "nightlyStop": "x"})
+def test_all_mistakes_are_reported_at_once() -> None:
+    messages = mistakes({"ephemeral": "perhaps", "backupDays": "x", "nightlyStop": "x"})
 
-    assert [mistake.split(" ")[0].rstrip(":") for mistake in told] == [
+    assert [message.split(" ")[0].rstrip(":") for message in messages] == [
         "allowedCidrs", "ephemeral", "backupDays", "nightlyStop",
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize("each", fields(Settings), ids=lambda each: each.name)
-def test_every_example_in_a_message_is_taken(each: Any) -> None:
-    """The command that a message proposes sets a value that is right."""
+def test_every_example_in_a_message_is_valid(each: Any) -> None:
+    """The command in a message sets a valid value."""
     (mistake,) = mistakes({**LEAST, name_in_config(each): "\0"})
     ((quoted, bare),) = re.findall(r"config set \S+ (?:'(.*?)'|(.*?))`", mistake)
 
     assert each.metadata["parse"](quoted or bare) is not None
 
 
-def test_lists_have_commas_between_their_elements() -> None:
+def test_lists_are_separated_by_commas() -> None:
     settings = read(allowedCidrs="203.0.113.7/32, 2001:db8::/48,203.0.113.7/32", notifyEmails="me@example.com,")
 
     assert settings.allowed_cidrs == ("203.0.113.7/32", "2001:db8::/48")
     assert settings.notify_emails == ("me@example.com",)
 
 
-def test_docs_and_the_project_file_are_as_the_code_has_them() -> None:
+def test_docs_and_project_file_are_up_to_date_with_the_code() -> None:
     assert (TOP / "docs" / "settings.md").read_text() == page["page"]()
     assert (TOP / "Pulumi.yaml").read_text().endswith(page["config"]())
 
@@ -132,6 +134,6 @@ def test_the_project_file_has_every_setting_with_its_type_and_default() -> None:
         if "default" in each:
             assert type(each["default"]) is kinds[each["type"]], name
     defaults = {name: each["default"] for name, each in config.items() if "default" in each}
-    as_the_engine_gives_them = {n: v if isinstance(v, str) else json.dumps(v) for n, v in defaults.items()}
-    assert Settings.read({**as_the_engine_gives_them, **LEAST}) == Settings.read(LEAST)
+    as_the_engine_passes_them = {n: v if isinstance(v, str) else json.dumps(v) for n, v in defaults.items()}
+    assert Settings.read({**as_the_engine_passes_them, **LEAST}) == Settings.read(LEAST)
     assert all(each.default is not MISSING for each in fields(Settings) if each.name != "allowed_cidrs")

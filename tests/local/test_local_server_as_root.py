@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL of root, which runs as nobody since PostgreSQL refuses root."""
+"""The embedded PostgreSQL of root: it runs as `nobody`, because PostgreSQL refuses to run as root."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from retailpipe.local.server import EmbeddedServer
 from tests.support.lacking import skip
 from tests.support.servers import START, ask, port, postmaster
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root's servers run as somebody else")
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root's servers run as another user")
 
 
 def test_the_server_runs_as_nobody(closed: Path) -> None:
@@ -23,13 +23,13 @@ def test_the_server_runs_as_nobody(closed: Path) -> None:
     assert process.gids().real != 0
 
 
-def test_the_data_are_kept_in_the_folder_where_the_servers_account_reaches_it(place: Path) -> None:
+def test_the_data_are_in_the_folder_if_the_servers_account_can_reach_it(place: Path) -> None:
     EmbeddedServer(place / "environment").start()
 
     assert not (place / "environment" / "postgres").is_symlink()
 
 
-def test_the_data_are_kept_elsewhere_where_the_folder_is_closed_until_they_are_destroyed(
+def test_the_data_are_elsewhere_if_the_servers_account_cannot_reach_the_folder(
     closed: Path,
 ) -> None:
     server = EmbeddedServer(closed / "environment")
@@ -44,14 +44,21 @@ def test_the_data_are_kept_elsewhere_where_the_folder_is_closed_until_they_are_d
 
 
 def test_a_first_server_under_a_strict_umask(closed: Path) -> None:
-    """On a machine where no data were ever kept elsewhere: /var/lib is an empty one, seen by this process alone."""
+    """/var/lib is an empty private mount, as on a machine that never had such a server."""
     code = START + "print(url); EmbeddedServer(Path(sys.argv[1])).destroy()"
-    alone = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /var/lib && umask 077 && exec "$@"', "sh"]
-    if subprocess.run([*alone, "true"], capture_output=True, check=False).returncode != 0:
-        skip("mounts of one's own are not allowed here")
+    with_private_mount = [
+        "unshare",
+        "--mount",
+        "sh",
+        "-c",
+        'mount -t tmpfs none /var/lib && umask 077 && exec "$@"',
+        "sh",
+    ]
+    if subprocess.run([*with_private_mount, "true"], capture_output=True, check=False).returncode != 0:
+        skip("private mounts are not allowed on this machine")
 
     done = subprocess.run(
-        [*alone, sys.executable, "-c", code, closed / "environment"],
+        [*with_private_mount, sys.executable, "-c", code, closed / "environment"],
         capture_output=True,
         text=True,
         check=False,
@@ -61,8 +68,8 @@ def test_a_first_server_under_a_strict_umask(closed: Path) -> None:
     assert port(done.stdout.strip()) > 1024
 
 
-def test_a_home_that_was_made_but_not_yet_given_to_the_servers_account_is_used(place: Path) -> None:
-    """The starter was killed between two system calls."""
+def test_a_data_folder_that_does_not_belong_to_the_servers_account_yet_is_used(place: Path) -> None:
+    """The process that created it was killed between mkdir and chown."""
     folder = place / "environment"
     folder.mkdir()
     (folder / "postgres").mkdir(mode=0o700)
@@ -70,7 +77,7 @@ def test_a_home_that_was_made_but_not_yet_given_to_the_servers_account_is_used(p
     assert ask(EmbeddedServer(folder).start(), "select 1") == 1
 
 
-def test_a_folder_that_is_closed_to_others_may_have_any_name(closed: Path) -> None:
+def test_a_folder_that_the_servers_account_cannot_reach_may_have_any_name(closed: Path) -> None:
     folder = closed / 'it\'s 100% "año" $HOME'
 
     assert ask(EmbeddedServer(folder).start(), "select 1") == 1

@@ -1,6 +1,6 @@
-"""What somebody who is not root meets: the embedded server, and folders that are somebody else's.
+"""The embedded server, the environment and the store for an ordinary user: permissions and folders of other users.
 
-Root runs these as the user nobody, so that permissions count.
+If root runs these tests, the code runs as the user `nobody`, because permissions do not apply to root.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ REPORT = """
 from retailpipe.errors import RetailpipeError
 try:
     act()
-    print("nothing was wrong")
+    print("no error")
 except RetailpipeError as error:
     print(f"{type(error).__name__}: {error} | {error.hint}")
 """
-"""Prints the error of ours that `act` raises; any other ends the process with a traceback."""
+"""Prints the RetailpipeError that `act` raises. Any other error ends the process with a traceback."""
 
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """A folder in which anybody may make others."""
+    """A folder in which every user can create files and folders."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         place = Path(name)
         place.chmod(0o777)
@@ -36,17 +36,17 @@ def place() -> Iterator[Path]:
 
 
 @pytest.fixture
-def locked(place: Path) -> Iterator[Path]:
-    """A folder in which an ordinary user can read but not write."""
-    locked = place / "locked"
-    locked.mkdir()
-    locked.chmod(0o555)
-    yield locked
-    locked.chmod(0o755)
+def read_only(place: Path) -> Iterator[Path]:
+    """A folder that an ordinary user can read but not write."""
+    read_only = place / "read_only"
+    read_only.mkdir()
+    read_only.chmod(0o555)
+    yield read_only
+    read_only.chmod(0o755)
 
 
-def test_the_server_is_the_users_own_and_lies_in_the_folder(place: Path) -> None:
-    told = as_ordinary_user(
+def test_the_server_belongs_to_the_user_and_is_in_the_folder(place: Path) -> None:
+    printed = as_ordinary_user(
         """
 from pathlib import Path
 from retailpipe import Environment
@@ -66,46 +66,46 @@ print([path.name for path in folder.iterdir()])
         place,
     )
 
-    assert told == f"{{'e': 'é'}} True True {oct(stat.S_IFREG | 0o600)} True\n['.postgres.lock']"
+    assert printed == f"{{'e': 'é'}} True True {oct(stat.S_IFREG | 0o600)} True\n['.postgres.lock']"
 
 
-def test_a_folder_that_cannot_be_written_is_named(locked: Path) -> None:
-    told = as_ordinary_user(
+def test_the_error_names_a_folder_that_cannot_be_written(read_only: Path) -> None:
+    printed = as_ordinary_user(
         """
 from pathlib import Path
 from retailpipe.local.server import EmbeddedServer
 act = EmbeddedServer(Path(sys.argv[1])).start
 """
         + REPORT,
-        locked,
+        read_only,
     )
 
-    assert told.startswith("ServerError: ")
-    assert str(locked) in told
-    assert "--local" in told
+    assert printed.startswith("ServerError: ")
+    assert str(read_only) in printed
+    assert "--local" in printed
 
 
 @pytest.mark.parametrize("method", ["stop", "destroy"])
-def test_the_folder_of_somebody_else_can_be_neither_stopped_nor_destroyed(locked: Path, method: str) -> None:
-    told = as_ordinary_user(
+def test_a_server_in_the_folder_of_another_user_cannot_be_stopped_or_destroyed(read_only: Path, method: str) -> None:
+    printed = as_ordinary_user(
         f"""
 from pathlib import Path
 from retailpipe.local.server import EmbeddedServer
 act = EmbeddedServer(Path(sys.argv[1])).{method}
 """
         + REPORT,
-        locked,
+        read_only,
     )
 
-    assert told == "nothing was wrong" or (told.startswith("ServerError: ") and str(locked) in told)
+    assert printed == "no error" or (printed.startswith("ServerError: ") and str(read_only) in printed)
 
 
-def test_an_environment_in_a_folder_that_cannot_be_entered_is_an_error(place: Path) -> None:
+def test_the_error_names_a_folder_that_cannot_be_entered(place: Path) -> None:
     barred = place / "barred"
     barred.mkdir()
     barred.chmod(0)
 
-    told = as_ordinary_user(
+    printed = as_ordinary_user(
         """
 from retailpipe import Environment
 act = lambda: Environment.local(sys.argv[1]).warehouse.query("select 1")
@@ -115,8 +115,8 @@ act = lambda: Environment.local(sys.argv[1]).warehouse.query("select 1")
     )
     barred.chmod(0o755)
 
-    assert "Error: " in told
-    assert str(barred) in told
+    assert "Error: " in printed
+    assert str(barred) in printed
 
 
 def test_a_file_that_cannot_be_read_is_not_uploaded(place: Path) -> None:
@@ -124,7 +124,7 @@ def test_a_file_that_cannot_be_read_is_not_uploaded(place: Path) -> None:
     book.write_bytes(b"secret")
     book.chmod(0)
 
-    told = as_ordinary_user(
+    printed = as_ordinary_user(
         """
 from pathlib import Path
 from retailpipe.store import FolderStore
@@ -135,16 +135,16 @@ act = lambda: FolderStore(Path(sys.argv[2])).upload(Path(sys.argv[1]))
         place / "store",
     )
 
-    assert told.startswith("StoreError: ")
-    assert str(book) in told
+    assert printed.startswith("StoreError: ")
+    assert str(book) in printed
     assert [path for path in (place / "store").rglob("*") if path.is_file()] == []
 
 
-def test_a_store_that_cannot_be_written_is_named(place: Path, locked: Path) -> None:
+def test_the_error_names_a_store_that_cannot_be_written(place: Path, read_only: Path) -> None:
     (place / "book.xlsx").write_bytes(b"content")
     (place / "book.xlsx").chmod(0o644)
 
-    told = as_ordinary_user(
+    printed = as_ordinary_user(
         """
 from pathlib import Path
 from retailpipe.store import FolderStore
@@ -152,21 +152,21 @@ act = lambda: FolderStore(Path(sys.argv[2])).upload(Path(sys.argv[1]))
 """
         + REPORT,
         place / "book.xlsx",
-        locked,
+        read_only,
     )
 
-    assert told.startswith("StoreError: ")
-    assert str(locked) in told
+    assert printed.startswith("StoreError: ")
+    assert str(read_only) in printed
 
 
 @pytest.mark.parametrize("call", ["workbooks()", "snapshot('input/book.xlsx').__enter__()"])
-def test_a_store_that_cannot_be_read_is_an_error_and_not_an_empty_one(place: Path, call: str) -> None:
+def test_a_store_that_cannot_be_read_is_an_error_and_not_an_empty_store(place: Path, call: str) -> None:
     store = place / "store"
     (store / "input").mkdir(parents=True)
     (store / "input" / "book.xlsx").write_bytes(b"content")
     (store / "input").chmod(0)
 
-    told = as_ordinary_user(
+    printed = as_ordinary_user(
         f"""
 from pathlib import Path
 from retailpipe.store import FolderStore
@@ -177,12 +177,12 @@ act = lambda: FolderStore(Path(sys.argv[1])).{call}
     )
     (store / "input").chmod(0o755)
 
-    assert told.startswith("StoreError: ")
-    assert str(store) in told
+    assert printed.startswith("StoreError: ")
+    assert str(store) in printed
 
 
-def test_what_an_ordinary_user_meets_is_tried_as_one(place: Path) -> None:
-    told = as_ordinary_user("print(os.geteuid())")
+def test_the_code_of_these_tests_runs_as_an_ordinary_user(place: Path) -> None:
+    printed = as_ordinary_user("print(os.geteuid())")
 
-    assert int(told) != 0
-    assert os.geteuid() in (0, int(told))
+    assert int(printed) != 0
+    assert os.geteuid() in (0, int(printed))

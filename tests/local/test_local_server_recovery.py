@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL after violence: killed servers, killed starters, stale pid files, many starters at once."""
+"""The embedded PostgreSQL after failures: killed servers, killed starts, stale pid files; and concurrent starts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.servers import START, ask, ended, launch, outcome, postmaster
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    """The folder of an environment, nothing in it yet; what is made of it goes after the test."""
+    """The folder of a new environment; its server and data are deleted after the test."""
     folder = tmp_path / "environment"
     yield folder
     wait_for(lambda: not programs_in(folder, ("initdb", "pg_ctl")))
@@ -30,17 +30,20 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 
 def data(folder: Path) -> Path:
+    """Return the data folder of PostgreSQL."""
     return (folder / "postgres").resolve() / "data"
 
 
-def wait_for(condition: Callable[[], object], *, patience: float = 60, pause: float = 0.05) -> None:
-    deadline = time.monotonic() + patience
+def wait_for(condition: Callable[[], object], *, timeout: float = 60, pause: float = 0.05) -> None:
+    """Wait until a condition is true. timeout, pause: in seconds."""
+    deadline = time.monotonic() + timeout
     while not condition():
-        assert time.monotonic() < deadline, "it does not happen"
+        assert time.monotonic() < deadline, "timeout: the condition is still false"
         time.sleep(pause)
 
 
 def programs_in(folder: Path, names: tuple[str, ...]) -> list[psutil.Process]:
+    """Return the running processes of these programs whose command line contains the folder."""
     home = str((folder / "postgres").resolve())
     return [
         process
@@ -50,14 +53,15 @@ def programs_in(folder: Path, names: tuple[str, ...]) -> list[psutil.Process]:
 
 
 def kill(process: psutil.Process) -> None:
+    """Kill a process with SIGKILL and wait for its end."""
     process.kill()
     wait_for(lambda: ended(process))
 
 
-def test_a_killed_server_is_recovered_with_its_data_at_the_next_start(folder: Path) -> None:
+def test_the_next_start_recovers_a_killed_server_with_its_data(folder: Path) -> None:
     server = EmbeddedServer(folder)
     url = server.start()
-    # Whoever does not ask for it, as here, may lose what was committed within the last second.
+    # Without synchronous_commit, a crash may lose commits of the last second.
     ask(url, "set synchronous_commit = on; create table kept as select 42 as n")
     connection = psycopg2.connect(url)
     connection.cursor().execute("create table never_committed (n int)")
@@ -70,7 +74,7 @@ def test_a_killed_server_is_recovered_with_its_data_at_the_next_start(folder: Pa
     connection.close()
 
 
-def test_a_killed_server_is_recovered_by_the_next_query(folder: Path) -> None:
+def test_the_next_query_recovers_a_killed_server(folder: Path) -> None:
     environment = Environment.local(folder)
     assert environment.warehouse.query("select 1 as n").to_pylist() == [{"n": 1}]
 
@@ -92,7 +96,7 @@ def test_a_killed_server_can_be_destroyed(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("runs", [True, False])
-def test_a_passfile_that_is_gone_is_made_anew_and_the_data_stay(folder: Path, runs: bool) -> None:
+def test_a_missing_passfile_is_created_again_and_the_data_are_kept(folder: Path, runs: bool) -> None:
     server = EmbeddedServer(folder)
     before = (server.start(), (folder / "pgpass").read_text())
     ask(before[0], "create table kept as select 1 as n")
@@ -109,7 +113,7 @@ def test_a_passfile_that_is_gone_is_made_anew_and_the_data_stay(folder: Path, ru
 
 @pytest.fixture(scope="module")
 def used(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder of an environment whose server has run; the tests that take it put a pid file into it."""
+    """The folder of an environment whose server has run; its tests write pid files into it."""
     folder = tmp_path_factory.mktemp("used")
     EmbeddedServer(folder).start()
     yield folder
@@ -118,7 +122,7 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def stopped(used: Path) -> Iterator[Path]:
-    """The same folder, its server stopped."""
+    """The folder `used`, with its server stopped."""
     EmbeddedServer(used).stop()
     yield used
     if (data(used) / "postmaster.pid").exists() and "3735928" in (data(used) / "postmaster.pid").read_text():
@@ -126,15 +130,15 @@ def stopped(used: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def stranger() -> Iterator[subprocess.Popen[bytes]]:
-    """A program that has nothing to do with PostgreSQL."""
+def other_process() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that is not PostgreSQL."""
     with subprocess.Popen(["sleep", "600"]) as process:
         yield process
         process.kill()
 
 
 def pid_file(folder: Path, *, pid: int, started: float) -> str:
-    """A pid file as a server that was ready leaves it when the machine stops; its port is nobody's."""
+    """Return the pid file that a ready server leaves behind when the machine stops; no program uses its port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         free = probe.getsockname()[1]
@@ -146,55 +150,55 @@ def pid_file(folder: Path, *, pid: int, started: float) -> str:
     [b"", b"\0\xff\xfe no pid file \0", b"one\ntwo\nthree\n", b"-1\n", b"99999999999999999999\n/x\n1\n1\n"],
     ids=["empty", "binary", "words", "negative", "beyond every pid"],
 )
-def test_a_damaged_pid_file_does_not_stop_a_start(stopped: Path, content: bytes) -> None:
+def test_a_damaged_pid_file_does_not_prevent_a_start(stopped: Path, content: bytes) -> None:
     (data(stopped) / "postmaster.pid").write_bytes(content)
 
     assert ask(EmbeddedServer(stopped).start(), "select 1") == 1
 
 
-def test_a_pid_file_of_a_process_that_is_gone_does_not_stop_a_start(
-    stopped: Path, stranger: subprocess.Popen[bytes]
+def test_a_pid_file_of_an_ended_process_does_not_prevent_a_start(
+    stopped: Path, other_process: subprocess.Popen[bytes]
 ) -> None:
-    stranger.kill()
-    stranger.wait()
-    (data(stopped) / "postmaster.pid").write_text(pid_file(stopped, pid=stranger.pid, started=time.time() - 100))
+    other_process.kill()
+    other_process.wait()
+    (data(stopped) / "postmaster.pid").write_text(pid_file(stopped, pid=other_process.pid, started=time.time() - 100))
 
     assert ask(EmbeddedServer(stopped).start(), "select 1") == 1
 
 
 @pytest.mark.parametrize("age", [1_000_000, 0], ids=["later", "older"])
-def test_a_pid_file_whose_pid_another_program_has_does_not_stop_a_start(
-    stopped: Path, stranger: subprocess.Popen[bytes], age: int
+def test_a_pid_file_with_the_pid_of_another_program_does_not_prevent_a_start(
+    stopped: Path, other_process: subprocess.Popen[bytes], age: int
 ) -> None:
-    """An older program: the folder comes from another machine, or from a container with pids of its own."""
-    (data(stopped) / "postmaster.pid").write_text(pid_file(stopped, pid=stranger.pid, started=time.time() - age))
+    """The other program may be older than the pid file: the folder was copied from another machine or a container."""
+    (data(stopped) / "postmaster.pid").write_text(pid_file(stopped, pid=other_process.pid, started=time.time() - age))
 
     assert ask(EmbeddedServer(stopped).start(), "select 1") == 1
-    assert stranger.poll() is None
+    assert other_process.poll() is None
 
 
 @pytest.mark.parametrize("age", [1_000_000, 0], ids=["later", "older"])
-def test_stop_does_not_end_another_program_that_has_the_servers_pid(
-    stopped: Path, stranger: subprocess.Popen[bytes], age: int
+def test_stop_does_not_end_another_program_with_the_pid_of_the_pid_file(
+    stopped: Path, other_process: subprocess.Popen[bytes], age: int
 ) -> None:
-    (data(stopped) / "postmaster.pid").write_text(pid_file(stopped, pid=stranger.pid, started=time.time() - age))
+    (data(stopped) / "postmaster.pid").write_text(pid_file(stopped, pid=other_process.pid, started=time.time() - age))
 
     assert EmbeddedServer(stopped).stop() is False
-    assert stranger.poll() is None
+    assert other_process.poll() is None
 
 
 @pytest.mark.parametrize("starters", [2, 4])
-def test_programs_that_start_at_once_share_one_server(folder: Path, starters: int) -> None:
+def test_concurrent_starts_share_one_server(folder: Path, starters: int) -> None:
     code = START + "from tests.support.servers import postmaster; print(url, postmaster(url).pid)"
 
-    together = [launch(code, folder) for _ in range(starters)]
-    answers = [outcome(process) for process in together]
+    processes = [launch(code, folder) for _ in range(starters)]
+    servers = [outcome(process) for process in processes]
 
-    assert len(set(answers)) == 1
+    assert len(set(servers)) == 1
 
 
-def test_a_server_is_not_given_out_before_its_database_is_there(folder: Path) -> None:
-    """A second program finds the server running a moment before the first has made the database in it."""
+def test_a_running_server_always_has_its_database(folder: Path) -> None:
+    """A second process connects as soon as it sees the server that the first process is starting."""
     starter = launch(START, folder)
     server = EmbeddedServer(folder)
     try:
@@ -205,19 +209,19 @@ def test_a_server_is_not_given_out_before_its_database_is_there(folder: Path) ->
 
 
 STAGES: dict[str, Callable[[Path], object]] = {
-    "the folder is made": lambda folder: (folder / "postgres").exists(),
-    "initdb begins": lambda folder: any((folder / "postgres").resolve().glob("tmp*")),
-    "initdb is at work": lambda folder: programs_in(folder, ("initdb",)),
+    "the folder exists": lambda folder: (folder / "postgres").exists(),
+    "initdb is starting": lambda folder: any((folder / "postgres").resolve().glob("tmp*")),
+    "initdb is running": lambda folder: programs_in(folder, ("initdb",)),
     "the passfile is written": lambda folder: (folder / "pgpass").exists(),
-    "the data are in place": lambda folder: data(folder).exists(),
+    "the data are complete": lambda folder: data(folder).exists(),
     "the settings are written": lambda folder: (folder / ".postgres.port").exists(),
-    "the server begins": lambda folder: (data(folder) / "postmaster.pid").exists(),
+    "the server is starting": lambda folder: (data(folder) / "postmaster.pid").exists(),
     "the server is ready": lambda folder: EmbeddedServer(folder).url(),
 }
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_first_start_killed_on_its_way_is_made_good_by_the_next(folder: Path, stage: str) -> None:
+def test_the_next_start_succeeds_after_a_killed_first_start(folder: Path, stage: str) -> None:
     starter = launch(START, folder)
     wait_for(lambda: STAGES[stage](folder), pause=0)
 
@@ -227,9 +231,9 @@ def test_a_first_start_killed_on_its_way_is_made_good_by_the_next(folder: Path, 
     assert ask(EmbeddedServer(folder).start(), "select current_database()") == "retailpipe"
 
 
-def test_nothing_of_a_first_start_that_was_killed_stays_behind(folder: Path) -> None:
+def test_temporary_files_of_a_killed_first_start_are_deleted(folder: Path) -> None:
     starter = launch(START, folder)
-    wait_for(lambda: STAGES["initdb is at work"](folder), pause=0)
+    wait_for(lambda: STAGES["initdb is running"](folder), pause=0)
     starter.kill()
     starter.communicate()
     wait_for(lambda: not programs_in(folder, ("initdb",)))
@@ -239,8 +243,8 @@ def test_nothing_of_a_first_start_that_was_killed_stays_behind(folder: Path) -> 
     assert [path.name for path in data(folder).parent.iterdir() if path.name.startswith("tmp")] == []
 
 
-@pytest.mark.parametrize("stage", ["initdb is at work", "the server begins"])
-def test_ctrl_c_on_the_way_of_a_first_start_is_made_good_by_the_next(folder: Path, stage: str) -> None:
+@pytest.mark.parametrize("stage", ["initdb is running", "the server is starting"])
+def test_the_next_start_succeeds_after_ctrl_c_in_a_first_start(folder: Path, stage: str) -> None:
     starter = launch(START, folder)
     wait_for(lambda: STAGES[stage](folder), pause=0)
 

@@ -1,4 +1,4 @@
-"""Silver and gold are built on what is there: the same tables as a build from nothing, and nothing done twice."""
+"""Incremental builds of silver and gold: the same tables as a full refresh, and only changed days are rebuilt."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from retailpipe.progress import NoProgress
 from retailpipe.sample import HEADERS
 from tests.conftest import ROW, Workbook
 
-KEPT_BY_DAY = ("fact_sales_daily", "fact_returns_daily", "int_invoices")
+INCREMENTAL = ("fact_sales_daily", "fact_returns_daily", "int_invoices")
 TABLES = (
-    *(f"public_silver.{name}" for name in (*KEPT_BY_DAY, "dim_date", "dim_product", "dim_customer")),
+    *(f"public_silver.{name}" for name in (*INCREMENTAL, "dim_date", "dim_product", "dim_customer")),
     "public_gold.monthly_sales_summary",
     "public_gold.top_products",
     "public_gold.country_performance",
@@ -45,7 +45,7 @@ transactions = st.lists(
     min_size=1,
     max_size=5,
 )
-"""The rows of a workbook: few days, products and customers, so that workbooks meet in them."""
+"""The rows of a workbook, with few days, products and customers, so that several workbooks have the same ones."""
 step = st.one_of(
     st.just("build"),
     st.tuples(st.sampled_from(["a.xlsx", "b.xlsx", "c.xlsx"]), transactions),
@@ -58,7 +58,7 @@ def execute(environment: Environment, statement: str) -> None:
 
 
 def content(environment: Environment) -> dict[str, list[dict[str, Any]]]:
-    """All rows of silver and gold, without order."""
+    """All rows of silver and gold, sorted, so that their order in the database does not matter."""
     return {
         table: sorted(retailpipe.query(environment, f"select * from {table}").to_pylist(), key=repr) for table in TABLES
     }
@@ -73,16 +73,17 @@ def save(path: Path, rows: list[tuple[Any, ...]]) -> Path:
     return path
 
 
-def when_built(environment: Environment) -> list[Any]:
+def build_times(environment: Environment) -> list[Any]:
+    """The time of the recorded build; empty if no complete build is recorded."""
     return retailpipe.query(environment, "select finished_at from bronze.builds").column(0).to_pylist()
 
 
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(step, min_size=2, max_size=6))
-def test_any_sequence_of_loads_and_builds_leaves_what_a_full_refresh_leaves(
+def test_any_sequence_of_loads_and_builds_equals_a_full_refresh(
     environment: Environment, tmp_path: Path, steps: list[Any]
 ) -> None:
-    """Examples follow each other on one warehouse, so that later ones begin with what the earlier left."""
+    """All examples use one warehouse, so that later examples start from the tables of earlier ones."""
     for each in (*steps, "build"):
         if each == "build":
             assert dbt(environment, ["--quiet", "run"]) == 0
@@ -96,14 +97,12 @@ def test_any_sequence_of_loads_and_builds_leaves_what_a_full_refresh_leaves(
     assert content(environment) == built
 
 
-def test_a_build_writes_only_the_days_whose_loads_have_changed(
-    environment: Environment, make_workbook: Workbook
-) -> None:
+def test_a_build_rewrites_only_days_whose_loads_changed(environment: Environment, make_workbook: Workbook) -> None:
     def on(day: int, *, name: str, quantity: int = 6) -> Path:
         return make_workbook([(*ROW[:3], quantity, datetime(2011, 1, day, 9), *ROW[5:])], name=name)
 
     def written() -> dict[int, Any]:
-        """The number of the transaction that wrote each day."""
+        """The ID of the database transaction that wrote each day."""
         rows = retailpipe.query(environment, "select date_id, xmin::text as x from public_silver.fact_sales_daily")
         return {row["date_id"]: row["x"] for row in rows.to_pylist()}
 
@@ -120,7 +119,7 @@ def test_a_build_writes_only_the_days_whose_loads_have_changed(
     assert sorted(after) == [20110101, 20110102, 20110103]
 
 
-def test_days_that_no_load_has_any_more_go(environment: Environment, make_workbook: Workbook) -> None:
+def test_days_without_any_load_are_deleted(environment: Environment, make_workbook: Workbook) -> None:
     retailpipe.ingest(environment, make_workbook())
     assert retailpipe.transform(environment).ok
     retailpipe.ingest(environment, make_workbook([(*ROW[:4], datetime(2011, 1, 1), *ROW[5:])]))
@@ -131,20 +130,22 @@ def test_days_that_no_load_has_any_more_go(environment: Environment, make_workbo
     assert found == [{"date_id": 20110101}]
 
 
-def test_a_run_with_nothing_new_builds_nothing(environment: Environment, make_workbook: Workbook) -> None:
+def test_a_run_without_new_loads_builds_nothing(environment: Environment, make_workbook: Workbook) -> None:
     first = retailpipe.run(environment, make_workbook())
-    built = when_built(environment)
+    built = build_times(environment)
 
     second = retailpipe.run(environment)
 
     assert (first.ok, first.build.up_to_date) == (True, False)
     assert (second.ok, second.build.up_to_date) == (True, True)
-    assert second.verification == first.verification
-    assert when_built(environment) == built
+    assert first.verification
+    assert second.verification
+    assert second.verification.invariants == first.verification.invariants
+    assert build_times(environment) == built
     assert "nothing to build" in str(second.build)
 
 
-def test_a_run_mends_what_somebody_changed_in_silver(environment: Environment, make_workbook: Workbook) -> None:
+def test_a_run_repairs_changed_rows_in_silver(environment: Environment, make_workbook: Workbook) -> None:
     retailpipe.run(environment, make_workbook())
     before = content(environment)
     execute(environment, "update public_silver.fact_sales_daily set quantity = quantity + 1")
@@ -158,9 +159,7 @@ def test_a_run_mends_what_somebody_changed_in_silver(environment: Environment, m
 @pytest.mark.parametrize(
     "dropped", ["table public_gold.top_products", "table public_silver.service_codes", "schema public_silver"]
 )
-def test_a_run_builds_again_what_somebody_dropped(
-    environment: Environment, make_workbook: Workbook, dropped: str
-) -> None:
+def test_a_run_rebuilds_dropped_tables(environment: Environment, make_workbook: Workbook, dropped: str) -> None:
     retailpipe.run(environment, make_workbook())
     before = content(environment)
     execute(environment, f"drop {dropped} cascade")
@@ -170,47 +169,47 @@ def test_a_run_builds_again_what_somebody_dropped(
     assert content(environment) == before
 
 
-def test_after_a_build_that_failed_all_is_built_from_nothing(environment: Environment, make_workbook: Workbook) -> None:
-    """A wrong row in a day whose loads have not changed."""
+def test_after_a_failed_build_the_next_is_a_full_refresh(environment: Environment, make_workbook: Workbook) -> None:
+    """The changed row is in a day whose loads have not changed, so an incremental build would keep it."""
     retailpipe.run(environment, make_workbook())
     execute(environment, "update public_silver.fact_sales_daily set quantity = quantity + 1")
 
     assert not retailpipe.transform(environment).ok
-    assert when_built(environment) == []
+    assert build_times(environment) == []
 
     assert retailpipe.transform(environment).ok
     assert retailpipe.verify(environment).ok
 
 
-def test_after_a_selection_among_stale_models_all_is_built_from_nothing(
+def test_after_building_a_selection_of_stale_models_the_next_build_is_a_full_refresh(
     environment: Environment, make_workbook: Workbook
 ) -> None:
-    """Its rows may bear the loads of an older list of days."""
+    """The selected models may store loads from an older version of int_loaded_days."""
     retailpipe.run(environment, make_workbook())
     assert retailpipe.transform(environment, select="dim_date").ok
-    assert len(when_built(environment)) == 1
+    assert len(build_times(environment)) == 1
 
     retailpipe.ingest(environment, make_workbook([(*ROW[:4], datetime(2011, 1, 1), *ROW[5:])], name="more.xlsx"))
     assert dbt(environment, ["--quiet", "run", "--select", "fact_sales_daily"]) == 0
-    assert when_built(environment) == []
+    assert build_times(environment) == []
 
 
-def test_a_program_may_ask_the_database_while_dbt_builds(environment: Environment, make_workbook: Workbook) -> None:
+def test_queries_are_possible_while_dbt_builds(environment: Environment, make_workbook: Workbook) -> None:
     retailpipe.ingest(environment, make_workbook())
 
     answers: list[int] = []
 
-    class Asks(NoProgress):
+    class QueriesDatabase(NoProgress):
         def advance(self, amount: int = 1) -> None:
             answers.append(retailpipe.query(environment, f"select {amount} as n").num_rows)
 
-    report = retailpipe.transform(environment, progress=Asks())
+    report = retailpipe.transform(environment, progress=QueriesDatabase())
     assert report.ok
     assert len(answers) >= report.models + report.tests
 
 
-def test_a_run_that_fails_leaves_the_process_as_it_was(environment: Environment, make_workbook: Workbook) -> None:
-    """Its load fails while dbt is being imported beside it."""
+def test_a_failed_run_restores_variables_and_arguments(environment: Environment, make_workbook: Workbook) -> None:
+    """The load fails while the warm-up thread imports dbt."""
     variables, arguments = dict(os.environ), list(sys.argv)
 
     with pytest.raises(TooManyRejects):
@@ -219,7 +218,7 @@ def test_a_run_that_fails_leaves_the_process_as_it_was(environment: Environment,
     assert (dict(os.environ), sys.argv) == (variables, arguments)
 
 
-def test_a_selection_leaves_the_rest_to_be_built(environment: Environment, make_workbook: Workbook) -> None:
+def test_a_run_builds_the_rest_after_a_selection(environment: Environment, make_workbook: Workbook) -> None:
     retailpipe.run(environment, make_workbook())
     retailpipe.ingest(environment, make_workbook([(*ROW[:4], datetime(2011, 1, 1), *ROW[5:])], name="more.xlsx"))
 

@@ -1,4 +1,4 @@
-"""The dbt project without retailpipe: as a person uses it who has dbt and a connection in the environment."""
+"""The dbt project used directly with the dbt command, with the connection in environment variables."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.servers import password_of
 
 @pytest.fixture
 def dbt(tmp_path: Path, environment: Environment, database_url: str, make_workbook: Workbook) -> Any:
-    """dbt in a copy of the project, on a database with bronze only."""
+    """A function that runs dbt in a copy of the project, on a database that has only bronze."""
     ingest(environment, make_workbook())
     project = tmp_path / "dbt_project"
     shutil.copytree(project_folder(), project, ignore=shutil.ignore_patterns("target", "logs"))
@@ -51,8 +51,8 @@ def test_debug_run_and_test_work_on_a_new_database(dbt: Any) -> None:
         assert "warning" not in done.stdout.lower().replace("warn=0", "")
 
 
-def test_the_aws_target_takes_the_same_variables(dbt: Any) -> None:
-    # The embedded server has no TLS, which this target asks for unless told otherwise.
+def test_the_aws_target_reads_the_same_variables(dbt: Any) -> None:
+    # The target requires TLS by default, which the embedded server does not support.
     assert dbt("debug", "--target", "aws", PGSSLMODE="prefer").returncode == 0
 
     refused = dbt("debug", "--target", "aws")
@@ -60,7 +60,7 @@ def test_the_aws_target_takes_the_same_variables(dbt: Any) -> None:
     assert "does not support SSL" in refused.stdout
 
 
-def test_the_aws_target_names_a_variable_that_is_missing(dbt: Any) -> None:
+def test_the_aws_target_names_a_missing_variable(dbt: Any) -> None:
     done = dbt("debug", "--target", "aws", AWS_RDS_HOST=None)
 
     assert done.returncode != 0

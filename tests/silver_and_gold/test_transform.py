@@ -1,4 +1,4 @@
-"""Silver and gold by dbt: what a build reports, and what it leaves as it was."""
+"""transform: what a build creates and reports, how it fails, and that it leaves the process unchanged."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def count(environment: Environment, table: str) -> int:
 
 @pytest.fixture(scope="module")
 def loaded(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
-    """An environment of an ordinary user, whose password stands in the URL, with a workbook loaded."""
+    """An environment with a loaded workbook. Its database user is not a superuser; the URL contains its password."""
     url, folder = server.start(), tmp_path_factory.mktemp("transform")
     doubled = PASSWORD.replace("'", "''")
     execute(as_superuser(url), f"create role pupil login password '{doubled}'", "create database lessons owner pupil")
@@ -53,7 +53,7 @@ def loaded(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="module")
 def report(loaded: Environment) -> BuildReport:
-    """The report of a whole build; after it the environment holds silver and gold."""
+    """The report of a complete build; after it silver and gold exist in the environment."""
     return retailpipe.transform(loaded)
 
 
@@ -64,7 +64,7 @@ def built(loaded: Environment, report: BuildReport) -> Environment:
 
 
 class Steps(NoProgress):
-    """Keeps what it hears."""
+    """Records the progress that it receives."""
 
     def __init__(self) -> None:
         self.steps: list[tuple[str, int | None]] = []
@@ -86,7 +86,7 @@ def test_a_build_counts_its_models_and_tests(report: BuildReport) -> None:
     assert str(report).startswith(f"{len(models)} models built, {report.tests} tests passed in ")
 
 
-def test_a_build_makes_every_table_of_the_design(built: Environment) -> None:
+def test_a_build_creates_the_tables_of_silver_and_gold(built: Environment) -> None:
     found = retailpipe.query(
         built,
         "select schemaname || '.' || tablename as name from pg_tables where schemaname like 'public_%'",
@@ -105,7 +105,7 @@ def test_a_build_makes_every_table_of_the_design(built: Environment) -> None:
     }
 
 
-def test_the_password_is_in_no_file_of_dbts(built: Environment) -> None:
+def test_no_file_of_dbt_contains_the_password(built: Environment) -> None:
     files = [file for file in (built.folder / "dbt").rglob("*") if file.is_file()]
 
     assert files
@@ -115,13 +115,13 @@ def test_the_password_is_in_no_file_of_dbts(built: Environment) -> None:
         assert quote(PASSWORD, safe="").encode() not in content, file
 
 
-def test_the_log_that_hints_name_is_written(built: Environment) -> None:
+def test_dbt_writes_the_log_that_hints_name(built: Environment) -> None:
     log = (built.folder / "dbt" / "logs" / "dbt.log").read_text()
 
     assert "dim_product" in log
 
 
-def test_a_selection_builds_just_what_it_names_and_prints_nothing(
+def test_a_selection_builds_only_the_selected_models_and_prints_nothing(
     built: Environment, capfd: pytest.CaptureFixture[str]
 ) -> None:
     progress = Steps()
@@ -136,17 +136,17 @@ def test_a_selection_builds_just_what_it_names_and_prints_nothing(
 
 
 @pytest.mark.parametrize("full_refresh", [False, True])
-def test_a_selection_that_matches_nothing_is_wrong_usage(built: Environment, full_refresh: bool) -> None:
+def test_a_selection_that_matches_nothing_raises_usage_error(built: Environment, full_refresh: bool) -> None:
     with pytest.raises(UsageError, match="dim_dates") as caught:
         transform(built, select="dim_dates", full_refresh=full_refresh)
 
     assert "`retailpipe dbt ls`" in caught.value.hint
 
 
-def test_the_callers_own_settings_neither_lead_astray_nor_are_changed(
+def test_environment_variables_of_the_caller_are_neither_used_nor_changed(
     built: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those of another project, in a shell where a person works with both."""
+    """The shell may have variables set for another dbt project."""
     monkeypatch.setenv("AWS_RDS_HOST", "db.example.com")
     monkeypatch.setenv("AWS_RDS_PASSWORD", "another")
     monkeypatch.setenv("DBT_TARGET_PATH", "elsewhere")
@@ -169,7 +169,7 @@ def test_settings_are_restored_after_a_failure(built: Environment) -> None:
     assert dict(os.environ) == before
 
 
-def test_a_full_refresh_leaves_what_a_build_leaves(built: Environment) -> None:
+def test_a_full_refresh_equals_a_build(built: Environment) -> None:
     figures = "select * from public_silver.fact_sales_daily order by date_id, stock_code, country"
     before = retailpipe.query(built, figures)
 
@@ -180,7 +180,7 @@ def test_a_full_refresh_leaves_what_a_build_leaves(built: Environment) -> None:
 
 
 def test_a_failing_test_shows_the_failing_rows(built: Environment) -> None:
-    """A row that came into bronze twice, by a hand that was not ours."""
+    """A row of bronze is duplicated outside retailpipe."""
     twice = "select * from bronze.raw_transactions where source_row = 10"
     execute(built.warehouse.uri, f"insert into bronze.raw_transactions {twice}")
 
@@ -203,7 +203,7 @@ def test_a_failing_test_shows_the_failing_rows(built: Environment) -> None:
 
 
 BROKEN_KEYS = [
-    # What somebody did to a table, and what its test says of it.
+    # A statement that breaks a table, and the rule that the table's test then reports.
     ("insert into public_silver.dim_product select * from public_silver.dim_product limit 1", "unique: stock_code"),
     ("insert into public_silver.dim_customer select * from public_silver.dim_customer limit 1", "unique: customer_id"),
     ("update public_silver.dim_date set date_id = null", "not null: date_id"),
@@ -232,24 +232,24 @@ BROKEN_KEYS = [
 ]
 
 
-def test_a_test_of_keys_names_the_rule_and_what_breaks_it(built: Environment) -> None:
-    told: dict[str, list[dict[str, str]]] = {}
-    for done, _ in BROKEN_KEYS:
-        if done not in told:
-            execute(built.warehouse.uri, done)
-            table = done.split(".")[1].split()[0]
-            # One at a time: a build skips the tests of what comes after a table that fails its own.
+def test_the_keys_test_reports_the_broken_rule_and_the_values(built: Environment) -> None:
+    reported: dict[str, list[dict[str, str]]] = {}
+    for statement, _ in BROKEN_KEYS:
+        if statement not in reported:
+            execute(built.warehouse.uri, statement)
+            table = statement.split(".")[1].split()[0]
+            # One table at a time, because dbt skips the tests of tables that depend on a failed one.
             report = transform(built, select=f"test_name:keys,{table}")
-            told[done] = [row for failure in report.failures for row in failure.rows]
+            reported[statement] = [row for failure in report.failures for row in failure.rows]
     assert transform(built, full_refresh=True).ok
 
-    for done, rule in BROKEN_KEYS:
-        assert rule in [row["rule"] for row in told[done]], done
-    assert told[BROKEN_KEYS[0][0]][0]["broken_by"].startswith('{"rows": 2, "stock_code": "')
+    for statement, rule in BROKEN_KEYS:
+        assert rule in [row["rule"] for row in reported[statement]], statement
+    assert reported[BROKEN_KEYS[0][0]][0]["broken_by"].startswith('{"rows": 2, "stock_code": "')
 
 
-def test_a_model_that_cannot_be_built_is_told_with_the_message_of_the_database(built: Environment) -> None:
-    """A date which PostgreSQL knows, but no whole number of eight digits."""
+def test_a_failed_model_is_reported_with_the_message_of_the_database(built: Environment) -> None:
+    """PostgreSQL can store this date, but its YYYYMMDD number is too large for an integer."""
     execute(
         built.warehouse.uri,
         "insert into bronze.raw_transactions select invoice_no, stock_code, description, quantity, "
@@ -267,7 +267,7 @@ def test_a_model_that_cannot_be_built_is_told_with_the_message_of_the_database(b
     assert report.skipped > 0
 
 
-def test_an_empty_warehouse_builds(environment: Environment) -> None:
+def test_a_build_of_an_empty_warehouse_succeeds(environment: Environment) -> None:
     report = transform(environment)
 
     assert report.ok
@@ -276,7 +276,7 @@ def test_an_empty_warehouse_builds(environment: Environment) -> None:
     assert retailpipe.verify(environment).ok
 
 
-def test_a_build_waits_for_the_load_under_way(environment: Environment, make_workbook: Workbook) -> None:
+def test_a_build_waits_for_a_running_load(environment: Environment, make_workbook: Workbook) -> None:
     loading, go_on = threading.Event(), threading.Event()
 
     class Load(NoProgress):
@@ -288,11 +288,11 @@ def test_a_build_waits_for_the_load_under_way(environment: Environment, make_wor
     class Build(NoProgress):
         def step(self, name: str, *, unit: str = "", total: int | None = None) -> None:
             del unit, total
-            heard.append(name)
+            steps.append(name)
             if name == "waiting for another load or build":
                 go_on.set()
 
-    heard: list[str] = []
+    steps: list[str] = []
     load = threading.Thread(target=retailpipe.ingest, args=(environment, make_workbook()), kwargs={"progress": Load()})
     load.start()
     assert loading.wait(60)
@@ -304,11 +304,11 @@ def test_a_build_waits_for_the_load_under_way(environment: Environment, make_wor
         load.join(60)
 
     assert report.ok
-    assert heard[0] == "waiting for another load or build"
+    assert steps[0] == "waiting for another load or build"
     assert count(environment, "public_silver.built_loads") == 1
 
 
-def test_a_table_of_rows_of_another_shape_is_refused(environment: Environment, make_workbook: Workbook) -> None:
+def test_a_raw_table_with_other_columns_is_refused(environment: Environment, make_workbook: Workbook) -> None:
     retailpipe.ingest(environment, make_workbook())
     execute(environment.warehouse.uri, "alter table bronze.raw_transactions rename country to land")
 
@@ -316,7 +316,7 @@ def test_a_table_of_rows_of_another_shape_is_refused(environment: Environment, m
         transform(environment)
 
 
-def test_a_server_that_does_not_answer_is_a_clear_error(tmp_path: Path) -> None:
+def test_an_unreachable_server_raises_a_clear_error(tmp_path: Path) -> None:
     environment = Environment.local(
         tmp_path / "environment", database_url=f"postgresql://pupil:{quote(PASSWORD, safe='')}@127.0.0.1:1/nowhere"
     )

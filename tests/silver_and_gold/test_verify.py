@@ -1,4 +1,4 @@
-"""verify: every invariant can be broken, and is then reported by its name."""
+"""verify: a broken invariant is reported by its name, and correct data breaks none."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def execute(url: str, *statements: str) -> None:
 
 @pytest.fixture(scope="module")
 def template(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The name of a database that holds a small workbook, built."""
+    """The name of a database with a small workbook, loaded and built."""
     url, name = server.start(), "verify_template"
     folder = tmp_path_factory.mktemp("verify")
     book = openpyxl.Workbook()
@@ -54,7 +54,7 @@ def template(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture
 def built(server: EmbeddedServer, template: str, tmp_path: Path) -> Iterator[Environment]:
-    """An environment of the test's own that holds the small workbook, built."""
+    """An environment with its own copy of that database, which the test may change."""
     url, name = server.start(), "verify_copy"
     execute(as_superuser(url), f"create database {name} template {template} owner retailpipe")
     yield Environment.local(tmp_path / "environment", database_url=url.replace("/retailpipe?", f"/{name}?"))
@@ -77,7 +77,7 @@ def test_all_invariants_hold_after_a_build(built: Environment) -> None:
     assert len({invariant.name for invariant in report.invariants}) == len(report.invariants)
 
 
-def test_the_rows_of_every_table_are_counted(built: Environment) -> None:
+def test_verify_counts_the_rows_of_every_table(built: Environment) -> None:
     tables = retailpipe.verify(built).tables
 
     assert tables["bronze.raw_transactions"] == 4
@@ -94,7 +94,7 @@ def test_the_rows_of_every_table_are_counted(built: Environment) -> None:
     assert list(dict.fromkeys(layers)) == ["bronze", "public_silver", "public_gold"]
 
 
-def test_figures_are_told_to_the_last_digit(built: Environment) -> None:
+def test_figures_are_exact(built: Environment) -> None:
     figures = {
         invariant.name: (invariant.expected, invariant.actual) for invariant in retailpipe.verify(built).invariants
     }
@@ -113,46 +113,46 @@ def test_figures_are_told_to_the_last_digit(built: Environment) -> None:
             "update bronze.loads set rows_read = rows_read + 1",
         ),
         (
-            "ledger's rows loaded = rows in bronze",
+            "rows loaded in the ledger = rows in bronze",
             "delete from bronze.raw_transactions where source_row = 2",
         ),
         (
-            "ledger's rows loaded = rows in bronze",
+            "rows loaded in the ledger = rows in bronze",
             "update bronze.loads set rows_loaded = rows_loaded + 1, rows_read = rows_read + 1",
         ),
-        ("loads whose rows or rejects differ from the ledger", "delete from bronze.rejected_rows"),
+        ("loads whose rows or rejected rows differ from the ledger", "delete from bronze.rejected_rows"),
         (
-            "loads whose rows or rejects differ from the ledger",
+            "loads whose rows or rejected rows differ from the ledger",
             "update bronze.raw_transactions set load_id = 99 where source_row = 2",
         ),
         (
-            "loads whose rows or rejects differ from the ledger",
+            "loads whose rows or rejected rows differ from the ledger",
             "update bronze.loads set status = 'replaced'",
         ),
         ("loads in silver = loads in the ledger", "delete from public_silver.built_loads"),
-        ("dates of bronze = dim_date", "delete from public_silver.dim_date where month = 1"),
+        ("dates in bronze = dates in dim_date", "delete from public_silver.dim_date where month = 1"),
         (
-            "stock codes of bronze = dim_product",
+            "stock codes in bronze = stock codes in dim_product",
             "delete from public_silver.dim_product where stock_code = '22111'",
         ),
         (
-            "customers of bronze = dim_customer",
+            "customers in bronze = customers in dim_customer",
             "delete from public_silver.dim_customer where customer_id = '12583'",
         ),
         (
-            "facts without their date",
+            "facts without a row in dim_date",
             "update public_silver.fact_sales_daily set date_id = 19990101 where stock_code = '22111'",
         ),
         (
-            "facts without their date",
+            "facts without a row in dim_date",
             "update public_silver.fact_returns_daily set date_id = 19990101",
         ),
         (
-            "facts without their product",
+            "facts without a row in dim_product",
             "update public_silver.fact_sales_daily set stock_code = '85123a' where stock_code = '85123A'",
         ),
         (
-            "facts without their product",
+            "facts without a row in dim_product",
             "insert into public_silver.fact_sales_daily values (20101201, 'nowhere', 'France', 0, 0, 0, 0)",
         ),
         (
@@ -188,7 +188,7 @@ def test_figures_are_told_to_the_last_digit(built: Environment) -> None:
             "update public_gold.country_performance set revenue = revenue + 0.001 where rank = 1",
         ),
         (
-            "customers' revenue: bronze = gold",
+            "revenue from customers: bronze = gold",
             "update public_gold.customer_lifetime_value set revenue = revenue + 0.001 where customer_id = '17850'",
         ),
     ],
@@ -217,17 +217,17 @@ def test_every_sum_in_gold_is_compared(built: Environment, statement: str) -> No
     assert len(broken(built)) == 1
 
 
-def test_a_load_that_is_not_built_yet_shows(built: Environment, make_workbook: Workbook) -> None:
+def test_a_load_that_is_not_built_yet_breaks_invariants(built: Environment, make_workbook: Workbook) -> None:
     retailpipe.ingest(built, make_workbook(name="more.xlsx"))
 
     names = broken(built)
 
     assert "loads in silver = loads in the ledger" in names
     assert "revenue: bronze = silver" in names
-    assert "ledger's rows loaded = rows in bronze" not in names
+    assert "rows loaded in the ledger = rows in bronze" not in names
 
 
-def test_a_replaced_load_breaks_nothing_once_it_is_built(built: Environment, make_workbook: Workbook) -> None:
+def test_all_invariants_hold_after_a_replaced_load_is_built(built: Environment, make_workbook: Workbook) -> None:
     retailpipe.ingest(built, make_workbook(ROWS[1:], name="book.xlsx"))
     assert broken(built)
 
@@ -236,7 +236,7 @@ def test_a_replaced_load_breaks_nothing_once_it_is_built(built: Environment, mak
     assert broken(built) == []
 
 
-def test_rows_in_the_table_of_another_contract_break_nothing(
+def test_all_invariants_hold_with_rows_in_the_table_of_another_contract(
     built: Environment, make_workbook: Workbook, tmp_path: Path
 ) -> None:
     text = (resources.files("retailpipe") / "contracts" / "online_retail.toml").read_text()
@@ -249,7 +249,7 @@ def test_rows_in_the_table_of_another_contract_break_nothing(
     assert broken(built) == []
 
 
-def test_nothing_built_is_a_clear_error(environment: Environment, make_workbook: Workbook) -> None:
+def test_verify_before_the_first_build_raises_a_clear_error(environment: Environment, make_workbook: Workbook) -> None:
     retailpipe.ingest(environment, make_workbook())
 
     with pytest.raises(WarehouseError, match="silver and gold are not built") as caught:
@@ -258,14 +258,14 @@ def test_nothing_built_is_a_clear_error(environment: Environment, make_workbook:
     assert "`retailpipe transform`" in caught.value.hint
 
 
-def test_nothing_loaded_at_all_is_a_clear_error(environment: Environment) -> None:
+def test_verify_of_an_empty_database_raises_a_clear_error(environment: Environment) -> None:
     with pytest.raises(WarehouseError) as caught:
         retailpipe.verify(environment)
 
     assert caught.value.hint
 
 
-def test_a_table_that_is_not_built_is_a_clear_error(built: Environment) -> None:
+def test_a_missing_table_raises_a_clear_error(built: Environment) -> None:
     execute(built.warehouse.uri, "drop table public_gold.top_products")
 
     with pytest.raises(WarehouseError, match="top_products") as caught:
@@ -274,7 +274,7 @@ def test_a_table_that_is_not_built_is_a_clear_error(built: Environment) -> None:
     assert "`retailpipe transform`" in caught.value.hint
 
 
-def test_the_report_is_a_json_document(built: Environment) -> None:
+def test_the_report_converts_to_json_values(built: Environment) -> None:
     document = retailpipe.verify(built).as_dict()
 
     assert document["ok"] is True

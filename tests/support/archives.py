@@ -1,4 +1,4 @@
-"""The Lambdas as Pulumi packs them."""
+"""The archives of the Lambdas, as Pulumi packs them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import pulumi
 
 from retailpipe.infra.functions import archive
 
-_OWN = ("handler", "source", "common", "receipts")
+_OWN = ("handler", "source", "common", "keys")
 
 
 def packed(function: str, path: Path) -> Path:
-    """The archive of a function, as a zip file."""
+    """Write the archive of a function as a zip file; returns its path."""
     with zipfile.ZipFile(path, "w") as file:
         for name, asset in archive(function).assets.items():
             assert isinstance(asset, pulumi.FileAsset)
@@ -28,7 +28,10 @@ def packed(function: str, path: Path) -> Path:
 
 @contextmanager
 def handlers(folder: Path) -> Iterator[Callable[[str], ModuleType]]:
-    """Gives what imports the handler of a function from its archive, as its runtime would."""
+    """Yield a function that imports the handler of a Lambda from its archive, as Lambda's runtime does.
+
+    The imported modules have the same names in both archives, so they are removed before each import and at the end.
+    """
     before = [*sys.path]
 
     def load(function: str) -> ModuleType:

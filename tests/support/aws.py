@@ -1,6 +1,7 @@
-"""A stand-in for AWS over HTTP: moto, with what it lacks.
+"""The AWS stand-in: a moto server over HTTP, patched where moto lacks something.
 
-That is some calls of Terraform's provider, and Lambda without Docker: here the code of a function runs in a process.
+Added: some calls of Terraform's provider, the check of a bucket's expected owner, and Lambda without Docker: the code
+of a function runs in a process. The patches are at the end of this module, and apply to all servers of the process.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from werkzeug.wrappers import Response
 
 @contextlib.contextmanager
 def moto_server() -> Iterator[str]:
-    """Gives the address of a server with an empty account."""
+    """Run a server with an empty account; yields its URL."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
@@ -44,30 +45,30 @@ def moto_server() -> Iterator[str]:
 
 @contextlib.contextmanager
 def recorded_calls() -> Iterator[set[tuple[str, str]]]:
-    """Keeps the service and the operation of each call that servers of this process are asked."""
+    """Record service and operation of each call to the servers of this process."""
     calls: set[tuple[str, str]] = set()
-    usual = BaseResponse._authenticate_and_authorize_normal_action
+    of_others = BaseResponse._authenticate_and_authorize_normal_action
     of_s3 = S3Response._authenticate_and_authorize_s3_action
 
-    def keep(self: Any, *arguments: Any, **options: Any) -> None:
+    def record(self: Any, *arguments: Any, **options: Any) -> None:
         calls.add((self.boto3_service_name, self._get_action()))
-        usual(self, *arguments, **options)
+        of_others(self, *arguments, **options)
 
-    def keep_of_s3(self: Any, *arguments: Any, **options: Any) -> None:
+    def record_s3(self: Any, *arguments: Any, **options: Any) -> None:
         calls.add(("s3", self._get_action()))
         of_s3(self, *arguments, **options)
 
-    BaseResponse._authenticate_and_authorize_normal_action = keep
-    S3Response._authenticate_and_authorize_s3_action = keep_of_s3
+    BaseResponse._authenticate_and_authorize_normal_action = record
+    S3Response._authenticate_and_authorize_s3_action = record_s3
     try:
         yield calls
     finally:
-        BaseResponse._authenticate_and_authorize_normal_action = usual
+        BaseResponse._authenticate_and_authorize_normal_action = of_others
         S3Response._authenticate_and_authorize_s3_action = of_s3
 
 
 def _run_lambda(self: Any, event: Any = None) -> tuple[str, bool, str]:
-    """Runs a function's archive in a bare Python; one without code of ours is called in vain."""
+    """Run a function's archive in an isolated Python. An archive without our code returns null."""
     if b"common.py" not in self.code_bytes:
         return "null", False, ""
     with tempfile.TemporaryDirectory() as folder:
@@ -102,7 +103,7 @@ _endpoints: list[str] = []
 
 @contextlib.contextmanager
 def s3_refuses(code: str, status: int, times: int) -> Iterator[None]:
-    """The next calls of S3 are answered by an error, as a busy or a strict AWS does."""
+    """Make S3 answer the next `times` calls with an error, such as SlowDown with status 503."""
     _refusals.extend([(code, status)] * times)
     try:
         yield
@@ -115,10 +116,10 @@ _authorize = S3Response._authenticate_and_authorize_s3_action
 
 
 def _of_expected_owner(self: Any, *arguments: Any, **options: Any) -> None:
-    """A bucket is refused that is not the account's named in the request; and whatever `s3_refuses` says."""
+    """Deny access if the bucket does not belong to the expected owner in the request, or if `s3_refuses` is active."""
     if _refusals:
         code, status = _refusals.pop()
-        body = f"<Error><Code>{code}</Code><Message>as the test wants it</Message></Error>"
+        body = f"<Error><Code>{code}</Code><Message>set by the test</Message></Error>"
         abort(Response(body, status=status, mimetype="application/xml"))
     expected = self.headers.get("x-amz-expected-bucket-owner")
     if expected not in (None, DEFAULT_ACCOUNT_ID):
@@ -129,6 +130,10 @@ def _of_expected_owner(self: Any, *arguments: Any, **options: Any) -> None:
 _create_budget = BudgetsResponse.create_budget
 _update_parameters = DBParameterGroup.update_parameters
 _attributes = Queue.attributes
+
+
+# Terraform's provider reads these back, but moto does not store them: tags and subscribers of budgets, and the source
+# of parameters.
 
 
 def _create_tagged(self: Any) -> str:
@@ -159,7 +164,7 @@ def _update_as_user(self: Any, parameters: Iterable[dict[str, Any]]) -> None:
 
 
 def _compact_attributes(self: Any) -> dict[str, Any]:
-    """SQS gives JSON back without blanks."""
+    """Return the redrive policy as SQS does, as JSON without spaces; otherwise Terraform plans a change."""
     attributes = _attributes.fget(self)
     if policy := attributes.get("RedrivePolicy"):
         attributes["RedrivePolicy"] = json.dumps(json.loads(policy), separators=(",", ":"))

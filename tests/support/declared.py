@@ -1,7 +1,7 @@
-"""Runs the real Pulumi program as the language host does, and keeps what it declares.
+"""Run the real Pulumi program as the language host does, and record what it declares.
 
-There is no engine here: a monitor of the SDK's own answers each registration, with computed values that can be told
-from each other. In a preview those are unknown, as they are in the engine's.
+No engine is involved: a mock monitor of Pulumi's SDK answers each registration, with computed values that are different
+for each resource. In a preview these values are unknown, as in a preview of the engine.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pulumi.runtime.proto import resource_pb2
 TOP = Path(__file__).resolve().parents[2]
 ACCOUNT = "123456789012"
 CONFIG: dict[str, Any] = {"allowedCidrs": "203.0.113.7/32"}
-"""The least that a stack has to be told."""
+"""The config with only the required setting."""
 
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
 _SECRET, _ASSET, _ARCHIVE = (
@@ -39,7 +39,10 @@ _SECRET, _ASSET, _ARCHIVE = (
 
 @dataclass(frozen=True)
 class Resource:
-    """What the program asked of the engine: inputs with the names of Pulumi's wire, and without wrappings."""
+    """A resource that the program registered.
+
+    inputs: with the property names of Pulumi's protocol (camel case), without the wrappers of secrets.
+    """
 
     urn: str
     type: str
@@ -49,7 +52,7 @@ class Resource:
     protect: bool
     custom: bool
     computed: dict[str, Any] = field(default_factory=dict)
-    """What AWS makes up, as far as the program asks, and the id; nothing in a preview."""
+    """The id and the values that AWS would generate, as far as the program uses them; empty in a preview."""
 
     @property
     def kind(self) -> str:
@@ -59,17 +62,18 @@ class Resource:
 
 @dataclass
 class Declared:
-    """A run of the program."""
+    """The result of one run of the program. messages: what it logged for its user."""
 
     resources: list[Resource] = field(default_factory=list)
     outputs: dict[str, Any] = field(default_factory=dict)
-    said: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
 
     def of(self, kind: str) -> list[Resource]:
-        """The resources of a kind, components left out."""
+        """The resources of a kind, without components."""
         return [resource for resource in self.resources if resource.kind == kind and resource.custom]
 
     def one(self, kind: str, name: str = "") -> Resource:
+        """The only resource of a kind whose name contains `name`. Raises ValueError unless there is exactly one."""
         (found,) = [resource for resource in self.of(kind) if name in resource.name]
         return found
 
@@ -78,15 +82,15 @@ class Declared:
         return [resource for resource in self.resources if resource.custom]
 
 
-class _Said(logging.Handler):
-    """Keeps what the program says to its user."""
+class _MessageHandler(logging.Handler):
+    """Records what the program logs for its user."""
 
     def __init__(self, declared: Declared) -> None:
         super().__init__()
         self._declared = declared
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._declared.said.append(record.getMessage())
+        self._declared.messages.append(record.getMessage())
 
 
 def declare(
@@ -98,13 +102,13 @@ def declare(
     preview: bool = False,
     program: Path = TOP,
 ) -> Declared:
-    """Runs a program with some config, as an update or as a preview. What it raises comes out."""
+    """Run a program with a config, as an update or as a preview. Exceptions of the program are not caught."""
     declared = Declared()
     values = {f"{project}:{name}": text if isinstance(text, str) else json.dumps(text) for name, text in config.items()}
     values["aws:region"] = region
     engine = mocks.MockEngine(logging.getLogger("pulumi"))
-    said = _Said(declared)
-    logging.getLogger("pulumi").addHandler(said)
+    handler = _MessageHandler(declared)
+    logging.getLogger("pulumi").addHandler(handler)
     logging.getLogger("pulumi").setLevel(logging.INFO)
     settings.configure(
         mocks.MockSettings(
@@ -133,9 +137,9 @@ def declare(
         loop.run_until_complete(loop.shutdown_default_executor())
         asyncio.set_event_loop(None)
         loop.close()
-        logging.getLogger("pulumi").removeHandler(said)
+        logging.getLogger("pulumi").removeHandler(handler)
         settings.reset_options()
-        with warnings.catch_warnings():  # the SDK leaves an event loop behind for each of its threads
+        with warnings.catch_warnings():  # the SDK does not close the event loops of its threads
             warnings.simplefilter("ignore", ResourceWarning)
             gc.collect()
     return declared
@@ -184,7 +188,7 @@ def _monitor(declared: Declared, project: str, stack: str, region: str, preview:
 
 
 def answer_of(function: str, region: str) -> dict[str, Any]:
-    """What AWS would answer to a function of its provider."""
+    """The result of a provider function, as AWS would return it."""
     return {
         "aws:index/getCallerIdentity:getCallerIdentity": {"accountId": ACCOUNT, "id": ACCOUNT},
         "aws:index/getRegion:getRegion": {"region": region, "id": region},
@@ -197,7 +201,7 @@ def answer_of(function: str, region: str) -> dict[str, Any]:
 
 
 def computed(kind: str, name: str, inputs: Mapping[str, Any], region: str) -> dict[str, Any]:
-    """What AWS would make up for a resource, as far as the program asks."""
+    """The values that AWS would generate for a resource, as far as the program uses them."""
     _, module, short = kind.split(":")
     state: dict[str, Any] = {"arn": _arn(f"{module.split('/')[0]}:{short}", name, inputs, region)}
     if kind.endswith(":Queue"):
@@ -213,7 +217,7 @@ def computed(kind: str, name: str, inputs: Mapping[str, Any], region: str) -> di
 
 
 def _arn(kind: str, name: str, inputs: Mapping[str, Any], region: str) -> str:
-    """The ARN of a resource: in AWS's own form where a policy of the program takes it from the resource."""
+    """The ARN of a resource: in AWS's real format if a policy of the program uses it, otherwise made up."""
     here = f"{region}:{ACCOUNT}"
     match kind:
         case "s3:Bucket":
@@ -238,12 +242,12 @@ def _arn(kind: str, name: str, inputs: Mapping[str, Any], region: str) -> str:
 
 
 def is_plain(value: Any) -> bool:
-    """Whether a value can be given back: an asset cannot."""
+    """Whether a value can be returned to the program as it is; an asset cannot."""
     return not (isinstance(value, dict) and _SIGNATURE in value)
 
 
 def plain(value: Any) -> Any:
-    """A value of Pulumi's wire in Python's types; assets keep their signature, secrets lose theirs."""
+    """Convert a value of Pulumi's protocol to Python types. Assets keep their wrapper; secrets lose theirs."""
     match value.WhichOneof("kind"):
         case "struct_value":
             fields = {name: plain(part) for name, part in value.struct_value.fields.items()}

@@ -1,7 +1,7 @@
-"""What policies allow, by the rules that AWS documents for one account and one user.
+"""Evaluate IAM policies by the rules that AWS documents for one account and one user.
 
-A request is denied unless a statement allows it, and denied if any statement denies it. A statement with a part or an
-operator that is not known here raises NotImplementedError.
+A request is denied unless a statement allows it, and it is denied if any statement denies it. An element or a condition
+operator that is not implemented here raises NotImplementedError.
 See https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html.
 """
 
@@ -17,7 +17,7 @@ _KNOWN = {"Sid", "Effect", "Action", "Resource", "Condition"}
 def is_allowed(policy: Mapping[str, Any], action: str, resource: str, context: Mapping[str, str] | None = None) -> bool:
     """Whether an identity's policy allows an action on a resource.
 
-    context: the request's condition keys, such as sns:Protocol.
+    context: the condition keys of the request, such as sns:Protocol, with their values.
     """
     effects = {
         statement["Effect"] for statement in policy["Statement"] if _applies(statement, action, resource, context or {})
@@ -26,7 +26,7 @@ def is_allowed(policy: Mapping[str, Any], action: str, resource: str, context: M
 
 
 def actions_of(policy: Mapping[str, Any]) -> list[str]:
-    """The actions that a policy names, wildcards as they are."""
+    """The actions in a policy, sorted; wildcards are not expanded."""
     return sorted({action for statement in policy["Statement"] for action in _as_list(statement["Action"])})
 
 
@@ -34,7 +34,7 @@ def _applies(statement: Mapping[str, Any], action: str, resource: str, context: 
     if unknown := statement.keys() - _KNOWN:
         raise NotImplementedError(f"a statement with {', '.join(sorted(unknown))}")
     return (
-        # Names of actions come in any case; those of resources do not.
+        # Action names are case-insensitive; resource names are case-sensitive.
         any(matches(pattern.lower(), action.lower()) for pattern in _as_list(statement["Action"]))
         and any(matches(pattern, resource) for pattern in _as_list(statement["Resource"]))
         and all(
@@ -46,7 +46,7 @@ def _applies(statement: Mapping[str, Any], action: str, resource: str, context: 
 
 
 def _holds(operator: str, key: str, wanted: list[str], context: Mapping[str, str]) -> bool:
-    """A condition holds where one of its values fits. A key that the request lacks fits none."""
+    """Whether a condition is true: one of its values matches. It is false if the request does not have the key."""
     keys = {name.lower(): value for name, value in context.items()}
     value = keys.get(key.lower())
     if value is None:
@@ -63,7 +63,7 @@ def _holds(operator: str, key: str, wanted: list[str], context: Mapping[str, str
 
 
 def matches(pattern: str, text: str) -> bool:
-    """Whether a text fits a pattern of IAM: `*` stands for any signs, `?` for one."""
+    """Whether a text matches an IAM pattern: `*` matches any characters, `?` exactly one."""
     escaped = re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".")
     return re.fullmatch(escaped, text, re.DOTALL) is not None
 

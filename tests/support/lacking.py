@@ -1,4 +1,4 @@
-"""What a test does where something that it needs is not on this machine."""
+"""Skips tests that need something that is not on this machine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 
 def skip(reason: str) -> NoReturn:
-    """Skips the test and says why. CI has everything: there it fails."""
+    """Skip the test with a reason. In CI, fail instead, because CI must have everything."""
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)

@@ -1,4 +1,4 @@
-"""A proxy before a server, for tests: it delays, counts turns, and cuts connections."""
+"""A TCP proxy for tests: it adds latency, counts round trips, and cuts connections."""
 
 from __future__ import annotations
 
@@ -15,9 +15,13 @@ _BLOCK = 1 << 16
 
 @dataclass
 class Proxy:
-    """delay: seconds that each way takes; cut_after: bytes to the server, after which a connection breaks off.
+    """A proxy in front of one server.
 
-    turns: how often the client waited for the server: each is a round trip. cuts: how many connections were cut.
+    delay: seconds of latency in each direction.
+    cut_after: the number of bytes to the server after which a connection is cut; None never cuts.
+    cut_back_after: the same for bytes from the server.
+    turns: how often the client sent again after the server had answered, which is the number of round trips.
+    cuts: how often connections were cut.
     """
 
     target: tuple[str, int]
@@ -31,7 +35,7 @@ class Proxy:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def cut(self) -> None:
-        """Breaks off all connections that there are."""
+        """Cut all open connections."""
         with self._lock:
             for each in self._open:
                 _reset(each)
@@ -39,6 +43,7 @@ class Proxy:
             self.cuts += 1
 
     def serve(self, listener: socket.socket) -> None:
+        """Accept connections until the listener is closed."""
         while True:
             try:
                 client, _ = listener.accept()
@@ -54,27 +59,27 @@ class Proxy:
             with self._lock:
                 self._open += [client, server]
             last = [""]
-            for source, sink, way in ((client, server, "there"), (server, client, "back")):
-                threading.Thread(target=self._pass, args=(source, sink, way, last), daemon=True).start()
+            for source, sink, direction in ((client, server, "to server"), (server, client, "to client")):
+                threading.Thread(target=self._forward, args=(source, sink, direction, last), daemon=True).start()
 
-    def _pass(self, source: socket.socket, sink: socket.socket, way: str, last: list[str]) -> None:
-        """Passes bytes on, each after the delay, without holding up those that follow."""
+    def _forward(self, source: socket.socket, sink: socket.socket, direction: str, last: list[str]) -> None:
+        """Forward bytes after the delay; a second thread sends them, so the delay does not reduce the throughput."""
         waiting: list[tuple[float, int, bytes]] = []
         ready = threading.Condition()
         threading.Thread(target=self._send, args=(sink, waiting, ready), daemon=True).start()
-        passed, number = 0, 0
-        limit = self.cut_after if way == "there" else self.cut_back_after
+        forwarded, number = 0, 0
+        limit = self.cut_after if direction == "to server" else self.cut_back_after
         while True:
             try:
                 block = source.recv(_BLOCK)
             except OSError:
                 block = b""
             with self._lock:
-                if way == "there" and last[0] == "back" and block:
+                if direction == "to server" and last[0] == "to client" and block:
                     self.turns += 1
-                last[0] = way
-            passed += len(block)
-            if limit is not None and passed > limit:
+                last[0] = direction
+            forwarded += len(block)
+            if limit is not None and forwarded > limit:
                 self.cuts += 1
                 _reset(source)
                 _reset(sink)
@@ -105,7 +110,7 @@ class Proxy:
 def proxy(
     port: int, *, delay: float = 0.0, cut_after: int | None = None, cut_back_after: int | None = None
 ) -> Iterator[Proxy]:
-    """A proxy on 127.0.0.1 before a port of this machine."""
+    """A proxy on 127.0.0.1 in front of a port of this machine."""
     listener = socket.create_server(("127.0.0.1", 0))
     made = Proxy(("127.0.0.1", port), delay, cut_after, cut_back_after, port=listener.getsockname()[1])
     threading.Thread(target=made.serve, args=(listener,), daemon=True).start()
@@ -117,7 +122,7 @@ def proxy(
 
 
 def _reset(connection: socket.socket) -> None:
-    """Ends a connection as a network does that fails: without a word."""
+    """Cut a connection abruptly, with a TCP reset, as a failing network does."""
     with suppress(OSError):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     with suppress(OSError):

@@ -1,4 +1,4 @@
-"""What the tests of the embedded PostgreSQL ask a server, and how they run code in a process of its own."""
+"""Helpers for tests of PostgreSQL servers: queries, processes, and code that runs as another user."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ url = EmbeddedServer(Path(sys.argv[1])).start()
 BECOME_ORDINARY = """
 import os, sys
 if os.geteuid() == 0:
-    # Python itself may lie where only root can go: all of it that is needed is imported before.
+    # Python may be installed where only root can read: import everything that is needed first.
     import encodings.idna, locale, pwd, shutil, subprocess, tempfile, uuid
     import filelock, platformdirs.unix, psutil, psycopg2, pyarrow.dataset
     import concurrent.futures.thread
@@ -37,11 +37,11 @@ if os.geteuid() == 0:
     os.setgid(nobody.pw_gid)
     os.setuid(nobody.pw_uid)
 """
-"""Makes root's process one of the user nobody; leaves that of anybody else as it is."""
+"""Switches a process of root to the user nobody; does nothing for other users."""
 
 
 def ask(url: str | None, sql: str) -> Any:
-    """The one value of a query, through psycopg2; what it writes stays."""
+    """Run a statement through psycopg2, commit, and return its single value, if any."""
     assert url is not None
     connection = psycopg2.connect(url)
     try:
@@ -60,7 +60,7 @@ def port(url: str | None) -> int:
 
 
 def postmaster(url: str) -> psutil.Process:
-    """The server's first process."""
+    """The server's main process."""
     return psutil.Process(int(ask(as_superuser(url), "select split_part(pg_read_file('postmaster.pid'), e'\\n', 1)")))
 
 
@@ -72,7 +72,7 @@ def ended(process: psutil.Process) -> bool:
 
 
 def launch(code: str, *arguments: str | Path, **options: Any) -> subprocess.Popen[str]:
-    """Python code in a process, and a session, of its own; it must not wait for more than a minute."""
+    """Start Python code in its own process and session. The code must end within a minute."""
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, arguments)],
         stdin=subprocess.DEVNULL,
@@ -85,24 +85,24 @@ def launch(code: str, *arguments: str | Path, **options: Any) -> subprocess.Pope
 
 
 def outcome(process: subprocess.Popen[str]) -> str:
-    """What a process prints, when it has ended well."""
-    printed, complaint = process.communicate(timeout=120)
-    assert process.returncode == 0, complaint
-    return printed.strip()
+    """Wait for a process, check that it succeeded, and return what it printed."""
+    stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode == 0, stderr
+    return stdout.strip()
 
 
 def as_ordinary_user(code: str, *arguments: str | Path, **options: Any) -> str:
-    """What code prints that is run by somebody who is not root."""
+    """Run Python code as a user who is not root, and return what it printed."""
     environment = {**os.environ, "HOME": "/nonexistent", **options.pop("env", {})}
     return outcome(launch(BECOME_ORDINARY + code, *arguments, env=environment, **options))
 
 
 def as_superuser(url: str) -> str:
-    """The URL by which the embedded server's superuser connects."""
+    """The URL with the embedded server's superuser in place of its usual role."""
     return url.replace("//retailpipe@", "//postgres@")
 
 
 def password_of(passfile: Path, user: str) -> str:
-    """The password of a role in a passfile."""
+    """The password of a role, from a passfile."""
     entries = [line.split(":") for line in passfile.read_text().splitlines()]
     return next(password for *_, role, password in entries if role == user)

@@ -1,4 +1,7 @@
-"""A stack on AWS's stand-in, by hand: what the library asks of one. The rehearsal has the real program make it."""
+"""A stack on the AWS stand-in, created with boto3: the resources that the library uses.
+
+It is much faster than the rehearsal (`make rehearse`), which deploys the real program.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +22,12 @@ from tests.support.tls_server import DATABASE, PASSWORD, USER
 REGION, ACCOUNT = "eu-central-1", "123456789012"
 
 
-_SESSION = boto3.Session("test", "test", region_name=REGION)  # reads the models of services once
+_SESSION = boto3.Session("test", "test", region_name=REGION)  # shared, because loading the service models is slow
 
 
 @dataclass
 class HandMade:
-    """outputs: as the program would export them."""
+    """A stack without the Pulumi program. outputs: as the program would export them; tests may change them."""
 
     endpoint: str
     outputs: dict[str, Any]
@@ -36,7 +39,7 @@ class HandMade:
         return self.clients[service]
 
     def publish(self) -> None:
-        """Puts the outputs into the SSM parameter, as they are now."""
+        """Write the current outputs into the SSM parameter."""
         text = StackOutputs.from_mapping(self.outputs).as_json()
         self.client("ssm").put_parameter(Name=self.outputs["parameter"], Value=text, Type="String", Overwrite=True)
 
@@ -52,7 +55,10 @@ class HandMade:
 
 
 def hand_made(endpoint: str, port: int = 1, *, stack: str = "dev", lambdas: bool = False) -> HandMade:
-    """A stack whose database is on this machine. lambdas: whether its Lambdas run, a second for each upload."""
+    """Create a stack whose database is on this machine.
+
+    port: of the database. lambdas: whether its Lambdas run; each upload then takes a second longer.
+    """
     made = HandMade(endpoint, {})
     prefix = f"retailpipe-{stack}"
     bucket = f"{prefix}-{ACCOUNT}-{REGION}"
@@ -101,13 +107,13 @@ def hand_made(endpoint: str, port: int = 1, *, stack: str = "dev", lambdas: bool
         SourceArn=f"arn:aws:events:{REGION}:{ACCOUNT}:rule/{prefix}-schedule",
     )
     rules = [{"Name": "prefix", "Value": "input/"}]
-    told = {
+    configuration = {
         "LambdaFunctionArn": notify,
         "Events": ["s3:ObjectCreated:*"],
         "Filter": {"Key": {"FilterRules": rules}},
     }
     s3.put_bucket_notification_configuration(
-        Bucket=bucket, NotificationConfiguration={"LambdaFunctionConfigurations": [told]}
+        Bucket=bucket, NotificationConfiguration={"LambdaFunctionConfigurations": [configuration]}
     )
     made.client("events").put_rule(Name=f"{prefix}-schedule", ScheduleExpression="cron(0 2 * * ? *)", State="DISABLED")
     instance = made.client("rds").create_db_instance(
@@ -165,7 +171,10 @@ def _empty() -> bytes:
 
 
 def variables(endpoint: str, ca: Path | None = None) -> dict[str, str]:
-    """What sends the library to the stand-in: the standard variables, and a certificate that is not Amazon's."""
+    """The environment variables that make the library use the stand-in.
+
+    ca: the certificates of the database, used instead of Amazon's.
+    """
     return {
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_ACCESS_KEY_ID": "test",

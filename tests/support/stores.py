@@ -1,4 +1,4 @@
-"""What the tests of the store share."""
+"""Helpers for tests of the folder store."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from pathlib import Path
 from retailpipe.store import FolderStore
 FolderStore(Path(sys.argv[1])).upload(Path(sys.argv[2]))
 """
-"""Puts the file named second into the store named first."""
+"""Uploads a file to a folder store. Arguments: the store's folder, the file."""
 
 
 def files(folder: Path) -> list[str]:
+    """The relative paths of all files below a folder, sorted."""
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())

@@ -1,4 +1,4 @@
-"""The command line on a terminal of its own."""
+"""Runs the command line on a pseudo-terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def on_a_terminal(arguments: Sequence[str | Path], folder: Path) -> tuple[str, int]:
-    """What the program shows there, and its exit code."""
+    """Run `retailpipe` in a folder, and return what it printed and its exit code."""
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "retailpipe", *map(str, arguments)]
     process = subprocess.Popen(command, cwd=folder, stdin=theirs, stdout=theirs, stderr=theirs)
@@ -20,7 +20,7 @@ def on_a_terminal(arguments: Sequence[str | Path], folder: Path) -> tuple[str, i
     while True:
         try:
             block = os.read(ours, 1 << 16)
-        except OSError:  # Linux: the other side is closed
+        except OSError:  # on Linux: the program closed its side
             break
         if not block:
             break

@@ -1,4 +1,4 @@
-"""A PostgreSQL that takes TLS alone, with a certificate of the tests' own, as RDS does."""
+"""A PostgreSQL server that accepts only TLS, as RDS does, with a certificate made for the tests."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ USER, PASSWORD, DATABASE = "retailpipe", "first pass/word#1", "retailpipe"
 
 @dataclass(frozen=True)
 class TlsServer:
-    """ca: the certificates that a client has to trust."""
+    """A running server. ca: the file of certificates that a client must trust."""
 
     port: int
     ca: Path
 
     def execute(self, sql: str) -> None:
-        """Runs a statement as the server's superuser, over its socket."""
+        """Run a statement as superuser, over the Unix socket."""
         connection = psycopg2.connect(host=str(self.ca.parent), port=self.port, user="master", dbname="postgres")
         connection.autocommit = True
         with connection.cursor() as cursor:
@@ -39,7 +39,10 @@ class TlsServer:
 
 
 def binaries() -> Path:
-    """The folder of a server that knows TLS: RETAILPIPE_TLS_PG_BIN, or Debian's; the wheel's does not."""
+    """Find the programs of a server built with TLS: RETAILPIPE_TLS_PG_BIN, Debian's folder, or PATH.
+
+    The server in the PyPI wheel is built without TLS. Skips the test if there is none.
+    """
     given = os.environ.get("RETAILPIPE_TLS_PG_BIN")
     folders = [Path(given)] if given else sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     for folder in folders:
@@ -47,13 +50,13 @@ def binaries() -> Path:
             return folder
     found = shutil.which("postgres")
     if not found:
-        skip("there is no PostgreSQL with TLS here: install Debian's package postgresql, or set RETAILPIPE_TLS_PG_BIN")
+        skip("there is no PostgreSQL server with TLS: install Debian's package postgresql or set RETAILPIPE_TLS_PG_BIN")
     return Path(found).resolve().parent
 
 
 @contextmanager
 def tls_server() -> Iterator[TlsServer]:
-    """A server on 127.0.0.1 whose certificate is for localhost, with a database and a user that has a password."""
+    """Run a server on 127.0.0.1 with a certificate for localhost, a database, and a user with a password."""
     programs = binaries()
     with tempfile.TemporaryDirectory() as name, socket.socket() as free:
         folder = Path(name)
@@ -112,5 +115,5 @@ def _wait(server: TlsServer, log: Path) -> None:
 
 
 def _account() -> pwd.struct_passwd | None:
-    """PostgreSQL refuses to run as root."""
+    """The account for the server: `nobody` for root, because PostgreSQL does not run as root; otherwise None."""
     return pwd.getpwnam("nobody") if os.geteuid() == 0 else None

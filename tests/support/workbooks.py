@@ -1,4 +1,4 @@
-"""Builders of workbooks that no spreadsheet program would write, and the short way to read one."""
+"""Write workbooks from raw XML, as no spreadsheet program would write them, and read them in one call."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ STYLES = f"""<styleSheet xmlns="{MAIN}">
 
 @dataclass(frozen=True)
 class Reading:
-    """What became of a workbook: its rows in bronze, and its quarantine."""
+    """The result of reading a workbook: the rows for bronze, and the rejects."""
 
     layout: Layout
     rows: list[dict[str, Any]]
@@ -54,6 +54,7 @@ class Reading:
 
 
 def read(path: Path, contract: Contract) -> Reading:
+    """Read a workbook and check its rows against a contract."""
     sheet = open_sheet(path, contract)
     judge = Judge(sheet.layout, contract)
     rows = [row for chunk in sheet.chunks() for row in judge.judge(chunk).to_pylist()]
@@ -62,7 +63,7 @@ def read(path: Path, contract: Contract) -> Reading:
 
 
 def refusal(path: Path, contract: Contract) -> WorkbookError:
-    """The error that reading a workbook raises; it names the file and has a hint."""
+    """Read a workbook that must be refused; return the error, which must name the file and have a hint."""
     with pytest.raises(WorkbookError) as caught:
         list(open_sheet(path, contract).chunks())
     assert path.name in str(caught.value)
@@ -71,7 +72,7 @@ def refusal(path: Path, contract: Contract) -> WorkbookError:
 
 
 def contract_of(folder: Path, *columns: Mapping[str, object], max_rejects: int | str = 1_000_000) -> Contract:
-    """The contract of a file with these columns; a column's name is its header in lower case unless given."""
+    """Write and load a contract with these columns. A column's default name is its header in lower case."""
     lines = ['name = "shop"', 'table = "shop_rows"', f"max_rejects = {_toml(max_rejects)}"]
     for column in columns:
         named = {"name": str(column["header"]).lower(), **column}
@@ -105,14 +106,17 @@ def number(address: str, value: float | str, *, style: int = 0) -> str:
 
 
 def row(index: int, *cells: str) -> str:
+    """A row of some cells."""
     return f'<row r="{index}">{"".join(cells)}</row>'
 
 
 def sheet_xml(rows: Iterable[str]) -> str:
+    """The part of a sheet with these rows."""
     return f'<worksheet xmlns="{MAIN}"><sheetData>{"".join(rows)}</sheetData></worksheet>'
 
 
 def shared_strings(*strings: str, count: int | None = None) -> str:
+    """The part of the shared strings. `count` is the number that it declares; by default the true one."""
     count = len(strings) if count is None else count
     items = "".join(f"<si><t>{escape(string)}</t></si>" for string in strings)
     return f'<sst xmlns="{MAIN}" count="{count}" uniqueCount="{count}">{items}</sst>'
@@ -127,11 +131,11 @@ def raw_workbook(
     strings: str | None = None,
     stored: bool = False,
 ) -> Path:
-    """Writes a workbook of one sheet named "Sales" from XML as it is given.
+    """Write a workbook with one sheet, "Sales", from raw XML.
 
     sheet: the whole XML of the sheet, in place of `rows`.
     properties: XML of the workbook before its sheets.
-    stored: without compression, so that every byte stands in the file as it is.
+    stored: write without compression, so that a test can change single bytes of the XML in the file.
     """
     parts: dict[str, str | bytes] = {
         "[Content_Types].xml": CONTENT_TYPES,
@@ -151,6 +155,7 @@ def raw_workbook(
 
 
 def zipped(path: Path, parts: Mapping[str, str | bytes], *, stored: bool = False) -> Path:
+    """Write a zip with these parts."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED) as archive:
         for name, content in parts.items():
             archive.writestr(name, content)

@@ -1,4 +1,4 @@
-"""Rows read by their distinct cells, as they stand, and rewritten: the same cells, whatever sheet and blocks."""
+"""All ways to read rows (by distinct cells, directly, rewritten) return the same cells for any sheet and block size."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ block_sizes = st.sampled_from([200, 1_000, 5_000, 1 << 20])
 
 
 def rows_of(chunks: Iterator[Chunk]) -> Rows:
-    """Row by row, the cells that are not blank."""
+    """Return the cells that are not blank, row by row."""
     found: Rows = []
     for chunk in chunks:
-        for place, number_ in enumerate(chunk.numbers):
-            found.append((number_, {index: cell for index, cell in chunk.row(place).items() if cell != ""}))
+        for index, number_ in enumerate(chunk.numbers):
+            found.append((number_, {column: cell for column, cell in chunk.row(index).items() if cell != ""}))
     return found
 
 
@@ -83,7 +83,7 @@ def write_with_openpyxl(path: Path, table: list[list[Any]]) -> None:
 
 
 def write_streaming_with_openpyxl(path: Path, table: list[list[Any]]) -> None:
-    """Inline strings, no dimension."""
+    """Write inline strings, and no dimension."""
     book = openpyxl.Workbook(write_only=True)
     page = book.create_sheet()
     for values in table:
@@ -116,14 +116,16 @@ if shutil.which("soffice"):
 
 
 def without_control_characters(value: Any) -> Any:
-    # openpyxl refuses them, and takes a leading = for a formula.
+    # openpyxl refuses control characters, and reads a leading = as a formula.
     return "".join(c for c in value if c.isprintable()).lstrip("=") if isinstance(value, str) else value
 
 
 @pytest.mark.parametrize("write", WRITERS)
 @given(table=tables, block_size=block_sizes)
 @SMALL
-def test_any_table_of_any_writer(tmp_path: Path, write: Any, table: list[list[Any]], block_size: int) -> None:
+def test_any_table_of_any_writer_is_read_the_same_in_all_ways(
+    tmp_path: Path, write: Any, table: list[list[Any]], block_size: int
+) -> None:
     path = tmp_path / "book.xlsx"
     write(path, table)
 
@@ -158,8 +160,10 @@ kinds = st.sampled_from(
 
 @given(sheet=st.dictionaries(addresses, kinds, max_size=80), block_size=block_sizes, gap=st.booleans())
 @SMALL
-def test_any_cells_anywhere(tmp_path: Path, sheet: dict[tuple[int, int], str], block_size: int, gap: bool) -> None:
-    """Columns empty at a block's edge, blank rows, failed cells, formulas, texts that look like tags."""
+def test_any_cells_anywhere_are_read_the_same_in_all_ways(
+    tmp_path: Path, sheet: dict[tuple[int, int], str], block_size: int, gap: bool
+) -> None:
+    """Covers columns that are empty at a block's edge, blank rows, errors, formulas and texts that look like tags."""
     rows: list[str] = []
     for number_, group in itertools.groupby(sorted(sheet.items()), key=lambda item: item[0][0]):
         rows.append(row(number_, *(kind.format(f"{'ABCDEF'[column]}{number_}") for (_, column), kind in group)))
@@ -170,8 +174,8 @@ def test_any_cells_anywhere(tmp_path: Path, sheet: dict[tuple[int, int], str], b
     assert all_ways_agree(path, block_size)
 
 
-def test_no_more_blocks_are_held_than_are_wanted(tmp_path: Path) -> None:
-    """A consumer that stops in the middle, such as one whose database is slow, finds no pile of them afterwards."""
+def test_the_number_of_blocks_read_ahead_is_bounded(tmp_path: Path) -> None:
+    """Blocks do not pile up while the consumer is paused, for example by a slow database."""
     path = tmp_path / "book.xlsx"
     write_with_xlsxwriter(path, [[n, "text"] for n in range(5_000)])
     package = Package(path, path.name)
@@ -187,7 +191,7 @@ def test_no_more_blocks_are_held_than_are_wanted(tmp_path: Path) -> None:
     assert len(held) > 3
 
 
-def test_what_goes_wrong_in_a_thread_is_not_taken_for_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_in_a_thread_is_raised_by_the_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "book.xlsx"
     write_with_xlsxwriter(path, [[n, "text"] for n in range(5_000)])
     last_number = PlainRows.last_number
@@ -202,8 +206,8 @@ def test_what_goes_wrong_in_a_thread_is_not_taken_for_the_end(tmp_path: Path, mo
         in_blocks(path, 2_000)
 
 
-def test_attributes_of_excels_own_namespaces_are_no_matter(tmp_path: Path) -> None:
-    """Rows that Excel wrote have x14ac:dyDescent, whose prefix is declared at the top of the sheet alone."""
+def test_attributes_of_excels_own_namespaces_are_ignored(tmp_path: Path) -> None:
+    """Excel writes rows with x14ac:dyDescent, whose prefix is declared only at the top of the sheet."""
     cells = '<c r="A{0}"><v>12345678901234567890</v></c><c r="B{0}" t="e"><v>#N/A</v></c>'
     rows = [f'<row r="{n}" spans="1:2" x14ac:dyDescent="0.25">{cells.format(n)}</row>' for n in range(1, 9)]
     path = raw_workbook(tmp_path / "book.xlsx", *rows)
@@ -212,7 +216,7 @@ def test_attributes_of_excels_own_namespaces_are_no_matter(tmp_path: Path) -> No
     assert in_blocks(path, 200)[0][1][1] == ErrorCell("#N/A")
 
 
-def test_a_sheet_of_another_name_and_place_is_cut(tmp_path: Path) -> None:
+def test_a_sheet_whose_part_has_another_name_is_read(tmp_path: Path) -> None:
     plain = raw_workbook(tmp_path / "book.xlsx", row(1, text("A1", "a")), row(2, text("A2", "b")))
     moved = tmp_path / "moved.xlsx"
     with zipfile.ZipFile(plain) as source, zipfile.ZipFile(moved, "w", zipfile.ZIP_DEFLATED) as target:
@@ -223,7 +227,7 @@ def test_a_sheet_of_another_name_and_place_is_cut(tmp_path: Path) -> None:
     assert in_blocks(moved, 50) == [(1, {0: "a"}), (2, {0: "b"})]
 
 
-def test_the_dates_of_a_macintosh_are_the_same_both_ways(tmp_path: Path) -> None:
+def test_dates_that_count_from_1904_are_read_the_same_in_all_ways(tmp_path: Path) -> None:
     book = openpyxl.Workbook()
     book.epoch = openpyxl.utils.datetime.CALENDAR_MAC_1904
     page = book.active

@@ -1,4 +1,4 @@
-"""A workbook whose bytes are not those that were written: no damage is read over."""
+"""Workbooks with changed bytes: damage is always detected."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def outcome(good: Path, name: str, content: bytes) -> Reading | RetailpipeError:
-    """What the contract's rows are in a changed copy of a good workbook."""
+    """Read a changed copy of a good workbook; return its rows, or the error."""
     path = good.with_name(name)
     path.write_bytes(content)
     try:
@@ -50,7 +50,7 @@ def outcome(good: Path, name: str, content: bytes) -> Reading | RetailpipeError:
         return error
 
 
-def test_a_file_cut_short_anywhere(good: Path) -> None:
+def test_a_file_truncated_anywhere_is_refused(good: Path) -> None:
     content = good.read_bytes()
 
     for length in range(0, len(content), 7):
@@ -73,7 +73,7 @@ def test_a_flipped_bit_anywhere_is_refused_or_changes_nothing(good: Path, data: 
 
 
 @pytest.mark.parametrize("field", ["the version needed to read it", "flags: encrypted"])
-def test_a_directory_of_the_zip_with_a_wrong_entry(good: Path, field: str) -> None:
+def test_a_wrong_entry_in_the_zip_directory_is_refused(good: Path, field: str) -> None:
     content = bytearray(good.read_bytes())
     entry = content.rindex(b"PK\x01\x02", 0, content.rindex(b"xl/worksheets/sheet1.xml"))
     if field.startswith("the version"):
@@ -85,7 +85,7 @@ def test_a_directory_of_the_zip_with_a_wrong_entry(good: Path, field: str) -> No
 
 
 @pytest.mark.parametrize("part", ["worksheets/sheet1.xml", "sales.xml"])
-def test_a_changed_byte_in_the_rows_is_noticed(tmp_path: Path, shop: Contract, part: str) -> None:
+def test_a_changed_byte_in_the_rows_is_detected(tmp_path: Path, shop: Contract, part: str) -> None:
     path = raw_workbook(tmp_path / "sales.xlsx", HEADER, *ROWS, sheet_part=part, stored=True)
     path.write_bytes(path.read_bytes().replace(b"<v>2.5</v>", b"<v>7.5</v>"))
 
@@ -96,7 +96,7 @@ def test_a_changed_byte_in_the_rows_is_noticed(tmp_path: Path, shop: Contract, p
     ("part", "before", "after"),
     [("workbook", b'date1904="0"', b'date1904="1"'), ("styles", b'numFmtId="22"', b'numFmtId="02"')],
 )
-def test_a_changed_byte_beside_the_rows_is_noticed(
+def test_a_changed_byte_outside_the_rows_is_detected(
     tmp_path: Path, shop: Contract, part: str, before: bytes, after: bytes
 ) -> None:
     properties = '<workbookPr date1904="0"/>'
@@ -109,7 +109,7 @@ def test_a_changed_byte_beside_the_rows_is_noticed(
 @pytest.mark.parametrize("end", ["", "</row>", "</row><row r='4'><c r='A4'", "</row><row"])
 @pytest.mark.parametrize("prefix", ["", "x:"])
 @pytest.mark.parametrize("part", ["worksheets/sheet1.xml", "sales.xml"])
-def test_a_sheet_that_breaks_off(tmp_path: Path, shop: Contract, end: str, prefix: str, part: str) -> None:
+def test_an_incomplete_sheet_is_refused(tmp_path: Path, shop: Contract, end: str, prefix: str, part: str) -> None:
     whole = sheet_xml([HEADER, row(2, text("A2", "A")), row(3, text("A3", "B"))])
     sheet = whole[: whole.rindex("</row>")] + end
     if prefix:
@@ -119,5 +119,5 @@ def test_a_sheet_that_breaks_off(tmp_path: Path, shop: Contract, end: str, prefi
 
 
 @pytest.mark.parametrize("strings", [None, "", shared_strings("A"), shared_strings("A", "B")[:-20]])
-def test_shared_strings_that_are_missing_or_break_off(tmp_path: Path, shop: Contract, strings: str | None) -> None:
+def test_missing_or_incomplete_shared_strings_are_refused(tmp_path: Path, shop: Contract, strings: str | None) -> None:
     refusal(raw_workbook(tmp_path / "sales.xlsx", HEADER, row(2, shared("A2", 1)), strings=strings), shop)

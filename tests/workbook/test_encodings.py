@@ -1,4 +1,4 @@
-"""Every connection speaks UTF-8, whatever the environment, the URL, the role or the database says."""
+"""Every connection uses UTF-8, whatever the environment, the URL, the role or the database sets."""
 
 from __future__ import annotations
 
@@ -28,24 +28,25 @@ def set_database(database_url: str) -> None:
     ask(database_url, f"alter database {name} set client_encoding = 'LATIN1'")
 
 
-def set_nothing(database_url: str) -> None:
+def no_setting(database_url: str) -> None:
     del database_url
 
 
 @pytest.fixture(params=["LATIN1", "WIN1252"])
 def other_encoding(request: pytest.FixtureRequest, server: EmbeddedServer) -> Iterator[str]:
-    """A database of another encoding than UTF-8."""
+    """The URL of a database with an encoding other than UTF-8."""
     name = f"in_{request.param.lower()}"
     url = server.start()
-    ask_alone(
+    execute_outside_transaction(
         as_superuser(url),
         f"create database {name} encoding '{request.param}' locale 'C' template template0 owner retailpipe",
     )
     yield url.replace("/retailpipe?", f"/{name}?")
-    ask_alone(as_superuser(url), f"drop database {name} with (force)")
+    execute_outside_transaction(as_superuser(url), f"drop database {name} with (force)")
 
 
-def ask_alone(url: str, sql: str) -> None:
+def execute_outside_transaction(url: str, sql: str) -> None:
+    """Execute a statement that PostgreSQL does not allow in a transaction."""
     from adbc_driver_postgresql import dbapi
 
     with dbapi.connect(url, autocommit=True) as connection, connection.cursor() as cursor:
@@ -55,15 +56,15 @@ def ask_alone(url: str, sql: str) -> None:
 @pytest.mark.parametrize(
     ("variables", "addition", "setting"),
     [
-        ({"PGCLIENTENCODING": "LATIN1"}, "", set_nothing),
-        ({"PGOPTIONS": "-c client_encoding=LATIN1"}, "", set_nothing),
-        ({}, "&client_encoding=LATIN1", set_nothing),
-        ({}, "&options=-c%20client_encoding%3DLATIN1", set_nothing),
+        ({"PGCLIENTENCODING": "LATIN1"}, "", no_setting),
+        ({"PGOPTIONS": "-c client_encoding=LATIN1"}, "", no_setting),
+        ({}, "&client_encoding=LATIN1", no_setting),
+        ({}, "&options=-c%20client_encoding%3DLATIN1", no_setting),
         ({}, "", set_database),
         ({}, "", set_role),
     ],
 )
-def test_texts_arrive_as_they_are(
+def test_texts_are_stored_and_queried_unchanged(
     database_url: str,
     program: Program,
     make_workbook: Workbook,
@@ -90,7 +91,7 @@ def test_texts_arrive_as_they_are(
     assert "éÖsterreich" in asked.stdout
 
 
-def test_a_database_of_another_encoding_holds_what_it_can(
+def test_a_database_of_another_encoding_stores_the_texts_that_it_can_encode(
     tmp_path: Path, other_encoding: str, make_workbook: Workbook
 ) -> None:
     environment = Environment.local(tmp_path / "shop", database_url=other_encoding)
@@ -101,7 +102,7 @@ def test_a_database_of_another_encoding_holds_what_it_can(
     assert found == [{"description": "CAFÉ", "country": "Österreich"}]
 
 
-def test_what_a_database_cannot_hold_is_refused_with_its_cell(
+def test_a_text_that_the_database_cannot_encode_is_refused_with_its_cell(
     tmp_path: Path, other_encoding: str, make_workbook: Workbook
 ) -> None:
     environment = Environment.local(tmp_path / "shop", database_url=other_encoding)

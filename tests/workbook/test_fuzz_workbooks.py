@@ -1,7 +1,8 @@
-"""Workbooks changed at random: each is loaded whole, quarantined with its cells, or refused with a hint.
+"""Randomly changed workbooks: each is loaded, has rejected rows, or is refused with a hint.
 
-Both ways of reading agree, and openpyxl where it reads the same cell. Nothing else is raised, and no case takes more
-than 10 seconds or 300 MB. `python -m tests.support.fuzz SEED COUNT FOLDER` runs other cases.
+All ways of reading must return the same cells, and the cells that openpyxl reads must agree. No other error may be
+raised, and no case may take more than 10 seconds or 300 MB. `python -m tests.support.fuzz SEED COUNT FOLDER` runs other
+cases.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ def fuzz(first: int, count: int, folder: Path) -> None:
     assert done.returncode == 0, f"exit code {done.returncode}, see {folder}\n{done.stderr[-3_000:]}"
 
 
-def test_some_changed_workbooks(tmp_path: Path) -> None:
+def test_some_changed_workbooks_are_read_correctly(tmp_path: Path) -> None:
     fuzz(0, 300, tmp_path)
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("worker", range(10))
-def test_many_changed_workbooks(tmp_path: Path, worker: int) -> None:
-    """A thousand that no night has seen before."""
+def test_many_changed_workbooks_are_read_correctly(tmp_path: Path, worker: int) -> None:
+    """A thousand workbooks that were never tested before."""
     fuzz(int(time.time()) * 100_000 + worker * 1_000, 1_000, tmp_path)

@@ -1,7 +1,7 @@
-"""Workbooks that programs other than Excel write, byte by byte: each with what Excel shows, and where that is written.
+"""Unusual workbooks, as programs other than Excel write them: each must be read as Excel shows it.
 
-ECMA-376 is named by its part and paragraph. Each is read as it stands where that is safe, and rewritten first; both
-ways must give the same.
+Comments name the paragraph of ECMA-376 (part 1 unless given) that defines the case. Each workbook is read in all ways
+(parsing.Way), which must return the same cells.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def shop(tmp_path: Path) -> Contract:
 
 
 def all_ways(path: Path) -> list[dict[int, Any]]:
-    """The rows of the first sheet, by column index, having checked that all ways give them."""
+    """Read the first sheet in all ways, check that they agree, and return its rows: cells by column index."""
     package = Package(path, path.name)
     found: list[list[tuple[int, dict[int, Any]]]] = []
     for way in Way:
@@ -66,8 +66,8 @@ def all_ways(path: Path) -> list[dict[int, Any]]:
         for chunk in blocks:
             chunk.check()
             rows += [
-                (number_, {index: cell for index, cell in chunk.row(place).items() if cell != ""})
-                for place, number_ in enumerate(chunk.numbers)
+                (number_, {column: cell for column, cell in chunk.row(index).items() if cell != ""})
+                for index, number_ in enumerate(chunk.numbers)
             ]
         blocks.close()
         slots.close()
@@ -76,10 +76,10 @@ def all_ways(path: Path) -> list[dict[int, Any]]:
     return [cells for _, cells in found[0]]
 
 
-# Cells. Each is A2 of a sheet; the value is what a text column holds.
+# Cells. Each is cell A2 of a sheet; the last item is the value in a text column.
 
 TEXTS = [
-    # 18.3.1.96 (v): of a shared string it is the index, a whole number; XML Schema drops the blanks around it.
+    # 18.3.1.96 (v): the index of a shared string is a whole number; XML Schema ignores blanks around it.
     ("an index between blanks", '<c r="A2" t="s"><v> 1 </v></c>', "one"),
     ("an index on a line of its own", '<c r="A2" t="s">\n  <v>\n    1\n  </v>\n</c>', "one"),
     ("an index with zeros", '<c r="A2" t="s"><v>01</v></c>', "one"),
@@ -101,7 +101,7 @@ TEXTS = [
     ("a number with an exponent", '<c r="A2"><v>1.5E3</v></c>', "1500"),
     ("a text in place of a number", '<c r="A2"><v>n/a</v></c>', "n/a"),
     ("a text around CDATA", '<c r="A2" t="str"><f>X</f><v>A<![CDATA[B]]>C</v></c>', "ABC"),
-    ("a text of CDATA with marks", '<c r="A2" t="str"><v><![CDATA[<a> & ]]>&lt;b></v></c>', "<a> & <b>"),
+    ("a text of CDATA with markup characters", '<c r="A2" t="str"><v><![CDATA[<a> & ]]>&lt;b></v></c>', "<a> & <b>"),
     ("a tag in a comment", '<c r="A2" t="str"><v>A<!-- </v></c><row> -->B</v></c>', "AB"),
     # 22.4.2.4 (bstr): _xHHHH_ is the character with that number; two of them may be a surrogate pair.
     ("an escape", '<c r="A2" t="str"><v>a_x000A_b</v></c>', "a\nb"),
@@ -147,7 +147,7 @@ TEXTS = [
     # 18.3.1.53 (is) and 18.18.11 (ST_CellType).
     ("an inline text with a formula", '<c r="A2" t="inlineStr"><f>X</f><is><t>a</t></is></c>', "a"),
     ("an inline type with a value", '<c r="A2" t="inlineStr"><f>X</f><v>a</v></c>', "a"),
-    ("an inline text of no type", '<c r="A2"><is><t>a</t></is></c>', "a"),
+    ("an inline text without a type", '<c r="A2"><is><t>a</t></is></c>', "a"),
     ("an inline text and a value", '<c r="A2" t="inlineStr"><is><t>a</t></is><v>b</v></c>', "a"),
     ("true in words", '<c r="A2" t="b"><v>true</v></c>', "TRUE"),
     ("true between blanks", '<c r="A2" t="b"><v> 1 </v></c>', "TRUE"),
@@ -155,23 +155,23 @@ TEXTS = [
     ("an extension", '<c r="A2"><v>17</v><extLst><ext uri="x"><v>9</v></ext></extLst></c>', "17"),
     ("an extension before the value", '<c r="A2"><extLst><ext uri="x"><y/></ext></extLst><v>17</v></c>', "17"),
     ("a value before its formula", '<c r="A2"><v>17</v><f>1+16</f></c>', "17"),
-    # Only cells that hold something count.
+    # Only cells with a value count.
     ("an empty text at the address", '<c r="A2" t="str"><v>x</v></c><c r="A2" t="str"><v></v></c>', "x"),
     ("an empty text at the address, before", '<c r="A2" t="str"><v/></c><c r="A2" t="str"><v>x</v></c>', "x"),
     ("an empty inline text there", f"{text('A2', 'x')}{text('A2', '')}", "x"),
-    # 18.3.1.4: r is optional.
+    # 18.3.1.4 (c): r is optional.
     ("an empty address", '<c r="" t="str"><v>a</v></c>', "a"),
     ("an address in lower case", '<c r="a2" t="str"><v>a</v></c>', "a"),
     ("an address with blanks around the sign", '<c r = "A2" t = "str"><v>a</v></c>', "a"),
     ("an address in single quotes", "<c r='A2' t='str'><v>a</v></c>", "a"),
     ("an address at the end", '<c t="str" r="A2"><v>a</v></c>', "a"),
     ("attributes of other programs", '<c r="A2" cm="1" vm="2" ph="1" t="str"><v>a</v></c>', "a"),
-    # Numbers of more digits than a double holds keep those that the workbook stores.
+    # Numbers with more digits than a double holds keep the digits that the workbook stores.
     ("many digits", '<c r="A2"><v>12345678901234567890</v></c>', "12345678901234567890"),
     ("many digits with zeros", '<c r="A2"><v>00012345678901234567890</v></c>', "12345678901234567890"),
     ("many digits below zero", '<c r="A2"><v>-12345678901234567890</v></c>', "-12345678901234567890"),
     ("many decimals", '<c r="A2"><v>0.1000000000000000055</v></c>', "0.1"),
-    # Excel shows ##### for them; the number is what the cell holds.
+    # Excel shows ##### for these; the cell holds the number.
     ("a negative number in a date format", number("A2", -5, style=DATE_STYLE), "-5"),
     ("a number after the last date", number("A2", "2958466", style=DATE_STYLE), "2958466"),
     ("the last date", number("A2", "2958465", style=DATE_STYLE), "9999-12-31"),
@@ -180,30 +180,30 @@ TEXTS = [
     ("a duration of millions of years", number("A2", "1e10", style=2), "10000000000"),
     ("a duration", number("A2", 1.5, style=2), "36:00:00"),
     ("a style that is not a number", '<c r="A2" s="x"><v>17</v></c>', "17"),
-    ("a style that is not there", '<c r="A2" s="999"><v>17</v></c>', "17"),
+    ("a missing style", '<c r="A2" s="999"><v>17</v></c>', "17"),
     # 18.17.4: durations in ISO 8601, as Excel writes them in the Strict format.
     ("a duration in ISO 8601", '<c r="A2" s="2" t="d"><v>PT1392H0M0.000S</v></c>', "1392:00:00"),
     ("a short duration in ISO 8601", '<c r="A2" s="2" t="d"><v>PT0H9M0.000S</v></c>', "0:09:00"),
     ("a duration of days in ISO 8601", '<c r="A2" s="2" t="d"><v>P1DT12H</v></c>', "36:00:00"),
     ("a time in ISO 8601", '<c r="A2" s="1" t="d"><v>10:59:59.9999999999984025</v></c>', "11:00:00"),
     ("a time without seconds in ISO 8601", '<c r="A2" s="1" t="d"><v>10:59Z</v></c>', "10:59:00"),
-    ("a year that is none", '<c r="A2" s="1" t="d"><v>0000-01-01</v></c>', "0000-01-01"),
-    ("an hour that is none", '<c r="A2" s="1" t="d"><v>2012-08-01T24:30:00</v></c>', "2012-08-01T24:30:00"),
-    # A value that no number is, in any way of writing it.
+    ("an invalid year", '<c r="A2" s="1" t="d"><v>0000-01-01</v></c>', "0000-01-01"),
+    ("an invalid hour", '<c r="A2" s="1" t="d"><v>2012-08-01T24:30:00</v></c>', "2012-08-01T24:30:00"),
+    # Values that are not numbers.
     ("infinity", '<c r="A2"><v>1E999</v></c>', "1E999"),
-    ("a word that some readers take for a number", '<c r="A2"><v>NaN</v></c>', "NaN"),
+    ("a word that some readers read as a number", '<c r="A2"><v>NaN</v></c>', "NaN"),
 ]
 THREE_STYLES = STYLES.replace('<xf numFmtId="22"/>', '<xf numFmtId="22"/><xf numFmtId="46"/>')
 
 
 def with_styles(path: Path, styles: str, *rows: str, strings: str | None = None) -> Path:
-    """A workbook of one sheet "Sales" with these styles."""
+    """Write a workbook with one sheet "Sales" and these styles."""
     raw_workbook(path, *rows, strings=strings)
     return changed(path, lambda parts: parts.update({"xl/styles.xml": styles.encode()}))
 
 
 def changed(path: Path, change: Callable[[dict[str, bytes]], object]) -> Path:
-    """Changes the parts of a workbook."""
+    """Change the parts of a workbook."""
     with zipfile.ZipFile(path) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     change(parts)
@@ -211,7 +211,7 @@ def changed(path: Path, change: Callable[[dict[str, bytes]], object]) -> Path:
 
 
 @pytest.mark.parametrize(("cell", "shown"), [case[1:] for case in TEXTS], ids=[case[0] for case in TEXTS])
-def test_a_cell_is_what_excel_shows(tmp_path: Path, shop: Contract, cell: str, shown: str) -> None:
+def test_a_cell_is_read_as_excel_shows_it(tmp_path: Path, shop: Contract, cell: str, shown: str) -> None:
     path = with_styles(tmp_path / "odd.xlsx", THREE_STYLES, HEADER, row(2, cell, number("B2", 1)), strings=STRINGS)
 
     all_ways(path)
@@ -222,7 +222,7 @@ def test_a_cell_is_what_excel_shows(tmp_path: Path, shop: Contract, cell: str, s
 @pytest.mark.parametrize(
     ("cell", "moment"),
     [
-        # 18.17.4: dates in ISO 8601. Excel passes over the zone.
+        # 18.17.4: dates in ISO 8601. Excel ignores the time zone.
         ("2012-08-01", datetime(2012, 8, 1)),
         ("2012-08-01Z", datetime(2012, 8, 1)),
         ("2012-08-01T09:30:00", datetime(2012, 8, 1, 9, 30)),
@@ -240,7 +240,9 @@ def test_a_cell_is_what_excel_shows(tmp_path: Path, shop: Contract, cell: str, s
         ("2012-08-01T24:00:00", datetime(2012, 8, 2)),
     ],
 )
-def test_a_date_in_iso_8601(tmp_path: Path, shop: Contract, cell: str, moment: datetime) -> None:
+def test_a_date_in_iso_8601_is_read_to_the_microsecond(
+    tmp_path: Path, shop: Contract, cell: str, moment: datetime
+) -> None:
     path = raw_workbook(tmp_path / "odd.xlsx", HEADER, row(2, f'<c r="C2" s="1" t="d"><v>{cell}</v></c>'))
 
     all_ways(path)
@@ -269,7 +271,7 @@ REJECTED = [
 
 @pytest.mark.parametrize(("cell", "code", "raw"), REJECTED)
 @pytest.mark.parametrize("address", ["A2", "B2", "C2"])
-def test_a_failed_cell_is_rejected_in_every_column(
+def test_an_error_cell_is_rejected_in_every_column(
     tmp_path: Path, shop: Contract, address: str, cell: str, code: str, raw: str
 ) -> None:
     path = raw_workbook(tmp_path / "odd.xlsx", HEADER, row(2, cell.format(address)))
@@ -321,27 +323,27 @@ def test_a_value_that_the_column_cannot_hold_is_rejected(tmp_path: Path, shop: C
 
 
 REFUSED = [
-    ('<c r="A2" t="s"><v>one</v></c>', "cell A2: 'one' is not the index"),
-    ('<c r="A2" t="s"><v>-1</v></c>', "cell A2: '-1' is not the index"),
-    ('<c r="A2" t="s"><v>1.0</v></c>', "cell A2: '1.0' is not the index"),
-    ('<c r="A2" t="s"><v>11</v></c>', "cell A2: '11' is not the index of one of 11 shared strings"),
+    ('<c r="A2" t="s"><v>one</v></c>', "cell A2: 'one' is not a valid index"),
+    ('<c r="A2" t="s"><v>-1</v></c>', "cell A2: '-1' is not a valid index"),
+    ('<c r="A2" t="s"><v>1.0</v></c>', "cell A2: '1.0' is not a valid index"),
+    ('<c r="A2" t="s"><v>11</v></c>', "cell A2: '11' is not a valid index: the workbook has 11 shared strings"),
     ('<c r="A2" t="s"><v>99999999999999999999</v></c>', "cell A2"),
     ('<c r="A2" t="s"><v>1 0</v></c>', "cell A2: '1 0'"),
     ('<c r="A2" t="b"><v>2</v></c>', "cell A2: '2' is neither true nor false"),
-    ('<c r="A2" t="z"><v>2</v></c>', "cell A2: 'z' is not a type of cells"),
-    ('<c r="A2"><v>1</v></c><c r="A2"><v>2</v></c>', "cell A2 stands twice"),
-    ('<c r="A2"><v>1</v></c><c r="A2"><v>1</v></c>', "cell A2 stands twice"),
-    ('<c t="str" r="A2"><v>x</v></c><c t="str" r="A2"><v>y</v></c>', "cell A2 stands twice"),
+    ('<c r="A2" t="z"><v>2</v></c>', "cell A2: 'z' is not a valid cell type"),
+    ('<c r="A2"><v>1</v></c><c r="A2"><v>2</v></c>', "cell A2 occurs twice"),
+    ('<c r="A2"><v>1</v></c><c r="A2"><v>1</v></c>', "cell A2 occurs twice"),
+    ('<c t="str" r="A2"><v>x</v></c><c t="str" r="A2"><v>y</v></c>', "cell A2 occurs twice"),
     ('<c r="A2"><v>1</v><v>2</v></c>', "cell A2: it has two values"),
     ('<c r="A2"><v>1</v><z:v xmlns:z="u">2</z:v></c>', "cell A2: it has two values"),
     ('<c r="A2"><is><t>a</t></is><is><t>b</t></is></c>', "cell A2: it has two texts"),
-    ('<c r="A2"><v>1<x>2</x>3</v></c>', "row 2: a x stands where it cannot"),
-    ('<c r="A2"><v>1</v><c r="B2"><v>1</v></c></c>', "cell A2: a c stands in it"),
-    ('<c r="A2"><v>1</v></c><row r="90"><c r="A90"><v>1</v></c></row>', "a row stands where it cannot"),
-    ('<z><c r="A2"><v>1</v></c></z>', "row 2: a c stands where it cannot"),
-    ('<c r="A2"><v>1</v></c><c r="$B$2"><v>1</v></c>', "'$B$2' is not the address of a cell"),
-    ('<c r="A0"><v>1</v></c>', "A0 stands beyond"),
-    ('<c r="XFE2"><v>1</v></c>', "XFE2 stands beyond"),
+    ('<c r="A2"><v>1<x>2</x>3</v></c>', "row 2: <x> is not allowed there"),
+    ('<c r="A2"><v>1</v><c r="B2"><v>1</v></c></c>', "cell A2: <c> is not allowed in it"),
+    ('<c r="A2"><v>1</v></c><row r="90"><c r="A90"><v>1</v></c></row>', "<row> is not allowed there"),
+    ('<z><c r="A2"><v>1</v></c></z>', "row 2: <c> is not allowed there"),
+    ('<c r="A2"><v>1</v></c><c r="$B$2"><v>1</v></c>', "'$B$2' is not a valid cell address"),
+    ('<c r="A0"><v>1</v></c>', "A0 is outside the limits"),
+    ('<c r="XFE2"><v>1</v></c>', "XFE2 is outside the limits"),
     ('<c r="A2"><v>1</c></v>', "row 2"),
     ('<c r="A2" r="B2"><v>1</v></c>', "duplicate attribute"),
     ('<c r="A2"><v>1 & 2</v></c>', "row 2"),
@@ -354,16 +356,16 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("cells", "said"), REFUSED)
-def test_what_nobody_can_read_is_refused_with_its_place(tmp_path: Path, shop: Contract, cells: str, said: str) -> None:
+@pytest.mark.parametrize(("cells", "expected"), REFUSED)
+def test_an_invalid_cell_is_refused_with_its_place(tmp_path: Path, shop: Contract, cells: str, expected: str) -> None:
     rows = [row(number_, number(f"A{number_}", 1), number(f"B{number_}", 1)) for number_ in range(3, 60)]
     error = refusal(raw_workbook(tmp_path / "odd.xlsx", HEADER, row(2, cells), *rows, strings=STRINGS), shop)
 
-    assert said in str(error)
+    assert expected in str(error)
     assert "sheet 'Sales'" in str(error)
 
 
-# Rows, and what stands around them.
+# Rows, and the XML around them.
 
 
 def the_rows(*rows: str) -> str:
@@ -382,7 +384,7 @@ SHEETS = {
     "a row for each cell, without numbers": the_rows(
         row(2, A2), row(2, number("B2", 1)), row(3, A3), row(3, number("B3", 2))
     ).replace("<row r=", "<row x="),
-    # 18.3.1.73 (row): r is optional. A row may be blank, and tell formats alone.
+    # 18.3.1.73 (row): r is optional. A row may be blank, and only hold formats.
     "rows without numbers": the_rows(ROW_2, ROW_3).replace(' r="1"', "").replace(' r="2"', "").replace(' r="3"', ""),
     "an empty row number": the_rows(ROW_2, ROW_3).replace('<row r="3">', '<row r="">'),
     "cells without addresses": the_rows(ROW_2, ROW_3).replace(' r="A', ' x="').replace(' r="B', ' x="'),
@@ -395,7 +397,7 @@ SHEETS = {
     "the last row of a sheet, blank": the_rows(ROW_2, ROW_3, '<row r="1048576" ht="12.8"></row>'),
     "the last row of a sheet, with blank cells": the_rows(ROW_2, ROW_3, row(1048576, '<c r="XFD1048576" s="1"/>')),
     "blank cells to the last column": the_rows(ROW_2.replace("</row>", '<c r="XFD2" s="1"/></row>'), ROW_3),
-    "row elements alone": the_rows(ROW_2, ROW_3, *(f'<row r="{n}" s="1"/>' for n in range(4, 2_000))),
+    "rows without cells": the_rows(ROW_2, ROW_3, *(f'<row r="{n}" s="1"/>' for n in range(4, 2_000))),
     # XML 1.0
     "comments": the_rows("<!-- <row r='2'/> -->", ROW_2, "<!-- </sheetData> -->", ROW_3, "<!---->"),
     "instructions": the_rows("<?a <row ?>", ROW_2, ROW_3).replace("<worksheet", "<?b?><worksheet"),
@@ -409,25 +411,25 @@ SHEETS = {
         "xmlns=", f'xmlns:x="{MAIN}" xmlns='
     ),
     "a declaration": f'<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\r\n{the_rows(ROW_2, ROW_3)}',
-    # 18.3.1.35 (dimension) is optional, and not believed.
+    # 18.3.1.35 (dimension) is optional, and the reader ignores it.
     "a dimension of A0": the_rows(ROW_2, ROW_3).replace("<sheetData>", '<dimension ref="A0"/><sheetData>'),
     "a dimension that is too small": the_rows(ROW_2, ROW_3).replace(
         "<sheetData>", '<dimension ref="A1:A1"/><sheetData>'
     ),
     "a dimension of nothing": the_rows(ROW_2, ROW_3).replace("<sheetData>", '<dimension ref=""/><sheetData>'),
-    "rows of controls in what follows": the_rows(ROW_2, ROW_3).replace(
+    "row elements of controls after the rows": the_rows(ROW_2, ROW_3).replace(
         "</sheetData>",
         '</sheetData><controls><control shapeId="1" r:id="x"><controlPr><anchor><from><xdr:col>0</xdr:col>'
         "<xdr:row>0</xdr:row></from><to><row>3</row></to></anchor></controlPr></control></controls>",
     ),
-    "rows in what follows": the_rows(ROW_2, ROW_3).replace(
+    "elements whose names begin with row after the rows": the_rows(ROW_2, ROW_3).replace(
         "</sheetData>", '</sheetData><rowBreaks><brk id="2"/></rowBreaks>'
     ),
 }
 
 
 @pytest.mark.parametrize("sheet", SHEETS.values(), ids=SHEETS.keys())
-def test_a_sheet_is_read_however_it_is_written(tmp_path: Path, shop: Contract, sheet: str) -> None:
+def test_a_sheet_is_read_whatever_the_form_of_its_xml(tmp_path: Path, shop: Contract, sheet: str) -> None:
     path = raw_workbook(tmp_path / "odd.xlsx", sheet=sheet)
 
     all_ways(path)
@@ -438,7 +440,7 @@ def test_a_sheet_is_read_however_it_is_written(tmp_path: Path, shop: Contract, s
     assert reading.rows_read == 2
 
 
-def test_a_header_that_had_to_be_rewritten_comes_before_its_rows_in_any_block(tmp_path: Path, shop: Contract) -> None:
+def test_a_rewritten_header_comes_before_the_rows_of_its_block(tmp_path: Path, shop: Contract) -> None:
     blank = [f'<row r="{n}" s="1" customFormat="1"/>' for n in range(1, 60_001)]
     header = row(
         60_001,
@@ -466,7 +468,7 @@ def test_a_header_that_had_to_be_rewritten_comes_before_its_rows_in_any_block(tm
         ("iso-8859-1", "ISO-8859-1"),
     ],
 )
-def test_a_sheet_in_another_encoding(tmp_path: Path, shop: Contract, encoding: str, declared: str) -> None:
+def test_a_sheet_in_another_encoding_is_read(tmp_path: Path, shop: Contract, encoding: str, declared: str) -> None:
     sheet = f'<?xml version="1.0" encoding="{declared}"?>{the_rows(row(2, text("A2", "café")))}'
     path = raw_workbook(tmp_path / "odd.xlsx", sheet=sheet.encode(encoding))
 
@@ -476,7 +478,7 @@ def test_a_sheet_in_another_encoding(tmp_path: Path, shop: Contract, encoding: s
 
 DAMAGE = {
     "a row in a row": the_rows(ROW_2.replace("</row>", f"{ROW_3}</row>")),
-    "a row in something else": the_rows(ROW_2, f"<z>{ROW_3}</z>"),
+    "a row in another element": the_rows(ROW_2, f"<z>{ROW_3}</z>"),
     "a cell outside of the rows": the_rows(ROW_2, number("A3", 1)),
     "a doubled row without addresses": sheet_xml(
         [
@@ -501,9 +503,9 @@ DAMAGE = {
     "an encoding that is not known": f'<?xml version="1.0" encoding="x-none"?>{the_rows(ROW_2)}',
     "UTF-16 after a declaration": b'<?xml version="1.0" encoding="iso-8859-1"?>'
     + '<?xml version="1.0" encoding="utf-16-le"?><worksheet/>'.encode("utf-16-le"),
-    "an encoding that is another": f'<?xml version="1.0" encoding="UTF-16"?>{the_rows(ROW_2)}',
+    "an encoding that is declared wrongly": f'<?xml version="1.0" encoding="UTF-16"?>{the_rows(ROW_2)}',
     "a row beyond the last": the_rows(ROW_2, row(1048577, number("A1048577", 1))),
-    "a row of a number that is none": the_rows(ROW_2, ROW_3.replace('<row r="3"', '<row r="three"')),
+    "a row number that is not a number": the_rows(ROW_2, ROW_3.replace('<row r="3"', '<row r="three"')),
     "a row 0": the_rows(row(0, number("B2", 1))),
     "a row twice": the_rows(ROW_2, ROW_3, ROW_2),
 }
@@ -521,8 +523,8 @@ def test_a_damaged_sheet_is_refused(tmp_path: Path, shop: Contract, sheet: str |
     assert "sheet 'Sales'" in str(error)
 
 
-def test_rows_of_one_number_stay_together_whatever_the_block(tmp_path: Path, shop: Contract) -> None:
-    """The London Metal Exchange writes one row element for each cell."""
+def test_row_elements_of_one_number_stay_in_one_block(tmp_path: Path, shop: Contract) -> None:
+    """The workbooks of the London Metal Exchange have one row element for each cell."""
     cells = [row(n, cell) for n in range(2, 9_000) for cell in (text(f"A{n}", f"code {n}"), number(f"B{n}", n))]
 
     reading = read(raw_workbook(tmp_path / "odd.xlsx", HEADER, *cells), shop)
@@ -531,17 +533,17 @@ def test_rows_of_one_number_stay_together_whatever_the_block(tmp_path: Path, sho
     assert reading.column("price") == [Decimal(n) for n in range(2, 9_000)]
 
 
-def test_a_doubled_row_whose_neighbour_is_missing_is_noticed(tmp_path: Path, shop: Contract) -> None:
-    """Counts alone do not show it: there are as many rows as numbers."""
+def test_a_repeated_row_is_refused_even_if_another_row_is_missing(tmp_path: Path, shop: Contract) -> None:
+    """A count does not detect this, because there are as many rows as row numbers."""
     numbers = [*range(2, 2_000), 1_999, *range(2_001, 4_000)]
-    rows = [row(n, number(f"B{n}", place)) for place, n in enumerate(numbers)]
+    rows = [row(n, number(f"B{n}", value)) for value, n in enumerate(numbers)]
 
-    assert "B1999 stands twice" in str(refusal(raw_workbook(tmp_path / "odd.xlsx", HEADER, *rows), shop))
+    assert "B1999 occurs twice" in str(refusal(raw_workbook(tmp_path / "odd.xlsx", HEADER, *rows), shop))
 
 
 @pytest.mark.parametrize("first", [True, False])
 def test_long_numbers_stay_in_their_column(tmp_path: Path, first: bool) -> None:
-    """An optional column that once held long numbers, and later is blank for a whole block, is left as it is."""
+    """A column with long numbers in one block may be blank in the whole next block; no cell may move to it."""
     columns = [{"header": "Ref", "type": "string"}, {"header": "Name", "type": "string", "required": True}]
     ref, name = ("A", "B") if first else ("B", "A")
     header = row(1, *sorted((text(f"{ref}1", "Ref"), text(f"{name}1", "Name"))))
@@ -576,7 +578,9 @@ def test_long_numbers_stay_in_their_column(tmp_path: Path, first: bool) -> None:
     ],
 )
 @pytest.mark.parametrize("prefix", ["", "x:"])
-def test_failed_cells_in_every_row(tmp_path: Path, shop: Contract, cell: str, code: str, prefix: str) -> None:
+def test_error_cells_in_every_row_are_rejected(
+    tmp_path: Path, shop: Contract, cell: str, code: str, prefix: str
+) -> None:
     rows = [row(n, cell.format(f"A{n}"), number(f"B{n}", n), text(f"D{n}", "x")) for n in range(2, 200)]
     sheet = the_rows(*rows)
     if prefix:
@@ -589,7 +593,7 @@ def test_failed_cells_in_every_row(tmp_path: Path, shop: Contract, cell: str, co
 
 
 @pytest.mark.parametrize("moment", ["2011-03-04T09:30Z", "2011-03-04T09:30", "2011-03-04T09:30:00+01:00"])
-def test_dates_in_iso_8601_in_every_row(tmp_path: Path, shop: Contract, moment: str) -> None:
+def test_dates_in_iso_8601_in_every_row_are_read(tmp_path: Path, shop: Contract, moment: str) -> None:
     rows = [row(n, f'<c r="C{n}" s="1" t="d"><v>{moment}</v></c>') for n in range(2, 2_000)]
     path = raw_workbook(tmp_path / "odd.xlsx", HEADER, *rows)
 
@@ -598,11 +602,11 @@ def test_dates_in_iso_8601_in_every_row(tmp_path: Path, shop: Contract, moment: 
     assert read(path, shop).column("sold") == [datetime(2011, 3, 4, 9, 30)] * 1_998
 
 
-# Packages.
+# Packages: how the parts are found.
 
 
 def renamed(*changes: tuple[str, str]) -> Callable[[dict[str, bytes]], None]:
-    """Renames parts, and what refers to them."""
+    """Return a change that renames parts, but not the references to them."""
 
     def change(parts: dict[str, bytes]) -> None:
         for old, new in changes:
@@ -612,7 +616,7 @@ def renamed(*changes: tuple[str, str]) -> Callable[[dict[str, bytes]], None]:
 
 
 def relation(kind: str, target: str) -> Callable[[dict[str, bytes]], None]:
-    """Gives the workbook's relation of a kind another target."""
+    """Return a change that sets the target of the workbook's relation of a kind."""
 
     def change(parts: dict[str, bytes]) -> None:
         name = "xl/_rels/workbook.xml.rels"
@@ -623,7 +627,7 @@ def relation(kind: str, target: str) -> Callable[[dict[str, bytes]], None]:
 
 
 def at_the_top(parts: dict[str, bytes]) -> None:
-    """All parts without a folder xl."""
+    """Move all parts out of the folder xl."""
     for name in [name for name in parts if name.startswith("xl/")]:
         parts[name.removeprefix("xl/")] = parts.pop(name)
     parts["_rels/.rels"] = parts["_rels/.rels"].replace(b"xl/workbook.xml", b"workbook.xml")
@@ -636,7 +640,7 @@ def strict(parts: dict[str, bytes]) -> None:
 
 
 def odd_sheets(parts: dict[str, bytes]) -> None:
-    """Sheets that refer to nothing, to a relation or a part that is not there, to a chart; and one in an extension."""
+    """Add sheets without a relation, with a missing relation or a missing part, and one in an extension."""
     sheets = (
         '<sheet name="None" sheetId="2" r:id=""/><sheet name="Gone" sheetId="3" r:id="rId9"/>'
         '<sheet name="No part" sheetId="4" r:id="rId8"/><sheet name="No id" sheetId="5"/>'
@@ -660,7 +664,7 @@ def without_usual_relations(parts: dict[str, bytes]) -> None:
     )
 
 
-# ECMA-376 part 2: 6.2.2.3 (names are equal whatever the case of their letters), 6.3 (relations), 6.4.3 (targets).
+# ECMA-376 part 2: 6.2.2.3 (names are case-insensitive), 6.3 (relations), 6.4.3 (targets).
 PACKAGES: dict[str, Callable[[dict[str, bytes]], None]] = {
     "SharedStrings.xml": renamed(("xl/sharedStrings.xml", "xl/SharedStrings.xml")),
     "Styles.xml": renamed(("xl/styles.xml", "xl/Styles.xml")),
@@ -698,11 +702,11 @@ PACKAGES: dict[str, Callable[[dict[str, bytes]], None]] = {
         relation("worksheet", "worksheets/my%20sheet.xml")(parts),
     )[0],
     "the strict namespaces": strict,
-    "sheets that are not there": odd_sheets,
+    "missing sheets": odd_sheets,
     "no content types": lambda parts: renamed(("[Content_Types].xml", "docProps/x"))(parts),
     "no relations of the package": lambda parts: renamed(("_rels/.rels", "docProps/x"))(parts),
     "no relations of strings and styles": without_usual_relations,
-    "a damaged part that nobody needs": lambda parts: parts.update(
+    "a damaged part that is not needed": lambda parts: parts.update(
         {"docProps/app.xml": b"<", "xl/theme/theme1.xml": b"\0"}
     ),
 }
@@ -729,7 +733,7 @@ def test_two_parts_of_one_name_are_refused(tmp_path: Path, shop: Contract, name:
     path = raw_workbook(tmp_path / "odd.xlsx", HEADER, ROW_2)
     changed(path, lambda parts: parts.update({name: parts["xl/worksheets/sheet1.xml"].replace(b">a<", b">b<")}))
 
-    assert "stands twice" in str(refusal(path, shop))
+    assert "occurs more than once" in str(refusal(path, shop))
 
 
 def test_a_damaged_sheet_does_not_stop_the_one_that_fits(tmp_path: Path, shop: Contract) -> None:
@@ -749,11 +753,13 @@ def test_a_damaged_sheet_does_not_stop_the_one_that_fits(tmp_path: Path, shop: C
     assert read(changed(path, add), shop).rows == TWO
 
 
-# Shared strings. 18.4.8 (si), 18.4.9 (sst): the counts are optional, and not believed.
+# Shared strings. 18.4.8 (si), 18.4.9 (sst): the counts are optional, and the reader ignores them.
 
 STRINGS_AS = {
     "a text in an extension": STRINGS.replace("<t>one</t>", "<t>one</t><extLst><t>x</t></extLst>"),
-    "formats of some length": STRINGS.replace("<t>one</t>", "<r><rPr><b></b><size val='1'/></rPr><t>one</t></r>"),
+    "formats that are not written as empty elements": STRINGS.replace(
+        "<t>one</t>", "<r><rPr><b></b><size val='1'/></rPr><t>one</t></r>"
+    ),
     "a count that is too small": STRINGS.replace('ount="11"', 'ount="1"'),
     "a count that is too large": STRINGS.replace('ount="11"', 'ount="99999999999"'),
     "a count that is negative": STRINGS.replace('ount="11"', 'ount="-1"'),
@@ -777,7 +783,7 @@ STRINGS_AS = {
 
 
 @pytest.mark.parametrize("strings", STRINGS_AS.values(), ids=STRINGS_AS.keys())
-def test_shared_strings_are_read_however_they_are_written(tmp_path: Path, shop: Contract, strings: str) -> None:
+def test_shared_strings_are_read_whatever_the_form_of_their_xml(tmp_path: Path, shop: Contract, strings: str) -> None:
     rows = row(2, shared("A2", 1)), row(3, shared("A3", 10))
     path = raw_workbook(tmp_path / "odd.xlsx", HEADER, *rows, strings=strings)
 
@@ -796,7 +802,7 @@ def test_shared_strings_are_read_however_they_are_written(tmp_path: Path, shop: 
         ("a > b", "a > b"),
     ],
 )
-def test_escapes_in_shared_strings(tmp_path: Path, shop: Contract, written: str, shown: str) -> None:
+def test_escapes_in_shared_strings_are_replaced(tmp_path: Path, shop: Contract, written: str, shown: str) -> None:
     strings = STRINGS.replace("<t>one</t>", f"<t>{written}</t>")
     path = raw_workbook(tmp_path / "odd.xlsx", HEADER, row(2, shared("A2", 1)), strings=strings)
 
@@ -842,7 +848,7 @@ def test_damaged_shared_strings_are_refused(tmp_path: Path, shop: Contract, stri
         ),
     ],
 )
-def test_styles_are_read_however_they_are_written(tmp_path: Path, shop: Contract, styles: str) -> None:
+def test_styles_are_read_whatever_the_form_of_their_xml(tmp_path: Path, shop: Contract, styles: str) -> None:
     path = with_styles(tmp_path / "odd.xlsx", styles, HEADER, row(2, number("C2", 40606, style=DATE_STYLE)))
 
     all_ways(path)
@@ -860,7 +866,7 @@ ACCOUNTING = '<numFmts><numFmt numFmtId="200" formatCode="#,##0\\ &quot;Stück&q
 @pytest.mark.parametrize(
     ("cell", "shown"),
     [
-        # 18.3.1.4: s is optional, and 0 where it is missing.
+        # 18.3.1.4 (c): s is optional, and 0 if it is missing.
         ('<c r="A2"><v>40606</v></c>', "2011-03-04"),
         ('<c r="A2" t="n"><v>40606</v></c>', "2011-03-04"),
         ('<c r="A2"><v>-5.5</v></c>', "-5.5"),
@@ -873,7 +879,9 @@ ACCOUNTING = '<numFmts><numFmt numFmtId="200" formatCode="#,##0\\ &quot;Stück&q
         ('<c r="A2" s="3"><v>40606</v></c>', "40606"),
     ],
 )
-def test_a_date_format_in_the_first_style(tmp_path: Path, shop: Contract, cell: str, shown: str) -> None:
+def test_a_date_format_in_style_0_applies_to_cells_without_a_style(
+    tmp_path: Path, shop: Contract, cell: str, shown: str
+) -> None:
     styles = FIRST_IS_DATE.replace("<cellXfs", ACCOUNTING)
     path = with_styles(tmp_path / "odd.xlsx", styles, HEADER, row(2, cell), row(3, text("A3", "x")))
 
@@ -882,8 +890,8 @@ def test_a_date_format_in_the_first_style(tmp_path: Path, shop: Contract, cell: 
     assert read(path, shop).column("code") == [shown, "x"]
 
 
-def test_blanks_are_preserved_where_the_sheet_says_so(tmp_path: Path, shop: Contract) -> None:
-    """XML 1.0, 2.10: xml:space holds for all that an element contains."""
+def test_blanks_are_preserved_if_the_sheet_sets_that(tmp_path: Path, shop: Contract) -> None:
+    """XML 1.0, 2.10: xml:space applies to everything in an element."""
     cells = [
         '<c r="A2" t="str"><v>Vehicles </v></c>',
         '<c r="A3" t="inlineStr"><is><t>Vehicles </t></is></c>',
@@ -900,7 +908,7 @@ def test_blanks_are_preserved_where_the_sheet_says_so(tmp_path: Path, shop: Cont
     assert read(path, shop).column("code") == ["Vehicles ", "Vehicles ", "Vehicles ", "Vehicles"]
 
 
-def test_a_byte_order_mark_in_every_part(tmp_path: Path, shop: Contract) -> None:
+def test_a_byte_order_mark_in_every_part_is_skipped(tmp_path: Path, shop: Contract) -> None:
     path = raw_workbook(tmp_path / "odd.xlsx", HEADER, ROW_2, strings=STRINGS)
 
     def mark(parts: dict[str, bytes]) -> None:
@@ -909,7 +917,7 @@ def test_a_byte_order_mark_in_every_part(tmp_path: Path, shop: Contract) -> None
     assert read(changed(path, mark), shop).rows == TWO
 
 
-def test_every_part_in_utf_16(tmp_path: Path, shop: Contract) -> None:
+def test_every_part_may_be_in_utf_16(tmp_path: Path, shop: Contract) -> None:
     path = raw_workbook(tmp_path / "odd.xlsx", HEADER, row(2, shared("A2", 1), number("B2", 1)), strings=STRINGS)
 
     def encode(parts: dict[str, bytes]) -> None:

@@ -1,4 +1,4 @@
-"""Workbooks to rows: where the rows stand, which number each has, and what its cells hold."""
+"""Read workbooks to rows: which rows are read, which row number each has, and what its cells hold."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from tests.support.workbooks import (
 HEADER = row(1, text("A1", "Code"), text("B1", "Price"), text("C1", "Sold"))
 NOON = datetime(2010, 12, 1, 12)
 
-SEVERAL_PIECES = 100_000
-"""Rows whose XML is longer than the blocks it is read in."""
+SEVERAL_BLOCKS = 100_000
+"""A number of rows whose XML needs several blocks."""
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def shop(tmp_path: Path) -> Contract:
 
 
 class Book:
-    """A workbook of openpyxl's whose first sheet is `page`."""
+    """A workbook of openpyxl; `page` is its first sheet."""
 
     def __init__(self, folder: Path, *rows: list[Any]) -> None:
         self.path = folder / "book.xlsx"
@@ -72,21 +72,23 @@ def test_rows_have_the_number_that_excel_shows(tmp_path: Path, shop: Contract) -
     "headers",
     [["Code", "Price", "Sold"], ["Sold", "Code", "Price"], [" code ", "PRICE", "sOLD\n"], ["Price\t", "sold", "Code"]],
 )
-def test_columns_are_found_in_any_order_and_spelling(tmp_path: Path, shop: Contract, headers: list[str]) -> None:
+def test_columns_are_found_in_any_order_whatever_their_case_and_blanks(
+    tmp_path: Path, shop: Contract, headers: list[str]
+) -> None:
     cells = {"code": "A", "price": 2.55, "sold": NOON}
     path = Book(tmp_path, headers, [cells[header.strip().lower()] for header in headers]).saved()
 
     assert read(path, shop).rows == [{"code": "A", "price": Decimal("2.55"), "sold": NOON, "source_row": 2}]
 
 
-def test_headers_of_any_alphabet_are_found_whatever_their_case(tmp_path: Path) -> None:
+def test_headers_in_any_alphabet_are_case_insensitive(tmp_path: Path) -> None:
     columns = ({"header": "STRASSE", "type": "string"}, {"header": "été", "name": "summer", "type": "string"})
     path = Book(tmp_path, ["ÉTÉ", "Straße"], ["a", "b"]).saved()
 
     assert read(path, contract_of(tmp_path, *columns)).rows == [{"strasse": "b", "summer": "a", "source_row": 2}]
 
 
-def test_columns_that_the_contract_does_not_name_are_named_and_left_out(tmp_path: Path, shop: Contract) -> None:
+def test_columns_that_are_not_in_the_contract_are_reported_and_ignored(tmp_path: Path, shop: Contract) -> None:
     path = Book(tmp_path, ["Note", "Code", None, "Price", "Sold", "Till "], ["n", "A", "u", 1, NOON, 3]).saved()
 
     reading = read(path, shop)
@@ -95,7 +97,7 @@ def test_columns_that_the_contract_does_not_name_are_named_and_left_out(tmp_path
     assert reading.rows == [{"code": "A", "price": Decimal(1), "sold": NOON, "source_row": 2}]
 
 
-def test_a_table_that_begins_within_the_sheet_keeps_excels_addresses(tmp_path: Path, shop: Contract) -> None:
+def test_a_table_in_the_middle_of_a_sheet_keeps_excels_addresses(tmp_path: Path, shop: Contract) -> None:
     book = Book(tmp_path)
     for column, values in zip("CDE", (["Code", "A", "B"], ["Price", 1, "dear"], ["Sold", NOON, NOON]), strict=True):
         for index, value in enumerate(values):
@@ -108,7 +110,7 @@ def test_a_table_that_begins_within_the_sheet_keeps_excels_addresses(tmp_path: P
     assert reading.rejects[0].source_row == 7
 
 
-def test_blank_rows_are_left_out_and_counted_on(tmp_path: Path, shop: Contract) -> None:
+def test_blank_rows_are_skipped_but_keep_their_numbers(tmp_path: Path, shop: Contract) -> None:
     blank: list[Any] = []
     path = Book(tmp_path, blank, ["Code", "Price", "Sold"], blank, ["A", 1], blank, blank, [None, 2], blank).saved()
 
@@ -119,15 +121,15 @@ def test_blank_rows_are_left_out_and_counted_on(tmp_path: Path, shop: Contract) 
 
 
 @pytest.mark.parametrize("blank", ['<c r="A1" s="1"/>', '<c r="A1" t="str"><v></v></c>', '<c r="B1"><f>X1</f></c>'])
-def test_cells_without_a_value_above_the_header_are_no_header(tmp_path: Path, shop: Contract, blank: str) -> None:
+def test_cells_without_a_value_above_the_header_are_ignored(tmp_path: Path, shop: Contract, blank: str) -> None:
     header = row(3, text("A3", "Code"), text("B3", "Price"), text("C3", "Sold"))
     path = raw_workbook(tmp_path / "book.xlsx", row(1, blank), header, row(4, text("A4", "A")))
 
     assert read(path, shop).column("source_row") == [4]
 
 
-def test_row_numbers_go_on_over_the_chunks(tmp_path: Path, shop: Contract) -> None:
-    last = SEVERAL_PIECES
+def test_row_numbers_continue_from_chunk_to_chunk(tmp_path: Path, shop: Contract) -> None:
+    last = SEVERAL_BLOCKS
     kept = [n for n in range(2, last + 1) if n % 5 and not 900 < n < 1_100]
     path = raw_workbook(tmp_path / "book.xlsx", HEADER, *(row(n, text(f"A{n}", f"code {n}")) for n in kept))
 
@@ -137,23 +139,23 @@ def test_row_numbers_go_on_over_the_chunks(tmp_path: Path, shop: Contract) -> No
     assert reading.column("code") == [f"code {n}" for n in kept]
 
 
-def test_a_whole_piece_of_blank_rows_is_passed_over(tmp_path: Path, shop: Contract) -> None:
-    far = SEVERAL_PIECES
+def test_a_large_gap_between_rows_is_skipped(tmp_path: Path, shop: Contract) -> None:
+    far = SEVERAL_BLOCKS
     path = raw_workbook(tmp_path / "book.xlsx", HEADER, row(2, text("A2", "A")), row(far, text(f"A{far}", "B")))
 
     assert read(path, shop).column("source_row") == [2, far]
 
 
-def test_pieces_are_bounded(tmp_path: Path, shop: Contract) -> None:
-    rows = (row(n, number(f"B{n}", n)) for n in range(2, SEVERAL_PIECES))
+def test_the_size_of_chunks_is_bounded(tmp_path: Path, shop: Contract) -> None:
+    rows = (row(n, number(f"B{n}", n)) for n in range(2, SEVERAL_BLOCKS))
     sheet = open_sheet(raw_workbook(tmp_path / "book.xlsx", HEADER, *rows), shop)
 
     sizes = [len(chunk.numbers) for chunk in sheet.chunks()]
-    assert sum(sizes) == SEVERAL_PIECES - 2
-    assert max(sizes) < SEVERAL_PIECES / 2
+    assert sum(sizes) == SEVERAL_BLOCKS - 2
+    assert max(sizes) < SEVERAL_BLOCKS / 2
 
 
-def test_rows_and_cells_without_addresses_are_counted(tmp_path: Path, shop: Contract) -> None:
+def test_rows_and_cells_without_addresses_follow_each_other(tmp_path: Path, shop: Contract) -> None:
     def cells(*texts: str) -> str:
         return "".join(f'<c t="inlineStr"><is><t>{value}</t></is></c>' for value in texts)
 
@@ -163,7 +165,7 @@ def test_rows_and_cells_without_addresses_are_counted(tmp_path: Path, shop: Cont
     assert reading.rows == [{"code": "A", "price": Decimal("2.5"), "sold": None, "source_row": 3}]
 
 
-def test_hidden_rows_and_filtered_ones_are_read(tmp_path: Path, shop: Contract) -> None:
+def test_hidden_and_filtered_rows_are_read(tmp_path: Path, shop: Contract) -> None:
     book = Book(tmp_path, ["Code", "Price", "Sold"], ["A"], ["B"], ["C"])
     book.page.row_dimensions[3].hidden = True
     book.page.auto_filter.ref = "A1:C4"
@@ -171,7 +173,7 @@ def test_hidden_rows_and_filtered_ones_are_read(tmp_path: Path, shop: Contract) 
     assert read(book.saved(), shop).column("code") == ["A", "B", "C"]
 
 
-def test_merged_cells_have_their_value_in_the_first_of_them(tmp_path: Path, shop: Contract) -> None:
+def test_merged_cells_have_their_value_in_the_first_cell(tmp_path: Path, shop: Contract) -> None:
     book = Book(tmp_path, ["Code", "Price", "Sold"], ["A", 1], [None, 2])
     book.page.merge_cells("A2:A3")
 
@@ -202,7 +204,7 @@ def test_a_text_column_holds_what_excel_shows(tmp_path: Path, shop: Contract, ce
     assert read(path, shop).column("code") == [value]
 
 
-def test_zeros_that_only_a_format_shows_are_not_in_the_text(tmp_path: Path, shop: Contract) -> None:
+def test_zeros_from_a_number_format_are_not_in_the_text(tmp_path: Path, shop: Contract) -> None:
     book = Book(tmp_path, ["Code", "Price", "Sold"], [123])
     book.page["A2"].number_format = "00000"
 
@@ -233,22 +235,20 @@ def test_an_error_value_is_rejected_with_its_code_in_every_column(
         '<c r="B2" s="1"><f t="shared" ref="B2:B9" si="0">1+1</f></c>',
     ],
 )
-def test_a_formula_that_was_never_calculated_is_rejected(tmp_path: Path, shop: Contract, cell: str) -> None:
+def test_a_formula_without_a_value_is_rejected(tmp_path: Path, shop: Contract, cell: str) -> None:
     path = raw_workbook(tmp_path / "book.xlsx", HEADER, row(2, text("A2", "A"), cell))
 
     assert read(path, shop).codes == [("B2", "not_calculated")]
 
 
 @pytest.mark.parametrize("cell", ['<c r="B2"/>', '<c r="B2" t="str"><f>""</f><v></v></c>', ""])
-def test_a_blank_cell_is_blank(tmp_path: Path, shop: Contract, cell: str) -> None:
+def test_a_blank_cell_becomes_null(tmp_path: Path, shop: Contract, cell: str) -> None:
     path = raw_workbook(tmp_path / "book.xlsx", HEADER, row(2, text("A2", "A"), cell))
 
     assert read(path, shop).column("price") == [None]
 
 
-def test_an_error_in_a_column_that_the_contract_does_not_name_is_none_of_its_business(
-    tmp_path: Path, shop: Contract
-) -> None:
+def test_an_error_in_a_column_that_is_not_in_the_contract_is_ignored(tmp_path: Path, shop: Contract) -> None:
     path = raw_workbook(tmp_path / "book.xlsx", HEADER, row(2, text("A2", "A"), '<c r="D2" t="e"><v>#N/A</v></c>'))
 
     reading = read(path, shop)
@@ -270,7 +270,7 @@ def test_a_long_number_keeps_its_digits(tmp_path: Path, shop: Contract) -> None:
     assert reading.column("price") == [Decimal("12345678901234567"), Decimal("-98765432109876543210")]
 
 
-def test_a_formula_has_the_value_that_was_computed_last(tmp_path: Path, shop: Contract) -> None:
+def test_a_formula_has_its_stored_value(tmp_path: Path, shop: Contract) -> None:
     cells = '<c r="A2" t="str"><f>X</f><v>A</v></c><c r="B2"><f>1+1</f><v>2</v></c>'
 
     assert read(raw_workbook(tmp_path / "book.xlsx", HEADER, row(2, cells)), shop).rows[0]["price"] == 2
@@ -283,7 +283,7 @@ def test_shared_strings_are_read_without_their_phonetic_hints(tmp_path: Path, sh
     assert read(path, shop).column("code") == ["A"]
 
 
-def test_numbers_stored_as_text_are_taken(tmp_path: Path, shop: Contract) -> None:
+def test_numbers_stored_as_text_are_read(tmp_path: Path, shop: Contract) -> None:
     path = Book(tmp_path, ["Code", "Price", "Sold"], ["A", "2.55"], ["B", " 3 "], ["C", "3,50"]).saved()
 
     reading = read(path, shop)
@@ -328,15 +328,15 @@ def test_every_minute_of_some_days_is_exact(tmp_path: Path, shop: Contract) -> N
         ("2958465", datetime(9999, 12, 31)),
     ],
 )
-def test_serial_numbers_of_dates(tmp_path: Path, shop: Contract, serial: str, moment: datetime) -> None:
+def test_serial_numbers_become_dates(tmp_path: Path, shop: Contract, serial: str, moment: datetime) -> None:
     path = raw_workbook(tmp_path / "book.xlsx", HEADER, row(2, number("C2", serial, style=DATE_STYLE)))
 
     assert read(path, shop).column("sold") == [moment]
 
 
 @pytest.mark.parametrize("serial", ["-1", "0", "0.5", "1", "59", "60", "2958466", "1e300"])
-def test_serial_numbers_that_are_no_certain_date_are_rejected(tmp_path: Path, shop: Contract, serial: str) -> None:
-    """Excel takes 60 for a 29 February 1900, and 59 and 60 arrive as one date; 0 and less arrive as times."""
+def test_serial_numbers_that_are_not_certainly_a_date_are_rejected(tmp_path: Path, shop: Contract, serial: str) -> None:
+    """Excel shows 60 as 29 February 1900; calamine returns 59 and 60 as one date, and 0 and less as times."""
     path = raw_workbook(tmp_path / "book.xlsx", HEADER, row(2, number("C2", serial, style=DATE_STYLE)))
 
     reading = read(path, shop)
@@ -354,13 +354,13 @@ def test_the_first_days_of_1904_are_dates_in_that_system(tmp_path: Path, shop: C
 
 
 @pytest.mark.parametrize("cell", [timedelta(hours=26), time(3, 4), 40513, "1 Dec 2010"])
-def test_what_is_no_date_is_rejected_where_a_date_belongs(tmp_path: Path, shop: Contract, cell: Any) -> None:
+def test_a_cell_that_is_not_a_date_is_rejected_in_a_date_column(tmp_path: Path, shop: Contract, cell: Any) -> None:
     path = Book(tmp_path, ["Code", "Price", "Sold"], ["A", 1, cell]).saved()
 
     assert read(path, shop).codes == [("C2", "not_a_date")]
 
 
-def test_a_date_as_text_is_taken_in_the_contracts_formats(tmp_path: Path, shop: Contract) -> None:
+def test_a_date_in_a_text_is_read_in_the_contracts_formats(tmp_path: Path, shop: Contract) -> None:
     path = Book(tmp_path, ["Code", "Price", "Sold"], ["A", 1, "01.12.2010"]).saved()
 
     assert read(path, shop).column("sold") == [datetime(2010, 12, 1)]
@@ -373,7 +373,7 @@ def test_dates_written_in_iso_8601_are_read(tmp_path: Path, shop: Contract) -> N
     assert read(path, shop).column("sold") == [datetime(2010, 12, 1, 8, 26)]
 
 
-def test_a_sheet_in_a_prefixed_namespace_and_another_part_is_read(tmp_path: Path, shop: Contract) -> None:
+def test_a_sheet_with_a_prefix_in_another_part_is_read(tmp_path: Path, shop: Contract) -> None:
     sheet = f"<worksheet><sheetData>{HEADER}{row(2, text('A2', 'A'))}</sheetData></worksheet>"
     sheet = sheet.replace("<", "<x:").replace("<x:/", "</x:")
     sheet = sheet.replace(
@@ -386,7 +386,7 @@ def test_a_sheet_in_a_prefixed_namespace_and_another_part_is_read(tmp_path: Path
 
 
 @pytest.mark.parametrize("end", ["</sheetData>", "</sheetData >", "</sheetData\n>"])
-def test_blanks_within_the_end_of_the_rows_are_no_damage(tmp_path: Path, shop: Contract, end: str) -> None:
+def test_blanks_in_the_end_tag_of_the_rows_are_allowed(tmp_path: Path, shop: Contract, end: str) -> None:
     start = '<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>'
     sheet = f"{start}{HEADER}{row(2, text('A2', 'A'))}{end}</worksheet>"
 

@@ -1,4 +1,4 @@
-"""Blocks of rows cut into their distinct cells, and those that are not."""
+"""Which blocks of rows are cut into their distinct cells, and which are not."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HEAD, FOOT = '<row r="{}" spans="1:2">', "</row>"
 
 
 def rows(*cells: str, first: int = 11) -> bytes:
-    """Rows that follow each other, of some cells each, with {} for the number of their row."""
+    """The XML of consecutive rows; each argument is the cells of one row, with {} for its row number."""
     numbered = enumerate(cells, start=first)
     return "".join(HEAD.format(number) + each.replace("{}", str(number)) + FOOT for number, each in numbered).encode()
 
@@ -39,7 +39,7 @@ def test_a_block_is_cut_into_its_distinct_cells() -> None:
     assert cut.columns[2].places.to_pylist() == [0, 0, 0]
 
 
-def test_rows_may_leave_numbers_out() -> None:
+def test_row_numbers_may_have_gaps() -> None:
     cut = cut_cells(rows('<c r="A{}"><v>5</v></c>') + rows('<c r="A{}"><v>5</v></c>', first=17))
 
     assert cut
@@ -49,42 +49,45 @@ def test_rows_may_leave_numbers_out() -> None:
 CELL = '<c r="A{}"><v>5</v></c>'
 NOT_CUT = [
     ("no cells", b'<row r="11"></row>'),
-    ("nothing", b""),
+    ("an empty block", b""),
     ("not rows", b"<c></c>"),
     ("an address in lower case", rows('<c r="a{}"><v>5</v></c>')),
     ("a column beyond Z", rows('<c r="AA{}"><v>5</v></c>')),
     ("an address with a leading zero", rows('<c r="A0{}"><v>5</v></c>')),
-    ("numbers of one digit, and of two", rows(CELL, CELL, first=9)),
+    ("row numbers of one and of two digits", rows(CELL, CELL, first=9)),
     ("no address", rows("<c><v>5</v></c>")),
     ("an attribute before the address", rows('<c s="1" r="A{}"><v>5</v></c>')),
     ("single quotes", rows("<c r='A{}'><v>5</v></c>")),
     ("blanks between cells", rows(CELL + '\n<c r="B{}"><v>5</v></c>')),
     ("a prefix", b'<x:row r="11"><x:c r="A11"><x:v>5</x:v></x:c></x:row>'),
     ("two cells of one address", rows(CELL + CELL)),
-    ("a cell of the row before, which has it too", rows(CELL, '<c r="B{}"><v>5</v></c><c r="A11"><v>5</v></c>')),
+    (
+        "an address of the row before, which has that cell too",
+        rows(CELL, '<c r="B{}"><v>5</v></c><c r="A11"><v>5</v></c>'),
+    ),
     ("a row above the row before", rows(CELL, first=12) + rows(CELL, first=11)),
     ("a row twice", rows(CELL, first=12) + rows(CELL, first=12)),
     ("a row beyond the last", rows(CELL, first=1_048_577)),
-    ("an attribute that rows do not have", b'<row r="11" x="1"><c r="A11"><v>5</v></c></row>'),
+    ("an unknown attribute of a row", b'<row r="11" x="1"><c r="A11"><v>5</v></c></row>'),
     ("a row that is not closed", b'<row r="11"><c r="A11"><v>5</v></c>'),
     ("something after the rows", rows(CELL) + b"<x/>"),
 ]
 
 
 @pytest.mark.parametrize("block", [pytest.param(block, id=name) for name, block in NOT_CUT])
-def test_a_block_written_otherwise_is_not_cut(block: bytes) -> None:
+def test_a_block_of_another_form_is_not_cut(block: bytes) -> None:
     assert cut_cells(block) is None
 
 
 NOT_EXPECTED = [
-    ("an element more", '<c r="B{}"><v>1</v><x/></c>'),
+    ("an additional element", '<c r="B{}"><v>1</v><x/></c>'),
     ("a blank cell before it", '<c r="B{}" s="1"/><c r="D{}"><v>1</v></c>'),
     ("a text in runs", '<c r="B{}" t="inlineStr"><is><r><t>a</t></r><r><t>b</t></r></is></c>'),
 ]
 
 
-def chunks_of(path: Path, way: Way = Way.QUICKEST) -> list[object]:
-    """The first column of each chunk."""
+def first_columns(path: Path, way: Way = Way.QUICKEST) -> list[object]:
+    """Read the first sheet; return the first column of each chunk."""
     package = Package(path, path.name)
     slots = Slots(package)
     blocks = BlockReader(package, package.sheets[0], slots, way=way)
@@ -95,28 +98,28 @@ def chunks_of(path: Path, way: Way = Way.QUICKEST) -> list[object]:
         slots.close()
 
 
-def test_a_cell_in_another_form_is_read_in_the_common_way(tmp_path: Path) -> None:
+def test_a_cell_of_another_form_is_read_in_the_normal_way(tmp_path: Path) -> None:
     path = tmp_path / "book.xlsx"
     for name, cell in NOT_EXPECTED:
         xml = [row(n, f'<c r="A{n}"><v>5</v></c>', cell.replace("{}", str(n))) for n in range(11, 40)]
         raw_workbook(path, *xml)
 
-        cut = [isinstance(cells, RepeatedCells) for cells in chunks_of(path)]
+        cut = [isinstance(cells, RepeatedCells) for cells in first_columns(path)]
 
         assert cut == [name == "a blank cell before it"], name
 
 
 @pytest.mark.parametrize("write", WRITERS)
-def test_what_common_libraries_write_is_cut(tmp_path: Path, write: object) -> None:
+def test_rows_that_common_libraries_write_are_cut(tmp_path: Path, write: object) -> None:
     path = tmp_path / "book.xlsx"
     assert callable(write)
-    # All row numbers of a block have as many digits.
+    # All row numbers of a block must have the same number of digits.
     write(path, [[None]] * 99 + [["text", 5, 2.5, None, "more"], ["text", None, 7.5, True, "other"]] * 200)
 
-    assert all(isinstance(cells, RepeatedCells) for cells in chunks_of(path))
+    assert all(isinstance(cells, RepeatedCells) for cells in first_columns(path))
 
 
-def test_blank_cells_and_rows_with_a_style_are_left_out(tmp_path: Path) -> None:
+def test_blank_cells_and_rows_with_a_style_are_skipped(tmp_path: Path) -> None:
     blank = '<c r="B{0}" s="1"/><c r="C{0}" s="1"></c>'
     used = [row(n, f'<c r="A{n}"><v>5</v></c>' + blank.format(n)) for n in range(11, 30)]
     empty = [f'<row r="{n}" spans="1:2" s="1"/>' for n in range(30, 40)]
@@ -132,7 +135,7 @@ def test_blank_cells_and_rows_with_a_style_are_left_out(tmp_path: Path) -> None:
     assert list(chunk.column(2)) == [""] * 20
 
 
-def test_new_cells_alone_are_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_new_cells_are_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = raw_workbook(
         tmp_path / "book.xlsx",
         *[row(n, f'<c r="A{n}"><v>{n % 7}</v></c>', f'<c r="B{n}"><v>2.5</v></c>') for n in range(1000, 9000)],
@@ -140,11 +143,11 @@ def test_new_cells_alone_are_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     seen: list[int] = []
     parse = BlockParser._parse
 
-    def noted(self: BlockParser, block: Block, in_order: bool = False) -> list[Parsed]:
+    def recorded(self: BlockParser, block: Block, in_order: bool = False) -> list[Parsed]:
         seen.append(block.xml.count(b"<c "))
         return parse(self, block, in_order)
 
-    monkeypatch.setattr(BlockParser, "_parse", noted)
+    monkeypatch.setattr(BlockParser, "_parse", recorded)
     package = Package(path, path.name)
     blocks = BlockReader(package, package.sheets[0], Slots(package), 20_000)
     numbers = [number for chunk in blocks for number in chunk.numbers]
@@ -153,14 +156,14 @@ def test_new_cells_alone_are_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert 8 <= sum(seen) < 100
 
 
-def test_cells_that_do_not_repeat_are_read_in_the_common_way(tmp_path: Path) -> None:
+def test_cells_that_do_not_repeat_are_read_in_the_normal_way(tmp_path: Path) -> None:
     path = raw_workbook(tmp_path / "book.xlsx", *[row(n, f'<c r="A{n}"><v>{n}.5</v></c>') for n in range(100, 900)])
 
-    assert not any(isinstance(cells, RepeatedCells) for cells in chunks_of(path))
-    assert all(isinstance(cells, RepeatedCells) for cells in chunks_of(path, Way.DISTINCT))
+    assert not any(isinstance(cells, RepeatedCells) for cells in first_columns(path))
+    assert all(isinstance(cells, RepeatedCells) for cells in first_columns(path, Way.DISTINCT))
 
 
-def test_rejects_of_repeated_cells_name_their_own_cells(tmp_path: Path) -> None:
+def test_rejects_of_repeated_cells_have_the_address_of_their_own_cell(tmp_path: Path) -> None:
     contract: Contract = contract_of(
         tmp_path,
         {"header": "Code", "type": "string", "required": True},

@@ -1,4 +1,4 @@
-"""As much of ADBC's own interface as retailpipe names; its types are incomplete."""
+"""The part of ADBC's interface that retailpipe uses; the package's own types are incomplete."""
 
 from typing import Any
 

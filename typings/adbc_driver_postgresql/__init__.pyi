@@ -1,4 +1,4 @@
-"""As much of the ADBC driver as retailpipe names."""
+"""The part of the ADBC driver that retailpipe uses."""
 
 from adbc_driver_manager import AdbcDatabase
 

@@ -1,4 +1,4 @@
-"""As much of isal's zlib as retailpipe names; its own types are incomplete."""
+"""The part of isal's zlib that retailpipe uses; the package's own types are incomplete."""
 
 class error(Exception): ...
 

@@ -1,4 +1,4 @@
-"""As much of pyarrow as retailpipe names; pyarrow ships no types."""
+"""The part of pyarrow that retailpipe uses; pyarrow contains no types."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Self

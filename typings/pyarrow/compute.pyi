@@ -1,4 +1,4 @@
-"""As much of pyarrow.compute as retailpipe names; its functions are made at run time."""
+"""The part of pyarrow.compute that retailpipe uses; pyarrow creates its functions at run time."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""As much of XlsxWriter as retailpipe names; its own types are incomplete."""
+"""The part of XlsxWriter that retailpipe uses; the package's own types are incomplete."""
 
 from collections.abc import Sequence
 from datetime import datetime

@@ -30,7 +30,7 @@ customers as (
 
 calendar as (
 
-    -- The data's own last day, not today: the same workbook gives the same answer in any year.
+    -- The last date in the data, not today's date, so that the same workbook always has the same result.
     select max(date) as last_date
 
     from {{ ref('dim_date') }}

@@ -29,7 +29,7 @@ months as (
 
     from invoices
     group by year, month
-    -- A month in which things only came back has no sales to summarise.
+    -- A month with only returns has no sales to summarise.
     having bool_or(has_sales)
 
 )

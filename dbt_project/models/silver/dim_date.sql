@@ -12,7 +12,7 @@ select
     extract(year from date)::integer as year,
     extract(quarter from date)::integer as quarter,
     extract(month from date)::integer as month,
-    -- Without the prefix TM, to_char's names are English whatever the server's locale; FM takes their padding away.
+    -- Without the prefix TM, to_char returns English names in every locale. The prefix FM removes padding.
     to_char(date, 'FMMonth') as month_name,
     extract(week from date)::integer as week,
     extract(day from date)::integer as day,

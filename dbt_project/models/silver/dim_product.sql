@@ -25,7 +25,7 @@ descriptions as (
         stock_code,
         description,
         count(*) as times_used,
-        -- Remarks ("?", "damaged", "lost") stand on unpriced adjustments; nobody sells a product under one.
+        -- Remarks ("?", "damaged", "lost") occur only on stock adjustments without a price, never on sales.
         bool_or(unit_price > 0) as names_a_product
 
     from transactions
@@ -40,7 +40,7 @@ best_descriptions as (
         description
 
     from descriptions
-    -- The byte order of "C" makes ties fall the same way on every server.
+    -- Collation "C" sorts by bytes, so that ties are resolved in the same way on every server.
     order by
         stock_code,
         description is null,

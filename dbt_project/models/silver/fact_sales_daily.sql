@@ -32,7 +32,7 @@ totals as (
         country,
         count(distinct invoice_no) as invoices,
         sum(quantity) as quantity,
-        -- Prices may come with a display scale of 18 digits; zeros at the end are dropped, no digit of value is.
+        -- Prices can have a scale of 18 digits. trim_scale removes only trailing zeros, so the value stays exact.
         trim_scale(sum(revenue)) as revenue,
         count(distinct customer_id) as customers
 

@@ -1,4 +1,4 @@
--- The loads of each day: what tells whether a day has changed since a model was built.
+-- The loads of each day. If they differ from those in an incremental model, that model must rebuild the day.
 
 with loaded as (
 

@@ -1,5 +1,5 @@
--- A list that people edit: add a line to classify another code. It is a model and no seed, so that `dbt run` alone
--- builds everything on a new database.
+-- This list is edited by hand: add a line to classify another code. It is a model, not a seed, so that `dbt run`
+-- builds everything on a new database without `dbt seed`.
 
 select
     stock_code,

@@ -1,7 +1,7 @@
 {{ config(materialized='view') }}
 
--- The list of loads is written down first: a load that arrives while dbt runs is then missing from it, and silver
--- counts as stale, never as fresh without that load's rows.
+-- built_loads is built first. If a load is committed while dbt runs, it is missing from built_loads, so silver is
+-- reported as out of date. In the other order, silver could be reported as up to date without that load's rows.
 -- depends_on: {{ ref('built_loads') }}
 
 with source as (
@@ -27,8 +27,8 @@ cleaned as (
     select
         load_id,
         source_row,
-        -- Keys are trimmed but keep their case: 15056BL and 15056bl are two products. They are never made null, for
-        -- a row without a key would fall out of the joins, and its money with it.
+        -- Keys are trimmed but keep their case: 15056BL and 15056bl are two products. An empty key does not become
+        -- null, because joins would drop the row and its revenue.
         {{ trimmed('invoice_no') }} as invoice_no,
         {{ trimmed('stock_code') }} as stock_code,
         {{ trimmed('country') }} as country,

@@ -1,8 +1,10 @@
 {#
-  The keys of a table, all in one query, since each test that dbt runs costs more than most of them: no two rows share
-  the values of `unique` (nulls count as equal), no column of `not_null` is null, and each value of a column of
-  `references` is in the column of that name of another table. A row of the result is a rule that is broken, and by what;
-  the first rows show each rule.
+  Test all keys of a table in one query, because most such queries cost less than the overhead of one more dbt test:
+  - no two rows have the same values in the columns of `unique` (nulls count as equal);
+  - no column of `not_null` is null;
+  - each value of a column of `references` exists in the column of the same name in the other table.
+  Each row of the result has a broken rule and the values that break it. The rows are ordered so that the first rows
+  show every broken rule once.
 #}
 {% test keys(model, unique=[], not_null=[], references={}) %}
 

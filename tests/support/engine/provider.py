@@ -1,6 +1,6 @@
-"""A provider for rehearsals: the engine makes, changes and deletes AWS resources with it, and nothing is made.
+"""A Pulumi provider for rehearsals: the engine creates, updates and deletes AWS resources with it, but nothing is real.
 
-REHEARSAL_FAIL names a type, such as aws:rds/instance:Instance, whose creation fails.
+If the environment variable REHEARSAL_FAIL is a type, such as aws:rds/instance:Instance, creating that type fails.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ def type_of(urn: str) -> str:
 
 
 class Provider(provider_pb2_grpc.ResourceProviderServicer):
+    """The calls of the provider protocol that the engine makes for this program."""
+
     region = "eu-central-1"
 
     def Handshake(self, request: Any, context: Any) -> Any:
@@ -73,7 +75,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         if request.preview:
             return provider_pb2.CreateResponse(properties=request.properties)
         if kind == os.environ.get("REHEARSAL_FAIL"):
-            context.abort(grpc.StatusCode.UNKNOWN, f"rehearsed: {kind} cannot be made")
+            context.abort(grpc.StatusCode.UNKNOWN, f"rehearsed: {kind} cannot be created")
         made = struct({**computed(kind, name, python(request.properties), self.region)})
         made.MergeFrom(request.properties)
         return provider_pb2.CreateResponse(id=f"{name}-id", properties=made)
@@ -102,7 +104,7 @@ def main() -> None:
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(Provider(), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    print(port, flush=True)  # which is how the engine learns of it
+    print(port, flush=True)  # the engine reads the port from the first line
     server.wait_for_termination()
 
 

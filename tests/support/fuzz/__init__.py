@@ -1,1 +1,1 @@
-"""Valid workbooks, changed at random in their bytes, their zip and their XML, and what becomes of them."""
+"""Fuzz the reader with valid workbooks whose bytes, zip and XML are changed at random."""

@@ -1,7 +1,7 @@
-"""Reads many changed workbooks, in a process of its own: `python -m tests.support.fuzz SEED COUNT FOLDER`.
+"""Read many randomly changed workbooks: `python -m tests.support.fuzz SEED COUNT FOLDER`.
 
-Ends with 1 as soon as a workbook is read otherwise than it should be, and keeps it in the folder, made smaller. The
-workbook that is being read is in the folder all the time, in case it ends the process.
+Exits with 1 at the first workbook that is read wrongly, and keeps that workbook, and a reduced copy, in the folder. The
+workbook that is being read is always in the folder too (current.xlsx), in case it kills the process.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MOST_SECONDS = 10
 MOST_MEGABYTES = 300
 _MOST_DATA = 4 << 30
 _SMALL = 5_000_000
-"""Bytes of a workbook that has no reason to take much memory."""
+"""Bytes of the largest workbook that is tested: a small one must not take much memory."""
 _COLUMNS = (
     {"header": "Code", "type": "string"},
     {"header": "Price", "type": "decimal128(38, 18)"},
@@ -46,11 +46,11 @@ Cells = dict[tuple[int, int], Any]
 
 
 class Wrong(AssertionError):
-    """A workbook was read otherwise than it should be."""
+    """A workbook was read wrongly."""
 
 
 def check(path: Path, contract: Contract) -> str:
-    """Reads a workbook, and gives what became of it. Raises Wrong, or what the reader should not have raised."""
+    """Read a workbook; return "loaded", "rejected" or "refused". Raises Wrong, or any error that is a bug."""
     signal.alarm(MOST_SECONDS)
     try:
         try:
@@ -65,7 +65,7 @@ def check(path: Path, contract: Contract) -> str:
         finally:
             sheet.close()
         if judge.rows_read != kept + len(judge.rejects):
-            raise Wrong(f"{judge.rows_read} rows were read, {kept} kept and {len(judge.rejects)} rejected")
+            raise Wrong(f"rows: {judge.rows_read} read, {kept} kept, {len(judge.rejects)} rejected")
         _compare_ways(path)
         _compare_with_openpyxl(path)
         return "rejected" if judge.rejects else "loaded"
@@ -75,11 +75,12 @@ def check(path: Path, contract: Contract) -> str:
 
 def _refused(path: Path, error: WorkbookError) -> str:
     if not error.hint or path.name not in str(error):
-        raise Wrong(f"a refusal without hint or name: {error}")
+        raise Wrong(f"an error without a hint or the file's name: {error}")
     return "refused"
 
 
 def _cells(path: Path, way: Way) -> Cells | str:
+    """The cells of the first sheet, read in one way, by row number and column index; or the error's text."""
     package = Package(path, path.name)
     slots = Slots(package)
     blocks = BlockReader(package, package.sheets[0], slots, 2_000, way=way)
@@ -87,8 +88,8 @@ def _cells(path: Path, way: Way) -> Cells | str:
     try:
         for chunk in blocks:
             chunk.check()
-            for place, number in enumerate(chunk.numbers):
-                for column, cell in chunk.row(place).items():
+            for index, number in enumerate(chunk.numbers):
+                for column, cell in chunk.row(index).items():
                     if cell != "":
                         found[number, column] = cell
     except WorkbookError as error:
@@ -106,11 +107,12 @@ def _compare_ways(path: Path) -> None:
         if isinstance(cells, str) and isinstance(rewritten, str):
             continue
         if isinstance(cells, str) or isinstance(rewritten, str):
-            raise Wrong(f"{way} or rewritten, it is refused: {cells if isinstance(cells, str) else rewritten}")
+            error = cells if isinstance(cells, str) else rewritten
+            raise Wrong(f"only one of {way} and {Way.REWRITTEN} refuses it: {error}")
         places = [place for place in cells | rewritten if repr(cells.get(place)) != repr(rewritten.get(place))]
         if places:
             differ = [f"{place}: {cells.get(place)!r} and {rewritten.get(place)!r}" for place in places]
-            raise Wrong(f"{way}, and rewritten: {differ[:5]}")
+            raise Wrong(f"{way} and {Way.REWRITTEN} differ: {differ[:5]}")
 
 
 def _compare_with_openpyxl(path: Path) -> None:
@@ -125,17 +127,17 @@ def _compare_with_openpyxl(path: Path) -> None:
         theirs = {
             (cell.row, cell.column - 1): cell for row in page.iter_rows() for cell in row if cell.value is not None
         }
-    except Exception:  # whatever it is: openpyxl does not read it
+    except Exception:  # openpyxl cannot read it: nothing to compare
         return
     for place, cell in ours.items():
         if place in theirs and not _alike(cell, theirs[place]):
-            raise Wrong(f"{place}: {cell!r}, where openpyxl reads {theirs[place].value!r}")
+            raise Wrong(f"{place}: {cell!r}, but openpyxl reads {theirs[place].value!r}")
 
 
 def _alike(ours: Any, cell: Any) -> bool:
     theirs = cell.value
     if isinstance(ours, ErrorCell) or cell.data_type == "e":
-        return True  # openpyxl gives the text of an error, and an error for what it cannot convert
+        return True  # openpyxl returns an error's text, and an error for values that it cannot convert
     if isinstance(ours, str) and isinstance(theirs, str):
         return "_x" in theirs or ours.split() == theirs.split()
     if isinstance(ours, str):
@@ -174,7 +176,7 @@ def _fails(parts: Parts, path: Path, contract: Contract) -> bool:
 
 
 def _smaller(parts: Parts, path: Path, contract: Contract) -> Parts:
-    """The parts with as much taken out as leaves the failure; what depends on the bytes of the zip stays as it is."""
+    """Reduce the parts as far as the failure remains. Return them unchanged if it depends on the bytes of the zip."""
     if not _fails(parts, path, contract):
         return parts
     until = time.monotonic() + 60
@@ -217,7 +219,7 @@ def main(first: int, count: int, folder: Path) -> int:
             kept.write_bytes(content)
             small = _smaller(parts, path, contract)
             (folder / f"case-{number}-smaller.xlsx").write_bytes(packed(random.Random(0), small))
-            print(f"case {number} is kept as {kept}", file=sys.stderr)
+            print(f"case {number} failed; workbook kept as {kept}", file=sys.stderr)
             return 1
         outcomes[outcome] = outcomes.get(outcome, 0) + 1
     print(f"{count} workbooks: {outcomes}, {_peak_megabytes():.0f} MB")

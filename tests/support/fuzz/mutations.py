@@ -1,4 +1,4 @@
-"""Workbooks to begin with, and changes to their parts, each drawn from a random generator."""
+"""Make random valid workbooks, and make random changes to their parts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ HEADERS = ("Code", "Price", "Sold", "Note")
 
 
 def seed(draw: random.Random) -> Parts:
-    """The parts of a valid workbook of some rows, in one of the ways that programs write them."""
+    """The parts of a random valid workbook, in one of the forms that programs write."""
     rows = [row(1, *(text(f"{letter}1", header) for letter, header in zip("ABCD", HEADERS, strict=True)))]
     number_ = 1
     for _ in range(draw.choice([1, 3, 20, 200])):
@@ -73,7 +73,7 @@ def seed(draw: random.Random) -> Parts:
 
 
 def mutate(draw: random.Random, parts: Parts) -> None:
-    """Changes a part, most often the sheet, in one way."""
+    """Change one part, most often the sheet, in one way; sometimes rename it too."""
     name = draw.choices([SHEET, STRINGS, *parts], [12, 3, *([1] * len(parts))])[0]
     if name in parts:
         parts[name] = draw.choice(CHANGES)(draw, parts[name])
@@ -83,7 +83,7 @@ def mutate(draw: random.Random, parts: Parts) -> None:
 
 
 def packed(draw: random.Random, parts: Parts) -> bytes:
-    """The parts as a zip, sometimes with bytes of it changed."""
+    """Zip the parts; sometimes change bytes of the zip, or truncate it."""
     target = BytesIO()
     with zipfile.ZipFile(target, "w", draw.choice([zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED])) as archive:
         for name, content in parts.items():
@@ -97,14 +97,14 @@ def packed(draw: random.Random, parts: Parts) -> bytes:
     return bytes(content)
 
 
-def _place(draw: random.Random, xml: bytes, pattern: bytes) -> re.Match[bytes] | None:
+def _random_match(draw: random.Random, xml: bytes, pattern: bytes) -> re.Match[bytes] | None:
     found = list(re.finditer(pattern, xml))
     return draw.choice(found) if found else None
 
 
 def _replaced(draw: random.Random, xml: bytes, pattern: bytes, values: list[bytes]) -> bytes:
-    """Puts one of some values in a place of a pattern."""
-    found = _place(draw, xml, pattern)
+    """Replace one random match of a pattern by one of some values."""
+    found = _random_match(draw, xml, pattern)
     return xml if found is None else xml[: found.start()] + draw.choice(values) + xml[found.end() :]
 
 
@@ -161,7 +161,7 @@ def _any_attribute(draw: random.Random, xml: bytes) -> bytes:
 
 
 def _doubled_attribute(draw: random.Random, xml: bytes) -> bytes:
-    found = _place(draw, xml, rb'\s[\w:]+="[^"<]*"')
+    found = _random_match(draw, xml, rb'\s[\w:]+="[^"<]*"')
     return xml if found is None else xml[: found.end()] + found[0] + xml[found.end() :]
 
 
@@ -186,30 +186,30 @@ def _inserted(draw: random.Random, xml: bytes) -> bytes:
         b"<!--",
         b"&",
     ]
-    found = _place(draw, xml, rb"(?<=>)(?=<)")
+    found = _random_match(draw, xml, rb"(?<=>)(?=<)")
     return xml if found is None else xml[: found.start()] + draw.choice(values) + xml[found.end() :]
 
 
 def _moved(draw: random.Random, xml: bytes) -> bytes:
-    """One element to another place."""
-    source = _place(draw, xml, rb"<(\w+)[^<>]*>(?:[^<]|<(?!/?\1\b))*</\1>")
+    """Move one element to another place."""
+    source = _random_match(draw, xml, rb"<(\w+)[^<>]*>(?:[^<]|<(?!/?\1\b))*</\1>")
     if source is None:
         return xml
     rest = xml[: source.start()] + xml[source.end() :]
-    target = _place(draw, rest, rb"(?<=>)(?=<)")
+    target = _random_match(draw, rest, rb"(?<=>)(?=<)")
     return rest if target is None else rest[: target.start()] + source[0] + rest[target.start() :]
 
 
 def _doubled(draw: random.Random, xml: bytes) -> bytes:
-    found = _place(draw, xml, rb"<(\w+)[^<>]*>(?:[^<]|<(?!/?\1\b))*</\1>")
+    found = _random_match(draw, xml, rb"<(\w+)[^<>]*>(?:[^<]|<(?!/?\1\b))*</\1>")
     times = draw.choice([1, 1, 2, 300])
     return xml if found is None else xml[: found.end()] + found[0] * times + xml[found.end() :]
 
 
 def _many(draw: random.Random, xml: bytes) -> bytes:
-    """Some thousand times something small."""
+    """Insert many copies of something small."""
     what = draw.choice([b"<c/>", b"<c><f/></c>", b"<row/>", b"<x/>", b" ", b"<!---->", b"<c><v>1</v></c>", b"<si/>"])
-    found = _place(draw, xml, rb"(?<=>)(?=<)")
+    found = _random_match(draw, xml, rb"(?<=>)(?=<)")
     return (
         xml
         if found is None

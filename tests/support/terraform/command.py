@@ -1,4 +1,4 @@
-"""The terraform command with its AWS provider, from a mirror on this machine: nothing is downloaded."""
+"""Run the terraform command with its AWS provider from a mirror on this machine. Nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tests.support.lacking import skip
 
 PROVIDER = "hashicorp/aws"
 MIRRORS = ("~/.terraform.d/plugins", "/usr/local/share/terraform/plugins", "/usr/share/terraform/plugins")
-"""Where Terraform itself looks for providers; folders in /opt come after them, and TF_PLUGIN_MIRROR before."""
+"""Folders in which Terraform itself looks for providers. TF_PLUGIN_MIRROR comes before them, /opt/* after them."""
 
 
 def mirror() -> Path | None:
-    """The folder that holds the provider as a mirror does, if there is one."""
+    """The first folder that is a mirror with the provider; None if there is no such folder."""
     places = [Path(text) for text in (os.environ.get("TF_PLUGIN_MIRROR"),) if text]
     places += [Path(text).expanduser() for text in MIRRORS]
     if (opt := Path("/opt")).is_dir():
@@ -27,15 +27,18 @@ def mirror() -> Path | None:
 
 
 def skip_unless_installed() -> None:
-    """Skips a test where Terraform or its provider is missing."""
+    """Skip a test if Terraform or its provider is missing."""
     if not shutil.which("terraform"):
         skip("the terraform command is not on PATH")
     if not mirror():
-        skip(f"there is no mirror of Terraform's provider {PROVIDER}: name one in TF_PLUGIN_MIRROR")
+        skip(f"no mirror contains Terraform's provider {PROVIDER}; set TF_PLUGIN_MIRROR to a folder that does")
 
 
 class Terraform:
-    """A Terraform program in a folder. endpoint: where AWS's stand-in listens; none is asked while nothing is made."""
+    """A Terraform program in a folder.
+
+    endpoint: the URL of the AWS stand-in. It is not needed for validate and plan, which send no requests.
+    """
 
     def __init__(self, folder: Path, program: Mapping[str, Any], *, region: str, endpoint: str = "") -> None:
         self.folder = folder
@@ -69,16 +72,17 @@ class Terraform:
         self.run("init")
 
     def run(self, *arguments: str) -> str:
-        """What a command prints. Raises AssertionError with all it said where it fails."""
+        """Run a command and return its output. Raises AssertionError with all output if the command fails."""
         done = self.call(*arguments)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
     def call(self, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        asks = ["-input=false"] if command in ("init", "plan", "apply", "destroy") else []
-        plain = ["-no-color"] if command not in ("show", "output", "state", "validate") else []
+        """Run a command that may fail."""
+        no_prompt = ["-input=false"] if command in ("init", "plan", "apply", "destroy") else []
+        no_color = ["-no-color"] if command not in ("show", "output", "state", "validate") else []
         return subprocess.run(
-            ["terraform", command, *asks, *plain, *arguments],
+            ["terraform", command, *no_prompt, *no_color, *arguments],
             cwd=self.folder,
             env=self._env,
             capture_output=True,
@@ -87,5 +91,5 @@ class Terraform:
         )
 
     def json(self, *arguments: str) -> Any:
-        """What a command prints as JSON, whether it fails or not."""
+        """Run a command, which may fail, and return its JSON output."""
         return json.loads(self.call(*arguments).stdout)

@@ -1,5 +1,6 @@
-"""The policy of whoever deploys: the calls that the real provider made on AWS's stand-in, and what no stand-in shows.
+"""Generate the IAM policy of the deployer.
 
+It allows the calls that Terraform's real provider made on the AWS stand-in, and calls that the stand-in cannot show.
 `make rehearse` compares it with docs/deployer-policy.json; `python -m tests.support.terraform.deployer` writes that
 file.
 """
@@ -24,19 +25,19 @@ from tests.support.terraform.rewrite import rewrite
 
 FILE = TOP / "docs" / "deployer-policy.json"
 MAX_CHARACTERS = 6144
-"""Of a managed policy, blanks left out."""
+"""AWS's limit for a managed policy, not counting white space."""
 
 REHEARSED = {name: value for name, value in EVERYTHING.items() if name != "sourceUrl"}
-"""What is made on AWS's stand-in: nothing is to be pulled from the internet."""
+"""The config for the AWS stand-in. It has no sourceUrl, because a test must not download from the internet."""
 
 NOT_ON_MOTO = ("BucketPolicy",)
-"""Left out where there is a stand-in: moto knows no conditions, and would refuse everything that is not TLS."""
+"""Left out on the stand-in: moto ignores conditions, so this policy would deny every request, with or without TLS."""
 
 RENAMED = {
     "budgets": {"Create": "ModifyBudget", "Delete": "ModifyBudget", "Describe": "ViewBudget"},
     "s3": {"HeadBucket": "ListBucket"},
 }
-"""What IAM calls operations, by the beginning of their names, where it has names of its own."""
+"""IAM's action names for operations, by the beginning of the operation's name, if they are different."""
 
 SCOPES = {
     "budgets": ["arn:aws:budgets::*:budget/retailpipe-*"],
@@ -59,13 +60,13 @@ SCOPES = {
     "sqs": ["arn:aws:sqs:*:*:retailpipe-*"],
     "ssm": ["arn:aws:ssm:*:*:parameter/retailpipe/*"],
 }
-"""What a service's actions are allowed on; those of the others, and LISTS, on everything."""
+"""The resources to which a service's actions are limited. Other services' actions, and LISTS, are not limited."""
 
 LISTS = {
     "cloudwatch:Describe*", "iam:GetUser", "iam:ListAttachedUserPolicies", "logs:Describe*", "rds:Describe*",
     "sns:GetSubscriptionAttributes", "sns:SetSubscriptionAttributes", "sns:Unsubscribe", "ssm:Describe*",
 }  # fmt: skip
-"""Actions that AWS allows on everything or not at all, or that the provider asks for without a name."""
+"""Actions that AWS cannot limit to resources, or that the provider calls without a resource name."""
 
 UNSEEN = {
     "budgets": ["ListTagsForResource", "TagResource", "UntagResource"],
@@ -89,9 +90,10 @@ UNSEEN = {
     "sqs": ["GetQueueUrl", "TagQueue", "UntagQueue"],
     "ssm": ["AddTagsToResource", "RemoveTagsFromResource"],
 }  # fmt: skip
-"""What a change or the stand-in's silence hides: updates, tags, the secret that RDS makes in the deployer's name."""
+"""Operations that a rehearsal does not show: updates, tags, and those that AWS calls with the deployer's permissions,
+such as the creation of the database's secret by RDS."""
 
-ALONE = [
+LIMITED_STATEMENTS = [
     {
         "Sid": "EmptyTheBucket",
         "Effect": "Allow",
@@ -121,28 +123,28 @@ ALONE = [
 ]
 
 
-_READ = re.compile(r"^(Describe|List|GetBucket|GetRole|GetPolicy)\w*$")
-"""What only tells of a resource is not listed one by one: a managed policy may not be long."""
+_READ_ONLY = re.compile(r"^(Describe|List|GetBucket|GetRole|GetPolicy)\w*$")
+"""Read-only operations are shortened to wildcards, because the length of a managed policy is limited."""
 
 
 def make_user(endpoint: str) -> None:
-    """The account's user to whom the student's policy is given: no stack makes users."""
+    """Create the IAM user to which the student's policy is attached: the program does not create users."""
     iam = boto3.Session("test", "test", region_name="eu-central-1").client("iam", endpoint_url=endpoint)
     iam.create_user(UserName=REHEARSED["studentUser"])
     iam.close()
 
 
 def policy_for(calls: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """The policy that allows calls, as (service, operation) pairs."""
+    """The policy that allows these calls, given as (service, operation) pairs."""
     actions: dict[str, set[str]] = {}
     unseen = [(service, name) for service, names in UNSEEN.items() for name in names]
-    alone = {action for statement in ALONE for action in statement["Action"]}
+    limited = {action for statement in LIMITED_STATEMENTS for action in statement["Action"]}
     for service, operation in (*calls, *unseen):
-        beginnings = RENAMED.get(service, {}).items()
-        name = next((action for beginning, action in beginnings if operation.startswith(beginning)), operation)
-        if f"{service}:{name}" in alone:
+        prefixes = RENAMED.get(service, {}).items()
+        name = next((action for prefix, action in prefixes if operation.startswith(prefix)), operation)
+        if f"{service}:{name}" in limited:
             continue
-        actions.setdefault(service, set()).add(_READ.sub(r"\1*", name))
+        actions.setdefault(service, set()).add(_READ_ONLY.sub(r"\1*", name))
     everywhere = sorted(
         LISTS | {f"{service}:{name}" for service, names in actions.items() if service not in SCOPES for name in names}
     )
@@ -157,7 +159,7 @@ def policy_for(calls: Iterable[tuple[str, str]]) -> dict[str, Any]:
             for service, names in sorted(actions.items())
             if service in SCOPES
         ),
-        *ALONE,
+        *LIMITED_STATEMENTS,
     ]
     return {"Version": "2012-10-17", "Statement": statements}
 

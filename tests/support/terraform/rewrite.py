@@ -1,6 +1,7 @@
-"""What the program declares, as a Terraform program: the same resources, values and order, for the real AWS provider.
+"""Convert what the Pulumi program declares into a Terraform program, to check it with Terraform's real AWS provider.
 
-Terraform's names follow from Pulumi's by a few rules; where they do not, they are listed here.
+The result has the same resources, values and dependencies. Most Terraform names follow from Pulumi's names by a few
+rules; the exceptions are listed here.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 from tests.support.declared import Declared, Resource
 
 PREFIXES = {"ec2": "aws", "rds": "aws_db"}
-"""What Terraform calls a module's resources, if not aws_<module>."""
+"""The prefix of Terraform's resource types for a module, if it is not aws_<module>."""
 
 RENAMED = {
     ("aws_cloudwatch_metric_alarm", "name"): "alarm_name",
@@ -23,7 +24,7 @@ RENAMED = {
     ("aws_lambda_permission", "function"): "function_name",
     ("aws_sns_topic_subscription", "topic"): "topic_arn",
 }
-"""Names of properties that no rule gives, by type."""
+"""Names of properties that do not follow the rules, by resource type."""
 
 BLOCKS = {
     "costFilters": "cost_filter",
@@ -32,16 +33,16 @@ BLOCKS = {
     "parameters": "parameter",
     "rules": "rule",
 }
-"""Blocks: Pulumi names all of them, Terraform each."""
+"""Lists of blocks: Pulumi's name is plural, Terraform's is singular."""
 
 FREE = ("tags", "variables", "dimensions")
-"""Maps whose keys are the user's."""
+"""Maps with keys that the user chooses, so they are not converted."""
 
 
 def rewrite(declared: Declared, folder: Path, *, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The program in Terraform's JSON, but for its providers; Lambdas are packed into the folder.
+    """Return the program in Terraform's JSON syntax, without providers. Write the Lambdas' archives to the folder.
 
-    leave_out: kinds of resources that are left out, such as BucketPolicy.
+    leave_out: kinds of resources to leave out, such as BucketPolicy.
     """
     kept = [resource for resource in declared.custom if resource.kind not in leave_out]
     addresses = {resource.urn: address(resource) for resource in kept}
@@ -61,14 +62,14 @@ def rewrite(declared: Declared, folder: Path, *, leave_out: tuple[str, ...] = ()
 
 
 def address(resource: Resource) -> str:
-    """The type and name of a resource in Terraform, such as aws_s3_bucket.pipeline-storage-bucket."""
+    """The address of a resource in Terraform, such as aws_s3_bucket.pipeline-storage-bucket."""
     module = resource.type.split(":")[1].split("/")[0]
     prefix = PREFIXES.get(module, f"aws_{module}")
     return f"{prefix}_{_snake(resource.kind)}.{re.sub(r'[^A-Za-z0-9_-]', '_', resource.name)}"
 
 
 class _References:
-    """Finds values that AWS makes up in those of other resources, and turns them into references."""
+    """Replaces generated values (such as ARNs) of one resource in the values of others by references."""
 
     def __init__(self, resources: list[Resource]) -> None:
         self._expressions = {
@@ -77,10 +78,11 @@ class _References:
             for path, value in _leaves(resource.computed)
             if isinstance(value, str)
         }
+        # Longest first: one value may be the beginning of another.
         longest_first = sorted(self._expressions, key=len, reverse=True)
         self._known = re.compile("|".join(map(re.escape, longest_first)))
 
-    def put_into(self, text: str) -> str:
+    def insert_into(self, text: str) -> str:
         escaped = text.replace("${", "$${").replace("%{", "%%{")
         return self._known.sub(lambda found: "${" + self._expressions[found[0]] + "}", escaped)
 
@@ -91,7 +93,7 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield from _leaves(part, f"{path}.{_snake(key)}")
     elif isinstance(value, list):
         for number, part in enumerate(value):
-            # Pulumi's lists of what Terraform has as blocks.
+            # A list property of Pulumi is a block in Terraform, with a singular name.
             yield from _leaves(part, f"{path.removesuffix('s')}[{number}]")
     else:
         yield path, value
@@ -108,7 +110,7 @@ def _name(kind: str, key: str) -> str:
 def _value(value: Any, key: str, references: _References) -> Any:
     match value:
         case str():
-            return references.put_into(value)
+            return references.insert_into(value)
         case list():
             return [_value(part, key, references) for part in value]
         case dict():
@@ -121,7 +123,7 @@ def _value(value: Any, key: str, references: _References) -> Any:
 
 
 def _code(archive: dict[str, Any], path: Path) -> str:
-    """Packs a Lambda as Pulumi does, and gives the file's path."""
+    """Write the archive of a Lambda as Pulumi does, and return its path."""
     with zipfile.ZipFile(path, "w") as file:
         for name, asset in sorted(archive["assets"].items()):
             file.write(asset["path"], name)
