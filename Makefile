@@ -24,7 +24,7 @@ engine: $(TOOLS)  ## Test the Pulumi program with the real pulumi command, which
 nightly: $(TOOLS)  ## Run the tests that are too slow for every change
 	$(UV) run pytest -m nightly
 
-lint: $(TOOLS)  ## Check style, formatting and the order of imports
+lint: $(TOOLS)  ## Check style, formatting and the layers of imports
 	$(UV) run ruff check
 	$(UV) run ruff format --check
 	$(UV) run lint-imports

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from retailpipe.aws.costs import SCHOOL_HOURS, MonthlyCost, Setup, monthly_cost
+from retailpipe.aws.costs import WEEKDAY_HOURS, MonthlyCost, Setup, monthly_cost
 
 HEAD = """\
 # What a stack costs
@@ -31,7 +31,7 @@ def items(title: str, cost: MonthlyCost) -> str:
 
 
 def page() -> str:
-    default, with_stop = Setup(), Setup(hours=SCHOOL_HOURS)
+    default, with_stop = Setup(), Setup(hours=WEEKDAY_HOURS)
     cost = monthly_cost(default)
     text = HEAD.format(region=cost.region, date=cost.as_of)
     text += row("default settings", default)

@@ -38,7 +38,7 @@ _NO_TABLE = (
 )
 # By SQLSTATE: appendix A of PostgreSQL's manual.
 _HINTS = {
-    "42601": "Only one SELECT statement is allowed.",  # syntax_error
+    "42601": "Check the syntax. `retailpipe query` runs one SELECT statement.",  # syntax_error
     "0A000": "Only one SELECT statement is allowed, and it must only read.",  # feature_not_supported
     "42P01": _NO_TABLE,  # undefined_table
     "3F000": _NO_TABLE,  # invalid_schema_name

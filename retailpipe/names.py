@@ -43,7 +43,11 @@ class Names:
                 raise SettingsError(
                     f"the {kind} name {name!r} is not allowed: names of buckets and databases may contain only "
                     "lower-case letters, digits and single hyphens, and must start with a letter",
-                    hint="Choose another name: `pulumi stack rename NAME`, or `pulumi stack init NAME`.",
+                    hint={
+                        "project": "Change the project's name in Pulumi.yaml.",
+                        "stack": "Choose another name: `pulumi stack rename NAME`, or `pulumi stack init NAME`.",
+                        "pipeline": "Change `part` in your Pulumi program.",
+                    }[kind],
                 )
         if reserved := _RESERVED.match(self.project):
             raise SettingsError(
@@ -52,8 +56,8 @@ class Names:
             )
         if len(self.prefix) > MAX_LENGTH:
             raise SettingsError(
-                f"{self.prefix!r} is too long: project and stack may have {MAX_LENGTH} characters together, because "
-                "the bucket name also contains account and region",
+                f"{self.prefix!r} is too long: project, stack and pipeline may have {MAX_LENGTH} characters with "
+                "their hyphens, because the bucket name also contains account and region",
                 hint="Choose a shorter name: `pulumi stack rename NAME`.",
             )
 

@@ -166,7 +166,7 @@ class FolderStore:
         file = self._folder / key
         not_found = SourceNotFound(
             f"there is no {key} in {self._folder}",
-            hint="Run `retailpipe status` to list the workbooks, or name a file to upload.",
+            hint="Run `retailpipe status` to list the workbooks, or pass a file to upload it.",
         )
         _check_encoding(key)
         parts = PurePosixPath(key)
@@ -228,17 +228,17 @@ def check_uploadable(path: Path) -> None:
     Raises SourceNotFound, UsageError, and StoreError if the name is not UTF-8.
     """
     if path.is_dir():
-        raise UsageError(f"{path} is a folder", hint="Name one .xlsx file.")
+        raise UsageError(f"{path} is a folder", hint="Pass one .xlsx file.")
     if not path.exists():
         raise SourceNotFound(f"there is no file {path}", hint="Check the name and the current folder.")
     if not path.is_file():
-        raise UsageError(f"{path} is not a regular file", hint="Name one .xlsx file.")
+        raise UsageError(f"{path} is not a regular file", hint="Pass one .xlsx file.")
     _check_encoding(path.name)
     if not path.name.lower().endswith(SUFFIX):
         hint = "Open it in Excel or LibreOffice and save it as 'Excel Workbook (.xlsx)'."
         raise UsageError(f"{path} does not end in {SUFFIX}", hint=hint)
     if not is_workbook_name(path.name):
-        hint = "Name the workbook itself, or rename the file."
+        hint = "Pass the workbook itself, or rename the file."
         raise UsageError(f"{path} is not a workbook: its name begins with ~$ or a dot", hint=hint)
 
 
@@ -248,7 +248,7 @@ def _check_encoding(name: str) -> None:
         name.encode()
     except UnicodeEncodeError as error:
         shown = name.encode(errors="backslashreplace").decode()
-        raise StoreError(f"the name of {shown} is not UTF-8", hint="Rename the file.") from error
+        raise StoreError(f"the file name {shown} is not valid UTF-8", hint="Rename the file.") from error
 
 
 def _copy_to(folder: Path, file: Path, key: str) -> Snapshot:

@@ -1,7 +1,8 @@
 """Polls the SQS queue of a stack for uploads, loads each workbook, and publishes the result to the SNS topic.
 
 The bucket calls the Lambda notify_upload, which publishes to the topic; the topic forwards uploads to the queue. SQS
-delivers a message at least once and in any order, so a message only says that there may be work: the ledger decides.
+delivers a message at least once and in any order, so a message is only a trigger: the ledger decides whether the
+workbook is already loaded.
 
 - Received: a message is hidden from other watchers for 120 s. A thread renews that every 40 s until the work ends.
 - Deleted: a message whose workbook is loaded, now or before, or is no longer in the bucket. A build that fails

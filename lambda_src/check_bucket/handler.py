@@ -33,7 +33,7 @@ def handle(event, context):
             failure = error
             log(context, "pull failed", url=shown(url), error=str(error))
             _publish(
-                "Workbook not pulled from sourceUrl",
+                "Workbook not downloaded from sourceUrl",
                 f"The workbook at {shown(url)} was not pulled into stack {os.environ['STACK']}.\n\n"
                 f"Reason: {error}.\n\n"
                 f"Nothing was stored. The next check tries again. To test the address, open it in a browser. "

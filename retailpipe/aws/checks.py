@@ -80,7 +80,8 @@ def topic(stack: Stack) -> str:
     queue = stack.outputs.queue_url.rpartition("/")[2]
     if not any(each.protocol == "sqs" and each.endpoint.endswith(f":{queue}") for each in found):
         raise AwsError(
-            f"the queue {queue} is not subscribed to the topic, so `retailpipe watch` gets no uploads", hint=_DEPLOY
+            f"the queue {queue} is not subscribed to the topic, so `retailpipe watch` receives no notices of uploads",
+            hint=_DEPLOY,
         )
     emails = [each for each in found if each.protocol == "email"]
     pending = [each.endpoint for each in emails if each.pending]

@@ -17,7 +17,7 @@ _GB = 1024**3
 
 HOURS = 730
 """Hours per month, as AWS counts them in its price examples."""
-SCHOOL_HOURS = round(8 * 5 * 52 / 12)
+WEEKDAY_HOURS = round(8 * 5 * 52 / 12)
 """Hours per month of a database that runs eight hours on each weekday."""
 
 FREE_ALARMS = 10

@@ -50,7 +50,7 @@ def database_status(stack: Stack) -> DatabaseStatus:
 
 
 def start_database(stack: Stack) -> DatabaseStatus:
-    """Start the instance if it is stopped; returns at once, while the start takes some minutes. Raises AwsError."""
+    """Start the instance if it is stopped; returns at once, while the start takes a few minutes. Raises AwsError."""
     return _switched(stack, "start", already=("available", "starting"))
 
 
@@ -139,8 +139,8 @@ def allow(stack: Stack, address: str | None = None, *, dry_run: bool = False) ->
         raise AwsError(
             f"allowedCidrs can be changed only with the pulumi command, in the folder of project "
             f"{stack.outputs.project}",
-            hint=f"Where you deploy from, add {network} to the list that `pulumi config get allowedCidrs` prints, set "
-            "it with `pulumi config set allowedCidrs LIST`, and run `pulumi up`.",
+            hint=f"In the folder that you deploy from, add {network} to the list that `pulumi config get allowedCidrs` "
+            "prints, set it with `pulumi config set allowedCidrs LIST`, and run `pulumi up`.",
         )
     before = pulumi.config("allowedCidrs")
     networks = [part.strip() for part in before.split(",") if part.strip()]

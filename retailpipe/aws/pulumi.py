@@ -103,4 +103,7 @@ class Pulumi:
         if "passphrase" in message:
             hint = "Set PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE."
             raise AwsError(f"pulumi needs the passphrase of stack {self.stack}", hint=hint)
-        raise AwsError(f"pulumi failed for stack {self.stack}: {message}", hint="Run `pulumi stack output`.")
+        raise AwsError(
+            f"pulumi failed for stack {self.stack}: {message}",
+            hint="Run `pulumi stack output` in the project's folder to see the complete error.",
+        )

@@ -28,10 +28,10 @@ _TIMEOUT_SECONDS = 10
 _LOGIN_FAILED = re.compile(r"password authentication failed|28P01|PAM authentication failed")
 _WRONG_CERTIFICATE = re.compile("certificate verify failed|does not match host name|self.signed|root certificate")
 _NOT_READY = {
-    "stopped": ("is stopped", "Start it with `retailpipe db start`; this takes some minutes."),
+    "stopped": ("is stopped", "Start it with `retailpipe db start`; this takes a few minutes."),
     "stopping": ("is stopping", "Wait until it is stopped, then start it with `retailpipe db start`."),
-    "starting": ("is starting", "Try again in some minutes; see `retailpipe db status`."),
-    "creating": ("is being created", "Try again in some minutes; see `retailpipe db status`."),
+    "starting": ("is starting", "Try again in a few minutes; see `retailpipe db status`."),
+    "creating": ("is being created", "Try again in a few minutes; see `retailpipe db status`."),
     "rebooting": ("is rebooting", "Try again in a minute; see `retailpipe db status`."),
     "deleting": ("is being deleted", "Deploy the stack again with `pulumi up`."),
     "storage-full": (
@@ -86,7 +86,7 @@ class RdsDatabase:
         settings = {
             "sslmode": "verify-full",
             "sslrootcert": str(ca_bundle()),
-            # Home routers drop idle connections after some minutes.
+            # Home routers drop idle connections after a few minutes.
             "keepalives_idle": "60",
             "keepalives_interval": "10",
             "keepalives_count": "3",

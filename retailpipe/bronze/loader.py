@@ -79,7 +79,7 @@ def load(
         other = other or (would_load or {}).get(snapshot.content_hash)
         if other and not allow_duplicate:
             raise DuplicateContent(
-                f"{snapshot.key} has the same content as {other}, which is already loaded: its sales would count twice",
+                f"{snapshot.key} has the same content as {other}, and each row would count twice",
                 hint=f"Remove {snapshot.key} from the store, or run "
                 f"`retailpipe ingest {shlex.quote(snapshot.key)} --allow-duplicate`.",
             )

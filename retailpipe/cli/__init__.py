@@ -52,7 +52,10 @@ def main() -> None:
         if isinstance(exit_, SystemExit) and exit_.code != 130:
             raise
         rolled_back = _ROLLED_BACK.intersection(sys.argv[1:2])
-        say(f"interrupted{'; unfinished work was rolled back' if rolled_back else ''}", err=True)
+        say(
+            f"interrupted{'; no workbook is half loaded; run the command again to continue' if rolled_back else ''}",
+            err=True,
+        )
         sys.exit(130)
     finally:
         gc.freeze()  # skips the final garbage collection: the process ends and frees everything

@@ -36,14 +36,19 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")
 def env(
     environment: Environment,
     write: Annotated[
-        Path | None, typer.Option("--write", metavar="FILE", help="Write to a file that only you can read.")
+        Path | None,
+        typer.Option(
+            "--write",
+            metavar="FILE",
+            help="Write the variables to this file instead of printing them; only you can read it.",
+        ),
     ] = None,
     with_password: Annotated[
         bool, typer.Option("--with-password", help="Include AWS_RDS_PASSWORD, which RDS changes every week.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Print the stack's settings as shell variables for other programs.
+    """Print the names and addresses of the stack's resources as shell variables.
 
     \b
     Example: retailpipe env --stack dev --write aws_config.env
@@ -209,7 +214,7 @@ def db_status(environment: Environment, json: Json = False) -> None:
 def db_start(environment: Environment, json: Json = False) -> None:
     """Start the database.
 
-    It takes some minutes; `retailpipe db status` shows when the database is available.
+    It takes a few minutes; `retailpipe db status` shows when the database is available.
 
     \b
     Example: retailpipe db start --stack dev
@@ -224,7 +229,7 @@ def db_start(environment: Environment, json: Json = False) -> None:
 def db_stop(environment: Environment, json: Json = False) -> None:
     """Stop the database to save money.
 
-    A stopped database costs only its storage. AWS starts it again after seven days.
+    A stopped database costs only its storage and its secret. AWS starts it again after seven days.
 
     \b
     Example: retailpipe db stop --stack dev
@@ -254,7 +259,7 @@ def db_psql(context: typer.Context, environment: Environment) -> None:
 def db_rotate_password(environment: Environment, json: Json = False) -> None:
     """Change the database password now.
 
-    RDS creates the new password and keeps it. Commands read it when they connect.
+    RDS creates a new password and stores it in the stack's secret. Commands read it when they connect.
 
     \b
     Example: retailpipe db rotate-password --stack dev

@@ -56,7 +56,8 @@ StackName = Annotated[
     typer.Option(
         "--stack",
         metavar="NAME",
-        help="The AWS stack: STACK or PROJECT/STACK. Default: RETAILPIPE_STACK.",
+        help="The AWS stack: STACK, PROJECT/STACK, or PROJECT/STACK/PIPELINE if it has several pipelines. "
+        "Default: RETAILPIPE_STACK.",
     ),
 ]
 OutputsFile = Annotated[

@@ -37,7 +37,7 @@ def print_json(document: object) -> None:
 
 def print_loads(reports: Sequence[LoadReport]) -> None:
     if not reports:
-        say("no new workbooks: every workbook in the store is loaded")
+        say("no new workbooks")
     for report in reports:
         say(str(report))
         if report.ignored_columns:
@@ -59,7 +59,7 @@ def print_build(report: BuildReport) -> None:
 def print_verification(report: VerifyReport) -> None:
     say(table_text(["table", "rows"], list(report.tables.items())))
     say("")
-    rows = [["ok" if i.ok else "BROKEN", i.name, i.expected, i.actual] for i in report.invariants]
+    rows = [["ok" if i.ok else "FAILED", i.name, i.expected, i.actual] for i in report.invariants]
     say(table_text(["", "invariant", "expected", "actual"], rows))
 
 
@@ -91,7 +91,7 @@ def print_run(report: RunReport) -> None:
 
 def print_handled(handled: Handled) -> None:
     for failure in handled.failures:
-        say(f"not loaded: {as_typed(failure)}")
+        say(f"failed: {as_typed(failure)}")
     if handled.run:
         print_run(handled.run)
 
@@ -119,7 +119,7 @@ def print_status(report: StatusReport) -> None:
         say("no new workbooks")
     if report.given_up:
         notices = "1 upload notice is" if report.given_up == 1 else f"{report.given_up} upload notices are"
-        say(f"failed: {notices} in the dead-letter queue")
+        say(as_typed(f"failed: {notices} in the dead-letter queue; load the workbooks with `retailpipe ingest`"))
 
 
 def print_table(table: pa.Table, form: str) -> None:

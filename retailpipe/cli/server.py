@@ -46,9 +46,9 @@ def stop(local: Local = None, json: Json = False) -> None:
 
 @app.command()
 def url(local: Local = None, json: Json = False) -> None:
-    """Print the database URL for psql and other programs; start the server if needed.
+    """Print the database URL; start the server if needed.
 
-    The URL contains the path of the password file, not the password.
+    psql and other programs accept it. It contains the path of the password file, not the password.
 
     \b
     Example: psql "$(retailpipe local url)"
@@ -94,7 +94,7 @@ def _environment(local: Path | None) -> Environment:
 def _server(environment: Environment) -> "EmbeddedServer":
     if environment.server is None:
         raise UsageError(
-            "RETAILPIPE_DATABASE_URL selects another server than the embedded PostgreSQL",
+            "RETAILPIPE_DATABASE_URL is set, so the embedded PostgreSQL is not used",
             hint="Unset RETAILPIPE_DATABASE_URL for this command.",
         )
     return environment.server

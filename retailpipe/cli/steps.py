@@ -188,7 +188,7 @@ def ingest(
                 progress=progress,
             )
         except SomeNotLoaded as error:
-            if not json:
+            if not json and error.reports:
                 print_loads(error.reports)
             raise
     print_json([report.as_dict() for report in reports]) if json else print_loads(reports)

@@ -191,7 +191,7 @@ class Settings:
         "string",
     )
     ephemeral: bool = _setting(
-        "Whether the stack can be destroyed completely with one command, such as a student's stack. `true`: no "
+        "Whether the stack, for example a student's, can be destroyed completely with one command. `true`: no "
         "deletion protection and no backups; destroying the stack deletes all its data. `false`: the bucket and the "
         "database are protected from deletion, and RDS backs up the database and keeps a final snapshot of it.",
         _boolean,
@@ -357,7 +357,9 @@ class Settings:
         if self.existing_role_arn:
             missing.append("IAM resources (the Lambdas and the nightly stop use existingRoleArn)")
         if self.existing_role_arn or not self.student_policy:
-            missing.append("the student's policy (grant the user the permissions in docs/aws.md manually)")
+            missing.append(
+                "the student's policy (grant the user the permissions in retailpipe/infra/access.py manually)"
+            )
         if self.existing_vpc_id:
             missing.append("the network (the database is in existingVpcId)")
         if not self.monthly_budget:

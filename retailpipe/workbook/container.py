@@ -69,7 +69,7 @@ def part_blocks(path: Path, part: zipfile.ZipInfo, file: str, size: int = _BLOCK
             opened.seek(part.header_offset)
             header = opened.read(_PART_HEADER)
             if len(header) < _PART_HEADER or not header.startswith(b"PK\x03\x04"):
-                raise damaged(file, part.filename, "it does not begin where the zip directory says")
+                raise damaged(file, part.filename, "its position in the zip directory is wrong")
             opened.seek(sum(struct.unpack("<26xHH", header)), os.SEEK_CUR)
             stored = part.compress_type == zipfile.ZIP_STORED
             for block in (_stored if stored else _inflated)(opened, part.compress_size, size):

@@ -81,7 +81,9 @@ class ElementBlocks:
                 self._around.finish(self._xml)
                 return
             if is_all:
-                raise BadXml("it ends before the end of its rows" if self._element == b"row" else "it is incomplete")
+                raise BadXml(
+                    "its XML ends in the middle of the rows" if self._element == b"row" else "it is incomplete"
+                )
             if cut > 0:
                 yield rest[:cut]
                 rest, wanted = rest[cut:], self._size
