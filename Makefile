@@ -13,7 +13,7 @@ help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(TOOLS)  ## Run the whole pipeline on this machine with a generated workbook
-	@$(UV) run --no-dev retailpipe demo
+	@$(UV) run --no-default-groups retailpipe demo
 
 test: $(TOOLS)  ## Run the tests
 	$(UV) run pytest -n 2 --dist loadscope

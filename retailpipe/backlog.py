@@ -12,10 +12,11 @@ from retailpipe.reports import LoadReport
 from retailpipe.store import Snapshot, Stored
 
 
-def waiting(environment: Environment, *, contract: Contract | None = None) -> list[str]:
+def waiting(environment: Environment, *, contract: Contract | None = None, dry_run: bool = False) -> list[str]:
     """The keys of the workbooks whose content is not loaded or, if a contract is passed, not loaded under it.
 
     A workbook is read only if its etag differs from the one recorded with its load, or its load used another contract.
+    dry_run: do not record etags that have changed, so that nothing is written.
     Raises StoreError, WarehouseError.
     """
     loads, etags = _current(environment)
@@ -38,7 +39,9 @@ def waiting(environment: Environment, *, contract: Contract | None = None) -> li
             continue
         except StoreError:  # the load will raise this error again and report it
             keys.append(stored.key)
-    if same:  # same content, other etag: record the new etag, so that the next call need not read the workbook
+    if (
+        same and not dry_run
+    ):  # same content, other etag: record the new etag, so that the next call need not read the workbook
         # A database user with read-only rights must be able to call this too, so a failure to write is ignored.
         with suppress(WarehouseError), environment.warehouse.connect() as connection:
             for snapshot in same:

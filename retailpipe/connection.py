@@ -21,6 +21,7 @@ from retailpipe.errors import WarehouseError
 from retailpipe.threads import Worker
 
 _T = TypeVar("_T")
+Parameter = str | int
 _DISK_FULL = "53100"
 _CANCELLED = "57014"
 _NOT_IN_ENCODING = "22P05"
@@ -30,7 +31,7 @@ _LOST = re.compile(
     "unexpected eof|SSL SYSCALL|reset by peer|[Cc]onnection timed out"
 )
 _MAX_DIGITS = 38
-_PARAMETER = re.compile(r"\$([1-9])")
+_PARAMETER = re.compile(r"\$(\d+)")
 _MAX_INLINE_CHARACTERS = 10_000
 """Parameters with more characters than this in total are bound; shorter ones become constants in the statement."""
 _NO_TABLE = (
@@ -75,20 +76,20 @@ class Connection:
                 raise WarehouseError(str(error), hint=remedy, transient=True) from error
             raise
 
-    def execute(self, sql: str, *parameters: object) -> None:
+    def execute(self, sql: str, *parameters: Parameter) -> None:
         """Run a statement and discard its rows, if it returns any."""
         self._table(sql, parameters)
 
-    def rows(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
+    def rows(self, sql: str, *parameters: Parameter) -> list[tuple[Any, ...]]:
         """Run a statement and return all its rows."""
         table = self._table(sql, parameters)
         return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
-    def row(self, sql: str, *parameters: object) -> tuple[Any, ...] | None:
+    def row(self, sql: str, *parameters: Parameter) -> tuple[Any, ...] | None:
         """Run a statement and return its first row; None if there are no rows."""
         return next(iter(self.rows(sql, *parameters)), None)
 
-    def table(self, sql: str, *parameters: object) -> pa.Table:
+    def table(self, sql: str, *parameters: Parameter) -> pa.Table:
         """Run a query and return its rows in Arrow.
 
         Numeric columns are decimal128 if 38 digits are enough for all their values, otherwise text.
@@ -143,7 +144,7 @@ class Connection:
             raise WarehouseError("the connection was never opened", hint=self._remedy)
         return self._driver
 
-    def _table(self, sql: str, parameters: tuple[object, ...] = (), *, many_rows: bool = False) -> pa.Table:
+    def _table(self, sql: str, parameters: tuple[Parameter, ...] = (), *, many_rows: bool = False) -> pa.Table:
         def query(statement: AdbcStatement) -> pa.Table:
             if sum(len(str(value)) for value in parameters) > _MAX_INLINE_CHARACTERS:
                 statement.set_sql_query(sql)
@@ -219,7 +220,7 @@ def _database(uri: str) -> AdbcDatabase:
     return database
 
 
-def _with_constants(sql: str, parameters: tuple[object, ...]) -> str:
+def _with_constants(sql: str, parameters: tuple[Parameter, ...]) -> str:
     """Replace a statement's parameters with constants: binding them costs one more round trip.
 
     Texts are written in hexadecimal digits, so no setting of the server can make it read their content as SQL.
@@ -228,13 +229,13 @@ def _with_constants(sql: str, parameters: tuple[object, ...]) -> str:
     def constant(found: re.Match[str]) -> str:
         value = parameters[int(found[1]) - 1]
         if isinstance(value, int):
-            return f"({value}::bigint)"
-        return f"convert_from(decode('{str(value).encode().hex()}', 'hex'), 'UTF8')"
+            return f"'{value}'::bigint"
+        return f"convert_from(decode('{value.encode().hex()}', 'hex'), 'UTF8')"
 
     return _PARAMETER.sub(constant, sql) if parameters else sql
 
 
-def _bound(parameters: tuple[object, ...]) -> pa.RecordBatch:
+def _bound(parameters: tuple[Parameter, ...]) -> pa.RecordBatch:
     """Return the parameters as a batch of one row. With explicit types, Arrow does not import its date modules."""
     arrays = [pa.array([value], pa.int64() if isinstance(value, int) else pa.string()) for value in parameters]
     return pa.RecordBatch.from_arrays(arrays, names=[f"${number}" for number in range(1, len(arrays) + 1)])

@@ -107,7 +107,7 @@ class Environment:
             remedy=remedy,
             isolated=True,
             readers_uri=server.readers_url,
-            should_retry=lambda error: server.has_ended(),
+            should_retry=server.should_retry,
         )
         return cls(folder.absolute(), FolderStore(folder.absolute()), warehouse, server)
 

@@ -85,7 +85,7 @@ def _backlog(environment: Environment, options: _Options) -> list[Key]:
 
     Unless it is a dry run, also writes missing receipts, by which the check Lambda knows which workbooks are loaded.
     """
-    keys = [Key(key) for key in waiting(environment, contract=options.contract)]
+    keys = [Key(key) for key in waiting(environment, contract=options.contract, dry_run=options.dry_run)]
     if not options.dry_run:
         write_missing_receipts(environment)
     return keys

@@ -268,7 +268,7 @@ def _copy_to(folder: Path, file: Path, key: str) -> Snapshot:
         except BaseException:
             copy.unlink(missing_ok=True)
             raise
-        if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
+        if (_file_etag(before), before.st_mtime_ns) == (_file_etag(after), after.st_mtime_ns):
             # A later change could still get the same timestamp as this one, and then the same etag.
             is_settled = time.time() - after.st_ctime > _SETTLED_SECONDS
             return Snapshot(key, copy, content_hash, _file_etag(after) if is_settled else "")

@@ -37,6 +37,7 @@ from retailpipe.aws.notices import publish
 from retailpipe.aws.session import aws_errors, is_credentials_error
 from retailpipe.aws.store import BucketStore
 from retailpipe.builds import is_built
+from retailpipe.dbt_runner import project_hash
 from retailpipe.environment import Environment
 from retailpipe.errors import AwsError, RetailpipeError, SourceNotFound, UsageError, WarehouseError
 from retailpipe.keys import is_workbook
@@ -204,22 +205,38 @@ class Watcher:
         run = None
         if loads or not self._is_built():
             try:
-                run = self._until_reachable(
-                    lambda: pipeline.complete(self._environment, loads, progress=self._progress)
-                )
+                run = self._build(loads)
             except RetailpipeError as error:
                 failures.append(self._described(error))
-                if self._is_new_failure([str(error)]):
-                    self._publish("Silver and gold were not built", self._failure_text(error), "failure")
-            if run and not run.build.up_to_date and (run.ok or self._is_new_failure(_failed_names(run))):
+                failed = [str(error)]
+                subject, text = "Silver and gold were not built", self._failure_text(error)
+                self._publish_once(lambda: self._build_note(failed), subject, text)
+            if run and not run.build.up_to_date:
                 earlier = [known[key] for key in keys if key in known] or [*known.values()]
-                self._publish_result(run, loads or earlier)
+                subject, text = self._result_texts(run, loads or earlier)
+                if run.ok:
+                    self._publish(subject, text, "result")
+                else:
+                    failed = _failed_names(run)
+                    self._publish_once(lambda: self._build_note(failed), subject, text)
         return Handled(tuple(keys), run, tuple(failures)), done
 
     def _load(self, key: str) -> list[LoadReport]:
         return self._until_reachable(
             lambda: pipeline.ingest(self._environment, pipeline.Key(key), progress=self._progress)
         )
+
+    def _build(self, loads: Sequence[LoadReport]) -> RunReport:
+        """Transform and verify. A model that fails with an error is built again: the database may have restarted."""
+
+        def complete() -> RunReport:
+            return pipeline.complete(self._environment, loads, progress=self._progress)
+
+        run = self._until_reachable(complete)
+        if any(node.status == "error" for node in run.build.failures):
+            time.sleep(_RETRY_SECONDS)
+            run = self._until_reachable(complete)
+        return run
 
     def _is_built(self) -> bool:
         return bool(self._until_reachable(lambda: is_built(self._environment)))
@@ -236,23 +253,37 @@ class Watcher:
 
     def _publish_failure(self, key: str, error: RetailpipeError) -> None:
         """Publish that a workbook cannot be loaded, once for each content of it."""
-        try:
-            if self._store.note_failure(key, str(error)):
-                text = f"{key} was not loaded.\n\n{self._failure_text(error)}"
-                self._publish(f"Not loaded: {key}", text, "failure")
-        except AwsError as unpublished:
-            _log.warning("%s", unpublished)
+        text = f"{key} was not loaded.\n\n{self._failure_text(error)}"
+        self._publish_once(lambda: self._store.load_failure_note(key), f"Not loaded: {key}", text)
 
-    def _is_new_failure(self, failures: Sequence[str]) -> bool:
-        """Whether this failure to build the current loads has not been published yet. Notes it in the bucket."""
+    def _build_note(self, failures: Sequence[str]) -> str:
+        """The key of the note that this dbt project fails in this way on the current loads."""
+        loads = self._until_reachable(lambda: backlog.loaded(self._environment))
+        return self._store.build_failure_note(
+            [*failures, project_hash(), *(str(report.load_id) for _, report in loads)]
+        )
+
+    def _publish_once(self, note_key: Callable[[], str | None], subject: str, text: str) -> None:
+        """Publish a failure unless a note in the bucket says that it was published.
+
+        The note is written after the notice: if the watcher is killed in between, the notice is published twice, but
+        never lost.
+        """
+        note = None
         try:
-            loads = self._until_reachable(lambda: backlog.loaded(self._environment))
-            return self._store.note_failed_build([*failures, *(str(load.load_id) for _, load in loads)])
+            note = note_key()
+            if note is None or self._store.has_note(note):
+                return
         except (AwsError, WarehouseError) as error:
             _log.warning("%s", error)
-            return True
+        if self._publish(subject, text, "failure") and note:
+            try:
+                self._store.write_note(note, text)
+            except AwsError as error:
+                _log.warning("%s", error)
 
-    def _publish_result(self, run: RunReport, loads: Sequence[LoadReport]) -> None:
+    def _result_texts(self, run: RunReport, loads: Sequence[LoadReport]) -> tuple[str, str]:
+        """The subject and the text of the notice about a build."""
         rows, rejects = sum(load.rows_loaded for load in loads), sum(load.rows_rejected for load in loads)
         newest = max((load.last_date for load in loads if load.last_date), default=None)
         lines = [f"    {load}" for load in loads]
@@ -266,17 +297,17 @@ class Watcher:
             command = f"retailpipe rejects --stack {self._stack.outputs.name}"
             lines.append(f"\nTo see the rejected rows, run:\n\n    {command}")
         outcome = "Loaded" if run.ok else "Loaded, but silver and gold have errors"
-        self._publish(
-            f"{outcome}: {rows:,} {'row' if rows == 1 else 'rows'}, {rejects:,} rejected",
-            "\n".join(lines) + "\n",
-            "result" if run.ok else "failure",
-        )
+        subject = f"{outcome}: {rows:,} {'row' if rows == 1 else 'rows'}, {rejects:,} rejected"
+        return subject, "\n".join(lines) + "\n"
 
-    def _publish(self, subject: str, text: str, kind: str) -> None:
+    def _publish(self, subject: str, text: str, kind: str) -> bool:
+        """Publish a notice; return whether it was sent."""
         try:
             publish(self._stack, kind, subject, text)
         except AwsError as error:  # the load is committed: a notice that is not sent must not undo it
             _log.warning("%s", error)
+            return False
+        return True
 
     def _until_reachable(self, work: Callable[[], _T]) -> _T:
         """Return the result of work, retried on transient errors for `patience` seconds; other errors are raised."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -39,6 +40,11 @@ ROW = (
 
 Workbook = Callable[..., Path]
 Program = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+# A shell starts background jobs with SIGINT ignored, and children inherit that: the tests of Ctrl-C need the default.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -162,7 +162,7 @@ def test_queries_during_a_build_do_not_disturb_it(loaded: Environment, monkeypat
 
 
 HINTS = [
-    ("selec 1", "Only one SELECT statement is allowed."),
+    ("selec 1", "runs one SELECT statement"),
     ("select * from nothing", "information_schema.tables"),
     ("select * from nowhere.nothing", "information_schema.tables"),
     ("select nothing from bronze.loads", "shows its columns"),

@@ -92,3 +92,13 @@ def test_a_change_right_after_the_copy_is_not_missed(environment: Environment, m
     retailpipe.ingest(environment, make_workbook())
 
     assert retailpipe.query(environment, "select * from bronze.etags").num_rows == 0
+
+
+def test_a_dry_run_records_nothing(environment: Environment, loaded: Path) -> None:
+    loaded.touch()
+    settle(loaded)
+    before = retailpipe.query(environment, "select * from bronze.etags").to_pylist()
+
+    assert retailpipe.ingest(environment, dry_run=True) == []
+
+    assert retailpipe.query(environment, "select * from bronze.etags").to_pylist() == before

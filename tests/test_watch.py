@@ -273,6 +273,20 @@ def test_a_failed_build_is_published_once_and_its_message_is_deleted(
     assert subjects == ["Loaded, but silver and gold have errors: 1 row, 0 rejected", "Loaded: 1 row, 0 rejected"]
 
 
+def test_a_failure_that_could_not_be_published_is_published_later(
+    made: HandMade, make_workbook: Workbook, published: Any
+) -> None:
+    bad = make_workbook(headers=["nothing"], rows=[[1]])
+    put(made, bad)
+    for topic in (made.outputs["topic_arn"] + "-missing", made.outputs["topic_arn"], made.outputs["topic_arn"]):
+        environment = Environment.from_outputs({**made.outputs, "topic_arn": topic})
+        assert not any(handled.ok for handled in watch(environment, once=True))
+        assert environment.stack
+        environment.stack.aws.close()
+
+    assert [subject for subject, _ in published()].count("Not loaded: input/book.xlsx") == 1
+
+
 def test_a_message_stays_hidden_until_its_work_is_done(
     on_aws: Environment, made: HandMade, make_workbook: Workbook, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -90,23 +90,23 @@ class Cleanup:
             )
         self._aws = aws
         self._pulumi = Pulumi.find(self._stack, self._project)
-        self._outputs: list[StackOutputs] = []
-        self._deployed = True
-        try:
+        self._outputs: dict[str, StackOutputs] = {}
+        with suppress(StackNotFound, OutputsError):
             found = Stack.named(name, aws)
             self._aws = found.aws
-            self._outputs = [found.outputs]
-        except (StackNotFound, OutputsError):
-            parameters = self._parameters()
-            for parameter in parameters:
-                with suppress(OutputsError):  # another version: the resources exist all the same
-                    pipeline = parameter.removeprefix("/").removesuffix("/outputs")
-                    self._outputs.append(Stack.named(pipeline, aws).outputs)
-            self._deployed = bool(parameters or (self._pulumi and self._pulumi.has_resources()))
-        with aws_errors("ask AWS for the account of the credentials"):
-            self._account = self._aws.client("sts").get_caller_identity()["Account"]
-        parts = [outputs.part for outputs in self._outputs] or [""]
-        self._pipelines = [Names(self._project, self._stack, part) for part in parts]
+            self._outputs[found.outputs.part] = found.outputs
+        if not self._outputs and self._pulumi:
+            with suppress(AwsError):  # pulumi may not know the stack
+                self._aws = aws.in_region(self._pulumi.config("region") or aws.region)
+        parts = self._parts()
+        for part in parts - self._outputs.keys():
+            with suppress(OutputsError):  # another version: the resources exist all the same
+                self._outputs[part] = Stack.from_parameter(Names(self._project, self._stack, part), self._aws).outputs
+        self._deployed = bool(parts or self._outputs or (self._pulumi and self._pulumi.has_resources()))
+        self._account = self._checked_account()
+        self._pipelines = [
+            Names(self._project, self._stack, part) for part in sorted(parts | self._outputs.keys()) or [""]
+        ]
 
     def remains(self) -> Remains:
         """Return what exists now. Raises AwsError."""
@@ -126,7 +126,7 @@ class Cleanup:
 
     def check(self) -> None:
         """Raise AwsError if the stack is protected, which is the case if `ephemeral` is false."""
-        protected = any(not outputs.ephemeral for outputs in self._outputs)
+        protected = any(not outputs.ephemeral for outputs in self._outputs.values())
         if not self._outputs and self._deployed and self._pulumi:
             protected = self._pulumi.config("ephemeral") == "false"
         if protected:
@@ -137,7 +137,7 @@ class Cleanup:
             )
 
     def remove(self, progress: Progress | None = None) -> Remains:
-        """Remove everything; returns what is left: nothing, or without the pulumi command the stack with empty buckets.
+        """Remove everything and return what is left. Without the pulumi command, only the buckets are emptied.
 
         Raises AwsError; if the stack is protected, before anything is removed.
         """
@@ -153,7 +153,7 @@ class Cleanup:
             self._empty(bucket, progress)
             if not self._deployed:
                 with aws_errors(f"remove s3://{bucket}"):
-                    self._aws.client("s3").delete_bucket(Bucket=bucket)
+                    self._aws.client("s3").delete_bucket(Bucket=bucket, **self._owner)
         if not self._deployed:
             progress.step("removing logs")
             for name in self._log_groups():
@@ -174,14 +174,27 @@ class Cleanup:
         of_this_stack = all(f"export {name}={value}" in lines for name, value in wanted.items())
         return file.absolute() if of_this_stack else None
 
-    def _parameters(self) -> list[str]:
-        """The SSM parameters that hold outputs of this stack, one for each pipeline."""
+    def _checked_account(self) -> str:
+        """The account of the credentials. Raises AwsError if the stack is in another one, where names are the same."""
+        with aws_errors("ask AWS for the account of the credentials"):
+            account: str = self._aws.client("sts").get_caller_identity()["Account"]
+        for outputs in self._outputs.values():
+            if outputs.account_id != account:
+                raise AwsError(
+                    f"stack {self._stack} is in account {outputs.account_id}, but the credentials are of {account}",
+                    hint="Use the credentials of the stack's account: --profile NAME.",
+                )
+        return account
+
+    def _parts(self) -> set[str]:
+        """The pipelines of this stack, by the SSM parameters of their outputs."""
         prefix = f"/{self._project}/{self._stack}/"
         beginning = {"Key": "Name", "Option": "BeginsWith", "Values": [prefix]}
         with aws_errors(f"list the SSM parameters of stack {self._stack}"):
             pages = self._aws.client("ssm").get_paginator("describe_parameters").paginate(ParameterFilters=[beginning])
             names = [parameter["Name"] for page in pages for parameter in page["Parameters"]]
-        return sorted(name for name in names if re.fullmatch(r"([^/]+/)?outputs", name.removeprefix(prefix)))
+        found = [re.fullmatch(r"(?:([^/]+)/)?outputs", name.removeprefix(prefix)) for name in names]
+        return {match[1] or "" for match in found if match}
 
     def _buckets(self) -> list[str]:
         """The stack's buckets that exist.
@@ -189,12 +202,14 @@ class Cleanup:
         If no outputs name a bucket, its name is guessed, and it counts only if its tags prove that it is the stack's.
         """
         wanted = {"Project": self._project, "Stack": self._stack, "Ephemeral": "true"}
-        named = self._deployed and bool(self._outputs)
         found: list[str] = []
-        for bucket in (names.bucket(self._account, self._aws.region) for names in self._pipelines):
+        for names in self._pipelines:
+            outputs = self._outputs.get(names.part)
+            bucket = outputs.bucket if outputs else names.bucket(self._account, self._aws.region)
+            named = self._deployed and outputs is not None
             try:
                 with aws_errors(f"read the tags of s3://{bucket}"):
-                    answer = self._aws.client("s3").get_bucket_tagging(Bucket=bucket, ExpectedBucketOwner=self._account)
+                    answer = self._aws.client("s3").get_bucket_tagging(Bucket=bucket, **self._owner)
             except AwsError as error:
                 if error.code in _GONE:
                     continue
@@ -206,9 +221,15 @@ class Cleanup:
                 found.append(bucket)
         return found
 
+    @property
+    def _owner(self) -> dict[str, str]:
+        return {"ExpectedBucketOwner": self._account}
+
     def _versions(self, bucket: str) -> Iterator[dict[str, Any]]:
         with aws_errors(f"list the versions in s3://{bucket}"):
-            for page in self._aws.client("s3").get_paginator("list_object_versions").paginate(Bucket=bucket):
+            for page in (
+                self._aws.client("s3").get_paginator("list_object_versions").paginate(Bucket=bucket, **self._owner)
+            ):
                 yield from page.get("Versions", [])
                 yield from page.get("DeleteMarkers", [])
 
@@ -216,9 +237,11 @@ class Cleanup:
         """Delete all object versions, delete markers and unfinished uploads."""
         s3 = self._aws.client("s3")
         with aws_errors(f"empty s3://{bucket}"):
-            for page in s3.get_paginator("list_multipart_uploads").paginate(Bucket=bucket):
+            for page in s3.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, **self._owner):
                 for upload in page.get("Uploads", []):
-                    s3.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+                    s3.abort_multipart_upload(
+                        Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"], **self._owner
+                    )
         batch: list[dict[str, str]] = []
         for version in [*self._versions(bucket)]:
             batch.append({"Key": version["Key"], "VersionId": version["VersionId"]})
@@ -231,7 +254,9 @@ class Cleanup:
         if not batch:
             return
         with aws_errors(f"empty s3://{bucket}"):
-            answer = self._aws.client("s3").delete_objects(Bucket=bucket, Delete={"Objects": batch, "Quiet": True})
+            answer = self._aws.client("s3").delete_objects(
+                Bucket=bucket, Delete={"Objects": batch, "Quiet": True}, **self._owner
+            )
         for error in answer.get("Errors", []):
             raise AwsError(f"cannot remove {error['Key']} from s3://{bucket}: {error['Code']}", code=error["Code"])
         progress.advance(len(batch))

@@ -68,6 +68,7 @@ class Aws:
         key = f"{service}, {read_timeout} s, {attempts} times"
         with self._lock:
             if key not in self._clients:
+                _check_boto3()
                 from botocore.config import Config
 
                 config = Config(
@@ -90,11 +91,8 @@ class Aws:
 
     def _opened(self) -> Any:
         if self._session is None:
-            try:
-                import boto3
-            except ModuleNotFoundError as error:
-                hint = "Install the extra `aws`: pip install 'retailpipe[aws]'."
-                raise UsageError("a stack on AWS needs boto3, which is not installed", hint=hint) from error
+            _check_boto3()
+            import boto3
             from botocore.exceptions import ProfileNotFound
 
             try:
@@ -110,12 +108,22 @@ class Aws:
         return self._session
 
 
+def _check_boto3() -> None:
+    """Raise UsageError if boto3, which is an extra, is not installed."""
+    try:
+        import boto3  # noqa: F401 # pyright: ignore[reportUnusedImport]
+    except ModuleNotFoundError as error:
+        hint = "Install it with the extra aws: pip install 'retailpipe[aws]'."
+        raise UsageError("an AWS stack needs boto3, which is not installed", hint=hint) from error
+
+
 @contextmanager
 def aws_errors(doing: str) -> Generator[None]:
     """Translate boto3's errors in the `with` block into AwsError. Its `code` is AWS's error code, if AWS answered.
 
     doing: what is being done, with the names of the resources; the message is "cannot {doing}: ...".
     """
+    _check_boto3()
     from boto3.exceptions import Boto3Error
     from botocore.exceptions import BotoCoreError, ClientError
     from botocore.parsers import ResponseParserError

@@ -38,11 +38,30 @@ class Stack:
             except AwsError as error:
                 pulumi_error = error
         try:
-            return cls(_of_parameter(name, Names(project, stack, part).parameter, aws), aws)
+            return cls.from_parameter(Names(project, stack, part), aws)
         except AwsError as error:
             if pulumi_error and isinstance(error, StackNotFound):
                 raise StackNotFound(f"{error}; {pulumi_error}", hint=f"{pulumi_error.hint} {error.hint}") from error
             raise
+
+    @classmethod
+    def from_parameter(cls, names: Names, aws: Aws) -> Stack:
+        """The stack whose outputs are in an SSM parameter of the region of `aws`.
+
+        Raises StackNotFound, AwsError, OutputsError.
+        """
+        parameter = names.parameter
+        try:
+            with aws_errors(f"read the SSM parameter {parameter} in {aws.region}"):
+                answer = aws.client("ssm").get_parameter(Name=parameter)
+        except AwsError as error:
+            if error.code != "ParameterNotFound":
+                raise
+            raise StackNotFound(
+                f"stack {names.display_name} does not exist in {aws.region}: there is no SSM parameter {parameter}",
+                hint="Deploy it with `pulumi up`, or choose another region (--region), profile (--profile) or stack.",
+            ) from error
+        return cls(StackOutputs.from_json(answer["Parameter"]["Value"], f"the outputs in {parameter}"), aws)
 
     @classmethod
     def of_outputs(cls, outputs: Mapping[str, Any] | Path, aws: Aws) -> Stack:
@@ -67,17 +86,3 @@ def stack_folder(project: str, stack: str) -> Path:
     from platformdirs import user_data_path
 
     return user_data_path("retailpipe-stacks", appauthor=False) / project / stack
-
-
-def _of_parameter(name: str, parameter: str, aws: Aws) -> StackOutputs:
-    try:
-        with aws_errors(f"read the SSM parameter {parameter} in {aws.region}"):
-            answer = aws.client("ssm").get_parameter(Name=parameter)
-    except AwsError as error:
-        if error.code != "ParameterNotFound":
-            raise
-        raise StackNotFound(
-            f"stack {name} does not exist in {aws.region}: there is no SSM parameter {parameter}",
-            hint="Deploy it with `pulumi up`, or choose another region (--region), profile (--profile) or stack.",
-        ) from error
-    return StackOutputs.from_json(answer["Parameter"]["Value"], f"the outputs in {parameter}")

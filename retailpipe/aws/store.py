@@ -15,7 +15,7 @@ import re
 import shlex
 import tempfile
 import zlib
-from collections.abc import Collection, Generator, Iterable, Mapping
+from collections.abc import Collection, Generator, Iterable
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -150,31 +150,21 @@ class BucketStore:
             if receipt_key(stored.key, stored.etag) not in existing:
                 self.acknowledge(Snapshot(stored.key, self._folder, report.content_hash, stored.etag), report)
 
-    def note_failure(self, key: str, reason: str) -> bool:
-        """Note in the bucket that the content of a workbook cannot be loaded; returns whether it was not noted before.
+    def load_failure_note(self, key: str) -> str | None:
+        """The key of the note that the current content of a workbook cannot be loaded; None if it was removed."""
+        there = self._head(key)
+        return f"{receipt_key(key, there['ETag'])}.failed" if there else None
 
-        Returns False if the workbook is no longer in the bucket.
-        """
-        head = self._head(key)
-        if head is None:
-            return False
-        return self._note(f"{receipt_key(key, head['ETag'])}.failed", {"reason": reason})
+    def build_failure_note(self, failure: Collection[str]) -> str:
+        """The key of the note that a build failed. failure: texts that distinguish it from other failures."""
+        digest = hashlib.sha256(json.dumps(sorted(failure)).encode()).hexdigest()[:32]
+        return f"{RECEIPTS}builds/{digest}.failed"
 
-    def note_failed_build(self, failure: Collection[str]) -> bool:
-        """Note in the bucket that a build failed; returns whether it was not noted before.
+    def has_note(self, note: str) -> bool:
+        return any(self._list(note))
 
-        failure: texts that identify the failure; their order does not matter.
-        """
-        texts = sorted(failure)
-        digest = hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:32]
-        return self._note(f"{RECEIPTS}builds/{digest}.failed", {"failure": texts})
-
-    def _note(self, key: str, content: Mapping[str, Any]) -> bool:
-        """Write an object if no key starts with this one; returns whether it was written."""
-        if any(self._list(key)):
-            return False
-        self._put(key, json.dumps(content, ensure_ascii=False))
-        return True
+    def write_note(self, note: str, reason: str) -> None:
+        self._put(note, json.dumps({"reason": reason}, ensure_ascii=False))
 
     def _put(self, key: str, text: str) -> None:
         with aws_errors(f"write {key} to {self.address}"):

@@ -83,9 +83,9 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         declare name text;
         begin
             for name in
-                select relname from pg_class inner join pg_attribute on attrelid = pg_class.oid
-                where relnamespace = 'bronze'::regnamespace and relkind = 'r' and attname = 'source_row'
-                    and relname <> 'rejected_rows'
+                select distinct table_name from bronze.loads inner join pg_class on relname = table_name
+                where relnamespace = 'bronze'::regnamespace and relkind = 'r'
+                    and pg_has_role(relowner, 'usage')
             loop
                 execute format('create index on bronze.%I using brin (load_id)', name);
             end loop;

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from retailpipe.errors import ServerError
+from retailpipe.errors import ServerError, WarehouseError
 from retailpipe.local.binaries import Account, Binaries
 from retailpipe.local.cluster import DATABASE, HOST, READER, SPACE_HINT, USER, Cluster
 
@@ -126,8 +126,13 @@ class EmbeddedServer:
         port = self._running()
         return None if port is None else self._url(port)
 
-    def has_ended(self) -> bool:
-        """Return whether the server is not running. A process that was killed a moment ago may take a while to end."""
+    def should_retry(self, error: WarehouseError) -> bool:
+        """Return whether a connection failed because the server has ended; `start` then starts it again.
+
+        A process that was killed a moment ago may take a while to disappear.
+        """
+        if "FATAL:" in str(error) and "the database system is" not in str(error):
+            return False  # a running server refused the connection
         deadline = time.monotonic() + _ENDING_SECONDS
         while self._running() is not None:
             if time.monotonic() > deadline:

@@ -466,6 +466,34 @@ def test_cleanup_deletes_all_pipelines_of_a_stack(made: HandMade, project: Path)
     assert "/aws/lambda/retailpipe-dev-east-notify-upload" in left
 
 
+def test_cleanup_refuses_credentials_of_another_account(made: HandMade, project: Path) -> None:
+    """Names are the same in each account, so the other account may have a stack of this name too."""
+    fill(made)
+    (project / "outputs.json").write_text(json.dumps({**made.outputs, "account_id": "999999999999"}))
+
+    refused = run_in(project, "cleanup", *STACK, "--yes")
+
+    assert refused.returncode == 1
+    assert "is in account 999999999999, but the credentials are of 123456789012" in refused.stderr
+    assert not (project / "destroyed").exists()
+    assert len(made.client("s3").list_object_versions(Bucket=made.outputs["bucket"])["Versions"]) == 6
+
+
+def test_cleanup_finds_pipelines_whose_outputs_have_another_version(made: HandMade, project: Path) -> None:
+    (project / "half made").touch()
+    remove_outputs(made)
+    logs = made.client("logs")
+    for part, version in (("north", 2), ("south", 1)):
+        logs.create_log_group(logGroupName=f"/aws/lambda/retailpipe-dev-{part}-check-bucket")
+        outputs = json.dumps({**made.outputs, "part": part, "version": version})
+        made.client("ssm").put_parameter(Name=f"/retailpipe/dev/{part}/outputs", Value=outputs, Type="String")
+
+    done(run_in(project, "cleanup", *STACK, "--yes"))
+
+    left = [group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]]
+    assert [name for name in left if "north" in name or "south" in name] == []
+
+
 def test_cleanup_refuses_a_stack_with_one_protected_pipeline(made: HandMade, project: Path) -> None:
     (project / "half deployed").touch()
     remove_outputs(made)
