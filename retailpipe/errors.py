@@ -13,7 +13,7 @@ RetailpipeError
 │   ├── DuplicateContent  the same content is loaded under another name
 │   └── SomeNotLoaded     some of several workbooks failed
 ├── WarehouseError        the database cannot be reached, or a statement failed
-│   ├── SchemaError       schema bronze is newer, not ours, or has other columns
+│   ├── SchemaError       schema bronze is newer, of another program, or a table differs
 │   └── ServerError       the embedded PostgreSQL server cannot be created, started or stopped
 ├── TransformError        dbt could not run
 ├── AwsError              AWS refused a request, or cannot be reached

@@ -148,8 +148,9 @@ def run(
 
     Nothing is built if silver and gold are up to date and their verification succeeds.
 
-    Raises what `ingest` and `transform` raise, except SomeNotLoaded, unless the database failed: the report then
-    lists the failures and its `ok` is false. `ok` is also false if a model, a test or an invariant fails.
+    If some of several workbooks fail, the report lists the failures and its `ok` is false; if the database failed,
+    SomeNotLoaded is raised. `ok` is also false if a model, a test or an invariant fails. Otherwise raises what `ingest`
+    and `transform` raise.
     """
     progress = progress or NoProgress()
     failures: list[str] = []

@@ -199,7 +199,7 @@ class Watcher:
                 if isinstance(error, AwsError) and is_credentials_error(error):
                     raise
                 failures.append(self._described(error))
-                # A transient error says nothing about the workbook: no notice, the message comes back.
+                # A transient error is not caused by the workbook: publish nothing; the message becomes visible again.
                 if not (isinstance(error, AwsError | WarehouseError) and error.transient):
                     self._publish_failure(key, error)
         run = None

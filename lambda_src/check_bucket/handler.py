@@ -34,7 +34,7 @@ def handle(event, context):
             log(context, "pull failed", url=shown(url), error=str(error))
             _publish(
                 "Workbook not downloaded from sourceUrl",
-                f"The workbook at {shown(url)} was not pulled into stack {os.environ['STACK']}.\n\n"
+                f"The workbook at {shown(url)} was not downloaded into stack {os.environ['STACK']}.\n\n"
                 f"Reason: {error}.\n\n"
                 f"Nothing was stored. The next check tries again. To test the address, open it in a browser. "
                 f"To change it, run in the folder of the Pulumi project:\n\n"

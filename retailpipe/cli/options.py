@@ -132,7 +132,7 @@ def open_environment(
     given = {"--local": local, "--database-url": database_url, "--stack": stack, "--outputs": outputs}
     named = [option for option, value in given.items() if value is not None]
     if len(named) > 1 and named != ["--local", "--database-url"]:
-        raise UsageError(f"{' and '.join(named)} select different environments", hint="Give only one of them.")
+        raise UsageError(f"{' and '.join(named)} select different environments", hint="Pass only one of these options.")
     if stack == "":
         raise UsageError("--stack is empty", hint="Give the name of the stack: --stack NAME.")
     if not named:

@@ -126,7 +126,7 @@ def run(
 def init(environment: Environment, contract: ContractFile = None, json: Json = False) -> None:
     """Create schema bronze, or migrate it to the current version.
 
-    It is safe to repeat. `retailpipe ingest` and `retailpipe run` need no `init` before them.
+    It is safe to repeat. You do not have to run it: `retailpipe ingest` and `retailpipe run` do the same if needed.
 
     \b
     Example: retailpipe init

@@ -54,11 +54,12 @@ class Alarms(Component):
             for part, function in lambdas.items()
         ]  # fmt: skip
         alarms += [
-            _Alarm("cpu", "The database is busy", "AWS/RDS", "CPUUtilization", "Average", instance, above, 90, 5, 3),
+            _Alarm("cpu", "CPU of the database was at least 90 % for 15 minutes", "AWS/RDS", "CPUUtilization",
+                   "Average", instance, above, 90, 5, 3),
             _Alarm("storage", "The database has less than 2 GB left", "AWS/RDS", "FreeStorageSpace", "Minimum",
                    instance, below, 2 * _GB, 5),
-            _Alarm("connections", "The database has many connections", "AWS/RDS", "DatabaseConnections", "Maximum",
-                   instance, above, 60, 5, 2),
+            _Alarm("connections", "The database had at least 60 connections for 10 minutes", "AWS/RDS",
+                   "DatabaseConnections", "Maximum", instance, above, 60, 5, 2),
             _Alarm("dead-letters", "The dead-letter queue contains messages", "AWS/SQS",
                    "ApproximateNumberOfMessagesVisible", "Maximum", {"QueueName": notifications.dead_letters.name},
                    above, 1, 5),

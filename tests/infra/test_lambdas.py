@@ -419,7 +419,7 @@ def test_an_invalid_address_is_published(aws: Any, load: Any, monkeypatch: pytes
         handler.handle({}, CONTEXT)
 
     [notice] = messages(aws)
-    assert "was not pulled" in notice
+    assert "was not downloaded" in notice
 
 
 @pytest.mark.parametrize("drips", ["headers", "body"])
