@@ -97,11 +97,11 @@ def test_a_file_name_that_is_not_utf8_does_not_stop_the_other_workbooks(
     ingested = program("ingest", *place)
     assert ingested.returncode == 1
     assert "input/good.xlsx: loaded as load 1" in ingested.stdout
-    assert "the name of input/bad \\udcff.xlsx is not UTF-8" in ingested.stderr
+    assert "the file name input/bad \\udcff.xlsx is not valid UTF-8" in ingested.stderr
     assert "Rename the file." in ingested.stderr
     named = program("ingest", folder / os.fsdecode(b"bad \xff.xlsx"), "--dry-run", *place)
     assert named.returncode == 1
-    assert "is not UTF-8" in named.stderr
+    assert "is not valid UTF-8" in named.stderr
     document = json.loads(program("ingest", "--json", *place).stdout)
     assert document["error"]["type"] == "SomeNotLoaded"
     loads = retailpipe.query(environment, "select source from bronze.loads").to_pylist()
