@@ -43,7 +43,8 @@ _HINTS = {
     "0A000": "Only one SELECT statement is allowed, and it must only read.",  # feature_not_supported
     "42P01": _NO_TABLE,  # undefined_table
     "3F000": _NO_TABLE,  # invalid_schema_name
-    "42703": "Check the name of the column: `select * from` the table shows its columns.",  # undefined_column
+    # undefined_column
+    "42703": "Check the name of the column: `select * from TABLE limit 1` shows the columns of a table.",
     "42702": "Prefix the column with the name of its table, as in loads.load_id.",  # ambiguous_column
     "42883": "Check the name of the function and the types of its arguments.",  # undefined_function
     "42501": "The user of this connection lacks a privilege. Ask the owner of the database to grant it. A load needs "

@@ -240,7 +240,7 @@ class _Reader:
     def _identifier(self, table: dict[str, Any], key: str, number: int | None, reserved: set[str]) -> str:
         value = self._text(table, key, number)
         if not _NAME.fullmatch(value):
-            allowed = "lower-case letters, digits and _, at most 63 characters, and must not begin with a digit"
+            allowed = "at most 63 lower-case letters, digits and _, and must not begin with a digit"
             raise self._error(key, number, f"{key} {value!r} must consist of {allowed}")
         if value in reserved:
             raise self._error(key, number, f"{key} {value!r} is reserved by retailpipe or PostgreSQL")
@@ -305,7 +305,7 @@ class _Reader:
                 message = f"a date written in format {item!r} cannot be parsed: {error}"
                 raise self._error("formats", number, message) from error
             if parsed not in expected:
-                message = f"format {item!r} must contain year, month and day, an unambiguous time, and no time zone"
+                message = f"format {item!r} needs year, month and day; a time must be unambiguous, without time zone"
                 raise self._error("formats", number, message)
         return formats
 

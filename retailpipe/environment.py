@@ -60,6 +60,8 @@ class Environment:
     def from_stack(cls, name: str, *, profile: str | None = None, region: str | None = None) -> Environment:
         """The environment of a deployed stack: STACK, or PROJECT/STACK if the project is not named retailpipe.
 
+        A stack with several pipelines needs PROJECT/STACK/PIPELINE.
+
         The stack's outputs come from the pulumi command if it is on PATH and the current folder belongs to the project,
         otherwise from the SSM parameter. Credentials and region come from boto3's default chain.
 

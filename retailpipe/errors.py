@@ -21,7 +21,8 @@ RetailpipeError
 ├── UnknownPrice          the price file has no price for a resource
 └── OutputsError          the outputs of a stack are missing, or of another version
 
-Each has a `hint`: what to do next. A command in a hint stands between backquotes and can be typed as printed.
+Each has a `hint`: what to do next, or an empty text. A command in a hint stands between backquotes; the command line
+prints it with the options of the environment.
 """
 
 from __future__ import annotations

@@ -56,8 +56,8 @@ class Names:
             )
         if len(self.prefix) > MAX_LENGTH:
             raise SettingsError(
-                f"{self.prefix!r} is too long: project, stack and pipeline may have {MAX_LENGTH} characters with "
-                "their hyphens, because the bucket name also contains account and region",
+                f"{self.prefix!r} is too long: project, stack and pipeline may have {MAX_LENGTH} characters "
+                "together, hyphens included, because the bucket name also contains account and region",
                 hint="Choose a shorter name: `pulumi stack rename NAME`.",
             )
 

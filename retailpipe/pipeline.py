@@ -73,9 +73,9 @@ def ingest(
     dry_run: report what would be loaded and rejected, and change nothing, not even the store.
     replace: as in `upload`, for files.
 
-    If some of several workbooks fail, the others are still loaded, and SomeNotLoaded reports both. After a
-    WarehouseError the remaining workbooks are not tried.
-    Raises SourceNotFound, WorkbookError, TooManyRejects, DuplicateContent, SchemaError, WarehouseError.
+    If one source is passed and it fails, its error is raised. Otherwise SomeNotLoaded reports the failures, and the
+    other workbooks are still loaded; after a WarehouseError the remaining workbooks are not tried.
+    Raises UsageError, StoreError, AwsError, WorkbookError, LoadError, WarehouseError, or subclasses of them.
     """
     return _ingest(environment, sources, _Options(contract, allow_duplicate, dry_run, replace), progress)
 

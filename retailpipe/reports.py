@@ -145,7 +145,7 @@ class CheckPoint(Report):
 
 @dataclass(frozen=True)
 class CheckReport(Report):
-    """The result of the end-to-end check: every point, in order. All are checked, even after one fails."""
+    """The result of the end-to-end check: every point, in order. Points that need a failed connection fail too."""
 
     ok: bool
     points: tuple[CheckPoint, ...]

@@ -143,7 +143,7 @@ class Warehouse:
 def _url_hint(url: str) -> str:
     """Return the hint for a URL that libpq does not accept, with advice for the forms that other programs use."""
     if re.match(r"postgres(ql)?\+\w+://", url):
-        return "Remove the driver from the URL: everything from + up to ://."
+        return "Remove the driver from the URL: write postgresql:// instead of postgresql+DRIVER://."
     if url.startswith("jdbc:"):
         return "Remove jdbc: and write the user before the host."
     if re.match(r"\s*\w+\s*=", url):

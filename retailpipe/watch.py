@@ -95,8 +95,8 @@ def watch(
 ) -> Generator[Handled]:
     """Load, build and verify each upload, and publish the result to the topic; yields each batch when it is done.
 
-    Starts with the workbooks in the bucket that are not loaded, because their messages may be lost. Several watchers
-    may run at the same time. While AWS or the database cannot be reached, it retries until they can.
+    Starts with the workbooks in the bucket that are not loaded, because their messages may have been lost. Several
+    watchers may run at the same time. While AWS or the database cannot be reached, it retries until they can.
 
     once: stop when there are no new workbooks in the bucket and no messages in the queue.
     idle_exit: stop when no message has arrived for this long.

@@ -165,7 +165,7 @@ HINTS = [
     ("selec 1", "runs one SELECT statement"),
     ("select * from nothing", "information_schema.tables"),
     ("select * from nowhere.nothing", "information_schema.tables"),
-    ("select nothing from bronze.loads", "shows its columns"),
+    ("select nothing from bronze.loads", "shows the columns of a table"),
     ("select load_id from bronze.loads, bronze.rejected_rows", "Prefix the column with the name of its table"),
     ("select nofunc(1)", "Check the name of the function"),
     ("select pg_reload_conf()", "lacks a privilege"),

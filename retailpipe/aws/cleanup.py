@@ -181,7 +181,7 @@ class Cleanup:
         for outputs in self._outputs.values():
             if outputs.account_id != account:
                 raise AwsError(
-                    f"stack {self._stack} is in account {outputs.account_id}, but the credentials are of {account}",
+                    f"stack {self._stack} is in account {outputs.account_id}, but the credentials belong to {account}",
                     hint="Use the credentials of the stack's account: --profile NAME.",
                 )
         return account

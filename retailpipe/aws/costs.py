@@ -22,7 +22,7 @@ WEEKDAY_HOURS = round(8 * 5 * 52 / 12)
 
 FREE_ALARMS = 10
 FREE_DASHBOARDS = 3
-"""What CloudWatch offers free per account. All stacks of an account share it, so many stacks pay for the rest."""
+"""What CloudWatch offers free per account. All stacks of an account share it; AWS charges for what exceeds it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -150,7 +150,7 @@ class RdsDatabase:
             )
             return WarehouseError(f"the host {outputs.database_host} is unknown", hint=hint, transient=True)
         if instance and not instance.get("PubliclyAccessible", True):
-            hint = "Connect from inside its network, or make it public again, as the Pulumi program declares it."
+            hint = "Connect from inside its network, or make it public again with `pulumi up --refresh`."
             return WarehouseError(f"{place} is not publicly accessible", hint=hint)
         if re.search(r"time(d )?out|unreachable|refused|no route", message, re.IGNORECASE):
             address = ""

@@ -167,7 +167,7 @@ def _of_answer(doing: str, error: ClientError) -> AwsError:
         return AwsError(f"cannot {doing}: AWS does not accept these credentials ({code})", hint=hint, code=code)
     if code in _DENIED:
         hint = (
-            "Ask your instructor to attach the stack's student policy to your IAM user, or use another profile: "
+            "Ask your instructor or the account's administrator for this permission, or use another profile: "
             "--profile NAME. `aws sts get-caller-identity` shows who you are."
         )
         return AwsError(f"cannot {doing}: access denied ({error.operation_name})", hint=hint, code=code)

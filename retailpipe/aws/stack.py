@@ -77,7 +77,7 @@ class Stack:
             except (OSError, UnicodeDecodeError) as error:
                 hint = "Create it with `pulumi stack output --json > outputs.json`."
                 raise OutputsError(f"{outputs} cannot be read: {error}", hint=hint) from error
-            read = StackOutputs.from_json(text, str(outputs))
+            read = StackOutputs.from_json(text, f"the outputs in {outputs}")
         return cls(read, aws.in_region(read.region))
 
 

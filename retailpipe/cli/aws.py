@@ -185,6 +185,8 @@ def schedule_status(environment: Environment, json: Json = False) -> None:
 def schedule_run_now(environment: Environment, json: Json = False) -> None:
     """Run the bucket check now and show its result.
 
+    pulled: the workbook that was downloaded from `sourceUrl`. waiting: the number of workbooks that are not loaded.
+
     \b
     Example: retailpipe schedule run-now --stack dev
     """
@@ -378,7 +380,7 @@ def cleanup(
     if json:
         print_json(left.as_dict())
     else:
-        say(f"nothing is left of stack {name}" if left.nothing else f"stack {name} is empty{_what_stays(left)}")
+        say(f"nothing is left of stack {name}" if left.nothing else f"some of stack {name} is left{_what_stays(left)}")
     if not left.nothing:
         raise typer.Exit(1)
 

@@ -1,4 +1,4 @@
-"""The IAM policy of a student's user: it allows what the library needs on one stack, and nothing else."""
+"""The IAM policy of a student's user: it allows the commands on one stack, except those of an instructor."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ _KEPT_VARIABLES = ("PATH", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 
 def root_home() -> Path:
-    """Create and return the folder for files that the account of root's servers cannot reach in their own place."""
+    """Create and return the folder for copies and data that `nobody`, who runs root's servers, must reach."""
     _ROOT_HOME.mkdir(parents=True, exist_ok=True)
     _ROOT_HOME.chmod(0o755)
     return _ROOT_HOME

@@ -184,7 +184,7 @@ class _IntegerConverter(ColumnConverter):
         bits = 31 if self.column.type == "int32" else 63
         if not -(2**bits) <= number < 2**bits:
             message = f"{_brief(cell)} does not fit into {self.column.type}"
-            raise _Unfit("out_of_range", message, "Enter a smaller number.")
+            raise _Unfit("out_of_range", message, "Enter a number closer to zero.")
         return int(number)
 
 
@@ -231,7 +231,7 @@ class _DecimalConverter(ColumnConverter):
                 raise _Unfit("too_many_decimals", message, "Round the number.")
             if abs(unscaled) >= 10**self._precision:
                 message = f"{_brief(cell)} does not fit into {self.column.type}"
-                raise _Unfit("out_of_range", message, "Enter a smaller number.")
+                raise _Unfit("out_of_range", message, "Enter a number closer to zero.")
             # Arrow also rejects zeros beyond the scale.
             return number.quantize(Decimal(1).scaleb(-self._scale))
 

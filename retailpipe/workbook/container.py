@@ -52,7 +52,7 @@ def check_container(path: Path, name: str) -> None:
             for part in archive.infolist():
                 _check_entry(name, part)
     except OSError as error:
-        raise WorkbookError(f"cannot read {name}: {error.strerror}", hint="Check the file's name.") from error
+        raise WorkbookError(f"cannot read {name}: {error.strerror}", hint="Check its name and permissions.") from error
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         # zipfile raises the last two for a directory of a newer zip version, or with impossible values.
         raise WorkbookError(f"{name} is damaged or incomplete: {error}", hint=_SAVE_AGAIN) from error

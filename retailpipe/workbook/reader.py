@@ -55,7 +55,7 @@ class SheetReader:
         header = self.layout.header_row
         for chunk in self._blocks:
             if min(chunk.numbers) < header:
-                reason = f"row {min(chunk.numbers)} is stored after the header, which is row {header}"
+                reason = f"row {min(chunk.numbers)} comes after the header in the file, but the header is row {header}"
                 raise damaged(*self._place, reason)
             yield chunk
 

@@ -474,7 +474,7 @@ def test_cleanup_refuses_credentials_of_another_account(made: HandMade, project:
     refused = run_in(project, "cleanup", *STACK, "--yes")
 
     assert refused.returncode == 1
-    assert "is in account 999999999999, but the credentials are of 123456789012" in refused.stderr
+    assert "is in account 999999999999, but the credentials belong to 123456789012" in refused.stderr
     assert not (project / "destroyed").exists()
     assert len(made.client("s3").list_object_versions(Bucket=made.outputs["bucket"])["Versions"]) == 6
 
