@@ -167,8 +167,8 @@ def _of_answer(doing: str, error: ClientError) -> AwsError:
         return AwsError(f"cannot {doing}: AWS does not accept these credentials ({code})", hint=hint, code=code)
     if code in _DENIED:
         hint = (
-            "Ask your instructor or the account's administrator for this permission, or use another profile: "
-            "--profile NAME. `aws sts get-caller-identity` shows who you are."
+            "Ask your instructor or the account's administrator for this permission (students need the stack's student "
+            "policy), or use another profile: --profile NAME. `aws sts get-caller-identity` shows who you are."
         )
         return AwsError(f"cannot {doing}: access denied ({error.operation_name})", hint=hint, code=code)
     if _BUSY.search(code):
