@@ -1,4 +1,4 @@
-"""The commands for an AWS stack.
+"""The commands for an AWS stack, except those of its database and its schedule.
 
 Each imports its module of `retailpipe.aws` when it runs: without AWS, nothing of boto3 is imported.
 """
@@ -11,23 +11,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from retailpipe.cli import database, schedule
 from retailpipe.cli.invocation import as_typed, remember_environment
-from retailpipe.cli.options import Json, Profile, Region, StackName, on_stack
+from retailpipe.cli.options import Json, Profile, Region, StackName, on_stack, stack_of
 from retailpipe.cli.output import print_handled, print_json, table_text
 from retailpipe.cli.progress import progress_shown
 from retailpipe.cli.terminal import say
 from retailpipe.environment import Environment
 from retailpipe.errors import UsageError
-from retailpipe.reports import Report
 
 if TYPE_CHECKING:
     from retailpipe.aws.cleanup import Remains
-    from retailpipe.aws.stack import Stack
-
-db = typer.Typer(help="Manage the database of the stack.", no_args_is_help=True, rich_markup_mode=None)
-schedule = typer.Typer(
-    help="Manage the schedule of the stack's bucket check.", no_args_is_help=True, rich_markup_mode=None
-)
 
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 
@@ -55,7 +49,7 @@ def env(
     """
     from retailpipe.aws import shell
 
-    variables = shell.env(_stack(environment), with_password=with_password)
+    variables = shell.env(stack_of(environment), with_password=with_password)
     if write:
         shell.write_env(variables, write)
         print_json({"written": str(write)}) if json else say(
@@ -121,7 +115,7 @@ def logs(
     from retailpipe.aws.logs import logs as logs_of
     from retailpipe.aws.logs import span
 
-    for line in logs_of(_stack(environment), source, since=span(since), follow=follow):
+    for line in logs_of(stack_of(environment), source, since=span(since), follow=follow):
         say(json_module.dumps(line.as_dict(), ensure_ascii=False) if json else str(line))
 
 
@@ -140,170 +134,9 @@ def subscribe(
     """
     from retailpipe.aws import notices
 
-    stack = _stack(environment)
+    stack = stack_of(environment)
     found = notices.subscribe(stack, email) if email else notices.subscriptions(stack)
     print_json([each.as_dict() for each in found]) if json else say("\n".join(map(str, found)) or "no subscriptions")
-
-
-@schedule.command("on")
-@on_stack
-def schedule_on(environment: Environment, json: Json = False) -> None:
-    """Enable the schedule.
-
-    \b
-    Example: retailpipe schedule on --stack dev
-    """
-    _switch(environment, on=True, json=json)
-
-
-@schedule.command("off")
-@on_stack
-def schedule_off(environment: Environment, json: Json = False) -> None:
-    """Disable the schedule.
-
-    \b
-    Example: retailpipe schedule off --stack dev
-    """
-    _switch(environment, on=False, json=json)
-
-
-@schedule.command("status")
-@on_stack
-def schedule_status(environment: Environment, json: Json = False) -> None:
-    """Show whether the schedule is enabled and when it runs.
-
-    \b
-    Example: retailpipe schedule status --stack dev
-    """
-    from retailpipe.aws.schedule import schedule as schedule_of
-
-    _show(schedule_of(_stack(environment)), json)
-
-
-@schedule.command("run-now")
-@on_stack
-def schedule_run_now(environment: Environment, json: Json = False) -> None:
-    """Run the bucket check now and show its result.
-
-    pulled: the workbook that was downloaded from `sourceUrl`. waiting: the number of workbooks that are not loaded.
-
-    \b
-    Example: retailpipe schedule run-now --stack dev
-    """
-    from retailpipe.aws.schedule import run_now
-
-    answer = run_now(_stack(environment))
-    print_json(answer) if json else say(
-        "\n".join(f"{name}: {'none' if value is None else value}" for name, value in answer.items())
-    )
-
-
-@db.command("status")
-@on_stack
-def db_status(environment: Environment, json: Json = False) -> None:
-    """Show the state of the database in RDS.
-
-    \b
-    Example: retailpipe db status --stack dev
-    """
-    from retailpipe.aws.instance import database_status
-
-    _show(database_status(_stack(environment)), json)
-
-
-@db.command("start")
-@on_stack
-def db_start(environment: Environment, json: Json = False) -> None:
-    """Start the database.
-
-    It takes a few minutes; `retailpipe db status` shows when the database is available.
-
-    \b
-    Example: retailpipe db start --stack dev
-    """
-    from retailpipe.aws.instance import start_database
-
-    _show(start_database(_stack(environment)), json)
-
-
-@db.command("stop")
-@on_stack
-def db_stop(environment: Environment, json: Json = False) -> None:
-    """Stop the database to save money.
-
-    A stopped database costs only its storage and its secret. AWS starts it again after seven days.
-
-    \b
-    Example: retailpipe db stop --stack dev
-    """
-    from retailpipe.aws.instance import stop_database
-
-    _show(stop_database(_stack(environment)), json)
-
-
-@db.command("psql", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-@on_stack
-def db_psql(context: typer.Context, environment: Environment) -> None:
-    """Open psql on the database.
-
-    Put options of retailpipe before `--`, options of psql after it.
-
-    \b
-    Example: retailpipe db psql --stack dev -- -c "select count(*) from bronze.raw_transactions"
-    """
-    from retailpipe.aws.instance import psql
-
-    raise typer.Exit(psql(_stack(environment), context.args))
-
-
-@db.command("rotate-password")
-@on_stack
-def db_rotate_password(environment: Environment, json: Json = False) -> None:
-    """Change the database password now.
-
-    RDS creates a new password and stores it in the stack's secret. Commands read it when they connect.
-
-    \b
-    Example: retailpipe db rotate-password --stack dev
-    """
-    from retailpipe.aws.instance import rotate_password
-
-    stack = _stack(environment)
-    rotate_password(stack)
-    print_json({"rotating": stack.outputs.database_instance}) if json else say(
-        "RDS is changing the password; the new one is available in about a minute"
-    )
-
-
-@db.command("allow")
-@on_stack
-def db_allow(
-    environment: Environment,
-    address: Annotated[
-        str | None,
-        typer.Option(
-            "--address", metavar="ADDRESS", help="An IP address or a network. Default: the address of this machine."
-        ),
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the change; do not make it.")] = False,
-    json: Json = False,
-) -> None:
-    """Allow an IP address to connect to the database.
-
-    It adds the address to the setting `allowedCidrs`. Run `pulumi up` to apply the setting.
-
-    \b
-    Example: retailpipe db allow --stack dev
-    """
-    from retailpipe.aws.instance import allow
-
-    allowed = allow(_stack(environment), address, dry_run=dry_run)
-    if json:
-        print_json(allowed.as_dict() | {"changed": allowed.changed})
-        return
-    say(str(allowed))
-    if allowed.changed and not dry_run:
-        say("apply the change with: pulumi up")
 
 
 @on_stack
@@ -323,7 +156,7 @@ def cost(
     """
     from retailpipe.aws.costs import cost as cost_of
 
-    found = cost_of(_stack(environment), hours=hours)
+    found = cost_of(stack_of(environment), hours=hours)
     if json:
         print_json(found.as_dict())
         return
@@ -400,25 +233,7 @@ def register(app: typer.Typer) -> None:
     """Add these commands to the program."""
     for function in (env, watch, logs, subscribe):
         app.command()(function)
-    app.add_typer(schedule, name="schedule")
-    app.add_typer(db, name="db")
+    app.add_typer(schedule.app, name="schedule")
+    app.add_typer(database.app, name="db")
     for function in (cost, cleanup):
         app.command()(function)
-
-
-def _stack(environment: Environment) -> "Stack":
-    if environment.stack is None:
-        raise UsageError("this command needs an AWS stack", hint="Add --stack NAME.")
-    return environment.stack
-
-
-def _show(report: Report, json: bool) -> None:
-    print_json(report.as_dict()) if json else say(str(report))
-
-
-def _switch(environment: Environment, *, on: bool, json: bool) -> None:
-    from retailpipe.aws.schedule import switch
-
-    _show(switch(_stack(environment), on=on), json)
-    if not json:
-        say(f"to keep this after the next `pulumi up`: pulumi config set scheduleEnabled {str(on).lower()}")

@@ -10,7 +10,7 @@ import inspect
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlencode
 
 import typer
@@ -20,6 +20,9 @@ from retailpipe.cli.terminal import say
 from retailpipe.contract import Contract
 from retailpipe.environment import Environment
 from retailpipe.errors import UsageError
+
+if TYPE_CHECKING:
+    from retailpipe.aws.stack import Stack
 
 Local = Annotated[
     Path | None,
@@ -151,6 +154,13 @@ def open_stack(
     if not (stack or outputs or os.environ.get("RETAILPIPE_STACK")):
         raise UsageError("this command needs an AWS stack", hint="Add --stack NAME, or set RETAILPIPE_STACK.")
     return open_environment(stack=stack, outputs=outputs, profile=profile, region=region)
+
+
+def stack_of(environment: Environment) -> Stack:
+    """Return the stack of an environment. Raises UsageError if the environment is local."""
+    if environment.stack is None:
+        raise UsageError("this command needs an AWS stack", hint="Add --stack NAME.")
+    return environment.stack
 
 
 def _open_stack(stack: str | None, outputs: Path | None, profile: str | None, region: str | None) -> Environment:

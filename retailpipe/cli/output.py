@@ -17,6 +17,7 @@ from retailpipe.reports import (
     BuildReport,
     CheckReport,
     LoadReport,
+    Report,
     RunReport,
     StatusReport,
     VerifyReport,
@@ -33,6 +34,11 @@ _REJECTS_SHOWN = 3
 def print_json(document: object) -> None:
     """Print one JSON document. A number that JSON readers would round is printed as a string."""
     say(json.dumps(document, ensure_ascii=False, indent=2, default=_json_value))
+
+
+def print_report(report: Report, json: bool) -> None:
+    """Print a report that its own `str()` shows completely."""
+    print_json(report.as_dict()) if json else say(str(report))
 
 
 def print_loads(reports: Sequence[LoadReport]) -> None:
