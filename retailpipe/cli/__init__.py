@@ -10,7 +10,7 @@ import json
 import os
 import sys
 
-_ROLLED_BACK = {"demo", "run", "ingest", "init", "transform"}
+_ROLLED_BACK = {"demo", "run", "ingest", "init", "transform", "forget", "restore"}
 """Commands that leave nothing half done when interrupted: a transaction is rolled back, or the next run starts over."""
 
 
