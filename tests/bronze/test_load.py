@@ -9,7 +9,6 @@ import threading
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from retailpipe.queries import rejects, status
 from retailpipe.reports import SomeNotLoaded
 from retailpipe.sample import write_sample
 from tests.conftest import HEADERS, Workbook
+from tests.support.workbooks import default_contract, line
 
 LEDGER = "select load_id, source, status, replaced_by, rows_loaded, rows_rejected from bronze.loads order by 1"
 ORDERS = """
@@ -57,19 +57,6 @@ type = "decimal128(10, 2)"
 """
 
 
-def line(
-    *,
-    invoice: object = 536365,
-    code: object = "85123A",
-    quantity: object = 6,
-    at: object = datetime(2010, 12, 1, 8, 26),
-    price: object = 2.55,
-    country: object = "United Kingdom",
-) -> tuple[object, ...]:
-    """A row of a workbook in the shape of "Online Retail"."""
-    return (invoice, code, "WHITE HANGING HEART", quantity, at, price, 17850, country)
-
-
 def rows(environment: Environment, sql: str) -> list[dict[str, Any]]:
     return retailpipe.query(environment, sql).to_pylist()
 
@@ -77,16 +64,6 @@ def rows(environment: Environment, sql: str) -> list[dict[str, Any]]:
 def quantities(environment: Environment) -> list[int]:
     """The quantity of each row in bronze, sorted: the tests use it to identify rows."""
     return [row["quantity"] for row in rows(environment, "select quantity from bronze.raw_transactions order by 1")]
-
-
-def default_contract(path: Path, *changes: tuple[str, str]) -> Contract:
-    """The default contract, with some of its text replaced."""
-    text = (resources.files("retailpipe") / "contracts" / "online_retail.toml").read_text()
-    for old, new in changes:
-        assert old in text
-        text = text.replace(old, new)
-    path.write_text(text)
-    return Contract.from_file(path)
 
 
 class Paused(NoProgress):
