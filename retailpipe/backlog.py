@@ -51,7 +51,10 @@ def waiting(environment: Environment, *, contract: Contract | None = None, dry_r
 
 
 def loaded(environment: Environment) -> list[tuple[Stored, LoadReport]]:
-    """The workbooks whose etag is the one recorded with their current load, each with that load. Reads no workbook."""
+    """Return the workbooks whose etag is the one recorded with their current load, each with that load.
+
+    Does not read any workbook.
+    """
     loads, etags = _current(environment)
     return [
         (stored, ledger.unchanged(loads[stored.key]))

@@ -1,7 +1,7 @@
 """Contracts: the columns, types and rules that a workbook must follow, read from a TOML file.
 
-docs/contract.md describes the file. The reader and the loader have no column names of their own: everything that they
-know about a workbook comes from its contract.
+docs/contract.md describes the file. No column names are written in the reader and the loader: they take everything
+about a workbook from its contract.
 """
 
 from __future__ import annotations
@@ -305,7 +305,7 @@ class _Reader:
                 message = f"a date written in format {item!r} cannot be parsed: {error}"
                 raise self._error("formats", number, message) from error
             if parsed not in expected:
-                message = f"format {item!r} needs year, month and day; a time must be unambiguous, without time zone"
+                message = f"format {item!r} needs year, month and day; a time must be unambiguous and have no time zone"
                 raise self._error("formats", number, message)
         return formats
 

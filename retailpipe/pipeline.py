@@ -83,7 +83,8 @@ def ingest(
 def _backlog(environment: Environment, options: _Options) -> list[Key]:
     """The keys of the workbooks to load.
 
-    Unless it is a dry run, also writes missing receipts, by which the check Lambda knows which workbooks are loaded.
+    Unless it is a dry run, also write missing receipts: from them, the Lambda check_bucket finds out which workbooks
+    are loaded.
     """
     keys = [Key(key) for key in waiting(environment, contract=options.contract, dry_run=options.dry_run)]
     if not options.dry_run:
@@ -98,7 +99,7 @@ def _ingest(
     progress: Progress | None,
     starting: Callable[[], None] | None = None,
 ) -> list[LoadReport]:
-    """The implementation of `ingest`. starting: called when a workbook is about to be loaded."""
+    """Do the work of `ingest`. starting: called before a workbook is loaded."""
     from retailpipe.bronze.loader import load
 
     wanted = sources or _backlog(environment, options)
@@ -212,7 +213,7 @@ def _built_and_verified(
 def _snapshot(
     environment: Environment, source: str | Path, options: _Options, progress: Progress | None
 ) -> AbstractContextManager[Snapshot]:
-    """A snapshot of a source: a file, which is uploaded to the store first, or a key of the store."""
+    """Return a snapshot of a source: a file, which is uploaded to the store first, or a key of the store."""
     if isinstance(source, Key):
         return environment.store.snapshot(source, progress=progress)
     path = expanded(source)

@@ -92,7 +92,7 @@ class BuildReport(Report):
 
     skipped: models and tests that dbt did not run, because a node they depend on failed.
     seconds: elapsed time.
-    up_to_date: there was nothing to build, so dbt was not started.
+    up_to_date: whether there was nothing to build, so that dbt was not started.
     """
 
     ok: bool
@@ -170,7 +170,8 @@ class RunReport(Report):
 class StatusReport(Report):
     """The ledger, newest load first, and the keys of the workbooks that are not loaded yet.
 
-    given_up: the number of messages in a stack's dead-letter queue: uploads that `watch` could not load. None for a
+    given_up: the number of messages in a stack's dead-letter queue: notices of uploads that `watch` could not load.
+    None for a
         local environment.
     """
 

@@ -37,7 +37,8 @@ class Stored(Report):
 
     size: in bytes.
     modified: in UTC.
-    etag: changes whenever the content changes. A bucket's ETag, or the file's identity, size and time in a folder.
+    etag: a text that changes whenever the content changes: in a bucket the object's ETag, in a folder the file's
+    identity, size and change time.
     """
 
     key: str
@@ -68,21 +69,21 @@ class Store(Protocol):
 
     @property
     def address(self) -> str:
-        """Where the store is, to show to people."""
+        """The location of the store, for messages."""
         ...
 
     def upload(self, path: Path, *, replace: bool = False, progress: Progress | None = None) -> Stored:
         """Copy a file to input/ under its own name. The copy is atomic: readers never see an incomplete file.
 
-        replace: whether to replace a workbook of that name with other content. A bucket refuses to without it; a folder
-            always replaces.
+        replace: whether to replace a workbook of that name with other content. Without it, a bucket refuses such a
+            file; a folder always replaces.
         Raises SourceNotFound if there is no such file, UsageError if it is not a regular file or not named as a
         workbook.
         """
         ...
 
     def key_of(self, path: Path) -> str:
-        """The key under which `upload` would store a file; the file's present key if it is already in this store."""
+        """Return the key under which `upload` would store a file; its current key if it is already in this store."""
         ...
 
     def workbooks(self) -> list[Stored]:
@@ -101,12 +102,12 @@ class Store(Protocol):
     def acknowledge(self, snapshot: Snapshot, report: LoadReport) -> None:
         """Write a receipt, which shows programs without access to the warehouse that this content is loaded.
 
-        Raises nothing.
+        Does not raise.
         """
         ...
 
     def write_missing_receipts(self, loads: Iterable[tuple[Stored, LoadReport]]) -> None:
-        """Write the receipts of loads that have none yet; each load comes with its workbook as it was loaded."""
+        """Write the receipts of loads that have none yet; each load is paired with its workbook as it was loaded."""
         ...
 
 
@@ -157,7 +158,7 @@ class FolderStore:
         """Do nothing: a folder has no receipts, because its users can read the warehouse."""
 
     def write_missing_receipts(self, loads: Iterable[tuple[Stored, LoadReport]]) -> None:
-        """Do nothing, as `acknowledge`."""
+        """Do nothing, as `acknowledge` does."""
 
     @contextmanager
     def snapshot(
@@ -212,7 +213,7 @@ def remove_orphans(temporary: Path) -> None:
 
 @contextmanager
 def file_snapshot(path: Path, key: str) -> Generator[Snapshot]:
-    """A snapshot of a file, with the key that it would have in a store; the file is not uploaded."""
+    """Yield a snapshot of a file, with the key that the file would have in a store; the file is not uploaded."""
     check_uploadable(path)
     with tempfile.TemporaryDirectory(prefix="retailpipe-") as folder:
         try:
@@ -277,7 +278,7 @@ def _copy_to(folder: Path, file: Path, key: str) -> Snapshot:
 
 
 def _file_etag(status: os.stat_result) -> str:
-    """A text that changes whenever the file's content does.
+    """Return a text that changes whenever the file's content changes.
 
     It uses ctime, because programs can set mtime to any value.
     """

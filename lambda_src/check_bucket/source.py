@@ -1,6 +1,6 @@
-"""Downloads a workbook over HTTPS. Uses only the standard library.
+"""Download a workbook over HTTPS, using only the standard library.
 
-Whatever the server answers, only PullFailed is raised. Its messages contain no secrets and no text from the server: the
+Whatever the server returns, only PullFailed is raised. Its messages contain no secrets and no text from the server: the
 address may hold a password or a token in its user or query part, a redirect may lead to such an address, and the server
 may be hostile.
 """
@@ -35,9 +35,9 @@ class PullFailed(Exception):
 
 
 def fetch(url, etag, file):
-    """Download an address into a file; returns its SHA-256 and its ETag, or None if the server still has `etag`.
+    """Download an address into a file. Return its SHA-256 and its ETag, or None if the server still has `etag`.
 
-    etag: of the last download, or empty. file: open for writing in binary mode.
+    etag: the ETag of the last download, or empty. file: a file that is open for writing in binary mode.
     Raises PullFailed.
     """
     request = _request(url)
@@ -64,7 +64,7 @@ def file_name(url):
 
 
 def _request(url):
-    """Build the request for an address as people write it: with umlauts, with spaces, with user and password."""
+    """Build the request for an address that may contain non-ASCII characters, spaces, a user and a password."""
     try:
         address = urlsplit(url)
         host, port = address.hostname, address.port
@@ -118,20 +118,20 @@ def _fetch(request, file):
         if error.code == http.HTTPStatus.NOT_MODIFIED:
             return None
         phrase = http.client.responses.get(error.code, "")
-        raise PullFailed(f"the server answered {error.code} {phrase}".rstrip()) from None
+        raise PullFailed(f"the server returned {error.code} {phrase}".rstrip()) from None
     except urllib.error.URLError as error:
         reason = error.reason if isinstance(error.reason, OSError) else "no connection"
         raise PullFailed(f"the server cannot be reached: {reason}") from None
     except (http.client.HTTPException, ValueError) as error:
-        raise PullFailed(f"the server sent no valid HTTP response ({type(error).__name__})") from None
+        raise PullFailed(f"the response of the server is not valid HTTP ({type(error).__name__})") from None
     except OSError as error:
         raise PullFailed(f"the server cannot be reached: {error}") from None
 
 
 def _stream(response, file):
-    """Write the body of a response into a file; returns its SHA-256.
+    """Write the body of a response into a file, and return its SHA-256.
 
-    Raises PullFailed if it is not a workbook, is too large, or is not complete.
+    Raises PullFailed if the body is not a workbook, is too large, or is not complete.
     """
     kind = response.headers.get("Content-Type", "")
     kind = f"{kind}, which is" if _KIND.fullmatch(kind) else "content that is"

@@ -1,4 +1,4 @@
-"""Reads the CloudWatch logs of the Lambdas and the database."""
+"""Read the CloudWatch logs of the Lambdas and the database."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def logs(
     """Yield the log lines of a source, oldest first.
 
     source: notify-upload, check-bucket or database. since: how far back to start.
-    follow: wait for new lines, without an end.
+    follow: keep waiting for new lines, and never return.
     Raises UsageError if the source does not exist, AwsError.
     """
     groups = stack.outputs.log_groups
@@ -71,7 +71,7 @@ def span(text: str) -> timedelta:
     except OverflowError:
         length = timedelta.max
     if length > _LONGEST:
-        raise UsageError(f"{text!r} is longer than ten years", hint="Write it as 90s, 10m, 1h or 2d.")
+        raise UsageError(f"{text!r} is longer than ten years", hint="Choose a shorter time, such as 1h or 2d.")
     return length
 
 

@@ -34,7 +34,7 @@ _ATTEMPTS = 10
 """How often each part of a download is tried: a broken connection costs one part, not the whole download."""
 _TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 _UNEXPLAINED = {"400", "403"}
-"""HTTP codes that S3 gives without a reason, because the answer to HEAD has no body."""
+"""HTTP codes that S3 returns without a reason, because the response to HEAD has no body."""
 _MISSING = {"404", "NoSuchKey", "NotFound", "NoSuchVersion"}
 _log = logging.getLogger(__name__)
 _MD5 = re.compile(r"[0-9a-f]{32}")
@@ -151,12 +151,18 @@ class BucketStore:
                 self.acknowledge(Snapshot(stored.key, self._folder, report.content_hash, stored.etag), report)
 
     def load_failure_note(self, key: str) -> str | None:
-        """The key of the note that the current content of a workbook cannot be loaded; None if it was removed."""
+        """Return the key of the note which says that the current content of a workbook cannot be loaded.
+
+        None if the workbook was removed.
+        """
         there = self._head(key)
         return f"{receipt_key(key, there['ETag'])}.failed" if there else None
 
     def build_failure_note(self, failure: Collection[str]) -> str:
-        """The key of the note that a build failed. failure: texts that distinguish it from other failures."""
+        """Return the key of the note which says that a build failed.
+
+        failure: texts that distinguish this failure from others.
+        """
         digest = hashlib.sha256(json.dumps(sorted(failure)).encode()).hexdigest()[:32]
         return f"{RECEIPTS}builds/{digest}.failed"
 
@@ -178,7 +184,7 @@ class BucketStore:
 
     @property
     def _owner(self) -> dict[str, str]:
-        """Makes S3 refuse a bucket of another account: bucket names are global and can be taken over."""
+        """The argument that makes S3 refuse a bucket of another account: bucket names are global, can be taken over."""
         return {"ExpectedBucketOwner": self._stack.outputs.account_id}
 
     def _head(self, key: str) -> dict[str, Any] | None:
@@ -204,7 +210,7 @@ class BucketStore:
                 yield from page.get("Contents", [])
 
     def _download(self, key: str, head: dict[str, Any], path: Path, progress: Progress) -> str:
-        """Download the version that `head` describes, and verify it; returns its SHA-256.
+        """Download the version that `head` describes, verify it, and return its SHA-256.
 
         Naming the version keeps the content consistent if the object is replaced during the download.
         """

@@ -1,4 +1,4 @@
-"""Loads a workbook into bronze: its ledger row, its rows and its rejected rows, all in one transaction."""
+"""Load a workbook into bronze: its ledger row, its rows and its rejected rows, all in one transaction."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def load(
         other = other or (would_load or {}).get(snapshot.content_hash)
         if other and not allow_duplicate:
             raise DuplicateContent(
-                f"{snapshot.key} has the same content as {other}, and each row would count twice",
+                f"{snapshot.key} has the same content as {other}, so each row would be counted twice",
                 hint=f"Remove {snapshot.key} from the store, or run "
                 f"`retailpipe ingest {shlex.quote(snapshot.key)} --allow-duplicate`.",
             )
@@ -129,7 +129,7 @@ def load(
 
 
 def _accepted(sheet: SheetReader, judge: Judge, progress: Progress) -> Iterator[pa.RecordBatch]:
-    """Yield the accepted rows of each chunk; stop early if there are too many rejects in any case."""
+    """Yield the accepted rows of each chunk; stop early if no number of rows would allow so many rejects."""
     for chunk in sheet.chunks():
         batch = judge.judge(chunk)
         progress.advance(len(chunk.numbers))
@@ -204,7 +204,10 @@ def _refuse_too_many(judge: Judge, contract: Contract, source: str) -> None:
 
 @contextmanager
 def _no_garbage_collection() -> Generator[None]:
-    """Disable garbage collection. A load makes millions of objects without cycles; collection would take 10% of it."""
+    """Disable garbage collection.
+
+    A load creates millions of objects without cycles; collection would take 10% of its time.
+    """
     collecting = gc.isenabled()
     gc.disable()
     try:

@@ -1,6 +1,6 @@
 """The commands for an AWS stack, except those of its database and its schedule.
 
-Each imports its module of `retailpipe.aws` when it runs: without AWS, nothing of boto3 is imported.
+Each command imports its module of `retailpipe.aws` when it runs, so that boto3 is imported only if it is needed.
 """
 
 import os
@@ -213,7 +213,8 @@ def cleanup(
     if json:
         print_json(left.as_dict())
     else:
-        say(f"nothing is left of stack {name}" if left.nothing else f"some of stack {name} is left{_what_stays(left)}")
+        incomplete = f"stack {name} was not deleted completely"
+        say(f"nothing is left of stack {name}" if left.nothing else f"{incomplete}{_what_stays(left)}")
     if not left.nothing:
         raise typer.Exit(1)
 

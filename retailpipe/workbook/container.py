@@ -90,7 +90,7 @@ def unreadable(file: str, place: str, error: object) -> WorkbookError:
 
 
 def damaged(file: str, place: str, reason: object) -> WorkbookError:
-    """The error for damage; `place` is the name of a part, of a sheet, or of both."""
+    """Return the error for damage; `place` names a part, a sheet, or both."""
     return WorkbookError(f"{file} is damaged, in {place}: {reason}", hint=_SAVE_AGAIN)
 
 
@@ -126,7 +126,7 @@ def _check_magic(name: str, file: IO[bytes]) -> None:
 
 
 def _check_names(name: str, parts: set[str]) -> None:
-    """Raise WorkbookError if the zip has another format than xlsx. `parts`: the parts' names in lower case."""
+    """Raise WorkbookError if the zip has a format other than xlsx. `parts`: the parts' names in lower case."""
     if any(part.endswith("workbook.bin") for part in parts):
         raise WorkbookError(f"{name} is a binary workbook (.xlsb)", hint=_SAVE_AS)
     if "mimetype" in parts or "content.xml" in parts:

@@ -164,7 +164,7 @@ class PlainRows:
             self._all_kinds, self._has_failures = True, self._all_kinds
 
     def values(self, plain: bytes) -> int:
-        """The least number of values that plain rows hold: each value has a `v` or an `is` element."""
+        """Return a lower bound of the number of values in plain rows: each value has a `v` or an `is` element."""
         if b"i" in plain:
             return sum(map(plain.count, self._closings))
         return plain.count(b"v") // 2

@@ -4,8 +4,8 @@ Columns repeat their values: in a year of sales, only one cell in forty has XML 
 (which releases the GIL) cuts the cells out of a block of XML, and only new cells go to python-calamine.
 
 A block can be cut only if its XML has exactly the form in which Excel and the common libraries write rows. All other
-blocks are read in the normal way (parsing.py). This module does not interpret cells: it puts new cells into rows of
-their own, and has those read in the normal way.
+blocks are read in the normal way (parsing.py). This module does not interpret cells: it puts new cells into separate
+rows, and these rows are read in the normal way.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _MOST_KNOWN = 1 << 14
 _MOST_NEW, _MANY_NEW = 0.5, 0.25
 """Shares of new cells in a block: above the first the block is not read this way, above the second it counts as a miss.
 
-A new cell costs as much as five cells in the normal way, but is in the cache afterwards."""
+A new cell costs as much as five cells that are read in the normal way, but is in the cache afterwards."""
 _MOST_MISSES = 3
 _ONE = pa.scalar(1, pa.int32())
 _INT_BITS = pa.scalar(32, pa.int64())
@@ -178,7 +178,7 @@ def _width(heads: pa.Array) -> int:
 
 
 def _are_first_cells(heads: pa.Array) -> bool:
-    """Whether each first cell follows its row's tag, and that follows the end of the row before, if any."""
+    """Whether each first cell follows its row's tag, and each row's tag follows the end of the row before it."""
     before, others = heads.slice(0, 1), heads.slice(1)
     found = [
         pc.match_substring_regex(before, rf"\A{_FIRST_CELL}"),

@@ -1,7 +1,7 @@
 """Rewrite rows of a sheet, whatever form their XML has, so that python-calamine reads them correctly.
 
-expat, a real XML parser, reads the rows. The result holds consecutive rows and columns without gaps, so that a cell far
-out takes no more memory than any other, together with the row and column numbers in the sheet.
+expat, a complete XML parser, reads the rows. The result holds consecutive rows and columns without gaps, and for each
+of them its number in the sheet. So a cell that is far from the others does not take more memory than any other cell.
 
 What calamine cannot return (errors, and digits that a float cannot hold) is written as a marked text (cells.py).
 """
@@ -46,7 +46,8 @@ _DURATION = re.compile(
     r"(-?)P(?:([0-9]{1,9})D)?(?:T(?:([0-9]{1,9})H)?(?:([0-9]{1,9})M)?(?:([0-9]{1,9}(?:\.[0-9]+)?)S)?)?"
 )
 _END_OF_DATES = 2_958_466
-"""The serial number after 31 December 9999, Excel's last day. From it on, and below 0, Excel shows #####."""
+"""The serial number after 31 December 9999, Excel's last day. Excel shows ##### for it, for larger
+numbers and for negative ones."""
 _LONGEST_QUOTE = 40
 _BOOLEANS = {"0": "0", "false": "0", "1": "1", "true": "1"}
 

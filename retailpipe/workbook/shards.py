@@ -33,8 +33,8 @@ class BlockReader:
     """An iterator over the rows of a sheet that are not blank, header included.
 
     Blocks come in the order of the sheet's XML, which is not always the order of the row numbers. Within a block,
-    rewritten rows come last unless `in_order` is set, as it is at first. Threads inflate and parse some blocks ahead
-    of the consumer. The Python objects of rows that are not read by distinct cells are created in the consumer's
+    rewritten rows come last unless `in_order` is set, which it is initially. Threads inflate and parse some blocks
+    ahead of the consumer. The Python objects of rows that are not read by distinct cells are created in the consumer's
     thread: if one core creates objects and another uses them, both are slow.
 
     Iterating raises WorkbookError if the sheet is damaged.
