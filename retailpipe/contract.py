@@ -179,7 +179,7 @@ class _Reader:
             raise ContractError(f"{file} is not valid TOML: {reason}", hint=_CORRECT) from error
 
     def contract(self) -> Contract:
-        self._only_keys(self.data, {"name", "table", "max_rejects", "columns"})
+        self._check_keys(self.data, {"name", "table", "max_rejects", "columns"})
         raw_columns = self.data.get("columns")
         if not isinstance(raw_columns, list) or not raw_columns:
             raise self._error("columns", None, "there are no columns: write each column in a [[columns]] section")
@@ -207,7 +207,7 @@ class _Reader:
             raise self._error("columns", None, "columns must be [[columns]] sections")
         table = cast("dict[str, Any]", raw)
         allowed = {"header", "name", "type", "required", "minimum", "maximum", "max_length", "formats"}
-        self._only_keys(table, allowed, number)
+        self._check_keys(table, allowed, number)
         type_name = self._type(table, number)
         required = table.get("required", False)
         if not isinstance(required, bool):
@@ -317,7 +317,7 @@ class _Reader:
             return Decimal(share[1]) / 100
         raise self._error("max_rejects", None, 'max_rejects must be a number of rows, or a share such as "1%"')
 
-    def _only_keys(self, table: dict[str, Any], allowed: set[str], number: int | None = None) -> None:
+    def _check_keys(self, table: dict[str, Any], allowed: set[str], number: int | None = None) -> None:
         for key in table:
             if key not in allowed:
                 known = ", ".join(sorted(allowed))

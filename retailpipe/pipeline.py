@@ -166,7 +166,7 @@ def run(
             raise
         loads = list(error.reports)
         failures = [f"{failure}. {failure.hint}" for failure in error.failures]
-    return _completed(environment, loads, failures, progress, warm_up)
+    return _transform_and_verify(environment, loads, failures, progress, warm_up)
 
 
 def complete(
@@ -176,22 +176,22 @@ def complete(
 
     Raises what `transform` and `verify` raise.
     """
-    return _completed(environment, loads, [], progress or NoProgress(), WarmUp(environment))
+    return _transform_and_verify(environment, loads, [], progress or NoProgress(), WarmUp(environment))
 
 
-def _completed(
+def _transform_and_verify(
     environment: Environment,
     loads: Sequence[LoadReport],
     failures: Sequence[str],
     progress: Progress,
     warm_up: WarmUp,
 ) -> RunReport:
-    build, verification = _built_and_verified(environment, progress, warm_up)
+    build, verification = _build_and_verify(environment, progress, warm_up)
     ok = build.ok and bool(verification and verification.ok) and not failures
     return RunReport(ok, tuple(loads), tuple(failures), build, verification)
 
 
-def _built_and_verified(
+def _build_and_verify(
     environment: Environment, progress: Progress, warm_up: WarmUp
 ) -> tuple[BuildReport, VerifyReport | None]:
     verification_failed = False

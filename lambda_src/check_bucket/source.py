@@ -21,10 +21,10 @@ MAX_BYTES = 200_000_000
 """The largest workbook that is downloaded; a Lambda has a disk of 512 MB."""
 MOST_SECONDS = 240
 """Time limit for a whole download. Lambda stops the function after 300 s, and then no notice would be published."""
-_SILENT_SECONDS = 60
+_SOCKET_TIMEOUT_SECONDS = 60
 _BLOCK = 1 << 20
 _ZIP = b"PK\x03\x04"
-_KIND = re.compile(r"[\w.+-]{1,60}/[\w.+-]{1,60}(?:; ?charset=[\w-]{1,40})?", re.ASCII)
+_CONTENT_TYPE = re.compile(r"[\w.+-]{1,60}/[\w.+-]{1,60}(?:; ?charset=[\w-]{1,40})?", re.ASCII)
 # Characters that a path and a query may contain unescaped (RFC 3986, 3.3 and 3.4), and "%", so that existing escapes
 # are kept.
 _IN_PATH, _IN_QUERY = "/%:@!$&'()*+,;=~", "/%:@!$&'()*+,;=~?"
@@ -111,7 +111,7 @@ def _in_time(work):
 
 def _fetch(request, file):
     try:
-        with _opener.open(request, timeout=_SILENT_SECONDS) as response:
+        with _opener.open(request, timeout=_SOCKET_TIMEOUT_SECONDS) as response:
             digest = _stream(response, file)
             return digest, response.headers.get("ETag") or ""
     except urllib.error.HTTPError as error:
@@ -134,7 +134,7 @@ def _stream(response, file):
     Raises PullFailed if the body is not a workbook, is too large, or is not complete.
     """
     kind = response.headers.get("Content-Type", "")
-    kind = f"{kind}, which is" if _KIND.fullmatch(kind) else "content that is"
+    kind = f"{kind}, which is" if _CONTENT_TYPE.fullmatch(kind) else "content that is"
     claimed = response.headers.get("Content-Length") or "0"
     if not (claimed.isascii() and claimed.isdigit() and len(claimed) < 20):
         raise PullFailed("the Content-Length of the response is not a number")

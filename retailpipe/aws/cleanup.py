@@ -26,7 +26,7 @@ from retailpipe.reports import Report
 
 _MAX_DELETED = 1000
 """Keys per delete request: the maximum of S3."""
-_GONE = {"NoSuchBucket", "404", "ResourceNotFoundException"}
+_NOT_FOUND_CODES = {"NoSuchBucket", "404", "ResourceNotFoundException"}
 
 
 @dataclass(frozen=True)
@@ -216,7 +216,7 @@ class Cleanup:
                 with aws_errors(f"read the tags of s3://{bucket}"):
                     answer = self._aws.client("s3").get_bucket_tagging(Bucket=bucket, **self._owner)
             except AwsError as error:
-                if error.code in _GONE:
+                if error.code in _NOT_FOUND_CODES:
                     continue
                 if error.code != "NoSuchTagSet":
                     raise
@@ -284,5 +284,5 @@ class Cleanup:
             with aws_errors(f"remove the log group {name}"):
                 self._aws.client("logs").delete_log_group(logGroupName=name)
         except AwsError as error:
-            if error.code not in _GONE:
+            if error.code not in _NOT_FOUND_CODES:
                 raise

@@ -118,7 +118,7 @@ def monthly_cost(setup: Setup, prices: Prices | None = None) -> MonthlyCost:
         item("database", hours * hourly, 0, f"{setup.database_class}, {hours:g} hours"),
         item("public address", hours * prices.hour["public_address"], 0, "of the database, only while it runs"),
         item("storage", storage, storage, f"{setup.database_storage} GB"),
-        item("password", month["secret"], month["secret"], "a secret that RDS changes every week"),
+        item("password", month["secret"], month["secret"], "a secret with the password, which RDS changes every week"),
         item("bucket", bucket, bucket, f"{setup.bucket:.1f} GB"),
     ]
     if setup.nat_gateway:

@@ -51,12 +51,12 @@ def database_status(stack: Stack) -> DatabaseStatus:
 
 def start_database(stack: Stack) -> DatabaseStatus:
     """Start the instance if it is stopped, and return at once; the start takes a few minutes. Raises AwsError."""
-    return _switched(stack, "start", already=("available", "starting"))
+    return _start_or_stop(stack, "start", already=("available", "starting"))
 
 
 def stop_database(stack: Stack) -> DatabaseStatus:
     """Stop the instance if it is running. AWS starts it again after seven days. Raises AwsError."""
-    return _switched(stack, "stop", already=("stopped", "stopping"))
+    return _start_or_stop(stack, "stop", already=("stopped", "stopping"))
 
 
 def rotate_password(stack: Stack) -> None:
@@ -165,7 +165,7 @@ def _holds(network: str, other: Network) -> bool:
     return False
 
 
-def _switched(stack: Stack, verb: str, *, already: tuple[str, ...]) -> DatabaseStatus:
+def _start_or_stop(stack: Stack, verb: str, *, already: tuple[str, ...]) -> DatabaseStatus:
     """Start or stop the instance unless its status is one of `already`, and return its status afterwards."""
     before = database_status(stack)
     if before.status in already:

@@ -15,9 +15,9 @@ from retailpipe.errors import AwsError, UsageError
 from retailpipe.reports import Report
 
 _POLL_SECONDS = 2.0
-_LATE = timedelta(seconds=30)
+_MAX_DELIVERY_DELAY = timedelta(seconds=30)
 """How late CloudWatch may deliver a line: each poll starts this far before the newest line."""
-_SPAN = re.compile(r"([1-9][0-9]*)([smhdw])")
+_DURATION = re.compile(r"([1-9][0-9]*)([smhdw])")
 _LONGEST = timedelta(days=3660)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -56,14 +56,14 @@ def logs(
                 yield line
         if not follow:
             return
-        start = max([*seen.values(), start + _LATE]) - _LATE
+        start = max([*seen.values(), start + _MAX_DELIVERY_DELAY]) - _MAX_DELIVERY_DELAY
         seen = {event: at for event, at in seen.items() if at >= start}
         time.sleep(_POLL_SECONDS)
 
 
 def span(text: str) -> timedelta:
     """Parse a duration such as 90s, 10m, 1h, 2d or 1w. Raises UsageError."""
-    found = _SPAN.fullmatch(text.strip())
+    found = _DURATION.fullmatch(text.strip())
     if not found:
         raise UsageError(f"{text!r} is not a duration", hint="Write it as 90s, 10m, 1h or 2d.")
     try:

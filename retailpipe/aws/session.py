@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from botocore.exceptions import ClientError
 
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
-_UNKNOWN = {
+_INVALID_CREDENTIALS = {
     "InvalidClientTokenId", "InvalidAccessKeyId", "UnrecognizedClientException", "AuthFailure", "SignatureDoesNotMatch",
     "InvalidToken", "InvalidSignatureException",
 }  # fmt: skip
@@ -132,11 +132,11 @@ def aws_errors(doing: str) -> Generator[None]:
     try:
         yield
     except ClientError as error:
-        raise _of_answer(doing, error) from error
+        raise _from_response(doing, error) from error
     except (BotoCoreError, Boto3Error) as error:
         cause = error.__cause__ or error.__context__
         if isinstance(cause, ClientError):
-            raise _of_answer(doing, cause) from error
+            raise _from_response(doing, cause) from error
         raise AwsError(f"cannot {doing}: {error}", hint=_hint_of(error), transient=_is_transient(error)) from error
     except ResponseParserError as error:
         hint = "The response may be from a proxy or a login page: open any web page in a browser, then retry."
@@ -150,10 +150,10 @@ def is_credentials_error(error: AwsError) -> bool:
 
     An error that has no code and is not transient, such as missing credentials, counts as one.
     """
-    return error.code in _EXPIRED | _UNKNOWN or not (error.code or error.transient)
+    return error.code in _EXPIRED | _INVALID_CREDENTIALS or not (error.code or error.transient)
 
 
-def _of_answer(doing: str, error: ClientError) -> AwsError:
+def _from_response(doing: str, error: ClientError) -> AwsError:
     """Translate an error response of AWS into an AwsError."""
     answer = error.response.get("Error", {})
     code, message = str(answer.get("Code", "")), str(answer.get("Message", "")).strip()
@@ -163,7 +163,7 @@ def _of_answer(doing: str, error: ClientError) -> AwsError:
     if _WRONG_CLOCK.search(f"{code} {message}"):
         hint = "Set the clock of this machine. AWS rejects requests whose signature has a wrong time."
         return AwsError(f"cannot {doing}: the clock of this machine is wrong", hint=hint, code=code)
-    if code in _UNKNOWN:
+    if code in _INVALID_CREDENTIALS:
         hint = "Check the keys with `aws sts get-caller-identity`, or use another profile: --profile NAME."
         return AwsError(f"cannot {doing}: AWS does not accept these credentials ({code})", hint=hint, code=code)
     if code in _DENIED:

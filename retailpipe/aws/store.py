@@ -83,7 +83,7 @@ class BucketStore:
                         "Metadata": {"sha256": copy.content_hash},
                     },
                     Callback=(progress or NoProgress()).advance,
-                    Config=_transfers(),
+                    Config=_transfer_config(),
                 )
             stored = self._head(copy.key)
         if stored is None:
@@ -224,7 +224,7 @@ class BucketStore:
                     str(path),
                     ExtraArgs={**version, **self._owner},
                     Callback=progress.advance,
-                    Config=_transfers(),
+                    Config=_transfer_config(),
                 )
         except OSError as error:
             raise StoreError(f"cannot download {key}: {error.strerror or error}", hint=remedy(error)) from error
@@ -246,7 +246,7 @@ class BucketStore:
         return digests["SHA-256"]
 
 
-def _transfers() -> Any:
+def _transfer_config() -> Any:
     from boto3.s3.transfer import TransferConfig
 
     return TransferConfig(

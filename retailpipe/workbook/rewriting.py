@@ -29,7 +29,7 @@ from retailpipe.workbook.container import MAX_COLUMNS, MAX_ROWS
 from retailpipe.workbook.markup import BadXml, local_name
 from retailpipe.workbook.texts import TextCollector, for_calamine, trimmed, unescaped
 
-_MOST_CELLS = 1 << 17
+_MAX_CELLS = 1 << 17
 """Cells in the rectangle around the cells of rewritten rows: each takes memory and time, whether it is used or not."""
 MOST_BYTES = 1 << 21
 """Characters of XML in one `Rewritten`; a longer row gets one of its own."""
@@ -97,7 +97,7 @@ def _pieces(rows: dict[int, dict[int, str]]) -> Iterator[Rewritten]:
         row = rows[number]
         width = len(columns | row.keys())
         length = sum(map(len, row.values())) + 32 * len(row)
-        if numbers and (width * (len(numbers) + 1) > _MOST_CELLS or size + length > MOST_BYTES):
+        if numbers and (width * (len(numbers) + 1) > _MAX_CELLS or size + length > MOST_BYTES):
             yield _piece(rows, numbers, sorted(columns))
             numbers, columns, size = [], set[int](), 0
         numbers.append(number)
