@@ -100,6 +100,7 @@ class Contract:
     table: the table in schema bronze that the rows are loaded into.
     max_rejects: the number of rows that may break the contract; with more, nothing is loaded. An int is a number of
         rows, a Decimal is a share of the rows read (Decimal("0.01") is one percent).
+    max_overlap: the share of a workbook's rows that other workbooks may hold too; with more, nothing is loaded.
     fingerprint: a hash of the contract's content without comments; when it changes, workbooks are loaded again.
     """
 
@@ -108,6 +109,7 @@ class Contract:
     columns: tuple[Column, ...]
     max_rejects: int | Decimal
     fingerprint: str
+    max_overlap: Decimal = Decimal("0.5")
 
     @classmethod
     def default(cls) -> Contract:
@@ -166,6 +168,12 @@ def _fits(bound: Decimal, type_name: str) -> bool:
     return bound == bound.to_integral_value() and -(2**bits) <= bound < 2**bits
 
 
+def _share(value: object) -> Decimal | None:
+    """A share such as "1%" as a fraction; None if the value is not a share."""
+    found = _SHARE.fullmatch(value.strip()) if isinstance(value, str) else None
+    return Decimal(found[1]) / 100 if found and Decimal(found[1]) <= 100 else None
+
+
 class _Reader:
     """Parses the text of a contract; reports each mistake as a ContractError with its line."""
 
@@ -179,7 +187,7 @@ class _Reader:
             raise ContractError(f"{file} is not valid TOML: {reason}", hint=_CORRECT) from error
 
     def contract(self) -> Contract:
-        self._check_keys(self.data, {"name", "table", "max_rejects", "columns"})
+        self._check_keys(self.data, {"name", "table", "max_rejects", "max_overlap", "columns"})
         raw_columns = self.data.get("columns")
         if not isinstance(raw_columns, list) or not raw_columns:
             raise self._error("columns", None, "there are no columns: write each column in a [[columns]] section")
@@ -199,6 +207,7 @@ class _Reader:
             table=self._identifier(self.data, "table", None, _OWN_TABLES),
             columns=columns,
             max_rejects=self._max_rejects(),
+            max_overlap=self._max_overlap(),
             fingerprint=hashlib.sha256(canonical.encode()).hexdigest(),
         )
 
@@ -313,9 +322,16 @@ class _Reader:
         value = self.data.get("max_rejects", "1%")
         if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
             return value
-        if isinstance(value, str) and (share := _SHARE.fullmatch(value.strip())) and Decimal(share[1]) <= 100:
-            return Decimal(share[1]) / 100
-        raise self._error("max_rejects", None, 'max_rejects must be a number of rows, or a share such as "1%"')
+        share = _share(value)
+        if share is None:
+            raise self._error("max_rejects", None, 'max_rejects must be a number of rows, or a share such as "1%"')
+        return share
+
+    def _max_overlap(self) -> Decimal:
+        share = _share(self.data.get("max_overlap", "50%"))
+        if share is None:
+            raise self._error("max_overlap", None, 'max_overlap must be a share of the rows, such as "50%"')
+        return share
 
     def _check_keys(self, table: dict[str, Any], allowed: set[str], number: int | None = None) -> None:
         for key in table:

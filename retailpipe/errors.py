@@ -11,6 +11,7 @@ RetailpipeError
 ├── LoadError             a workbook can be read but was not loaded
 │   ├── TooManyRejects    more rows break the contract than it allows
 │   ├── DuplicateContent  the same content is loaded under another name
+│   │   └── DuplicateRows other workbooks hold too many of its rows
 │   └── SomeNotLoaded     some of several workbooks failed
 ├── WarehouseError        the database cannot be reached, or a statement failed
 │   ├── SchemaError       schema bronze is of a newer version or another program, or a table differs
@@ -77,6 +78,10 @@ class TooManyRejects(LoadError):
 
 class DuplicateContent(LoadError):
     """The same content is already loaded under another name."""
+
+
+class DuplicateRows(DuplicateContent):
+    """More rows of a workbook than the contract allows are already loaded from other workbooks."""
 
 
 class WarehouseError(RetailpipeError):

@@ -37,6 +37,38 @@ class Reject(Report):
 
 
 @dataclass(frozen=True)
+class Overlap(Report):
+    """Rows of a new load that the current load of another source holds too.
+
+    rows: how many rows of the other source the new load has too.
+    first_date, last_date: of the other source.
+    """
+
+    source: str
+    rows: int
+    first_date: datetime | None
+    last_date: datetime | None
+
+    def __str__(self) -> str:
+        dates = (
+            f" ({self.first_date:%Y-%m-%d} to {self.last_date:%Y-%m-%d})" if self.first_date and self.last_date else ""
+        )
+        return f"{self.source}{dates}"
+
+
+@dataclass(frozen=True)
+class Replaced(Report):
+    """The earlier load of the same source, whose rows a load replaces.
+
+    loaded_at: when it was loaded, in UTC.
+    """
+
+    load_id: int
+    rows_loaded: int
+    loaded_at: datetime
+
+
+@dataclass(frozen=True)
 class LoadReport(Report):
     """The result of loading one workbook.
 
@@ -47,6 +79,9 @@ class LoadReport(Report):
     rejects: the first rejected rows; all of them are in bronze.rejected_rows.
     ignored_columns: headers of the workbook that are not in the contract.
     seconds: elapsed time.
+    replaces: the load whose rows this one replaces, or would replace; None for a new source.
+    rows_in_others: how many of the loaded rows other sources hold too.
+    overlaps: the sources that hold most of these rows, at most 5.
     """
 
     source: str
@@ -62,14 +97,24 @@ class LoadReport(Report):
     rejects: tuple[Reject, ...] = ()
     ignored_columns: tuple[str, ...] = ()
     seconds: float = 0.0
+    replaces: Replaced | None = None
+    rows_in_others: int = 0
+    overlaps: tuple[Overlap, ...] = ()
 
     def __str__(self) -> str:
         counts = f"{self.rows_read:,} rows read, {self.rows_loaded:,} loaded, {self.rows_rejected:,} rejected"
         if self.status == "unchanged":
             return f"{self.source}: unchanged, already loaded as load {self.load_id} ({counts})"
         if self.load_id is None:
-            return f"{self.source}: {self.status} ({counts.replace(' loaded', ' accepted')})"
-        return f"{self.source}: {self.status} as load {self.load_id} in {self.seconds:.1f} s ({counts})"
+            return f"{self.source}: {self.status} ({counts.replace(' loaded', ' accepted')}){self._replacement()}"
+        done = f"{self.status} as load {self.load_id} in {self.seconds:.1f} s"
+        return f"{self.source}: {done} ({counts}){self._replacement()}"
+
+    def _replacement(self) -> str:
+        if self.replaces is None:
+            return ""
+        old = f"{_counted(self.replaces.rows_loaded, 'row')} of {self.replaces.loaded_at:%Y-%m-%d}"
+        return f"; replaces {old} with {self.rows_loaded:,}"
 
 
 @dataclass(frozen=True)
@@ -200,6 +245,10 @@ class SomeNotLoaded(LoadError):
         self.reports = tuple(reports)
         self.failures = tuple(failures)
         self.untried = untried
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _plain(value: Any) -> Any:

@@ -50,7 +50,7 @@ ContractFile = Annotated[
 AllowDuplicate = Annotated[
     bool,
     typer.Option(
-        "--allow-duplicate", help="Load a workbook even if the same content is already loaded under another name."
+        "--allow-duplicate", help="Load a workbook even if its content or its rows are already loaded from another one."
     ),
 ]
 

@@ -48,6 +48,8 @@ def print_loads(reports: Sequence[LoadReport]) -> None:
         say(str(report))
         if report.ignored_columns:
             say(f"  ignored columns, not in the contract: {', '.join(report.ignored_columns)}")
+        for overlap in report.overlaps:
+            say(f"  also in {overlap}: {overlap.rows:,} {'row' if overlap.rows == 1 else 'rows'}")
         for reject in report.rejects[:_REJECTS_SHOWN]:
             say(f"  rejected {reject.cell}: {reject.message}")
         if report.load_id is not None and report.rows_rejected > _REJECTS_SHOWN and report.status != "unchanged":
