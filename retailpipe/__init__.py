@@ -20,7 +20,9 @@ from retailpipe.errors import (
     DuplicateContent,
     DuplicateRows,
     LoadError,
+    NothingLoaded,
     OutputsError,
+    ReplacementNeeded,
     RetailpipeError,
     SchemaError,
     ServerError,
@@ -37,19 +39,25 @@ from retailpipe.errors import (
     WorkbookError,
 )
 from retailpipe.invariants import verify
-from retailpipe.pipeline import ingest, init, run, upload
+from retailpipe.pipeline import ingest, init, replacements, run, upload
 from retailpipe.progress import Progress
 from retailpipe.queries import query, rejects, status
 from retailpipe.reports import (
     BuildReport,
     CheckReport,
+    ForgetReport,
+    Forgotten,
     LoadReport,
+    Overlap,
+    Replaced,
+    Replacement,
     RunReport,
     SomeNotLoaded,
     StatusReport,
     VerifyReport,
 )
 from retailpipe.store import Stored
+from retailpipe.undo import forget, restore
 
 __all__ = [
     "AwsError",
@@ -60,10 +68,17 @@ __all__ = [
     "DuplicateContent",
     "DuplicateRows",
     "Environment",
+    "ForgetReport",
+    "Forgotten",
     "LoadError",
     "LoadReport",
+    "NothingLoaded",
     "OutputsError",
+    "Overlap",
     "Progress",
+    "Replaced",
+    "Replacement",
+    "ReplacementNeeded",
     "RetailpipeError",
     "RunReport",
     "SchemaError",
@@ -84,10 +99,13 @@ __all__ = [
     "WarehouseError",
     "WorkbookError",
     "check",
+    "forget",
     "ingest",
     "init",
     "query",
     "rejects",
+    "replacements",
+    "restore",
     "run",
     "status",
     "transform",

@@ -5,7 +5,8 @@ RetailpipeError
 │   └── SettingsError     the config of a stack is wrong
 ├── ContractError         a contract file is wrong
 ├── StoreError            a workbook cannot be written to the store or read from it
-│   └── SourceNotFound    no file and no key of the store has that name
+│   ├── SourceNotFound    no file and no key of the store has that name
+│   └── ReplacementNeeded the store has another content under that name
 ├── WorkbookError         a file is not an .xlsx workbook, is damaged, or cannot be read
 │   └── SheetError        no sheet, or more than one, matches the contract
 ├── LoadError             a workbook can be read but was not loaded
@@ -14,6 +15,7 @@ RetailpipeError
 │   │   └── DuplicateRows other workbooks hold too many of its rows
 │   └── SomeNotLoaded     some of several workbooks failed
 ├── WarehouseError        the database cannot be reached, or a statement failed
+│   ├── NothingLoaded     no workbook is loaded, so there is nothing to verify
 │   ├── SchemaError       schema bronze is of a newer version or another program, or a table differs
 │   └── ServerError       the embedded PostgreSQL server cannot be created, started or stopped
 ├── TransformError        dbt could not run
@@ -60,6 +62,10 @@ class SourceNotFound(StoreError):
     """No file and no key of the store has the given name."""
 
 
+class ReplacementNeeded(StoreError):
+    """The store has a workbook of that name with another content, which would be replaced."""
+
+
 class WorkbookError(RetailpipeError):
     """A file is not an .xlsx workbook, is damaged, or cannot be read."""
 
@@ -98,6 +104,15 @@ class WarehouseError(RetailpipeError):
         super().__init__(message, hint=hint)
         self.transient = transient
         self.copied = copied
+
+
+class NothingLoaded(WarehouseError):
+    """No workbook is loaded, so there is nothing to build or to verify."""
+
+    def __init__(
+        self, message: str = "nothing is loaded", *, hint: str = "Load a workbook with `retailpipe run FILE`."
+    ) -> None:
+        super().__init__(message, hint=hint)
 
 
 class SchemaError(WarehouseError):

@@ -46,7 +46,12 @@ class Receipt:
 
 def receipt_key(key: str, etag: str) -> str:
     """The key of the receipt for one content of a workbook."""
-    return f"{RECEIPTS}{quote(key, safe='/')}/{etag.strip(chr(34))}.json"
+    return f"{receipts_prefix(key)}{etag.strip(chr(34))}.json"
+
+
+def receipts_prefix(key: str) -> str:
+    """The prefix of all receipts of a workbook, and of the notes about its failures."""
+    return f"{RECEIPTS}{quote(key, safe='/')}/"
 
 
 def is_workbook(key: str) -> bool:

@@ -69,6 +69,27 @@ class Replaced(Report):
 
 
 @dataclass(frozen=True)
+class Replacement(Report):
+    """A workbook in the store that an upload would replace, because its content is another one.
+
+    size: in bytes. modified: in UTC. load: its current load; None if it is not loaded.
+    """
+
+    key: str
+    size: int
+    modified: datetime
+    load: Replaced | None
+
+    def __str__(self) -> str:
+        loaded = (
+            f"{_counted(self.load.rows_loaded, 'row')} loaded {self.load.loaded_at:%Y-%m-%d}"
+            if self.load
+            else "not loaded"
+        )
+        return f"{self.key} ({self.size:,} bytes of {self.modified:%Y-%m-%d %H:%M} UTC, {loaded})"
+
+
+@dataclass(frozen=True)
 class LoadReport(Report):
     """The result of loading one workbook.
 
@@ -212,18 +233,55 @@ class RunReport(Report):
 
 
 @dataclass(frozen=True)
+class Forgotten(Report):
+    """What `forget` did to one workbook.
+
+    load_id: the load that was forgotten; None if the workbook was not loaded.
+    rows, rejects: how many rows and rejected rows were deleted.
+    workbook: whether it was removed from the store, was kept there, or was already missing.
+    """
+
+    source: str
+    load_id: int | None
+    rows: int
+    rejects: int
+    workbook: Literal["removed", "kept", "missing"]
+
+    def __str__(self) -> str:
+        if self.load_id is None:
+            return f"{self.source}: was not loaded; workbook {self.workbook}"
+        counts = f"{_counted(self.rows, 'row')}, {_counted(self.rejects, 'rejected row')}"
+        return f"{self.source}: forgot load {self.load_id} ({counts}); workbook {self.workbook}"
+
+
+@dataclass(frozen=True)
+class ForgetReport(Report):
+    """The result of `forget`.
+
+    build: the build of silver and gold afterwards; None if there was nothing to build.
+    """
+
+    ok: bool
+    forgotten: Forgotten
+    build: RunReport | None
+
+
+@dataclass(frozen=True)
 class StatusReport(Report):
     """The ledger, newest load first, and the keys of the workbooks that are not loaded yet.
 
+    kept: workbooks in the store that were forgotten with --keep-workbook: they are loaded again only if they are named.
+    removed: workbooks that are loaded, but are no longer in the store.
     given_up: the number of messages in a stack's dead-letter queue: notices of uploads that `watch` could not load.
-    None for a
-        local environment.
+        None for a local environment.
     """
 
     store: str
     loads: tuple[dict[str, Any], ...]
     waiting: tuple[str, ...]
     given_up: int | None = None
+    kept: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
 
 
 class SomeNotLoaded(LoadError):

@@ -210,6 +210,38 @@ def replace_load(connection: Connection, old: Entry, new_load_id: int) -> None:
     )
 
 
+def forget_load(connection: Connection, load: Entry, *, keep: bool, etag: str = "") -> None:
+    """Delete a load's rows and rejected rows, and mark its ledger row as forgotten.
+
+    keep: the workbook stays in the store; record that its content is not to be loaded again, and its ETag if known.
+    """
+    connection.execute(
+        f"""
+        with
+        old_rows as (delete from bronze."{load.table_name}" where load_id = {load.load_id}),
+        old_rejects as (delete from bronze.rejected_rows where load_id = {load.load_id})
+        update bronze.loads set status = 'forgotten', forgotten_at = clock_timestamp() where load_id = {load.load_id}
+        """
+    )
+    if keep:
+        note_etag(connection, load.source, etag, load.content_hash)
+    else:
+        connection.execute("delete from bronze.etags where source = $1", load.source)
+
+
+def kept_contents(connection: Connection) -> dict[str, tuple[str, str]]:
+    """Return the content hash and the ETag of each workbook that was forgotten, but kept in the store, by source."""
+    rows = connection.rows(
+        """
+        select source, content_hash, etag from bronze.etags
+        where
+            (source, content_hash) in (select source, content_hash from bronze.loads where status = 'forgotten')
+            and source not in (select source from bronze.loads where status = 'loaded')
+        """
+    )
+    return {source: (content_hash, etag) for source, content_hash, etag in rows}
+
+
 @dataclass(frozen=True)
 class Counts:
     """The row counts of a load, and the first and last date of its accepted rows."""

@@ -92,6 +92,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         end $$
         """,
     ),
+    (
+        "alter table bronze.loads drop constraint known_status, add column forgotten_at timestamptz",
+        "alter table bronze.loads add constraint known_status check (status in ('loaded', 'replaced', 'forgotten'))",
+    ),
 )
 
 

@@ -10,7 +10,7 @@ import json
 import os
 import sys
 
-_SAFE_TO_INTERRUPT = {"demo", "run", "ingest", "init", "transform"}
+_SAFE_TO_INTERRUPT = {"demo", "run", "ingest", "init", "transform", "forget", "restore"}
 """Commands that leave nothing half done when interrupted: a transaction is rolled back, or the next run starts over."""
 
 

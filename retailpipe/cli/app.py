@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 GROUPS: "Mapping[str, tuple[str, ...]]" = {
     "Get started": ("demo", "run", "init"),
     "Load and build": ("upload", "ingest", "transform", "dbt", "watch"),
+    "Undo": ("forget", "restore"),
     "Inspect": ("status", "rejects", "query"),
     "Verify": ("verify", "check"),
     "Embedded PostgreSQL": ("local",),

@@ -13,7 +13,7 @@ import typer
 
 from retailpipe.cli import database, schedule
 from retailpipe.cli.invocation import as_typed, remember_environment
-from retailpipe.cli.options import Json, Profile, Region, StackName, on_stack, stack_of
+from retailpipe.cli.options import Json, Profile, Region, StackName, Yes, on_stack, stack_of
 from retailpipe.cli.output import print_handled, print_json, table_text
 from retailpipe.cli.progress import progress_shown
 from retailpipe.cli.terminal import say
@@ -22,8 +22,6 @@ from retailpipe.errors import UsageError
 
 if TYPE_CHECKING:
     from retailpipe.aws.cleanup import Remains
-
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 
 
 @on_stack

@@ -73,9 +73,19 @@ Region = Annotated[str | None, typer.Option("--region", metavar="NAME", help="Th
 Replace = Annotated[
     bool,
     typer.Option(
-        "--replace", help="Overwrite a workbook of the same name in the stack's bucket; the old version is kept."
+        "--replace",
+        help="Replace a workbook of the same name that has other content; `retailpipe restore` brings it back. On a "
+        "terminal, the command asks if this option is missing.",
     ),
 ]
+SkipFailed = Annotated[
+    bool,
+    typer.Option(
+        "--skip-failed",
+        help="Warn about workbooks that cannot be loaded, and exit with 0 if there is no other failure.",
+    ),
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 
 _ENVIRONMENT_OPTIONS: dict[str, Any] = {
     "local": Local,

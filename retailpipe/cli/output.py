@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
@@ -16,6 +17,7 @@ from retailpipe.errors import UsageError
 from retailpipe.reports import (
     BuildReport,
     CheckReport,
+    ForgetReport,
     LoadReport,
     Report,
     RunReport,
@@ -83,6 +85,11 @@ def print_run(report: RunReport) -> None:
         say(f"not loaded: {as_typed(failure)}")
     if report.loads or not report.failures:
         print_loads(report.loads)
+    print_built(report)
+
+
+def print_built(report: RunReport) -> None:
+    """Print what `run` did after the loads."""
     print_build(report.build)
     if report.verification is None:
         return
@@ -95,6 +102,12 @@ def print_run(report: RunReport) -> None:
             prefix = f"public_{layer}."
             counts = {n.removeprefix(prefix): r for n, r in report.verification.tables.items() if n.startswith(prefix)}
             say(f"  {layer}: {', '.join(f'{name} {rows:,}' for name, rows in counts.items())}")
+
+
+def print_forgotten(report: ForgetReport) -> None:
+    say(str(report.forgotten))
+    if report.build:
+        print_built(report.build)
 
 
 def print_handled(handled: Handled) -> None:
@@ -120,6 +133,13 @@ def print_status(report: StatusReport) -> None:
         say(table_text(columns, [[load[column] for column in columns] for load in report.loads]))
     else:
         say("nothing is loaded yet")
+    if report.removed:
+        say(f"loaded, but no longer in the store: {', '.join(report.removed)}")
+        first = shlex.quote(report.removed[0])
+        say(as_typed(f"put the workbook back, or delete its rows with `retailpipe forget {first}`"))
+    if report.kept:
+        say(f"forgotten, but kept in the store: {', '.join(report.kept)}")
+        say(as_typed(f"load it again with `retailpipe ingest {shlex.quote(report.kept[0])}`"))
     if report.waiting:
         say(f"not loaded yet: {', '.join(report.waiting)}")
         say(as_typed("load them with `retailpipe ingest`"))

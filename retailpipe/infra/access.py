@@ -55,7 +55,13 @@ class StudentPolicy(Component):
                 sid="Bucket",
             ),
             statement(
-                ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:AbortMultipartUpload"],
+                [
+                    "s3:GetObject",
+                    "s3:GetObjectVersion",
+                    "s3:PutObject",
+                    "s3:AbortMultipartUpload",
+                    "s3:DeleteObject",  # not DeleteObjectVersion: the bucket keeps what was deleted
+                ],
                 objects,
                 sid="Workbooks",
             ),

@@ -207,7 +207,7 @@ def test_changed_content_replaces_the_old_rows_and_the_old_rejected_rows(
 ) -> None:
     retailpipe.ingest(environment, make_workbook([line(quantity=1), line(quantity=2), line(price=-1)]))
 
-    (report,) = retailpipe.ingest(environment, make_workbook([line(quantity=3), line(country=None)]))
+    (report,) = retailpipe.ingest(environment, make_workbook([line(quantity=3), line(country=None)]), replace=True)
 
     assert report.status == "replaced"
     assert quantities(environment) == [3]
@@ -223,7 +223,7 @@ def test_content_that_was_replaced_can_be_loaded_again(environment: Environment,
     retailpipe.ingest(environment, make_workbook(old))
     book = environment.store.workbooks()[0]
     content = (environment.folder / book.key).read_bytes()
-    retailpipe.ingest(environment, make_workbook([line(quantity=2)]))
+    retailpipe.ingest(environment, make_workbook([line(quantity=2)]), replace=True)
     (environment.folder / book.key).write_bytes(content)
 
     (report,) = retailpipe.ingest(environment, book.key)
@@ -264,7 +264,7 @@ def test_content_that_was_replaced_can_be_loaded_under_another_name(
     book = make_workbook()
     retailpipe.ingest(environment, book)
     moved = book.rename(book.with_name("moved.xlsx"))
-    retailpipe.ingest(environment, make_workbook([line(quantity=9)]))
+    retailpipe.ingest(environment, make_workbook([line(quantity=9)]), replace=True)
 
     (report,) = retailpipe.ingest(environment, moved)
 
@@ -313,7 +313,9 @@ def test_tables_and_columns_may_have_names_that_sql_reserves(
     headers = ("Order", "Select", "Amount")
     retailpipe.ingest(environment, make_workbook([(1, None, 1)], headers=headers), contract=contract)
 
-    (report,) = retailpipe.ingest(environment, make_workbook([(2, None, 2)], headers=headers), contract=contract)
+    (report,) = retailpipe.ingest(
+        environment, make_workbook([(2, None, 2)], headers=headers), contract=contract, replace=True
+    )
 
     assert report.status == "replaced"
     assert rows(environment, 'select "order" as id from bronze."order"') == [{"id": 2}]
@@ -359,7 +361,7 @@ def test_a_contract_that_no_longer_requires_a_column_loads_rows_without_it(
     country = 'name = "country"\ntype = "string"\nrequired = '
     relaxed = default_contract(tmp_path / "own.toml", (f"{country}true", f"{country}false"))
 
-    (report,) = retailpipe.ingest(environment, make_workbook([line(country=None)]), contract=relaxed)
+    (report,) = retailpipe.ingest(environment, make_workbook([line(country=None)]), contract=relaxed, replace=True)
 
     assert (report.rows_loaded, report.rows_rejected) == (1, 0)
 
@@ -404,7 +406,7 @@ def test_too_many_rejects_do_not_change_the_older_load(environment: Environment,
     before = rows(environment, LEDGER)
 
     with pytest.raises(TooManyRejects):
-        retailpipe.ingest(environment, make_workbook([line(quantity=2), *[line(price=-1)] * 11]))
+        retailpipe.ingest(environment, make_workbook([line(quantity=2), *[line(price=-1)] * 11]), replace=True)
 
     assert quantities(environment) == [1]
     assert rows(environment, LEDGER) == before
@@ -440,7 +442,7 @@ def test_a_workbook_without_rows_is_refused_and_does_not_change_the_older_load(
     retailpipe.ingest(environment, make_workbook())
 
     with pytest.raises(RetailpipeError, match=r"input/book\.xlsx.*'Online Retail'"):
-        retailpipe.ingest(environment, make_workbook([]))
+        retailpipe.ingest(environment, make_workbook([]), replace=True)
 
     assert quantities(environment) == [6]
 
@@ -540,7 +542,7 @@ def test_a_dry_run_of_a_file_does_not_change_the_store(environment: Environment,
 def test_a_dry_run_of_changed_content_reports_would_replace(environment: Environment, make_workbook: Workbook) -> None:
     retailpipe.ingest(environment, make_workbook([line(quantity=1)]))
     before = rows(environment, LEDGER)
-    environment.store.upload(make_workbook([line(quantity=2)]))
+    environment.store.upload(make_workbook([line(quantity=2)]), replace=True)
 
     (report,) = retailpipe.ingest(environment, dry_run=True)
 
@@ -612,7 +614,7 @@ def test_status_lists_new_and_changed_workbooks_as_waiting(environment: Environm
         make_workbook([line(quantity=1)], name="a.xlsx"),
         make_workbook([line(quantity=2)], name="b.xlsx"),
     )
-    environment.store.upload(make_workbook([line(quantity=3)], name="b.xlsx"))
+    environment.store.upload(make_workbook([line(quantity=3)], name="b.xlsx"), replace=True)
     environment.store.upload(make_workbook([line(quantity=4)], name="c.xlsx"))
 
     report = status(environment)
@@ -697,7 +699,7 @@ def test_a_workbook_that_cannot_be_read_does_not_change_the_older_load(
     book.write_bytes(book.read_bytes()[:-200])
 
     with pytest.raises(WorkbookError, match=r"input/book\.xlsx"):
-        retailpipe.ingest(environment, book)
+        retailpipe.ingest(environment, book, replace=True)
 
     assert quantities(environment) == [6]
     assert list((environment.folder / "tmp").iterdir()) == []
@@ -779,7 +781,7 @@ def test_readers_see_the_old_content_while_a_load_replaces_it(
     environment: Environment, make_workbook: Workbook
 ) -> None:
     retailpipe.ingest(environment, make_workbook([line(quantity=1)]))
-    environment.store.upload(make_workbook([line(quantity=2)]))
+    environment.store.upload(make_workbook([line(quantity=2)]), replace=True)
     paused = Paused()
     replacing = Loading(environment, "input/book.xlsx", paused)
     assert paused.reached.wait(60)
@@ -794,7 +796,7 @@ def test_readers_see_the_old_content_while_a_load_replaces_it(
 
 def test_a_load_waits_for_a_build(environment: Environment, make_workbook: Workbook) -> None:
     retailpipe.ingest(environment, make_workbook([line(quantity=1)]))
-    environment.store.upload(make_workbook([line(quantity=2)]))
+    environment.store.upload(make_workbook([line(quantity=2)]), replace=True)
     waiting_step = StepBegun("waiting for another load or build")
 
     with environment.warehouse.connect() as build:
