@@ -74,7 +74,10 @@ def compare(environment: Environment, *, contract: Contract | None = None, dry_r
 
 
 def loaded(environment: Environment) -> list[tuple[Stored, LoadReport]]:
-    """The workbooks whose etag is the one recorded with their current load, each with that load. Reads no workbook."""
+    """Return the workbooks whose etag is the one recorded with their current load, each with that load.
+
+    Does not read any workbook.
+    """
     loads, etags, _ = _current(environment)
     return [
         (stored, ledger.unchanged(loads[stored.key]))

@@ -150,9 +150,10 @@ def dbt(environment: Environment, arguments: Sequence[str]) -> int:
 
 
 def _clear_record_unless_up_to_date(connection: Connection) -> None:
-    """Before a build of selected models: unless all models are up to date, make the next whole build a full refresh.
+    """Make the next build of all models a full refresh, unless all models are up to date.
 
-    Otherwise that build could keep rows of selected models that were built from an older `int_loaded_days`.
+    Call this before a build of selected models. Without it, the next build of all models could keep rows of the
+    selected models that were built from an older `int_loaded_days`.
     """
     if not build_record.is_built(connection, dbt_runner.project_hash()):
         build_record.clear(connection)

@@ -1,7 +1,7 @@
 """Contracts: the columns, types and rules that a workbook must follow, read from a TOML file.
 
-docs/contract.md describes the file. The reader and the loader have no column names of their own: everything that they
-know about a workbook comes from its contract.
+docs/contract.md describes the file. No column names are written in the reader and the loader: they take everything
+about a workbook from its contract.
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ class _Reader:
             raise ContractError(f"{file} is not valid TOML: {reason}", hint=_CORRECT) from error
 
     def contract(self) -> Contract:
-        self._only_keys(self.data, {"name", "table", "max_rejects", "max_overlap", "columns"})
+        self._check_keys(self.data, {"name", "table", "max_rejects", "max_overlap", "columns"})
         raw_columns = self.data.get("columns")
         if not isinstance(raw_columns, list) or not raw_columns:
             raise self._error("columns", None, "there are no columns: write each column in a [[columns]] section")
@@ -216,7 +216,7 @@ class _Reader:
             raise self._error("columns", None, "columns must be [[columns]] sections")
         table = cast("dict[str, Any]", raw)
         allowed = {"header", "name", "type", "required", "minimum", "maximum", "max_length", "formats"}
-        self._only_keys(table, allowed, number)
+        self._check_keys(table, allowed, number)
         type_name = self._type(table, number)
         required = table.get("required", False)
         if not isinstance(required, bool):
@@ -314,7 +314,7 @@ class _Reader:
                 message = f"a date written in format {item!r} cannot be parsed: {error}"
                 raise self._error("formats", number, message) from error
             if parsed not in expected:
-                message = f"format {item!r} needs year, month and day; a time must be unambiguous, without time zone"
+                message = f"format {item!r} needs year, month and day; a time must be unambiguous and have no time zone"
                 raise self._error("formats", number, message)
         return formats
 
@@ -333,7 +333,7 @@ class _Reader:
             raise self._error("max_overlap", None, 'max_overlap must be a share of the rows, such as "50%"')
         return share
 
-    def _only_keys(self, table: dict[str, Any], allowed: set[str], number: int | None = None) -> None:
+    def _check_keys(self, table: dict[str, Any], allowed: set[str], number: int | None = None) -> None:
         for key in table:
             if key not in allowed:
                 known = ", ".join(sorted(allowed))

@@ -16,7 +16,7 @@ RetailpipeError
 │   └── SomeNotLoaded     some of several workbooks failed
 ├── WarehouseError        the database cannot be reached, or a statement failed
 │   ├── NothingLoaded     no workbook is loaded, so there is nothing to verify
-│   ├── SchemaError       schema bronze is newer, of another program, or a table differs
+│   ├── SchemaError       schema bronze is of a newer version or another program, or a table differs
 │   └── ServerError       the embedded PostgreSQL server cannot be created, started or stopped
 ├── TransformError        dbt could not run
 ├── AwsError              AWS refused a request, or cannot be reached
@@ -24,7 +24,7 @@ RetailpipeError
 ├── UnknownPrice          the price file has no price for a resource
 └── OutputsError          the outputs of a stack are missing, or of another version
 
-Each has a `hint`: what to do next, or an empty text. A command in a hint stands between backquotes; the command line
+Each has a `hint`: what to do next, or an empty text. A command in a hint is in backquotes; the command line
 prints it with the options of the environment.
 """
 
@@ -94,7 +94,8 @@ class WarehouseError(RetailpipeError):
     """The database cannot be reached, or a statement failed.
 
     transient: whether a retry may succeed later: the database is stopped, the network is down, the disk is full.
-    copied: if a COPY refused a value, its row in the COPY (from 1) and its column; else None.
+    copied: if PostgreSQL refused a value of a COPY: the row of the value in the COPY (from 1) and its column; else
+    None.
     """
 
     def __init__(
@@ -133,7 +134,7 @@ class OutputsError(RetailpipeError):
 class AwsError(RetailpipeError):
     """AWS refused a request, or cannot be reached.
 
-    code: AWS's error code, such as NoSuchBucket; empty if AWS did not answer.
+    code: AWS's error code, such as NoSuchBucket; empty if there was no response from AWS.
     transient: whether a retry may succeed later: the network is down, or AWS is throttling requests.
     """
 

@@ -44,7 +44,7 @@ def verify(environment: Environment) -> VerifyReport:
 
 
 def verified(connection: Connection) -> VerifyReport:
-    """The implementation of `verify`, on a read-only connection, so that all figures are from one snapshot."""
+    """Do the work of `verify` on a read-only connection, so that all figures are from one snapshot."""
     statement = (resources.files("retailpipe") / "invariants.sql").read_text(encoding="utf-8")
     names = _tables(connection)
     if _is_empty(connection, names):

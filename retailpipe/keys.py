@@ -65,7 +65,7 @@ def is_workbook_name(name: str) -> bool:
 
 
 def waiting(workbooks: Iterable[tuple[str, str]], receipts: Iterable[str]) -> list[str]:
-    """The keys of workbooks that have no receipt for their present content.
+    """Return the keys of the workbooks that have no receipt for their current content.
 
     workbooks: pairs of key and ETag.
     receipts: the keys of all receipts.

@@ -117,7 +117,8 @@ def ingest(
 def _backlog(environment: Environment, options: _Options) -> list[Key]:
     """The keys of the workbooks to load.
 
-    Unless it is a dry run, also writes missing receipts, by which the check Lambda knows which workbooks are loaded.
+    Unless it is a dry run, also write missing receipts: from them, the Lambda check_bucket finds out which workbooks
+    are loaded.
     """
     keys = [Key(key) for key in waiting(environment, contract=options.contract, dry_run=options.dry_run)]
     if not options.dry_run:
@@ -132,7 +133,7 @@ def _ingest(
     progress: Progress | None,
     starting: Callable[[], None] | None = None,
 ) -> list[LoadReport]:
-    """The implementation of `ingest`. starting: called when a workbook is about to be loaded."""
+    """Do the work of `ingest`. starting: called before a workbook is loaded."""
     from retailpipe.bronze.loader import load
 
     wanted = sources or _backlog(environment, options)
@@ -203,7 +204,7 @@ def run(
         failed, loads = error, list(error.reports)
     failures = [f"{failure}. {failure.hint}" for failure in failed.failures] if failed else []
     try:
-        return _completed(environment, loads, failures, progress, warm_up, skip_failed)
+        return _transform_and_verify(environment, loads, failures, progress, warm_up, skip_failed)
     except NothingLoaded:
         raise failed or NothingLoaded() from None
 
@@ -216,10 +217,10 @@ def complete(
     If no workbook is loaded, it empties silver and gold if they hold rows, and raises NothingLoaded. Otherwise raises
     what `transform` and `verify` raise.
     """
-    return _completed(environment, loads, [], progress or NoProgress(), WarmUp(environment))
+    return _transform_and_verify(environment, loads, [], progress or NoProgress(), WarmUp(environment))
 
 
-def _completed(
+def _transform_and_verify(
     environment: Environment,
     loads: Sequence[LoadReport],
     failures: Sequence[str],
@@ -227,12 +228,12 @@ def _completed(
     warm_up: WarmUp,
     skip_failed: bool = False,
 ) -> RunReport:
-    build, verification = _built_and_verified(environment, progress, warm_up)
+    build, verification = _build_and_verify(environment, progress, warm_up)
     ok = build.ok and bool(verification and verification.ok) and (skip_failed or not failures)
     return RunReport(ok, tuple(loads), tuple(failures), build, verification)
 
 
-def _built_and_verified(
+def _build_and_verify(
     environment: Environment, progress: Progress, warm_up: WarmUp
 ) -> tuple[BuildReport, VerifyReport | None]:
     verification_failed = False
@@ -260,7 +261,7 @@ def _built_and_verified(
 def _snapshot(
     environment: Environment, source: str | Path, options: _Options, progress: Progress | None
 ) -> AbstractContextManager[Snapshot]:
-    """A snapshot of a source: a file, which is uploaded to the store first, or a key of the store."""
+    """Return a snapshot of a source: a file, which is uploaded to the store first, or a key of the store."""
     if isinstance(source, Key):
         return environment.store.snapshot(source, progress=progress)
     path = expanded(source)

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 
 def status(environment: Environment, *, contract: Contract | None = None) -> StatusReport:
-    """The ledger, newest load first, and the workbooks that are not loaded yet.
+    """Return the ledger, newest load first, and the workbooks that are not loaded yet.
 
-    For an AWS stack, also the number of messages in the dead-letter queue. Raises StoreError, AwsError, WarehouseError.
+    For an AWS stack, the report also contains the number of messages in the dead-letter queue. Raises StoreError,
+    AwsError, WarehouseError.
     """
     loads: list[dict[str, Any]] = []
     with environment.warehouse.connect(read_only=True) as connection:

@@ -158,7 +158,7 @@ class BuildReport(Report):
 
     skipped: models and tests that dbt did not run, because a node they depend on failed.
     seconds: elapsed time.
-    up_to_date: there was nothing to build, so dbt was not started.
+    up_to_date: whether there was nothing to build, so that dbt was not started.
     """
 
     ok: bool
@@ -272,8 +272,8 @@ class StatusReport(Report):
 
     kept: workbooks in the store that were forgotten with --keep-workbook: they are loaded again only if they are named.
     removed: workbooks that are loaded, but are no longer in the store.
-    given_up: the number of messages in a stack's dead-letter queue: uploads that `watch` could not load. None for a
-        local environment.
+    given_up: the number of messages in a stack's dead-letter queue: notices of uploads that `watch` could not load.
+        None for a local environment.
     """
 
     store: str

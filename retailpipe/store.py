@@ -39,7 +39,8 @@ class Stored(Report):
 
     size: in bytes.
     modified: in UTC.
-    etag: changes whenever the content changes. A bucket's ETag, or the file's identity, size and time in a folder.
+    etag: a text that changes whenever the content changes: in a bucket the object's ETag, in a folder the file's
+    identity, size and change time.
     """
 
     key: str
@@ -70,7 +71,7 @@ class Store(Protocol):
 
     @property
     def address(self) -> str:
-        """Where the store is, to show to people."""
+        """The location of the store, for messages."""
         ...
 
     def upload(self, path: Path, *, replace: bool = False, progress: Progress | None = None) -> Stored:
@@ -98,7 +99,7 @@ class Store(Protocol):
         ...
 
     def key_of(self, path: Path) -> str:
-        """The key under which `upload` would store a file; the file's present key if it is already in this store."""
+        """Return the key under which `upload` would store a file; its current key if it is already in this store."""
         ...
 
     def workbooks(self) -> list[Stored]:
@@ -117,12 +118,12 @@ class Store(Protocol):
     def acknowledge(self, snapshot: Snapshot, report: LoadReport) -> None:
         """Write a receipt, which shows programs without access to the warehouse that this content is loaded.
 
-        Raises nothing.
+        Does not raise.
         """
         ...
 
     def write_missing_receipts(self, loads: Iterable[tuple[Stored, LoadReport]]) -> None:
-        """Write the receipts of loads that have none yet; each load comes with its workbook as it was loaded."""
+        """Write the receipts of loads that have none yet; each load is paired with its workbook as it was loaded."""
         ...
 
     def remove_receipts(self, key: str) -> None:
@@ -221,7 +222,7 @@ class FolderStore:
         """Do nothing: a folder has no receipts, because its users can read the warehouse."""
 
     def write_missing_receipts(self, loads: Iterable[tuple[Stored, LoadReport]]) -> None:
-        """Do nothing, as `acknowledge`."""
+        """Do nothing, as `acknowledge` does."""
 
     def remove_receipts(self, key: str) -> None:
         """Do nothing, as `acknowledge`."""
@@ -308,7 +309,7 @@ def remove_orphans(temporary: Path) -> None:
 
 @contextmanager
 def file_snapshot(path: Path, key: str) -> Generator[Snapshot]:
-    """A snapshot of a file, with the key that it would have in a store; the file is not uploaded."""
+    """Yield a snapshot of a file, with the key that the file would have in a store; the file is not uploaded."""
     check_uploadable(path)
     with tempfile.TemporaryDirectory(prefix="retailpipe-") as folder:
         try:
@@ -373,7 +374,7 @@ def _copy_to(folder: Path, file: Path, key: str) -> Snapshot:
 
 
 def _file_etag(status: os.stat_result) -> str:
-    """A text that changes whenever the file's content does.
+    """Return a text that changes whenever the file's content changes.
 
     It uses ctime, because programs can set mtime to any value.
     """

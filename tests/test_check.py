@@ -1,4 +1,4 @@
-"""check: each point fails if its cause is created, with a hint that fixes it, and every point is always checked."""
+"""check: each point fails if its problem exists, with a hint that solves it, and every point is always checked."""
 
 from __future__ import annotations
 

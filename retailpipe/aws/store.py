@@ -41,7 +41,7 @@ _ATTEMPTS = 10
 """How often each part of a download is tried: a broken connection costs one part, not the whole download."""
 _TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 _UNEXPLAINED = {"400", "403"}
-"""HTTP codes that S3 gives without a reason, because the answer to HEAD has no body."""
+"""HTTP codes that S3 returns without a reason, because the response to HEAD has no body."""
 _MISSING = {"404", "NoSuchKey", "NotFound", "NoSuchVersion"}
 _log = logging.getLogger(__name__)
 _MD5 = re.compile(r"[0-9a-f]{32}")
@@ -85,7 +85,7 @@ class BucketStore:
                         "Metadata": {"sha256": copy.content_hash},
                     },
                     Callback=(progress or NoProgress()).advance,
-                    Config=_transfers(),
+                    Config=_transfer_config(),
                 )
             stored = self._head(copy.key)
         if stored is None:
@@ -197,12 +197,18 @@ class BucketStore:
                 self._s3.delete_object(Bucket=self._bucket, Key=receipt, **self._owner)
 
     def load_failure_note(self, key: str) -> str | None:
-        """The key of the note that the current content of a workbook cannot be loaded; None if it was removed."""
+        """Return the key of the note which says that the current content of a workbook cannot be loaded.
+
+        None if the workbook was removed.
+        """
         there = self._head(key)
         return f"{receipt_key(key, there['ETag'])}.failed" if there else None
 
     def build_failure_note(self, failure: Collection[str]) -> str:
-        """The key of the note that a build failed. failure: texts that distinguish it from other failures."""
+        """Return the key of the note which says that a build failed.
+
+        failure: texts that distinguish this failure from others.
+        """
         digest = hashlib.sha256(json.dumps(sorted(failure)).encode()).hexdigest()[:32]
         return f"{RECEIPTS}builds/{digest}.failed"
 
@@ -224,7 +230,7 @@ class BucketStore:
 
     @property
     def _owner(self) -> dict[str, str]:
-        """Makes S3 refuse a bucket of another account: bucket names are global and can be taken over."""
+        """The argument that makes S3 refuse a bucket of another account: bucket names are global, can be taken over."""
         return {"ExpectedBucketOwner": self._stack.outputs.account_id}
 
     def _head(self, key: str) -> dict[str, Any] | None:
@@ -250,7 +256,7 @@ class BucketStore:
                 yield from page.get("Contents", [])
 
     def _download(self, key: str, head: dict[str, Any], path: Path, progress: Progress) -> str:
-        """Download the version that `head` describes, and verify it; returns its SHA-256.
+        """Download the version that `head` describes, verify it, and return its SHA-256.
 
         Naming the version keeps the content consistent if the object is replaced during the download.
         """
@@ -264,7 +270,7 @@ class BucketStore:
                     str(path),
                     ExtraArgs={**version, **self._owner},
                     Callback=progress.advance,
-                    Config=_transfers(),
+                    Config=_transfer_config(),
                 )
         except OSError as error:
             raise StoreError(f"cannot download {key}: {error.strerror or error}", hint=remedy(error)) from error
@@ -286,7 +292,7 @@ class BucketStore:
         return digests["SHA-256"]
 
 
-def _transfers() -> Any:
+def _transfer_config() -> Any:
     from boto3.s3.transfer import TransferConfig
 
     return TransferConfig(

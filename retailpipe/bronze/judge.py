@@ -1,4 +1,4 @@
-"""Checks rows against the contract, and explains each rejected row.
+"""Check rows against the contract, and explain each rejected row.
 
 For speed, every rule is an expression over a whole Arrow column. A single cell is examined only if it breaks a rule.
 """
@@ -111,7 +111,7 @@ class Judge:
         )
 
     def _raw_row(self, row: Mapping[int, Cell]) -> dict[str, str]:
-        """Return the cells of a row by header, or by column letters if there is no header or an earlier column has it.
+        """Return the cells of a row by header, or by column letters if there is none or an earlier column has it.
 
         Blank cells of columns that the contract does not name are left out.
         """
@@ -159,13 +159,13 @@ class _Rule:
         return values, reduce(pc.or_, masks) if masks else None
 
     def _unconvertible(self, values: pa.Array, cells: Sequence[Cell]) -> pa.BooleanArray:
-        """Return a mask of the nulls that are cells which could not be converted, not blank cells."""
+        """Return a mask of the nulls that stand for cells which could not be converted, not for blank cells."""
         nulls = values.is_null().to_pylist()
         mask = [null and self._converter.problem(cell) is not None for null, cell in zip(nulls, cells, strict=True)]
         return pa.array(mask, pa.bool_())
 
     def problem(self, cell: Cell) -> Problem:
-        """Return the first rule that a cell breaks. The cell must break one."""
+        """Return the problem with the first rule that a cell breaks. The cell must break at least one rule."""
         if problem := self._converter.problem(cell):
             return problem
         column = self.column

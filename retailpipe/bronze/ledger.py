@@ -76,7 +76,7 @@ def lock(connection: Connection, source: str, content_hash: str, progress: Progr
         ("", _LOCK_CLASS_CONTENT, content_hash),
     )
     # One statement, one round trip: it tries the locks in order, stops at the first one that is not free, and returns
-    # how many locks it took. Nested from the last lock outwards.
+    # how many locks it took. The expression is nested, with the last lock innermost.
     taken_sql = str(len(wanted))
     for index, (kind, lock_class, _) in reversed([*enumerate(wanted)]):
         attempt = f"pg_try_advisory_xact_lock{kind}({lock_class}, hashtext(${index + 1}))"
@@ -244,7 +244,7 @@ def kept_contents(connection: Connection) -> dict[str, tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Counts:
-    """A load's numbers of rows, and the first and last date of its accepted rows."""
+    """The row counts of a load, and the first and last date of its accepted rows."""
 
     rows_read: int
     rows_loaded: int

@@ -1,4 +1,4 @@
-"""Loads a workbook into bronze: its ledger row, its rows and its rejected rows, all in one transaction."""
+"""Load a workbook into bronze: its ledger row, its rows and its rejected rows, all in one transaction."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def load(
         is_new_content = old is None or old.content_hash != snapshot.content_hash
         if other and is_new_content and not allow_duplicate:
             raise DuplicateContent(
-                f"{snapshot.key} has the same content as {other}, and each row would count twice",
+                f"{snapshot.key} has the same content as {other}, so each row would be counted twice",
                 hint=_duplicate_hint(snapshot.key),
             )
 
@@ -148,7 +148,7 @@ def load(
 
 
 def _accepted(sheet: SheetReader, judge: Judge, progress: Progress) -> Iterator[pa.RecordBatch]:
-    """Yield the accepted rows of each chunk; stop early if there are too many rejects in any case."""
+    """Yield the accepted rows of each chunk; stop early if no number of rows would allow so many rejects."""
     for chunk in sheet.chunks():
         batch = judge.judge(chunk)
         progress.advance(len(chunk.numbers))
@@ -246,7 +246,10 @@ def _duplicate_hint(source: str) -> str:
 
 @contextmanager
 def _no_garbage_collection() -> Generator[None]:
-    """Disable garbage collection. A load makes millions of objects without cycles; collection would take 10% of it."""
+    """Disable garbage collection.
+
+    A load creates millions of objects without cycles; collection would take 10% of its time.
+    """
     collecting = gc.isenabled()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""Assembles the commands into one program and groups them in the help.
+"""Assemble the commands into one program, and group them in the help.
 
 The modules with commands do not use `from __future__ import annotations`: typer would have to compile each annotation
 at every start.

@@ -1,6 +1,7 @@
 """The options that commands share, and the environment that they select.
 
-A decorator (`on_environment`, `on_stack`) replaces a command's `environment` parameter by the options that select it.
+A decorator (`on_environment`, `on_stack`) replaces a command's `environment` parameter with the options that select the
+environment.
 """
 
 from __future__ import annotations

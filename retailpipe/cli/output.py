@@ -1,4 +1,4 @@
-"""Prints the reports of commands, as text for people or as JSON."""
+"""Print the reports of commands, as text for people or as JSON."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def demo(
         typer.Option(
             "--local",
             metavar="DIR",
-            help="The demo's folder. Default: `demo`, or `demo-NAME` with --workbook, below the default folder of "
+            help="The demo's folder. Default: `demo`, or `demo-NAME` with --workbook, in the default folder of "
             "environments.",
         ),
     ] = None,
@@ -324,7 +324,10 @@ def register(app: typer.Typer) -> None:
     """Add these commands to the program."""
     for function in (demo, run, init, upload, ingest, forget, restore, transform):
         app.command()(function)
-    app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(dbt)
+    app.command(
+        options_metavar="[OPTIONS] DBT_COMMAND [DBT_OPTIONS]...",
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    )(dbt)
     for function in (verify, check):
         app.command()(function)
 

@@ -1,4 +1,4 @@
-"""The IAM policy of a student's user: it allows the commands on one stack, except those of an instructor."""
+"""The IAM policy of a student's user: it allows the commands on one stack, except those only for an instructor."""
 
 from __future__ import annotations
 

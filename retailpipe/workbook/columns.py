@@ -24,7 +24,7 @@ from retailpipe.workbook.chunks import RepeatedCells
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})")
 _EPOCH = datetime(1970, 1, 1)
-_MOST_CACHED = 1 << 14
+_MAX_CACHED = 1 << 14
 """Values in the cache of a column before it is cleared: limits memory if every value is different."""
 _LONG_TEXT = 60
 _ZERO = pa.scalar(0, pa.int32())
@@ -63,7 +63,7 @@ class _Cache(dict[Any, Any]):
             cell = cell * 1.0
         elif isinstance(cell, str):
             cell = cell[:1] + cell[1:]
-        if len(self) >= _MOST_CACHED:
+        if len(self) >= _MAX_CACHED:
             self.clear()
         value = self[cell] = self._converter.value_or_none(cell)
         return value

@@ -25,7 +25,7 @@ class SheetReader:
 
     layout: the columns of the sheet that hold the contract's columns.
     rows_claimed: how many rows there are according to the sheet itself; may be wrong, so use it only to show
-        progress. None if the sheet does not say.
+        progress. None if the sheet does not state it.
     """
 
     def __init__(self, package: Package, sheet: Sheet, slots: Slots, contract: Contract) -> None:

@@ -51,7 +51,7 @@ WAITING = "select count(*) as n from pg_stat_activity where wait_event_type = 'L
 
 @pytest.fixture(scope="module")
 def books(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Two contents of one workbook."""
+    """Two versions of one workbook."""
     folder = tmp_path_factory.mktemp("books")
     paths = folder / "one" / "book.xlsx", folder / "two" / "book.xlsx"
     for seed, path in enumerate(paths, start=1):
@@ -242,7 +242,7 @@ def own(tmp_path_factory: pytest.TempPathFactory, books: tuple[Path, Path]) -> I
 
 @pytest.fixture(scope="module")
 def big(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A third content, large enough that its load can be interrupted."""
+    """A third version, large enough that its load can be interrupted."""
     book = tmp_path_factory.mktemp("big") / "book.xlsx"
     write_sample(book, rows=2 * ROWS, seed=3)
     return book
