@@ -18,6 +18,7 @@ from retailpipe.aws.pulumi import Pulumi
 from retailpipe.aws.session import Aws, aws_errors
 from retailpipe.aws.shell import ENV_FILE
 from retailpipe.aws.stack import Stack, stack_folder
+from retailpipe.counts import counted
 from retailpipe.errors import AwsError, OutputsError, StackNotFound
 from retailpipe.names import CHECK_BUCKET, NOTIFY_UPLOAD, Names, parse_stack_name
 from retailpipe.outputs import StackOutputs
@@ -59,7 +60,7 @@ class Remains(Report):
 
     @property
     def _counted(self) -> str:
-        return "1 object version" if self.versions == 1 else f"{self.versions:,} object versions"
+        return counted(self.versions, "object version")
 
     def lines(self) -> list[str]:
         """Return what `remove` deletes, one text per item. Without the pulumi command: only the buckets' content."""

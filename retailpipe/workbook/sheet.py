@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from retailpipe.contract import Contract
+from retailpipe.counts import noun
 from retailpipe.errors import SheetError, WorkbookError
 from retailpipe.workbook.cells import Cell, cell_address, shown
 
@@ -74,7 +75,7 @@ def no_single_sheet(file: str, fitting: Sequence[str], misfits: Iterable[Workboo
         )
     reasons = "".join(f"\n  {misfit}" for misfit in misfits)
     if others:
-        reasons += f"\n  and {others:,} more {'sheet' if others == 1 else 'sheets'}"
+        reasons += f"\n  and {others:,} more {noun(others, 'sheet')}"
     return SheetError(
         f"{file}: no sheet fits the contract:{reasons}",
         hint="Correct the header row of the sheet that holds the rows, or choose another contract with --contract.",
