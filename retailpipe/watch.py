@@ -37,10 +37,10 @@ from retailpipe.aws.notices import publish
 from retailpipe.aws.session import aws_errors, is_credentials_error
 from retailpipe.aws.store import BucketStore
 from retailpipe.builds import is_built
-from retailpipe.dbt_runner import project_hash
 from retailpipe.environment import Environment
 from retailpipe.errors import AwsError, RetailpipeError, SourceNotFound, UsageError, WarehouseError
 from retailpipe.keys import is_workbook
+from retailpipe.models import own_models, project_hash
 from retailpipe.progress import Progress
 from retailpipe.reports import LoadReport, Report, RunReport
 
@@ -260,7 +260,7 @@ class Watcher:
         """The key of the note that this dbt project fails in this way on the current loads."""
         loads = self._until_reachable(lambda: backlog.loaded(self._environment))
         return self._store.build_failure_note(
-            [*failures, project_hash(), *(str(report.load_id) for _, report in loads)]
+            [*failures, project_hash(own_models(self._environment)), *(str(report.load_id) for _, report in loads)]
         )
 
     def _publish_once(self, note_key: Callable[[], str | None], subject: str, text: str) -> None:
