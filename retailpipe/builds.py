@@ -20,7 +20,7 @@ from retailpipe.contract import Contract
 from retailpipe.dbt_runner import WarmUp
 from retailpipe.environment import Environment
 from retailpipe.errors import RetailpipeError, TransformError, UsageError
-from retailpipe.models import OwnModels, Project, generated_project, own_models, project_hash, relations
+from retailpipe.models import OWN_PROJECT, OwnModels, Project, generated_project, own_models, project_hash, relations
 from retailpipe.progress import NoProgress, Progress
 from retailpipe.reports import BuildReport, Node
 
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from retailpipe.connection import Connection
 
 # Unit tests check the models on made-up rows, not the loaded data. `retailpipe dbt test` runs them.
-_BUILD = "--log-level none --log-level-file info --no-write-json build --exclude-resource-type unit_test".split()
+_BUILD = ["--log-level", "none", "--log-level-file", "info", "--no-write-json", "build"]
+_NO_UNIT_TESTS = ["--exclude-resource-type", "unit_test"]
 _LOCKING_COMMANDS = {"build", "run", "test", "seed", "snapshot", "retry", "clone"}
 
 
@@ -70,7 +71,8 @@ def transform(
         else:
             build_record.clear_outdated(connection, ours, everything)
         connection.commit()
-        arguments = [*_BUILD, *(["--select", select] if select else []), *(["--full-refresh"] if full_refresh else [])]
+        arguments = [*_BUILD, *_NO_UNIT_TESTS, *(["--select", select] if select else [])]
+        arguments += ["--full-refresh"] if full_refresh else []
         listener = dbt_runner.Listener(progress)
         result = dbt_runner.invoke(environment, arguments, [listener], attempt.manifest, project=attempt.project)
         if result.exception and attempt.project:
@@ -96,11 +98,14 @@ def transform(
             )
         raise TransformError("dbt found nothing to build", hint=dbt_runner.log_hint(environment))
     report = dbt_runner.build_report(environment, results, time.monotonic() - started)
-    if own and attempt.problem:
-        message = f"{attempt.problem}\n{attempt.problem.hint} None of these models was built."
-        failure = Node(str(own.folder), "folder", "error", message)
-        report = replace(report, ok=False, failures=(failure, *report.failures))
-    return replace(report, tables_read=tables.read, tables_unread=tables.unread, leftovers=tables.leftovers)
+    read = tables.read
+    if attempt.problem:
+        message = (
+            f"{attempt.problem}\n{attempt.problem.hint} Your own models were not built: their tables are unchanged."
+        )
+        failures = (Node(OWN_PROJECT, "project", "error", message), *report.failures)
+        report, read = replace(report, ok=False, failures=failures), (f"bronze.{build_record.OUR_TABLE}",)
+    return replace(report, tables_read=read, tables_unread=tables.unread, leftovers=tables.leftovers)
 
 
 @dataclass(frozen=True)

@@ -137,13 +137,12 @@ def parse_error(environment: Environment, error: BaseException) -> TransformErro
     """The error of models of one's own that dbt cannot read, with their file and line."""
     message = re.sub(r"\x1b\[\d*m|\[WARNING\](?:\[\w+\])?: ", "", str(error)).strip()
     hint = "Correct the file and try again."
-    node, target = getattr(error, "node", None), str(getattr(error, "target_name", ""))
-    if node is not None and target:  # dbt does not say in which line an unknown name is
-        source = target.rpartition(".")[2]
-        file = environment.folder / str(node.original_file_path)
+    target, place = str(getattr(error, "target_name", "")), re.search(r"\(models/([^()]+)\)", message)
+    if target and place:  # dbt does not say in which line an unknown name is
+        name = target.rpartition(".")[2]
         with suppress(OSError):
-            lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
-            message += next((f" (line {n}: {line.strip()})" for n, line in enumerate(lines, 1) if source in line), "")
+            lines = (environment.folder / "models" / place[1]).read_text(encoding="utf-8").splitlines()
+            message += next((f"\n    line {n}\n      {line}" for n, line in enumerate(lines, 1) if name in line), "")
         if getattr(error, "target_kind", "") == "source":
             hint = "Check the name, or load a workbook into this table first."
     return TransformError(message, hint=hint)

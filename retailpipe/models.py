@@ -192,6 +192,8 @@ def _content(file: Path) -> tuple[bytes, tuple[str, str] | None]:
     if not stat.S_ISREG(mode) or file.suffix not in _READ_BY_DBT:
         return b"", (" is not a model", "Move it out of models/: that folder is for .sql and .yml files.")
     content = file.read_bytes()
+    if not content.strip():
+        return content, (" is empty", "Write a SELECT statement into the model, or delete the file.")
     if content.startswith(b"\xef\xbb\xbf"):
         return content, (", line 1 begins with a byte order mark", "Save the file as UTF-8 without BOM.")
     try:
