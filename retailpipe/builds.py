@@ -25,8 +25,6 @@ from retailpipe.progress import NoProgress, Progress
 from retailpipe.reports import BuildReport, Node
 
 if TYPE_CHECKING:
-    from dbt.contracts.graph.manifest import Manifest
-
     from retailpipe.connection import Connection
 
 # Unit tests check the models on made-up rows, not the loaded data. `retailpipe dbt test` runs them.
@@ -98,14 +96,15 @@ def transform(
             )
         raise TransformError("dbt found nothing to build", hint=dbt_runner.log_hint(environment))
     report = dbt_runner.build_report(environment, results, time.monotonic() - started)
-    read = tables.read
-    if attempt.problem:
-        message = (
-            f"{attempt.problem}\n{attempt.problem.hint} Your own models were not built: their tables are unchanged."
-        )
-        failures = (Node(OWN_PROJECT, "project", "error", message), *report.failures)
-        report, read = replace(report, ok=False, failures=failures), (f"bronze.{build_record.OUR_TABLE}",)
-    return replace(report, tables_read=read, tables_unread=tables.unread, leftovers=tables.leftovers)
+    report = replace(report, tables_read=tables.read, tables_unread=tables.unread, leftovers=tables.leftovers)
+    return _with_problem(report, attempt.problem) if attempt.problem else report
+
+
+def _with_problem(report: BuildReport, problem: TransformError) -> BuildReport:
+    """The report of a build of only our models, because those of one's own have a problem."""
+    message = f"{problem}\n{problem.hint} Your own models were not built: their tables are unchanged."
+    failures = (Node(OWN_PROJECT, "project", "error", message), *report.failures)
+    return replace(report, ok=False, failures=failures, tables_read=(f"bronze.{build_record.OUR_TABLE}",))
 
 
 @dataclass(frozen=True)
@@ -113,12 +112,13 @@ class _Attempt:
     """What dbt is about to build.
 
     project: the project with the models of one's own; None for our project.
+    manifest: the project as dbt has parsed it; None if dbt is to parse it.
     incremental: whether a model of one's own is incremental.
     problem: why the models of one's own cannot be built; then only ours are.
     """
 
     project: Project | None = None
-    manifest: Manifest | None = None
+    manifest: Any = None
     incremental: bool = False
     problem: TransformError | None = None
 
