@@ -17,7 +17,7 @@ from psycopg2.extensions import parse_dsn
 import retailpipe
 from retailpipe import BuildReport, Contract, Environment
 from retailpipe.bronze import build_record
-from retailpipe.builds import dbt, transform
+from retailpipe.builds import dbt, is_built, transform
 from retailpipe.dbt_runner import WarmUp
 from retailpipe.errors import TransformError
 from retailpipe.local.server import EmbeddedServer
@@ -176,14 +176,13 @@ def test_unchanged_own_models_are_up_to_date(built: Environment) -> None:
     assert point(built).ok
 
 
-def test_a_dropped_table_of_an_own_model_is_built_again(built: Environment) -> None:
-    execute(built.warehouse.uri, "drop table public_own.branch_totals")
+def test_a_missing_table_of_an_own_model_makes_it_out_of_date(built: Environment) -> None:
+    execute(built.warehouse.uri, "alter table public_own.branch_totals rename to renamed")
 
-    report = retailpipe.run(built)
+    assert not is_built(built)
 
-    assert report.ok
-    assert not report.build.up_to_date
-    assert "branch_totals" in relations(built)
+    execute(built.warehouse.uri, "alter table public_own.renamed rename to branch_totals")
+    assert is_built(built)
 
 
 def test_a_load_into_a_table_that_an_own_model_reads_makes_it_out_of_date(
@@ -414,3 +413,15 @@ def test_plain_dbt_runs_in_the_generated_project(built: Environment) -> None:
     assert done.returncode == 0, done.stdout
     assert "public_own.branch_totals" in done.stdout
     assert not (project_folder() / "target").exists()
+
+
+def test_forgetting_every_workbook_empties_the_tables_of_own_models(built: Environment) -> None:
+    """It is the last test of this module, because it leaves no rows."""
+    for load in retailpipe.status(built).loads:
+        if load["status"] == "loaded":
+            assert retailpipe.forget(built, load["source"]).ok
+
+    rows = retailpipe.query(
+        built, "select branch from public_own.branches union all select branch from public_own.branch_totals"
+    )
+    assert rows.num_rows == 0
