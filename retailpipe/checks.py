@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from retailpipe import backlog
 from retailpipe.bronze import ledger, schema
+from retailpipe.builds import own_models_problem, tables_unread
 from retailpipe.contract import Contract
 from retailpipe.counts import counted, noun
 from retailpipe.environment import Environment
@@ -122,6 +123,8 @@ def _transformation(environment: Environment) -> str:
         entries = ledger.current_loads(connection).values()
         loaded = {entry.load_id for entry in entries if entry.table_name == Contract.default().table}
         built = {load_id for (load_id,) in connection.rows("select load_id from public_silver.built_loads")}
+        problem = own_models_problem(connection, environment)
+        unread = () if loaded != built or problem else tables_unread(connection)
     if loaded != built:
         changed = sorted(loaded ^ built)
         shown = ", ".join(str(load_id) for load_id in changed[:5]) + (", ..." if len(changed) > 5 else "")
@@ -130,7 +133,10 @@ def _transformation(environment: Environment) -> str:
             f" (load_id {shown})",
             "Rebuild them with `retailpipe transform`.",
         )
-    return f"silver and gold are up to date with bronze ({counted(len(loaded), 'load')})"
+    if problem:
+        raise _Failed(problem, "Rebuild them with `retailpipe transform`.")
+    more = f"; no model reads {', '.join(unread)}: write one (docs/models.md)" if unread else ""
+    return f"silver and gold are up to date with bronze ({counted(len(loaded), 'load')}){more}"
 
 
 def _verification(environment: Environment) -> str:

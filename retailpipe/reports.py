@@ -160,6 +160,9 @@ class BuildReport(Report):
     skipped: models and tests that dbt did not run, because a node they depend on failed.
     seconds: elapsed time.
     up_to_date: whether there was nothing to build, so that dbt was not started.
+    tables_read: the tables of bronze that the models read, such as bronze.raw_transactions.
+    tables_unread: the tables of bronze with loaded rows that no model reads.
+    leftovers: tables and views of silver, gold and public_own that no model builds any more; nothing drops them.
     """
 
     ok: bool
@@ -169,6 +172,9 @@ class BuildReport(Report):
     skipped: int
     seconds: float
     up_to_date: bool = False
+    tables_read: tuple[str, ...] = ()
+    tables_unread: tuple[str, ...] = ()
+    leftovers: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         if self.up_to_date:

@@ -28,6 +28,8 @@ from retailpipe.reports import Report
 _MAX_DELETED = 1000
 """Keys per delete request: the maximum of S3."""
 _NOT_FOUND_CODES = {"NoSuchBucket", "404", "ResourceNotFoundException"}
+_OWN = ("contracts", "models")
+"""What the user has written in the stack's folder: it is kept."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Remains(Report):
     buckets: one for each pipeline of the stack.
     versions: number of object versions and delete markers in the buckets.
     log_groups: the stack's log groups in CloudWatch, including those that AWS created.
-    folder: the stack's folder on this machine, or None.
+    folder: the stack's folder on this machine, or None if it contains nothing but `contracts/` and `models/`, which are kept.
     variables: the file aws_config.env of this stack in the current folder, or None.
     """
 
@@ -70,7 +72,9 @@ class Remains(Report):
         lines = [f"stack {self.stack} of project {self.project}"] if self.deployed else []
         lines += [f"{where} with {self._counted}"] if self.buckets else []
         lines += [f"log group {name}" for name in self.log_groups]
-        lines += [f"folder {self.folder}"] if self.folder else []
+        if self.folder:
+            kept = ", except models/" if (self.folder / _MODELS).exists() else ""
+            lines += [f"folder {self.folder}{kept}"]
         return lines + ([f"file {self.variables}"] if self.variables else [])
 
 
@@ -122,7 +126,7 @@ class Cleanup:
             buckets=tuple(buckets),
             versions=sum(1 for bucket in buckets for _ in self._versions(bucket)),
             log_groups=tuple(self._log_groups()),
-            folder=folder if folder.exists() else None,
+            folder=folder if _removable(folder) else None,
             variables=self._variables(),
         )
 
@@ -160,7 +164,7 @@ class Cleanup:
             progress.step("removing logs")
             for name in self._log_groups():
                 self._remove_log_group(name)
-            shutil.rmtree(stack_folder(self._project, self._stack), ignore_errors=True)
+            _remove(stack_folder(self._project, self._stack))
             if file := self._variables():
                 file.unlink()
         return self.remains()
@@ -287,3 +291,18 @@ class Cleanup:
         except AwsError as error:
             if error.code not in _NOT_FOUND_CODES:
                 raise
+
+
+def _removable(folder: Path) -> list[Path]:
+    """What a cleanup deletes of a stack's folder: all but what the user has written."""
+    return [path for path in folder.iterdir() if path.name not in _OWN] if folder.is_dir() else []
+
+
+def _remove(folder: Path) -> None:
+    for path in _removable(folder):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    with suppress(OSError):  # contracts/ or models/ are kept, or there is no folder
+        folder.rmdir()

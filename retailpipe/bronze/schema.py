@@ -96,6 +96,18 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "alter table bronze.loads drop constraint known_status, add column forgotten_at timestamptz",
         "alter table bronze.loads add constraint known_status check (status in ('loaded', 'replaced', 'forgotten'))",
     ),
+    (
+        """
+        create table bronze.own_models (
+            name text primary key,
+            schema_name text not null,
+            relation_name text not null,
+            reads text[] not null,
+            invariants jsonb not null
+        )
+        """,
+        "comment on table bronze.own_models is 'The models of one''s own that the last build knew'",
+    ),
 )
 
 

@@ -82,6 +82,12 @@ def print_build(report: BuildReport) -> None:
         say(f"  {failure.status}: {failure.kind} {failure.name}: {failure.message}")
         if failure.rows:
             say_table(list(failure.rows[0]), [list(row.values()) for row in failure.rows], indent=4)
+    if report.tables_read and not report.up_to_date:
+        say(f"  read: {', '.join(report.tables_read)}")
+    for table in report.tables_unread:
+        say(f"  no model reads {table}; write one: docs/models.md")
+    for relation in report.leftovers:
+        say(f"  no model builds {relation} any more; drop it if you do not need it")
 
 
 def print_verification(report: VerifyReport) -> None:
@@ -117,10 +123,11 @@ def print_built(report: RunReport) -> None:
         print_verification(report.verification)
     else:
         say(str(report.verification))
-        for layer in ("silver", "gold"):
+        for layer in ("silver", "gold", "own"):
             prefix = f"public_{layer}."
             counts = {n.removeprefix(prefix): r for n, r in report.verification.tables.items() if n.startswith(prefix)}
-            say_text(f"  {layer}: {', '.join(f'{name} {rows:,}' for name, rows in counts.items())}", indent=4)
+            if counts:
+                say_text(f"  {layer}: {', '.join(f'{name} {rows:,}' for name, rows in counts.items())}", indent=4)
 
 
 def print_forgotten(report: ForgetReport) -> None:

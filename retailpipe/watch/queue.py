@@ -37,10 +37,10 @@ from retailpipe.aws.notices import publish
 from retailpipe.aws.session import aws_errors, is_credentials_error
 from retailpipe.aws.store import BucketStore
 from retailpipe.counts import counted
-from retailpipe.dbt_runner import project_hash
 from retailpipe.environment import Environment
 from retailpipe.errors import AwsError, RetailpipeError, SourceNotFound, UsageError, WarehouseError
 from retailpipe.keys import is_workbook
+from retailpipe.models import own_models, project_hash
 from retailpipe.progress import Progress
 from retailpipe.reports import LoadReport, RunReport
 from retailpipe.watch.worker import Handled, Worker, is_over, is_transient
@@ -193,7 +193,7 @@ class QueueWatcher(Worker):
         """Return the key of the note which says that this dbt project fails in this way on the current loads."""
         loads = self.until_reachable(lambda: backlog.loaded(self.environment))
         return self._store.build_failure_note(
-            [*failures, project_hash(), *(str(report.load_id) for _, report in loads)]
+            [*failures, project_hash(own_models(self.environment)), *(str(report.load_id) for _, report in loads)]
         )
 
     def _publish_once(self, note_key: Callable[[], str | None], subject: str, text: str) -> None:
