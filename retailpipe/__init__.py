@@ -13,6 +13,7 @@ from __future__ import annotations
 from retailpipe.builds import transform
 from retailpipe.checks import check
 from retailpipe.contract import Contract
+from retailpipe.drafting import draft_contract
 from retailpipe.environment import Environment
 from retailpipe.errors import (
     AwsError,
@@ -42,6 +43,8 @@ from retailpipe.queries import query, rejects, status
 from retailpipe.reports import (
     BuildReport,
     CheckReport,
+    ContractCheck,
+    ContractDraft,
     LoadReport,
     RunReport,
     SomeNotLoaded,
@@ -49,12 +52,15 @@ from retailpipe.reports import (
     VerifyReport,
 )
 from retailpipe.store import Stored
+from retailpipe.trial import check_contract
 
 __all__ = [
     "AwsError",
     "BuildReport",
     "CheckReport",
     "Contract",
+    "ContractCheck",
+    "ContractDraft",
     "ContractError",
     "DuplicateContent",
     "Environment",
@@ -82,6 +88,8 @@ __all__ = [
     "WarehouseError",
     "WorkbookError",
     "check",
+    "check_contract",
+    "draft_contract",
     "ingest",
     "init",
     "query",

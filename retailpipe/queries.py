@@ -53,7 +53,7 @@ def rejects(environment: Environment, *, source: str | None = None, limit: int |
             select source, rejected_rows.*
             from bronze.rejected_rows inner join bronze.loads using (load_id)
             where $1 in ('', source)
-            order by load_id, source_row
+            order by load_id, sheet, source_row
             limit $2
             """,
             source or "",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from retailpipe.cli import aws, queries, server, steps
+from retailpipe.cli import aws, contracts, queries, server, steps
 from retailpipe.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ GROUPS: "Mapping[str, tuple[str, ...]]" = {
     "Load and build": ("upload", "ingest", "transform", "dbt", "watch"),
     "Inspect": ("status", "rejects", "query"),
     "Verify": ("verify", "check"),
+    "Contracts": ("contract",),
     "Embedded PostgreSQL": ("local",),
     "AWS stack": ("env", "logs", "subscribe", "schedule", "db", "cost", "cleanup"),
 }
@@ -69,5 +70,6 @@ def options(
 
 steps.register(app)
 queries.register(app)
+app.add_typer(contracts.app, name="contract")
 app.add_typer(server.app, name="local")
 aws.register(app)

@@ -15,7 +15,7 @@ from retailpipe.bronze.judge import Judge
 from retailpipe.contract import Contract
 from retailpipe.errors import WorkbookError
 from retailpipe.reports import Reject
-from retailpipe.workbook.reader import open_sheet
+from retailpipe.workbook.reader import open_workbook
 from retailpipe.workbook.sheet import Layout
 
 MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
@@ -43,6 +43,7 @@ class Reading:
     rows: list[dict[str, Any]]
     rejects: list[Reject]
     rows_read: int
+    rows_skipped: int = 0
 
     def column(self, name: str) -> list[Any]:
         return [row[name] for row in self.rows]
@@ -55,17 +56,18 @@ class Reading:
 
 def read(path: Path, contract: Contract) -> Reading:
     """Read a workbook and check its rows against a contract."""
-    sheet = open_sheet(path, contract)
-    judge = Judge(sheet.layout, contract)
-    rows = [row for chunk in sheet.chunks() for row in judge.judge(chunk).to_pylist()]
+    workbook = open_workbook(path, contract)
+    judge = Judge(contract)
+    rows = [row for layout, chunk in workbook.chunks() for row in judge.judge(chunk, layout).to_pylist()]
+    workbook.close()
     assert judge.rows_accepted == len(rows)
-    return Reading(sheet.layout, rows, judge.rejects, judge.rows_read)
+    return Reading(workbook.layouts[0], rows, judge.rejects, judge.rows_read, workbook.rows_skipped)
 
 
 def refusal(path: Path, contract: Contract) -> WorkbookError:
     """Read a workbook that must be refused; return the error, which must name the file and have a hint."""
     with pytest.raises(WorkbookError) as caught:
-        list(open_sheet(path, contract).chunks())
+        list(open_workbook(path, contract).chunks())
     assert path.name in str(caught.value)
     assert caught.value.hint
     return caught.value
