@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from retailpipe.cli.invocation import as_typed
 from retailpipe.cli.options import Json
 from retailpipe.cli.output import print_json, print_report
 from retailpipe.cli.terminal import say
@@ -47,7 +48,7 @@ def init(
         print_json(draft.as_dict() | {"out": str(out) if out else None})
     elif out:
         say(f"drafted contract {draft.name} for {draft.file}: {out}")
-        say(f"check it with: retailpipe contract check {shlex.quote(str(out))} {shlex.quote(str(file))}")
+        say(as_typed(f"check it with `retailpipe contract check {shlex.quote(str(out))} {shlex.quote(str(file))}`"))
     else:
         say(draft.text, nl=False)
 

@@ -147,7 +147,7 @@ def _content(headers: Sequence[Header], rules: Sequence[SkipRule], *, with_tails
     """Read the rows below the headers. with_tails: leave the last rows of each sheet out of the profiles."""
     profiles = {text.casefold(): ColumnProfile(text) for text in headers[0].texts.values()}
     tails: list[tuple[Header, list[Mapping[int, Cell]]]] = []
-    unnamed: dict[str, None] = {}
+    unnamed: dict[int, None] = {}
     skipped = 0
     for header in headers:
         named = {text.casefold(): index for index, text in header.texts.items()}
@@ -167,9 +167,9 @@ def _content(headers: Sequence[Header], rules: Sequence[SkipRule], *, with_tails
                 column = kept.column(index)
                 profiles[key].add(column, kept.numbers, index, sheet, booleans=kept.booleans)
             for index, column in zip(kept.indices, kept.columns, strict=True):
-                if index not in header.texts and column_letters(index) not in unnamed and any(column):
-                    unnamed[column_letters(index)] = None
-    return _Content(profiles, skipped, tuple(unnamed), tails)
+                if index not in header.texts and index not in header.repeated and index not in unnamed and any(column):
+                    unnamed[index] = None
+    return _Content(profiles, skipped, tuple(map(column_letters, unnamed)), tails)
 
 
 def _below(header: Header) -> Iterator[Chunk]:
@@ -217,6 +217,8 @@ def _contract_lines(
         lines.append(f"sheet = {_text(pattern or names[0])}")
     elif (others or sheet is not None or len(visible) > 1) and names[0]:
         lines.append(f"sheet = {_text(names[0])}")
+    if headers[0].is_doubtful:
+        lines.append(f"# doubt: row {headers[0].row} was taken for the header, although not all of its cells are texts")
     if not headers[0].is_first:
         lines.append(f"header_row = {headers[0].row}")
     table = book.tables[0]
@@ -244,7 +246,7 @@ def _content_lines(headers: Sequence[Header], content: _Content, rules: Sequence
         lines += _separator_comments(fitting, profiles)
     if content.unnamed:
         lines.append(f"# columns without a header are not read: {', '.join(content.unnamed[:20])}")
-    for text in headers[0].repeated:
+    for text in {text.casefold(): text for text in headers[0].repeated.values()}.values():
         lines.append(f"# column {_one_line(text)} occurs twice, so it is not read: give each its own header")
     taken: set[str] = set()
     day_first = not has_month_first(profiles)

@@ -16,6 +16,8 @@ TAIL = 10
 """Rows at the end of a sheet among which totals and notes are searched."""
 _WIDE, _LESS_WIDE = 0.7, 0.5
 _SPARSE = 0.5
+_SHORTEST_SUFFIX = 3
+"""Characters; two names often end in the same letter by chance."""
 _TOTAL = re.compile(
     r"(?:grand |sub ?|sous-)?(?:totals?|totaux|totale?|totaal)\b|(?:gesamt|zwischen|end)?summen?\b|gesamt\w*"
     r"|insgesamt|sum\b",
@@ -33,14 +35,16 @@ class Header:
     row: its row number.
     is_first: whether no row above it has a cell that is not blank.
     texts: its texts by column, without those that occur twice.
-    repeated: the texts that occur twice.
+    repeated: the texts that occur twice, by column.
+    is_doubtful: whether the row also holds numbers or dates, because no wide row holds only labels.
     """
 
     table: Table
     row: int
     is_first: bool
     texts: dict[int, str]
-    repeated: tuple[str, ...]
+    repeated: dict[int, str]
+    is_doubtful: bool
 
     @property
     def key(self) -> tuple[int, frozenset[str]]:
@@ -61,7 +65,7 @@ def find_header(table: Table) -> Header | None:
     for share, only_labels in ((_WIDE, True), (_LESS_WIDE, True), (_WIDE, False)):
         for place, (number, cells) in enumerate(rows):
             if len(cells) >= share * width and (not only_labels or all(map(is_label, cells.values()))):
-                return _header(table, number, place == 0, cells)
+                return _header(table, number, place == 0, cells, not only_labels)
     return None
 
 
@@ -72,7 +76,7 @@ def pattern_for(names: Sequence[str], others: Sequence[str]) -> str | None:
     turned = [name[::-1] for name in names]
     first, last = min(turned), max(turned)
     suffix = next((first[:n][::-1] for n in range(len(first), 0, -1) if last.startswith(first[:n])), "")
-    for start, end in ((prefix, ""), ("", suffix)):
+    for start, end in ((prefix, ""), ("", suffix if len(suffix) >= _SHORTEST_SUFFIX else "")):
         if (start or end) and not any(name.startswith(start) and name.endswith(end) for name in others):
             return f"{start}*{end}"
     return None
@@ -115,13 +119,12 @@ def _rule(cells: Row, whole: Row, header: Header, always: Sequence[int], usual: 
     return SkipRule(header.texts[blank[0]], "")
 
 
-def _header(table: Table, row: int, is_first: bool, cells: Row) -> Header:
+def _header(table: Table, row: int, is_first: bool, cells: Row, is_doubtful: bool) -> Header:
     texts = {index: shown(cell).strip() for index, cell in cells.items()}
     folded = [text.casefold() for text in texts.values()]
-    repeated = {text for text in folded if folded.count(text) > 1}
-    kept = {index: text for index, text in texts.items() if text.casefold() not in repeated}
-    names = dict.fromkeys(text for text in texts.values() if text.casefold() in repeated)
-    return Header(table, row, is_first, kept, tuple(names))
+    repeated = {index: text for index, text in texts.items() if folded.count(text.casefold()) > 1}
+    once = {index: text for index, text in texts.items() if index not in repeated}
+    return Header(table, row, is_first, once, repeated, is_doubtful)
 
 
 def _filled(cells: Row) -> dict[int, Cell]:

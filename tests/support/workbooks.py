@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
+import openpyxl
 import pytest
 
 from retailpipe.bronze.judge import Judge
@@ -161,4 +163,55 @@ def zipped(path: Path, parts: Mapping[str, str | bytes], *, stored: bool = False
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED) as archive:
         for name, content in parts.items():
             archive.writestr(name, content)
+    return path
+
+
+def book_of(path: Path, sheets: Mapping[str, Sequence[Sequence[Any]]], *, hidden: Sequence[str] = ()) -> Path:
+    """Write a workbook with openpyxl: the rows of each sheet by its name. hidden: the sheets that Excel hides."""
+    book = openpyxl.Workbook()
+    book.remove(book.worksheets[0])
+    for name, rows in sheets.items():
+        page = book.create_sheet(name)
+        page.sheet_state = "hidden" if name in hidden else "visible"
+        for cells in rows:
+            page.append(list(cells))
+    book.save(path)
+    return path
+
+
+def titled_workbook(path: Path) -> Path:
+    """Write a workbook of a shop: a title above the header, and totals and a note below the rows."""
+    days = [date(2024, 1, 1) + timedelta(days=day) for day in range(40)]
+    rows = [
+        [day, 1_001 + n, ("Espresso", "Filter coffee", "Green tea")[n % 3], n % 5 + 1, round(2.5 + n * 0.35, 2)]
+        for n, day in enumerate(days)
+    ]
+    total = sum(quantity for _, _, _, quantity, _ in rows)
+    head = [["Sales of the coffee shop"], ["January and February 2024"], []]
+    header = ["Date", "Receipt No", "Product", "Quantity", "Amount"]
+    tail = [["Total", None, None, total, 411.85], [], ["Source: till export"]]
+    return book_of(path, {"Sales": [*head, header, *rows, *tail]})
+
+
+def monthly_workbook(path: Path) -> Path:
+    """Write a workbook with twelve sheets, one for each month of 2024, and one sheet that is hidden."""
+    sheets: dict[str, list[list[Any]]] = {}
+    for month in range(1, 13):
+        rows = [
+            [datetime(2024, month, day, 9 + day % 8, 30), f"K{day % 7:03}", day * month, day * 1.25]
+            for day in range(1, 21)
+        ]
+        sheets[f"{date(2024, month, 1):%Y-%m}"] = [["Sold at", "Customer", "Pieces", "Price"], *rows]
+    sheets["Lists"] = [["Customers"], ["K001"]]
+    return book_of(path, sheets, hidden=["Lists"])
+
+
+def german_csv(path: Path) -> Path:
+    """Write a CSV file as a German Excel does: German headers, decimal commas, dates as text, and not in UTF-8."""
+    lines = ["Rechnungsnr;Datum;Artikel;Menge;Stückpreis;Straße;PLZ"]
+    for n in range(60):
+        price = f"{1_000 + n * 17:,}".replace(",", ".") + f",{n % 100:02}"
+        place = f"Hauptstraße {n + 1};0{1_000 + n}"
+        lines.append(f"R{n + 1:04};{n % 28 + 1:02}.{n // 28 + 1:02}.2024;Kännchen {n % 4};{n % 9 + 1};{price};{place}")
+    path.write_bytes(("\r\n".join(lines) + "\r\n").encode("cp1252"))
     return path
