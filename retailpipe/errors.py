@@ -6,7 +6,7 @@ RetailpipeError
 ├── ContractError         a contract file is wrong
 ├── StoreError            a workbook cannot be written to the store or read from it
 │   └── SourceNotFound    no file and no key of the store has that name
-├── WorkbookError         a file is not an .xlsx workbook, is damaged, or cannot be read
+├── WorkbookError         a file is not a workbook (.xlsx or .csv), is damaged, or cannot be read
 │   └── SheetError        no sheet, or more than one, matches the contract
 ├── LoadError             a workbook can be read but was not loaded
 │   ├── TooManyRejects    more rows break the contract than it allows
@@ -60,7 +60,7 @@ class SourceNotFound(StoreError):
 
 
 class WorkbookError(RetailpipeError):
-    """A file is not an .xlsx workbook, is damaged, or cannot be read."""
+    """A file is not a workbook (.xlsx or .csv), is damaged, or cannot be read."""
 
 
 class SheetError(WorkbookError):

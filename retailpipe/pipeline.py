@@ -40,8 +40,8 @@ def upload(
     replace: overwrite an object of that name in the bucket that has different content; the bucket keeps it as an older
         version. A store in a folder always overwrites.
 
-    Raises UsageError if the file name does not end in .xlsx, StoreError if the store cannot be written or the bucket
-    already has different content under that name.
+    Raises UsageError if the file name does not end in .xlsx or .csv, StoreError if the store cannot be written or the
+    bucket already has different content under that name.
     """
     return environment.store.upload(Path(path), replace=replace, progress=progress)
 

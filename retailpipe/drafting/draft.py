@@ -246,7 +246,10 @@ def _content_lines(headers: Sequence[Header], content: _Content, rules: Sequence
         lines += _separator_comments(fitting, profiles)
     if content.unnamed:
         lines.append(f"# columns without a header are not read: {', '.join(content.unnamed[:20])}")
-    for text in {text.casefold(): text for text in headers[0].repeated.values()}.values():
+    repeated: dict[str, str] = {}
+    for text in headers[0].repeated.values():
+        repeated.setdefault(text.casefold(), text)
+    for text in repeated.values():
         lines.append(f"# column {_one_line(text)} occurs twice, so it is not read: give each its own header")
     taken: set[str] = set()
     day_first = not has_month_first(profiles)

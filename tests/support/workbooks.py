@@ -75,9 +75,12 @@ def refusal(path: Path, contract: Contract) -> WorkbookError:
     return caught.value
 
 
-def contract_of(folder: Path, *columns: Mapping[str, object], max_rejects: int | str = 1_000_000) -> Contract:
-    """Write and load a contract with these columns. A column's default name is its header in lower case."""
-    lines = ['name = "shop"', 'table = "shop_rows"', f"max_rejects = {_toml(max_rejects)}"]
+def contract_of(
+    folder: Path, *columns: Mapping[str, object], max_rejects: int | str = 1_000_000, **keys: object
+) -> Contract:
+    """Write and load a contract with these columns and keys. A column's default name is its header in lower case."""
+    keys = {"name": "shop", "table": "shop_rows", "max_rejects": max_rejects, **keys}
+    lines = [f"{key} = {_toml(value)}" for key, value in keys.items()]
     for column in columns:
         named = {"name": str(column["header"]).lower(), **column}
         lines += ["", "[[columns]]", *(f"{key} = {_toml(value)}" for key, value in named.items())]
