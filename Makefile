@@ -49,7 +49,7 @@ bench: $(TOOLS)  ## Compare with other tools that load a workbook; options in BE
 	$(UV) pip install --quiet --python benchmarks/work/peers -r benchmarks/requirements.txt
 	$(UV) run python benchmarks/compare.py --python benchmarks/work/peers/bin/python $(BENCH)
 
-bench-growth: $(TOOLS)  ## Measure how the time of a load depends on its rows and on the cores
+bench-growth: $(TOOLS)  ## Measure how the time of a load depends on the number of rows and of cores
 	$(UV) run python benchmarks/growth.py $(BENCH)
 
 bench-run: $(TOOLS)  ## Measure the whole pipeline: first run, nothing new, one new month
@@ -58,7 +58,7 @@ bench-run: $(TOOLS)  ## Measure the whole pipeline: first run, nothing new, one 
 bench-start: $(TOOLS)  ## Measure the time of commands that change nothing
 	$(UV) run python benchmarks/start.py $(BENCH)
 
-profile: $(TOOLS)  ## Measure the time per row of each part of a load
+profile: $(TOOLS)  ## Measure the CPU time per row of each step of a load
 	$(UV) run python benchmarks/parts.py $(BENCH)
 
 build: $(TOOLS)  ## Build the wheel and the source distribution in dist/

@@ -65,11 +65,14 @@ def main() -> None:
             for figures in (ours, *(each.figures for each in peers)):
                 figures.clear()
     [(rows,)] = execute(url, f"select count(*) from {OURS}")
-    lines = [["", "wall s: median (min to max)", "our wall / its wall", "CPU s", "peak MB", "rows compared with ours"]]
+    ratio, rows_compared = "retailpipe's wall / this tool's wall", "rows compared with retailpipe's"
+    lines = [["", "wall s: median (min to max)", ratio, "CPU s", "peak MB", rows_compared]]
     lines.append(["retailpipe", spread(ours.walls), "", f"{ours.cpu:.2f}", f"{ours.peak:.0f}", ""])
     lines += [line(each, ours, url) for each in peers]
-    about = f"{workbook.name}, {rows:,} rows loaded; {arguments.rounds} alternating rounds, whole processes"
-    put("Against others", f"{circumstances(url)}. {about}.\n\n{table(*lines)}", arguments.results)
+    about = (
+        f"{workbook.name}, {rows:,} rows loaded; {arguments.rounds} rounds of whole processes, each tool once per round"
+    )
+    put("Comparison with other tools", f"{circumstances(url)}. {about}.\n\n{table(*lines)}", arguments.results)
 
 
 def parsed() -> argparse.Namespace:
@@ -100,7 +103,10 @@ def line(peer: Peer, ours: Figures, url: str) -> list[str]:
 
 
 def differences(peer: Peer, url: str) -> str:
-    """Count our rows that are missing in the other table. All cells must be equal; duplicates count."""
+    """Return "the same", or the number of our rows that are missing in the other table.
+
+    All cells must be equal; duplicates count.
+    """
     columns = ", ".join(f"{name}::text" for name in COLUMNS if name not in ("invoice_date", "unit_price"))
     columns += ", invoice_date::timestamp(0), round(unit_price::numeric, 6)"
     difference = f"select {columns} from {OURS} except all select {columns} from {peer.table}"

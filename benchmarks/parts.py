@@ -38,7 +38,7 @@ from retailpipe.workbook.sheet import Layout, find_layout
 from retailpipe.workbook.slots import Slots
 
 T = TypeVar("T")
-TITLE = "What each part of a load costs"
+TITLE = "CPU time of each step of a load"
 
 
 class Steps:
@@ -65,7 +65,7 @@ def measure(steps: Steps, environment: Environment, workbook: Path, contract: Co
     if sheet.part is None:
         sys.exit(f"{workbook} has no cells")
     part = sheet.part
-    steps.measure("inflate, compare the checksum", lambda: _exhaust(part_blocks(workbook, part, "")))
+    steps.measure("decompress, verify the checksum", lambda: _exhaust(part_blocks(workbook, part, "")))
     cutter = SheetCutter(package, sheet, slots.strings, BLOCK_SIZE)
     parser = BlockParser(package, sheet, slots, cutter)
     spent = dict.fromkeys(("cut", "parse", "objects", "judge"), 0.0)
@@ -96,13 +96,16 @@ def measure(steps: Steps, environment: Environment, workbook: Path, contract: Co
         sys.exit(f"{workbook} has no rows")
     steps.record("cut rows into distinct cells (Arrow)", spent["cut"])
     steps.record("read new cells, and rows that do not repeat (calamine)", spent["parse"] - spent["cut"])
-    steps.record("make Python's objects of rows that do not repeat", spent["objects"])
-    steps.record("convert and judge", spent["judge"])
+    steps.record("convert rows that do not repeat to Python objects", spent["objects"])
+    steps.record("convert to Arrow and apply the contract", spent["judge"])
     with environment.warehouse.connect() as connection:
         ensure_schema(connection, contract)
         ledger.lock(connection, "input/x.xlsx", "x", NoProgress())
         load_id = ledger.open_load(connection, "input/x.xlsx", "x", contract, sheet.name)
-        steps.measure("send (ADBC)", lambda: _copy(connection, contract, iter(batches), load_id, "input/x.xlsx"))
+        steps.measure(
+            "copy into PostgreSQL (ADBC)",
+            lambda: _copy(connection, contract, iter(batches), load_id, "input/x.xlsx"),
+        )
     slots.close()
     return judge.rows_read
 
@@ -125,16 +128,16 @@ def main() -> None:
     steps, rows = Steps(), 0
     gc.disable()
     for _ in range(arguments.rounds):
-        for name, code in (("start Python", "pass"), ("import what a load needs", f"import sys; {IMPORTS}")):
+        for name, code in (("start Python", "pass"), ("import the modules of a load", f"import sys; {IMPORTS}")):
             steps.record(name, _seconds([sys.executable, "-c", code]))
         rows = measure(steps, environment, workbook, Contract.default())
-    steps.seconds["import what a load needs"] -= steps.seconds["start Python"]
+    steps.seconds["import the modules of a load"] -= steps.seconds["start Python"]
     before = _before(arguments.results)
     lines = [["step", "CPU s", "µs per row", "µs per row before"]]
     for name, seconds in steps.seconds.items():
         lines.append([name, f"{seconds:.3f}", f"{seconds / rows * 1e6:.3f}", before.get(name, "")])
     total = sum(steps.seconds.values())
-    lines.append(["all", f"{total:.3f}", f"{total / rows * 1e6:.3f}", before.get("all", "")])
+    lines.append(["total", f"{total:.3f}", f"{total / rows * 1e6:.3f}", before.get("total", "")])
     about = (
         f"{workbook.name}, {rows:,} rows; the least of {arguments.rounds} rounds, each step separately in one thread"
     )

@@ -1,4 +1,4 @@
-"""Measure how long the commands take that do not load or build anything.
+"""Measure the time of commands that do not load or build anything.
 
 `make bench-start` runs it. The local server is already running, and a small workbook is loaded, so the time is that of
 Python's start, the imports, and a few queries.
@@ -52,7 +52,7 @@ def main() -> None:
         for name, figures in measured.items()
     ]
     about = f"{arguments.rounds} alternating rounds, whole processes, {arguments.rows:,} rows loaded, server running"
-    put("Commands that only look", f"{circumstances(url)}. {about}.\n\n{table(*lines)}", arguments.results)
+    put("Commands that change nothing", f"{circumstances(url)}. {about}.\n\n{table(*lines)}", arguments.results)
     if environment.server:
         environment.server.destroy()
 

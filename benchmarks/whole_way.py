@@ -49,7 +49,7 @@ def main() -> None:
     lines = [["run", "wall s: median (min to max)", "CPU s", "peak MB"]]
     lines += [[name, spread(f.walls), f"{f.cpu:.2f}", f"{f.peak:.0f}"] for name, f in measured.items()]
     about = f"{arguments.rounds} rounds, whole processes, dbt's tests and `verify` included"
-    put("The whole way", f"{circumstances(url)}. {about}.\n\n{table(*lines)}", arguments.results)
+    put("The whole pipeline", f"{circumstances(url)}. {about}.\n\n{table(*lines)}", arguments.results)
     if environment.server:
         environment.server.destroy()
 

@@ -35,7 +35,7 @@ def page() -> str:
     cost = monthly_cost(default)
     text = HEAD.format(region=cost.region, date=cost.as_of)
     text += row("default settings", default)
-    text += row("with `nightlyStop`, started only for work", with_stop)
+    text += row("with `nightlyStop`, started on weekdays", with_stop)
     text += row("with `natGateway`", Setup(nat_gateway=True))
     text += row("with `databaseClass` db.t4g.small", Setup(database_class="db.t4g.small"))
     text += items("Costs by item, with default settings:", cost)

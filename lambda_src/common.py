@@ -1,4 +1,4 @@
-"""Code that both Lambdas use; it is packed into the archive of each."""
+"""Code that both Lambdas use. It is part of the archive of each."""
 
 from __future__ import annotations
 

@@ -19,8 +19,11 @@ from retailpipe.errors import (
     AwsError,
     ContractError,
     DuplicateContent,
+    DuplicateRows,
     LoadError,
+    NothingLoaded,
     OutputsError,
+    ReplacementNeeded,
     RetailpipeError,
     SchemaError,
     ServerError,
@@ -37,7 +40,7 @@ from retailpipe.errors import (
     WorkbookError,
 )
 from retailpipe.invariants import verify
-from retailpipe.pipeline import ingest, init, run, upload
+from retailpipe.pipeline import ingest, init, replacements, run, upload
 from retailpipe.progress import Progress
 from retailpipe.queries import query, rejects, status
 from retailpipe.reports import (
@@ -45,7 +48,12 @@ from retailpipe.reports import (
     CheckReport,
     ContractCheck,
     ContractDraft,
+    ForgetReport,
+    Forgotten,
     LoadReport,
+    Overlap,
+    Replaced,
+    Replacement,
     RunReport,
     SomeNotLoaded,
     StatusReport,
@@ -53,6 +61,7 @@ from retailpipe.reports import (
 )
 from retailpipe.store import Stored
 from retailpipe.trial import check_contract
+from retailpipe.undo import forget, restore
 
 __all__ = [
     "AwsError",
@@ -63,11 +72,19 @@ __all__ = [
     "ContractDraft",
     "ContractError",
     "DuplicateContent",
+    "DuplicateRows",
     "Environment",
+    "ForgetReport",
+    "Forgotten",
     "LoadError",
     "LoadReport",
+    "NothingLoaded",
     "OutputsError",
+    "Overlap",
     "Progress",
+    "Replaced",
+    "Replacement",
+    "ReplacementNeeded",
     "RetailpipeError",
     "RunReport",
     "SchemaError",
@@ -90,10 +107,13 @@ __all__ = [
     "check",
     "check_contract",
     "draft_contract",
+    "forget",
     "ingest",
     "init",
     "query",
     "rejects",
+    "replacements",
+    "restore",
     "run",
     "status",
     "transform",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
 
 from retailpipe.bronze import ledger, schema
 from retailpipe.contract import Contract
@@ -12,26 +13,47 @@ from retailpipe.reports import LoadReport
 from retailpipe.store import Snapshot, Stored
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """Keys of workbooks, each list sorted.
+
+    waiting: their content is not loaded or, if a contract is passed, not loaded under it.
+    kept: they are in the store, but were forgotten, so that only `ingest KEY` loads them again.
+    removed: they are loaded, but are no longer in the store.
+    """
+
+    waiting: list[str]
+    kept: list[str]
+    removed: list[str]
+
+
 def waiting(environment: Environment, *, contract: Contract | None = None, dry_run: bool = False) -> list[str]:
-    """The keys of the workbooks whose content is not loaded or, if a contract is passed, not loaded under it.
+    """The keys of the workbooks that `ingest` loads if it is called without sources; arguments as `compare`."""
+    return compare(environment, contract=contract, dry_run=dry_run).waiting
+
+
+def compare(environment: Environment, *, contract: Contract | None = None, dry_run: bool = False) -> Comparison:
+    """Compare the workbooks of the store with the current loads.
 
     A workbook is read only if its etag differs from the one recorded with its load, or its load used another contract.
     dry_run: do not record etags that have changed, so that nothing is written.
     Raises StoreError, WarehouseError.
     """
-    loads, etags = _current(environment)
+    loads, etags, kept = _current(environment)
     keys: list[str] = []
     same: list[Snapshot] = []
-    for stored in environment.store.workbooks():
-        load = loads.get(stored.key)
-        if load is None:
+    workbooks = environment.store.workbooks()
+    for stored in workbooks:
+        load, kept_hash = loads.get(stored.key), kept.get(stored.key)
+        if load is None and kept_hash is None:
             keys.append(stored.key)
             continue
-        if stored.etag and stored.etag == etags.get(stored.key) and load.holds(load.content_hash, contract):
+        is_unchanged = bool(stored.etag) and stored.etag == etags.get(stored.key)
+        if is_unchanged and (load is None or load.holds(load.content_hash, contract)):
             continue
         try:
             with environment.store.snapshot(stored.key) as snapshot:
-                if not load.holds(snapshot.content_hash, contract):
+                if not (load.holds(snapshot.content_hash, contract) if load else snapshot.content_hash == kept_hash):
                     keys.append(stored.key)
                 elif snapshot.etag:
                     same.append(snapshot)
@@ -47,12 +69,16 @@ def waiting(environment: Environment, *, contract: Contract | None = None, dry_r
             for snapshot in same:
                 ledger.note_etag(connection, snapshot.key, snapshot.etag, snapshot.content_hash)
             connection.commit()
-    return keys
+    stored_keys = {stored.key for stored in workbooks}
+    return Comparison(keys, sorted((kept.keys() & stored_keys) - {*keys}), sorted(loads.keys() - stored_keys))
 
 
 def loaded(environment: Environment) -> list[tuple[Stored, LoadReport]]:
-    """The workbooks whose etag is the one recorded with their current load, each with that load. Reads no workbook."""
-    loads, etags = _current(environment)
+    """Return the workbooks whose etag is the one recorded with their current load, each with that load.
+
+    Does not read any workbook.
+    """
+    loads, etags, _ = _current(environment)
     return [
         (stored, ledger.unchanged(loads[stored.key]))
         for stored in environment.store.workbooks()
@@ -66,9 +92,15 @@ def write_missing_receipts(environment: Environment) -> None:
         environment.store.write_missing_receipts(loaded(environment))
 
 
-def _current(environment: Environment) -> tuple[dict[str, ledger.Entry], dict[str, str]]:
-    """The current load of each source, and the etag of its loaded content; both empty before `init`."""
+def _current(environment: Environment) -> tuple[dict[str, ledger.Entry], dict[str, str], dict[str, str]]:
+    """The current load of each source, the etags, and the content of each source that was forgotten but kept.
+
+    The etag of a source belongs to the content that is loaded or kept. All are empty before `init`.
+    """
     with environment.warehouse.connect(read_only=True) as connection:
         loads = ledger.current_loads(connection) if schema.has_schema(connection) else {}
-        etags = ledger.loaded_etags(connection) if schema.is_migrated(connection) else {}
-    return loads, etags
+        if not schema.is_migrated(connection):
+            return loads, {}, {}
+        contents = ledger.kept_contents(connection)
+        etags = ledger.loaded_etags(connection) | {source: etag for source, (_, etag) in contents.items()}
+    return loads, etags, {source: content_hash for source, (content_hash, _) in contents.items()}

@@ -100,9 +100,28 @@ def is_up_to_date(connection: Connection) -> bool:
 
 
 def is_built(environment: Environment) -> bool:
-    """Whether silver and gold are up to date. Raises WarehouseError."""
+    """Whether there is nothing to build: silver and gold are up to date, or nothing was ever loaded.
+
+    Raises WarehouseError.
+    """
     with environment.warehouse.connect(read_only=True) as connection:
-        return is_up_to_date(connection)
+        return is_up_to_date(connection) or is_empty(connection)
+
+
+def is_empty(connection: Connection) -> bool:
+    """Whether no workbook is loaded, and silver and gold were never built or were built from no workbook."""
+    if not is_migrated(connection):
+        return False
+    loads, is_built = connection.row(
+        """
+        select
+            (select count(*) from bronze.loads where status = 'loaded'),
+            to_regclass('public_silver.built_loads') is not null
+        """
+    ) or (0, False)
+    if is_built:
+        (is_built,) = connection.row("select exists (select from public_silver.built_loads)") or (False,)
+    return not loads and not is_built
 
 
 def dbt(environment: Environment, arguments: Sequence[str]) -> int:
@@ -131,9 +150,10 @@ def dbt(environment: Environment, arguments: Sequence[str]) -> int:
 
 
 def _clear_record_unless_up_to_date(connection: Connection) -> None:
-    """Before a build of selected models: unless all models are up to date, make the next whole build a full refresh.
+    """Make the next build of all models a full refresh, unless all models are up to date.
 
-    Otherwise that build could keep rows of selected models that were built from an older `int_loaded_days`.
+    Call this before a build of selected models. Without it, the next build of all models could keep rows of the
+    selected models that were built from an older `int_loaded_days`.
     """
     if not build_record.is_built(connection, dbt_runner.project_hash()):
         build_record.clear(connection)

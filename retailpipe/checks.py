@@ -5,6 +5,7 @@ Each point is a function that returns the detail of a point that passes, and rai
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 
 from retailpipe import backlog
@@ -93,7 +94,8 @@ def _schemas(environment: Environment) -> str:
 
 
 def _ingestion(environment: Environment) -> str:
-    keys = backlog.waiting(environment)
+    found = backlog.compare(environment)
+    keys = found.waiting
     if keys:
         more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
         verb = "is" if len(keys) == 1 else "are"
@@ -101,6 +103,15 @@ def _ingestion(environment: Environment) -> str:
             f"{_count(len(keys), 'workbook')} in the store {verb} not loaded: {', '.join(keys[:3])}{more}",
             "Load them with `retailpipe ingest`.",
         )
+    if found.removed:
+        first, count = shlex.quote(found.removed[0]), len(found.removed)
+        raise _Failed(
+            f"{_count(count, 'loaded workbook')} {'is' if count == 1 else 'are'} no longer in the store: "
+            f"{', '.join(found.removed[:3])}{f' and {count - 3} more' if count > 3 else ''}",
+            f"Put it back, or delete its rows with `retailpipe forget {first}`.",
+        )
+    if found.kept:
+        return f"all workbooks in the store are loaded, except {_count(len(found.kept), 'forgotten one')}"
     return "all workbooks in the store are loaded"
 
 

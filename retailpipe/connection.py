@@ -131,7 +131,7 @@ class Connection:
         self._uncommitted = False
 
     def close(self) -> None:
-        """Roll back what is not committed, and close. Raises nothing: the server may already be gone."""
+        """Roll back what is not committed, and close. Does not raise, because the connection may already be lost."""
         if self._uncommitted:  # closing alone does not wait for the rollback, and the locks would be held a bit longer
             with suppress(Error):
                 self._connected.rollback()
@@ -182,7 +182,7 @@ class Connection:
                     self._driver.cancel()
                 wait([idle], timeout=0.1)
             raise
-        except (Error, pa.ArrowException, OSError) as error:  # errors among the rows are the last two
+        except (Error, pa.ArrowException, OSError) as error:  # an error in the Arrow batches is one of the last two
             raise self._as_warehouse_error(error) from error
 
     def _as_warehouse_error(self, error: Exception) -> WarehouseError:

@@ -1,7 +1,7 @@
 """Contracts: the columns, types and rules that a workbook must follow, read from a TOML file.
 
-docs/contract.md describes the file. The reader and the loader have no column names of their own: everything that they
-know about a workbook comes from its contract.
+docs/contract.md describes the file. No column names are written in the reader and the loader: they take everything
+about a workbook from its contract.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ OWN_COLUMNS = {"load_id", "source_row", "source_sheet", "cmax", "cmin", "ctid", 
 """Names that a column may not have: columns that retailpipe or PostgreSQL adds to every table."""
 ALL_SHEETS = "all"
 _KEYS = {
-    *("name", "table", "max_rejects", "columns", "files"),
+    *("name", "table", "max_rejects", "max_overlap", "columns", "files"),
     *("sheet", "header_row", "skip_rows", "skip_footer", "decimal", "thousands", "delimiter", "encoding"),
 }
 _COLUMN_KEYS = {
@@ -59,7 +59,7 @@ _COLUMN_KEYS = {
     *("aliases", "optional", "decimal", "thousands"),
 }
 _MAX_ROWS = 1_048_576
-_MOST_FOOTER = 1_000
+_MAX_FOOTER = 1_000
 _DECIMALS = {".": '"."', ",": '","'}
 _THOUSANDS = {"": '""', ".": '"."', ",": '","', " ": '" "', "'": '"\'"'}
 _DELIMITERS = {",": '","', ";": '";"', "\t": r'"\t"', "|": '"|"'}
@@ -156,6 +156,7 @@ class Contract:
     table: the table in schema bronze that the rows are loaded into.
     max_rejects: the number of rows that may break the contract; with more, nothing is loaded. An int is a number of
         rows, a Decimal is a share of the rows read (Decimal("0.01") is one percent).
+    max_overlap: the share of a workbook's rows that other workbooks may hold too; with more, nothing is loaded.
     fingerprint: a hash of the contract's content without comments; when it changes, workbooks are loaded again.
     sheet: the name of the sheet to load, a pattern of names, or ALL_SHEETS; None for the only sheet that fits.
     header_row: the row of the header, as Excel shows it; None for the first row that is not blank.
@@ -170,6 +171,7 @@ class Contract:
     columns: tuple[Column, ...]
     max_rejects: int | Decimal
     fingerprint: str
+    max_overlap: Decimal = Decimal("0.5")
     sheet: str | None = None
     header_row: int | None = None
     skip_rows: tuple[SkipRule, ...] = ()
@@ -256,6 +258,12 @@ def _fits(bound: Decimal, type_name: str) -> bool:
     return bound == bound.to_integral_value() and -(2**bits) <= bound < 2**bits
 
 
+def _share(value: object) -> Decimal | None:
+    """A share such as "1%" as a fraction; None if the value is not a share."""
+    found = _SHARE.fullmatch(value.strip()) if isinstance(value, str) else None
+    return Decimal(found[1]) / 100 if found and Decimal(found[1]) <= 100 else None
+
+
 class _Reader:
     """Parses the text of a contract; reports each mistake as a ContractError with its line."""
 
@@ -282,11 +290,12 @@ class _Reader:
             table=self._identifier(data, "table", None, OWN_TABLES),
             columns=columns,
             max_rejects=self._max_rejects(),
+            max_overlap=self._max_overlap(),
             fingerprint=hashlib.sha256(canonical.encode()).hexdigest(),
             sheet=toml.text(data, "sheet", None).strip() if "sheet" in data else None,
             header_row=toml.whole(data, "header_row", None, _MAX_ROWS),
             skip_rows=self._skip_rules(),
-            skip_footer=toml.whole(data, "skip_footer", None, _MOST_FOOTER) or 0,
+            skip_footer=toml.whole(data, "skip_footer", None, _MAX_FOOTER) or 0,
             delimiter=toml.choice(data, "delimiter", None, _DELIMITERS),
             encoding=self._encoding(),
             files=self._files(),
@@ -456,7 +465,7 @@ class _Reader:
                 message = f"a date written in format {item!r} cannot be parsed: {error}"
                 raise self._toml.error("formats", number, message) from error
             if parsed not in expected:
-                message = f"format {item!r} needs year, month and day; a time must be unambiguous, without time zone"
+                message = f"format {item!r} needs year, month and day; a time must be unambiguous and have no time zone"
                 raise self._toml.error("formats", number, message)
         return formats
 
@@ -464,6 +473,13 @@ class _Reader:
         value = self._data.get("max_rejects", "1%")
         if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
             return value
-        if isinstance(value, str) and (share := _SHARE.fullmatch(value.strip())) and Decimal(share[1]) <= 100:
-            return Decimal(share[1]) / 100
-        raise self._toml.error("max_rejects", None, 'max_rejects must be a number of rows, or a share such as "1%"')
+        share = _share(value)
+        if share is None:
+            raise self._toml.error("max_rejects", None, 'max_rejects must be a number of rows, or a share such as "1%"')
+        return share
+
+    def _max_overlap(self) -> Decimal:
+        share = _share(self._data.get("max_overlap", "50%"))
+        if share is None:
+            raise self._toml.error("max_overlap", None, 'max_overlap must be a share of the rows, such as "50%"')
+        return share

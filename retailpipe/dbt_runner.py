@@ -69,7 +69,10 @@ def is_usage_error(error: BaseException) -> bool:
 
 
 def project_folder() -> Path:
-    """The folder of the dbt project: in the installed package, or at the top of a checkout. Raises TransformError."""
+    """Return the folder of the dbt project: in the installed package or at the top of a checkout.
+
+    Raises TransformError.
+    """
     package = Path(__file__).parent
     for folder in (package / "dbt_project", package.parent / "dbt_project"):
         if (folder / "dbt_project.yml").is_file():
@@ -85,7 +88,7 @@ def invoke(
     """Run one dbt command with the environment's connection; its target and log files go to the environment's folder.
 
     manifest: the project as an earlier `dbt parse` returned it, or None to parse it now.
-    Returns dbt's result, also for errors. Raises KeyboardInterrupt if dbt was interrupted.
+    Returns dbt's result, even if dbt failed. Raises KeyboardInterrupt if dbt was interrupted.
     """
     project = str(project_folder())
     state = environment.folder / "dbt"
@@ -210,7 +213,7 @@ def build_report(environment: Environment, results: list[Any], seconds: float) -
 
 
 def _failure(environment: Environment, result: Any) -> Node:
-    """A failed model or test. For a failed test its query is run again, to show the first failing rows."""
+    """Return the report of a failed model or test. A test's query is run again, to show the first failing rows."""
     node = result.node
     rows: tuple[dict[str, Any], ...] = ()
     compiled = getattr(node, "compiled_code", None)

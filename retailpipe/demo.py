@@ -26,14 +26,14 @@ def demo(
     """
     progress = progress or NoProgress()
     if workbook is not None:
-        return run(environment, workbook, progress=progress)
+        return run(environment, workbook, replace=True, progress=progress)
     from retailpipe.sample import write_sample
 
     with tempfile.TemporaryDirectory(prefix="retailpipe-") as folder:
         sample = Path(folder) / SAMPLE_NAME
         progress.step("writing a sample workbook", unit="rows", total=rows)
         write_sample(sample, rows=rows, progress=progress)
-        return run(environment, sample, progress=progress)
+        return run(environment, sample, replace=True, progress=progress)
 
 
 def demo_folder(workbook: Path | None = None) -> Path:

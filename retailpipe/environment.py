@@ -34,7 +34,7 @@ class Environment:
 
     @classmethod
     def local(cls, folder: str | Path | None = None, *, database_url: str | None = None) -> Environment:
-        """An environment in a local folder: workbooks under `input/`, and an embedded PostgreSQL.
+        """Return an environment in a local folder: workbooks under `input/`, and an embedded PostgreSQL.
 
         folder: created when needed. Default: RETAILPIPE_HOME, otherwise a folder in the user's data directory.
         database_url: the libpq URI of an existing PostgreSQL, used instead of the embedded one. Default:
@@ -115,7 +115,7 @@ class Environment:
 
 
 def expanded(path: str | Path) -> Path:
-    """Expand a leading `~` as the shell does; if there is no such user, the path stays as it is."""
+    """Expand a leading `~` as the shell does; if there is no such user, return the path unchanged."""
     try:
         return Path(path).expanduser()
     except RuntimeError:
@@ -123,7 +123,7 @@ def expanded(path: str | Path) -> Path:
 
 
 def default_folder() -> Path:
-    """RETAILPIPE_HOME, otherwise the folder `retailpipe` in the user's data directory."""
+    """Return RETAILPIPE_HOME, or the folder `retailpipe` in the user's data directory if the variable is not set."""
     if given := os.environ.get("RETAILPIPE_HOME"):
         return Path(given)
     from platformdirs import user_data_path

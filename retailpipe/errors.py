@@ -5,15 +5,18 @@ RetailpipeError
 │   └── SettingsError     the config of a stack is wrong
 ├── ContractError         a contract file is wrong
 ├── StoreError            a workbook cannot be written to the store or read from it
-│   └── SourceNotFound    no file and no key of the store has that name
+│   ├── SourceNotFound    no file and no key of the store has that name
+│   └── ReplacementNeeded the store has another content under that name
 ├── WorkbookError         a file is not a workbook (.xlsx or .csv), is damaged, or cannot be read
 │   └── SheetError        no sheet, or more than one, matches the contract
 ├── LoadError             a workbook can be read but was not loaded
 │   ├── TooManyRejects    more rows break the contract than it allows
 │   ├── DuplicateContent  the same content is loaded under another name
+│   │   └── DuplicateRows other workbooks hold too many of its rows
 │   └── SomeNotLoaded     some of several workbooks failed
 ├── WarehouseError        the database cannot be reached, or a statement failed
-│   ├── SchemaError       schema bronze is newer, of another program, or a table differs
+│   ├── NothingLoaded     no workbook is loaded, so there is nothing to verify
+│   ├── SchemaError       schema bronze is of a newer version or another program, or a table differs
 │   └── ServerError       the embedded PostgreSQL server cannot be created, started or stopped
 ├── TransformError        dbt could not run
 ├── AwsError              AWS refused a request, or cannot be reached
@@ -21,7 +24,7 @@ RetailpipeError
 ├── UnknownPrice          the price file has no price for a resource
 └── OutputsError          the outputs of a stack are missing, or of another version
 
-Each has a `hint`: what to do next, or an empty text. A command in a hint stands between backquotes; the command line
+Each has a `hint`: what to do next, or an empty text. A command in a hint is in backquotes; the command line
 prints it with the options of the environment.
 """
 
@@ -59,6 +62,10 @@ class SourceNotFound(StoreError):
     """No file and no key of the store has the given name."""
 
 
+class ReplacementNeeded(StoreError):
+    """The store has a workbook of that name with another content, which would be replaced."""
+
+
 class WorkbookError(RetailpipeError):
     """A file is not a workbook (.xlsx or .csv), is damaged, or cannot be read."""
 
@@ -79,11 +86,16 @@ class DuplicateContent(LoadError):
     """The same content is already loaded under another name."""
 
 
+class DuplicateRows(DuplicateContent):
+    """More rows of a workbook than the contract allows are already loaded from other workbooks."""
+
+
 class WarehouseError(RetailpipeError):
     """The database cannot be reached, or a statement failed.
 
     transient: whether a retry may succeed later: the database is stopped, the network is down, the disk is full.
-    copied: if a COPY refused a value, its row in the COPY (from 1) and its column; else None.
+    copied: if PostgreSQL refused a value of a COPY: the row of the value in the COPY (from 1) and its column; else
+    None.
     """
 
     def __init__(
@@ -92,6 +104,15 @@ class WarehouseError(RetailpipeError):
         super().__init__(message, hint=hint)
         self.transient = transient
         self.copied = copied
+
+
+class NothingLoaded(WarehouseError):
+    """No workbook is loaded, so there is nothing to build or to verify."""
+
+    def __init__(
+        self, message: str = "nothing is loaded", *, hint: str = "Load a workbook with `retailpipe run FILE`."
+    ) -> None:
+        super().__init__(message, hint=hint)
 
 
 class SchemaError(WarehouseError):
@@ -113,7 +134,7 @@ class OutputsError(RetailpipeError):
 class AwsError(RetailpipeError):
     """AWS refused a request, or cannot be reached.
 
-    code: AWS's error code, such as NoSuchBucket; empty if AWS did not answer.
+    code: AWS's error code, such as NoSuchBucket; empty if there was no response from AWS.
     transient: whether a retry may succeed later: the network is down, or AWS is throttling requests.
     """
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from importlib import resources
 from typing import TYPE_CHECKING
 
 from retailpipe.bronze import ledger
 from retailpipe.environment import Environment
-from retailpipe.errors import WarehouseError
+from retailpipe.errors import NothingLoaded, WarehouseError
 from retailpipe.reports import Invariant, VerifyReport
 
 if TYPE_CHECKING:
@@ -36,16 +37,18 @@ _TABLE = re.compile(r"\b(?:bronze|public_silver|public_gold)\.\w+")
 def verify(environment: Environment) -> VerifyReport:
     """Count the rows of every table and compare the layers: rows, keys, quantities, and exact sums of money.
 
-    Raises WarehouseError if silver or gold is not built.
+    Raises NothingLoaded if no workbook is loaded, WarehouseError if silver or gold is not built.
     """
     with environment.warehouse.connect(read_only=True) as connection:
         return verified(connection)
 
 
 def verified(connection: Connection) -> VerifyReport:
-    """The implementation of `verify`, on a read-only connection, so that all figures are from one snapshot."""
+    """Do the work of `verify` on a read-only connection, so that all figures are from one snapshot."""
     statement = (resources.files("retailpipe") / "invariants.sql").read_text(encoding="utf-8")
     names = _tables(connection)
+    if _is_empty(connection, names):
+        raise NothingLoaded
     missing = sorted(set(_TABLE.findall(statement)) - set(names))
     if missing:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
@@ -62,6 +65,14 @@ def verified(connection: Connection) -> VerifyReport:
     tables = dict(zip(names, (int(count) for count in found), strict=True))
     invariants = tuple(Invariant(name, ok, expected, actual) for name, expected, actual, ok in rows)
     return VerifyReport(all(invariant.ok for invariant in invariants), tables, invariants)
+
+
+def _is_empty(connection: Connection, tables: Sequence[str]) -> bool:
+    """Whether no workbook is loaded. Rows without a load are a broken invariant, so then the warehouse is not empty."""
+    if "bronze.loads" in tables and ledger.current_loads(connection):
+        return False
+    rows = f"bronze.{_BUILT_FROM}"
+    return rows not in tables or connection.row(f"select exists (select from {rows})") == (False,)
 
 
 def _tables(connection: Connection) -> list[str]:

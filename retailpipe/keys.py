@@ -48,7 +48,12 @@ class Receipt:
 
 def receipt_key(key: str, etag: str) -> str:
     """The key of the receipt for one content of a workbook."""
-    return f"{RECEIPTS}{quote(key, safe='/')}/{etag.strip(chr(34))}.json"
+    return f"{receipts_prefix(key)}{etag.strip(chr(34))}.json"
+
+
+def receipts_prefix(key: str) -> str:
+    """The prefix of all receipts of a workbook, and of the notes about its failures."""
+    return f"{RECEIPTS}{quote(key, safe='/')}/"
 
 
 def is_workbook(key: str) -> bool:
@@ -67,7 +72,7 @@ def is_csv_name(name: str) -> bool:
 
 
 def waiting(workbooks: Iterable[tuple[str, str]], receipts: Iterable[str]) -> list[str]:
-    """The keys of workbooks that have no receipt for their present content.
+    """Return the keys of the workbooks that have no receipt for their current content.
 
     workbooks: pairs of key and ETag.
     receipts: the keys of all receipts.

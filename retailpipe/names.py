@@ -100,7 +100,7 @@ def parse_stack_name(name: str) -> tuple[str, str, str]:
     """
     words = name.split("/")
     if not all(_NAME.fullmatch(word) for word in words) or len(words) > 3:
-        hint = "Write it as STACK, PROJECT/STACK or PROJECT/STACK/PART."
+        hint = "Write it as STACK, PROJECT/STACK or PROJECT/STACK/PIPELINE."
         raise StackNotFound(f"{name!r} is not a valid stack name", hint=hint)
     if len(words) == 1:
         return PROJECT, name, ""

@@ -62,7 +62,7 @@ class StackOutputs:
 
     @property
     def name(self) -> str:
-        """The stack's name as commands accept it: STACK, PROJECT/STACK or PROJECT/STACK/PART."""
+        """The stack's name as commands accept it: STACK, PROJECT/STACK or PROJECT/STACK/PIPELINE."""
         return Names(self.project, self.stack, self.part).display_name
 
     @property
@@ -78,7 +78,7 @@ class StackOutputs:
     def from_mapping(cls, mapping: Mapping[str, Any], source: str = "the outputs") -> Self:
         """Read the outputs from a mapping, such as the one that `pulumi stack output --json` prints.
 
-        source: how error messages name the place they came from.
+        source: the name of the outputs in error messages, such as "the outputs of stack dev".
         Raises OutputsError if the version is not supported, or an output is missing or has the wrong type.
         """
         version = mapping.get("version")
@@ -92,7 +92,8 @@ class StackOutputs:
             hint = "Update retailpipe." if newer else "Deploy the stack again with `pulumi up`."
             age = "a newer" if newer else "an older"
             raise OutputsError(
-                f"{source} have version {version}, from {age} program; only version {VERSION} is supported", hint=hint
+                f"{source} have version {version}, from {age} retailpipe; only version {VERSION} is supported",
+                hint=hint,
             )
         hint = "Deploy the stack again with `pulumi up`."
         kinds = get_type_hints(cls)

@@ -9,15 +9,24 @@ from pathlib import Path
 
 from retailpipe.backlog import waiting, write_missing_receipts
 from retailpipe.bronze import schema
-from retailpipe.builds import is_up_to_date, transform
+from retailpipe.bronze.ledger import current_loads
+from retailpipe.builds import is_empty, is_up_to_date, transform
 from retailpipe.contract import Contract
 from retailpipe.dbt_runner import WarmUp
 from retailpipe.environment import Environment, expanded
-from retailpipe.errors import RetailpipeError, SourceNotFound, WarehouseError
+from retailpipe.errors import NothingLoaded, ReplacementNeeded, RetailpipeError, SourceNotFound, WarehouseError
 from retailpipe.invariants import verified, verify
 from retailpipe.keys import INPUT
 from retailpipe.progress import NoProgress, Progress
-from retailpipe.reports import BuildReport, LoadReport, RunReport, SomeNotLoaded, VerifyReport
+from retailpipe.reports import (
+    BuildReport,
+    LoadReport,
+    Replaced,
+    Replacement,
+    RunReport,
+    SomeNotLoaded,
+    VerifyReport,
+)
 from retailpipe.store import Snapshot, Stored, file_snapshot
 
 
@@ -37,13 +46,38 @@ def upload(
 ) -> Stored:
     """Put a workbook into the environment's store, under the key `input/` plus its file name.
 
-    replace: overwrite an object of that name in the bucket that has different content; the bucket keeps it as an older
-        version. A store in a folder always overwrites.
+    replace: replace a workbook of that name that has other content. The store keeps it: `restore` brings it back.
 
-    Raises UsageError if the file name does not end in .xlsx or .csv, StoreError if the store cannot be written or the
-    bucket already has different content under that name.
+    Raises UsageError if the file name does not end in .xlsx or .csv, ReplacementNeeded if the store has another content
+    under that name and `replace` is false, StoreError if the store cannot be written.
     """
-    return environment.store.upload(Path(path), replace=replace, progress=progress)
+    try:
+        return environment.store.upload(Path(path), replace=replace, progress=progress)
+    except ReplacementNeeded as error:
+        with suppress(WarehouseError):  # without the database, the error names no rows
+            if found := replacements(environment, path):
+                message = f"{environment.store.address} already has other content under this name: {found[0]}"
+                raise ReplacementNeeded(message, hint=error.hint) from error
+        raise
+
+
+def replacements(environment: Environment, *sources: str | Path) -> list[Replacement]:
+    """What uploading files would replace in the store, in the order of `sources`; keys of the store replace nothing.
+
+    Raises StoreError, AwsError, WarehouseError.
+    """
+    files = [path for source in sources if not isinstance(source, Key) and (path := expanded(source)).is_file()]
+    conflicts = [conflict for path in files if (conflict := environment.store.conflict(path))]
+    if not conflicts:
+        return []
+    with environment.warehouse.connect(read_only=True) as connection:
+        loads = current_loads(connection) if schema.has_schema(connection) else {}
+    found: list[Replacement] = []
+    for stored in conflicts:
+        load = loads.get(stored.key)
+        replaced = Replaced(load.load_id, load.rows_loaded, load.finished_at) if load else None
+        found.append(Replacement(stored.key, stored.size, stored.modified, replaced))
+    return found
 
 
 @dataclass(frozen=True)
@@ -71,7 +105,7 @@ def ingest(
         in the store whose content is not loaded yet or, if a contract is passed, not loaded under that contract.
     allow_duplicate: load content that is already loaded under another name.
     dry_run: report what would be loaded and rejected, and change nothing, not even the store.
-    replace: as in `upload`, for files.
+    replace: as in `upload`, for files. Without it, a file that would replace a workbook with other content is refused.
 
     If one source is passed and it fails, its error is raised. Otherwise SomeNotLoaded reports the failures, and the
     other workbooks are still loaded; after a WarehouseError the remaining workbooks are not tried.
@@ -83,7 +117,8 @@ def ingest(
 def _backlog(environment: Environment, options: _Options) -> list[Key]:
     """The keys of the workbooks to load.
 
-    Unless it is a dry run, also writes missing receipts, by which the check Lambda knows which workbooks are loaded.
+    Unless it is a dry run, also write missing receipts: from them, the Lambda check_bucket finds out which workbooks
+    are loaded.
     """
     keys = [Key(key) for key in waiting(environment, contract=options.contract, dry_run=options.dry_run)]
     if not options.dry_run:
@@ -98,7 +133,7 @@ def _ingest(
     progress: Progress | None,
     starting: Callable[[], None] | None = None,
 ) -> list[LoadReport]:
-    """The implementation of `ingest`. starting: called when a workbook is about to be loaded."""
+    """Do the work of `ingest`. starting: called before a workbook is loaded."""
     from retailpipe.bronze.loader import load
 
     wanted = sources or _backlog(environment, options)
@@ -142,18 +177,21 @@ def run(
     contract: Contract | None = None,
     allow_duplicate: bool = False,
     replace: bool = False,
+    skip_failed: bool = False,
     progress: Progress | None = None,
 ) -> RunReport:
     """Run the whole pipeline: ingest `source`, or all workbooks that are not loaded yet, then transform and verify.
 
     Nothing is built if silver and gold are up to date and their verification succeeds.
 
-    If some of several workbooks fail, the report lists the failures and its `ok` is false; if the database failed,
-    SomeNotLoaded is raised. `ok` is also false if a model, a test or an invariant fails. Otherwise raises what `ingest`
-    and `transform` raise.
+    skip_failed: workbooks that cannot be loaded do not make `ok` false.
+
+    If some of several workbooks fail, the report lists the failures and its `ok` is false; if the database failed, or
+    nothing is loaded, SomeNotLoaded is raised. `ok` is also false if a model, a test or an invariant fails. Raises
+    NothingLoaded if there is no workbook at all. Otherwise raises what `ingest` and `transform` raise.
     """
     progress = progress or NoProgress()
-    failures: list[str] = []
+    failed: SomeNotLoaded | None = None
     warm_up = WarmUp(environment)
     try:
         sources = [] if source is None else [source]
@@ -163,9 +201,12 @@ def run(
         warm_up.manifest()  # wait: until it ends, dbt's environment variables are set for the whole process
         if not isinstance(error, SomeNotLoaded) or any(isinstance(each, WarehouseError) for each in error.failures):
             raise
-        loads = list(error.reports)
-        failures = [f"{failure}. {failure.hint}" for failure in error.failures]
-    return _completed(environment, loads, failures, progress, warm_up)
+        failed, loads = error, list(error.reports)
+    failures = [f"{failure}. {failure.hint}" for failure in failed.failures] if failed else []
+    try:
+        return _transform_and_verify(environment, loads, failures, progress, warm_up, skip_failed)
+    except NothingLoaded:
+        raise failed or NothingLoaded() from None
 
 
 def complete(
@@ -173,35 +214,43 @@ def complete(
 ) -> RunReport:
     """Transform and verify as `run` does, after loads that `ingest` returned.
 
-    Raises what `transform` and `verify` raise.
+    If no workbook is loaded, it empties silver and gold if they hold rows, and raises NothingLoaded. Otherwise raises
+    what `transform` and `verify` raise.
     """
-    return _completed(environment, loads, [], progress or NoProgress(), WarmUp(environment))
+    return _transform_and_verify(environment, loads, [], progress or NoProgress(), WarmUp(environment))
 
 
-def _completed(
+def _transform_and_verify(
     environment: Environment,
     loads: Sequence[LoadReport],
     failures: Sequence[str],
     progress: Progress,
     warm_up: WarmUp,
+    skip_failed: bool = False,
 ) -> RunReport:
-    build, verification = _built_and_verified(environment, progress, warm_up)
-    ok = build.ok and bool(verification and verification.ok) and not failures
+    build, verification = _build_and_verify(environment, progress, warm_up)
+    ok = build.ok and bool(verification and verification.ok) and (skip_failed or not failures)
     return RunReport(ok, tuple(loads), tuple(failures), build, verification)
 
 
-def _built_and_verified(
+def _build_and_verify(
     environment: Environment, progress: Progress, warm_up: WarmUp
 ) -> tuple[BuildReport, VerifyReport | None]:
     verification_failed = False
     with environment.warehouse.connect(read_only=True) as connection:
         if is_up_to_date(connection):
             progress.step("verifying")
-            with suppress(WarehouseError):  # raised if a table was dropped during this check
+            try:
                 verification = verified(connection)
                 if verification.ok:
                     return BuildReport(True, 0, 0, (), 0, 0.0, up_to_date=True), verification
+            except NothingLoaded:
+                raise
+            except WarehouseError:  # a table was dropped during this check
+                pass
             verification_failed = True
+        elif is_empty(connection):
+            raise NothingLoaded
     build = transform(environment, full_refresh=verification_failed, progress=progress, warm_up=warm_up)
     if not build.ok:
         return build, None
@@ -212,7 +261,7 @@ def _built_and_verified(
 def _snapshot(
     environment: Environment, source: str | Path, options: _Options, progress: Progress | None
 ) -> AbstractContextManager[Snapshot]:
-    """A snapshot of a source: a file, which is uploaded to the store first, or a key of the store."""
+    """Return a snapshot of a source: a file, which is uploaded to the store first, or a key of the store."""
     if isinstance(source, Key):
         return environment.store.snapshot(source, progress=progress)
     path = expanded(source)

@@ -9,13 +9,13 @@ class Progress(Protocol):
     """Receives the progress of steps. The methods may be called from a worker thread, and must return quickly."""
 
     def step(self, name: str, *, unit: str = "", total: int | None = None) -> None:
-        """A new step begins, and the previous one has ended. total: its number of units, if known."""
+        """Begin a new step, and end the previous one. total: the number of units of the new step, if known."""
 
     def advance(self, amount: int = 1) -> None:
-        """`amount` more units of the current step are done."""
+        """Report that `amount` more units of the current step are done."""
 
     def end(self) -> None:
-        """The last step has ended."""
+        """End the last step."""
 
 
 class NoProgress:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from retailpipe.backlog import waiting
+from retailpipe.backlog import compare
 from retailpipe.bronze import ledger, schema
 from retailpipe.contract import Contract
 from retailpipe.environment import Environment
@@ -17,21 +17,29 @@ if TYPE_CHECKING:
 
 
 def status(environment: Environment, *, contract: Contract | None = None) -> StatusReport:
-    """The ledger, newest load first, and the workbooks that are not loaded yet.
+    """Return the ledger, newest load first, and the workbooks that are not loaded yet.
 
-    For an AWS stack, also the number of messages in the dead-letter queue. Raises StoreError, AwsError, WarehouseError.
+    For an AWS stack, the report also contains the number of messages in the dead-letter queue. Raises StoreError,
+    AwsError, WarehouseError.
     """
     loads: list[dict[str, Any]] = []
     with environment.warehouse.connect(read_only=True) as connection:
         if schema.has_schema(connection):
             loads = connection.table("select * from bronze.loads order by load_id desc").to_pylist()
-    waits = tuple(waiting(environment, contract=contract))
+    found = compare(environment, contract=contract)
     given_up = None
     if environment.stack:
         from retailpipe.aws.notices import given_up as count_given_up
 
         given_up = count_given_up(environment.stack)
-    return StatusReport(environment.store.address, tuple(loads), waits, given_up)
+    return StatusReport(
+        environment.store.address,
+        tuple(loads),
+        tuple(found.waiting),
+        given_up,
+        kept=tuple(found.kept),
+        removed=tuple(found.removed),
+    )
 
 
 def rejects(environment: Environment, *, source: str | None = None, limit: int | None = None) -> pa.Table:

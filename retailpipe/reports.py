@@ -39,6 +39,59 @@ class Reject(Report):
 
 
 @dataclass(frozen=True)
+class Overlap(Report):
+    """Rows of a new load that the current load of another source holds too.
+
+    rows: how many rows of the other source the new load has too.
+    first_date, last_date: of the other source.
+    """
+
+    source: str
+    rows: int
+    first_date: datetime | None
+    last_date: datetime | None
+
+    def __str__(self) -> str:
+        dates = (
+            f" ({self.first_date:%Y-%m-%d} to {self.last_date:%Y-%m-%d})" if self.first_date and self.last_date else ""
+        )
+        return f"{self.source}{dates}"
+
+
+@dataclass(frozen=True)
+class Replaced(Report):
+    """The earlier load of the same source, whose rows a load replaces.
+
+    loaded_at: when it was loaded, in UTC.
+    """
+
+    load_id: int
+    rows_loaded: int
+    loaded_at: datetime
+
+
+@dataclass(frozen=True)
+class Replacement(Report):
+    """A workbook in the store that an upload would replace, because its content is another one.
+
+    size: in bytes. modified: in UTC. load: its current load; None if it is not loaded.
+    """
+
+    key: str
+    size: int
+    modified: datetime
+    load: Replaced | None
+
+    def __str__(self) -> str:
+        loaded = (
+            f"{_counted(self.load.rows_loaded, 'row')} loaded {self.load.loaded_at:%Y-%m-%d}"
+            if self.load
+            else "not loaded"
+        )
+        return f"{self.key} ({self.size:,} bytes of {self.modified:%Y-%m-%d %H:%M} UTC, {loaded})"
+
+
+@dataclass(frozen=True)
 class LoadReport(Report):
     """The result of loading one workbook.
 
@@ -49,6 +102,9 @@ class LoadReport(Report):
     rejects: the first rejected rows; all of them are in bronze.rejected_rows.
     ignored_columns: headers of the workbook that are not in the contract.
     seconds: elapsed time.
+    replaces: the load whose rows this one replaces, or would replace; None for a new source.
+    rows_in_others: how many of the loaded rows other sources hold too.
+    overlaps: the sources that hold most of these rows, at most 5.
     rows_skipped: rows that the contract passes over by `skip_rows` and `skip_footer`; not part of rows_read.
     """
 
@@ -65,6 +121,9 @@ class LoadReport(Report):
     rejects: tuple[Reject, ...] = ()
     ignored_columns: tuple[str, ...] = ()
     seconds: float = 0.0
+    replaces: Replaced | None = None
+    rows_in_others: int = 0
+    overlaps: tuple[Overlap, ...] = ()
     rows_skipped: int = 0
 
     def __str__(self) -> str:
@@ -74,8 +133,15 @@ class LoadReport(Report):
         if self.status == "unchanged":
             return f"{self.source}: unchanged, already loaded as load {self.load_id} ({counts})"
         if self.load_id is None:
-            return f"{self.source}: {self.status} ({counts.replace(' loaded', ' accepted')})"
-        return f"{self.source}: {self.status} as load {self.load_id} in {self.seconds:.1f} s ({counts})"
+            return f"{self.source}: {self.status} ({counts.replace(' loaded', ' accepted')}){self._replacement()}"
+        done = f"{self.status} as load {self.load_id} in {self.seconds:.1f} s"
+        return f"{self.source}: {done} ({counts}){self._replacement()}"
+
+    def _replacement(self) -> str:
+        if self.replaces is None:
+            return ""
+        old = f"{_counted(self.replaces.rows_loaded, 'row')} of {self.replaces.loaded_at:%Y-%m-%d}"
+        return f"; replaces {old} with {self.rows_loaded:,}"
 
 
 @dataclass(frozen=True)
@@ -190,7 +256,7 @@ class BuildReport(Report):
 
     skipped: models and tests that dbt did not run, because a node they depend on failed.
     seconds: elapsed time.
-    up_to_date: there was nothing to build, so dbt was not started.
+    up_to_date: whether there was nothing to build, so that dbt was not started.
     """
 
     ok: bool
@@ -265,17 +331,55 @@ class RunReport(Report):
 
 
 @dataclass(frozen=True)
+class Forgotten(Report):
+    """What `forget` did to one workbook.
+
+    load_id: the load that was forgotten; None if the workbook was not loaded.
+    rows, rejects: how many rows and rejected rows were deleted.
+    workbook: whether it was removed from the store, was kept there, or was already missing.
+    """
+
+    source: str
+    load_id: int | None
+    rows: int
+    rejects: int
+    workbook: Literal["removed", "kept", "missing"]
+
+    def __str__(self) -> str:
+        if self.load_id is None:
+            return f"{self.source}: was not loaded; workbook {self.workbook}"
+        counts = f"{_counted(self.rows, 'row')}, {_counted(self.rejects, 'rejected row')}"
+        return f"{self.source}: forgot load {self.load_id} ({counts}); workbook {self.workbook}"
+
+
+@dataclass(frozen=True)
+class ForgetReport(Report):
+    """The result of `forget`.
+
+    build: the build of silver and gold afterwards; None if there was nothing to build.
+    """
+
+    ok: bool
+    forgotten: Forgotten
+    build: RunReport | None
+
+
+@dataclass(frozen=True)
 class StatusReport(Report):
     """The ledger, newest load first, and the keys of the workbooks that are not loaded yet.
 
-    given_up: the number of messages in a stack's dead-letter queue: uploads that `watch` could not load. None for a
-        local environment.
+    kept: workbooks in the store that were forgotten with --keep-workbook: they are loaded again only if they are named.
+    removed: workbooks that are loaded, but are no longer in the store.
+    given_up: the number of messages in a stack's dead-letter queue: notices of uploads that `watch` could not load.
+        None for a local environment.
     """
 
     store: str
     loads: tuple[dict[str, Any], ...]
     waiting: tuple[str, ...]
     given_up: int | None = None
+    kept: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
 
 
 class SomeNotLoaded(LoadError):
@@ -297,6 +401,10 @@ class SomeNotLoaded(LoadError):
         self.reports = tuple(reports)
         self.failures = tuple(failures)
         self.untried = untried
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _plain(value: Any) -> Any:

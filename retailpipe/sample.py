@@ -1,4 +1,4 @@
-"""Generates a synthetic workbook with the columns of "Online Retail", for the demo and for tests.
+"""Generate a synthetic workbook with the columns of "Online Retail", for the demo and for tests.
 
 It holds one year of a gift shop's wholesale trade: invoices with several lines, cancellations, free items, service
 codes, anonymous customers, products with several descriptions, and a few rows that break the contract. The same
@@ -176,7 +176,7 @@ def _customer(chance: random.Random, number: int) -> _Customer:
 
 
 def _minute_of_day(chance: random.Random, part_of_day: float) -> int:
-    """Minutes after midnight, from 8:00. part_of_day: the share of the day's rows that is already written."""
+    """Return a time from 8:00, in minutes after midnight. part_of_day: the share of the day's rows that exist."""
     return 8 * 60 + int(part_of_day * 10 * 60) + chance.randrange(5)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shlex
 import shutil
 import stat
 import tempfile
@@ -20,10 +21,11 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol
 
-from retailpipe.errors import SourceNotFound, StoreError, UsageError
-from retailpipe.keys import INPUT, SUFFIX, SUFFIXES, is_workbook_name
+from retailpipe.errors import ReplacementNeeded, SourceNotFound, StoreError, UsageError
+from retailpipe.keys import INPUT, SUFFIX, SUFFIXES, is_workbook, is_workbook_name
 from retailpipe.progress import Progress
 from retailpipe.reports import LoadReport, Report
+from retailpipe.versions import Versions
 
 _CHUNK_BYTES = 1 << 20
 _TRIES = 5
@@ -37,7 +39,8 @@ class Stored(Report):
 
     size: in bytes.
     modified: in UTC.
-    etag: changes whenever the content changes. A bucket's ETag, or the file's identity, size and time in a folder.
+    etag: a text that changes whenever the content changes: in a bucket the object's ETag, in a folder the file's
+    identity, size and change time.
     """
 
     key: str
@@ -68,21 +71,35 @@ class Store(Protocol):
 
     @property
     def address(self) -> str:
-        """Where the store is, to show to people."""
+        """The location of the store, for messages."""
         ...
 
     def upload(self, path: Path, *, replace: bool = False, progress: Progress | None = None) -> Stored:
         """Copy a file to input/ under its own name. The copy is atomic: readers never see an incomplete file.
 
-        replace: whether to replace a workbook of that name with other content. A bucket refuses to without it; a folder
-            always replaces.
+        replace: whether to replace a workbook of that name that has other content. The store keeps the replaced one.
         Raises SourceNotFound if there is no such file, UsageError if it is not a regular file or not named as a
-        workbook.
+        workbook, ReplacementNeeded if it would replace a workbook and `replace` is false.
+        """
+        ...
+
+    def conflict(self, path: Path) -> Stored | None:
+        """The workbook with other content that `upload` would replace with this file; None if there is none."""
+        ...
+
+    def remove(self, key: str) -> bool:
+        """Remove a workbook; the store keeps it as an earlier version. Returns False if there is no such workbook."""
+        ...
+
+    def restore(self, key: str) -> Stored:
+        """Exchange a workbook with its newest earlier version; the present one, if any, becomes an earlier version.
+
+        Raises SourceNotFound if the store keeps no earlier version with other content.
         """
         ...
 
     def key_of(self, path: Path) -> str:
-        """The key under which `upload` would store a file; the file's present key if it is already in this store."""
+        """Return the key under which `upload` would store a file; its current key if it is already in this store."""
         ...
 
     def workbooks(self) -> list[Stored]:
@@ -101,17 +118,24 @@ class Store(Protocol):
     def acknowledge(self, snapshot: Snapshot, report: LoadReport) -> None:
         """Write a receipt, which shows programs without access to the warehouse that this content is loaded.
 
-        Raises nothing.
+        Does not raise.
         """
         ...
 
     def write_missing_receipts(self, loads: Iterable[tuple[Stored, LoadReport]]) -> None:
-        """Write the receipts of loads that have none yet; each load comes with its workbook as it was loaded."""
+        """Write the receipts of loads that have none yet; each load is paired with its workbook as it was loaded."""
+        ...
+
+    def remove_receipts(self, key: str) -> None:
+        """Delete the receipts of a workbook, and the notes about its failures."""
         ...
 
 
 class FolderStore:
-    """A store in a folder of this machine: workbooks under input/, snapshots under tmp/."""
+    """A store in a folder of this machine: workbooks under input/, earlier versions under replaced/, copies under tmp/.
+
+    It keeps the last three earlier versions of each workbook.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -137,14 +161,55 @@ class FolderStore:
             return self._stored(self._folder / self.key_of(path))
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            copy = self._copy(path, INPUT + path.name).path
-            with copy.open("rb") as file:
-                os.fsync(file.fileno())
-            copy.replace(target)
+            copy = self._copy(path, INPUT + path.name)
+            try:
+                present = self._content_hash(target)
+                if present == copy.content_hash:
+                    return self._stored(target)
+                if present and not replace:
+                    raise replacement_needed(self._stored(target), path, self.address)
+                if present:
+                    self._versions(target).keep()
+                with copy.path.open("rb") as file:
+                    os.fsync(file.fileno())
+                copy.path.replace(target)
+            finally:
+                copy.path.unlink(missing_ok=True)
         except OSError as error:
             message = f"cannot put {path} into {self._folder}: {error.strerror}"
             raise StoreError(message, hint=remedy(error)) from error
         return self._stored(target)
+
+    def conflict(self, path: Path) -> Stored | None:
+        target = self._folder / INPUT / path.name
+        check_uploadable(path)
+        if self.holds(path) or not target.is_file():
+            return None
+        try:
+            with path.open("rb") as file:
+                is_same = hashlib.file_digest(file, "sha256").hexdigest() == self._content_hash(target)
+        except OSError as error:
+            raise StoreError(f"cannot read {path}: {error.strerror}", hint=remedy(error)) from error
+        return None if is_same else self._stored(target)
+
+    def remove(self, key: str) -> bool:
+        file = self._folder / key
+        if key not in {stored.key for stored in self.workbooks()}:
+            return False
+        try:
+            self._versions(file).remove()
+        except OSError as error:
+            raise StoreError(f"cannot remove {file}: {error.strerror}", hint=remedy(error)) from error
+        return True
+
+    def restore(self, key: str) -> Stored:
+        file = self._folder / key
+        try:
+            if not is_workbook(key) or ".." in file.parts or not self._versions(file).restore():
+                raise nothing_to_restore(key, self.address)
+        except OSError as error:
+            raise StoreError(f"cannot restore {file}: {error.strerror}", hint=remedy(error)) from error
+        return self._stored(file)
 
     def workbooks(self) -> list[Stored]:
         found: list[Stored] = []
@@ -157,6 +222,9 @@ class FolderStore:
         """Do nothing: a folder has no receipts, because its users can read the warehouse."""
 
     def write_missing_receipts(self, loads: Iterable[tuple[Stored, LoadReport]]) -> None:
+        """Do nothing, as `acknowledge` does."""
+
+    def remove_receipts(self, key: str) -> None:
         """Do nothing, as `acknowledge`."""
 
     @contextmanager
@@ -191,10 +259,39 @@ class FolderStore:
         key = file.relative_to(self._folder).as_posix()
         return Stored(key, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC), _file_etag(status))
 
+    def _versions(self, file: Path) -> Versions:
+        return Versions(file, self._folder / "replaced" / file.relative_to(self._folder))
+
+    def _content_hash(self, file: Path) -> str:
+        """The SHA-256 of a file; empty if it does not exist. Raises OSError."""
+        try:
+            with file.open("rb") as content:
+                return hashlib.file_digest(content, "sha256").hexdigest()
+        except FileNotFoundError:
+            return ""
+
     def _copy(self, file: Path, key: str) -> Snapshot:
         self._temporary.mkdir(parents=True, exist_ok=True)
         remove_orphans(self._temporary)
         return _copy_to(self._temporary, file, key)
+
+
+def replacement_needed(present: Stored, path: Path, address: str) -> ReplacementNeeded:
+    """The error of an upload that would replace a workbook with other content."""
+    return ReplacementNeeded(
+        f"{address} already has another {present.key}: {present.size:,} bytes, "
+        f"written {present.modified:%Y-%m-%d %H:%M} UTC",
+        hint="Workbooks are known by their names: rename the file to add it, or replace the workbook with "
+        f"`retailpipe upload {shlex.quote(str(path))} --replace`. The store keeps the replaced one.",
+    )
+
+
+def nothing_to_restore(key: str, address: str) -> SourceNotFound:
+    """The error of a workbook without an earlier version."""
+    return SourceNotFound(
+        f"{address} keeps no earlier version of {key}",
+        hint="Only a workbook that was replaced or forgotten can be restored. `retailpipe status` lists the workbooks.",
+    )
 
 
 def remove_orphans(temporary: Path) -> None:
@@ -212,7 +309,7 @@ def remove_orphans(temporary: Path) -> None:
 
 @contextmanager
 def file_snapshot(path: Path, key: str) -> Generator[Snapshot]:
-    """A snapshot of a file, with the key that it would have in a store; the file is not uploaded."""
+    """Yield a snapshot of a file, with the key that the file would have in a store; the file is not uploaded."""
     check_uploadable(path)
     with tempfile.TemporaryDirectory(prefix="retailpipe-") as folder:
         try:
@@ -277,7 +374,7 @@ def _copy_to(folder: Path, file: Path, key: str) -> Snapshot:
 
 
 def _file_etag(status: os.stat_result) -> str:
-    """A text that changes whenever the file's content does.
+    """Return a text that changes whenever the file's content changes.
 
     It uses ctime, because programs can set mtime to any value.
     """

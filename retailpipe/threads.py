@@ -14,8 +14,9 @@ T = TypeVar("T")
 class Worker:
     """Runs submitted calls in its own thread, in order.
 
-    Why not a ThreadPoolExecutor: Python waits for its threads when the process ends. If Ctrl-C interrupts the start of
-    such a thread, the thread never gets the signal to stop, and the process hangs. This thread is a daemon.
+    It is not a ThreadPoolExecutor, because Python waits for the threads of an executor when the process ends. If Ctrl-C
+    interrupts the start of such a thread, the thread never gets the signal to stop, and the process hangs. This thread
+    is a daemon.
     """
 
     def __init__(self, name: str) -> None:

@@ -1,17 +1,17 @@
-"""Polls the SQS queue of a stack for uploads, loads each workbook, and publishes the result to the SNS topic.
+"""Poll the SQS queue of a stack for uploads, load each workbook, and publish the result to the SNS topic.
 
 The bucket calls the Lambda notify_upload, which publishes to the topic; the topic forwards uploads to the queue. SQS
 delivers a message at least once and in any order, so a message is only a trigger: the ledger decides whether the
 workbook is already loaded.
 
-- Received: a message is hidden from other watchers for 120 s. A thread renews that every 40 s until the work ends.
+- Received: a message is hidden from other watchers for 120 s. A thread extends this time every 40 s until the work
+  ends.
 - Deleted: a message whose workbook is loaded, now or before, or is no longer in the bucket. A build that fails
   afterwards does not keep the message, because loading again would not repair the build.
-- Returned: a message whose workbook cannot be loaded becomes visible again after 30 s. A message that is not about a
-  workbook in this bucket does, too. After 5 receives (the queue's maxReceiveCount) SQS moves it to the dead-letter
-  queue.
-- On Ctrl-C, or an error that ends the watch, messages become visible again at once. If the process is killed, they do
-  so when the 120 s are over.
+- Returned: a message whose workbook cannot be loaded, or that is not about a workbook in this bucket, becomes visible
+  again after 30 s. After 5 receives (the queue's maxReceiveCount) SQS moves it to the dead-letter queue.
+- On Ctrl-C, or an error that ends the watch, messages become visible again at once. If the process is killed, they
+  become visible when the 120 s are over.
 
 While AWS or the database cannot be reached, the watcher waits inside a step and does not return its messages, so an
 outage does not use up their receives.
@@ -50,7 +50,7 @@ _HIDDEN_SECONDS = 120
 _HEARTBEAT_SECONDS = 40.0
 """A third of _HIDDEN_SECONDS: one renewal may fail without another watcher receiving the message."""
 _MAX_MESSAGES = 10
-"""Messages per request: the maximum of SQS, also for batches."""
+"""Messages per request: the maximum of SQS for receiving and for batches."""
 _RETURN_SECONDS = 30
 """After how long a failed message becomes visible again."""
 _RETRY_SECONDS = 20.0
@@ -93,7 +93,7 @@ def watch(
     idle_exit: timedelta | None = None,
     progress: Progress | None = None,
 ) -> Generator[Handled]:
-    """Load, build and verify each upload, and publish the result to the topic; yields each batch when it is done.
+    """Load, build and verify each upload, publish the result to the topic, and yield the result of each batch.
 
     Starts with the workbooks in the bucket that are not loaded, because their messages may have been lost. Several
     watchers may run at the same time. While AWS or the database cannot be reached, it retries until they can.
@@ -172,7 +172,7 @@ class Watcher:
         try:
             with self._kept_hidden(handles):
                 handled, done = self._work([*dict.fromkeys(message.key for message in messages)])
-        except BaseException:  # also Ctrl-C: another watcher can take over at once
+        except BaseException:  # including Ctrl-C, so that another watcher can take over at once
             self._hide(handles, 0)
             raise
         self._delete([message.receipt_handle for message in messages if message.key in done])
@@ -180,7 +180,7 @@ class Watcher:
         return handled
 
     def _work(self, keys: Sequence[str]) -> tuple[Handled, set[str]]:
-        """Load workbooks, then build and verify once. The second value is the keys whose messages may be deleted.
+        """Load workbooks, then build and verify once. Return the result, and the keys whose messages may be deleted.
 
         Those are loaded, or no longer in the bucket. A failed build is retried by the next upload and the next watch.
         """
@@ -257,7 +257,7 @@ class Watcher:
         self._publish_once(lambda: self._store.load_failure_note(key), f"Not loaded: {key}", text)
 
     def _build_note(self, failures: Sequence[str]) -> str:
-        """The key of the note that this dbt project fails in this way on the current loads."""
+        """Return the key of the note which says that this dbt project fails in this way on the current loads."""
         loads = self._until_reachable(lambda: backlog.loaded(self._environment))
         return self._store.build_failure_note(
             [*failures, project_hash(), *(str(report.load_id) for _, report in loads)]
@@ -338,7 +338,7 @@ class Watcher:
 
     @contextmanager
     def _kept_hidden(self, handles: Sequence[str]) -> Generator[None]:
-        """Keep messages hidden from other watchers during the `with` block, by a thread that renews it."""
+        """Keep messages hidden from other watchers during the `with` block: a thread extends the time."""
         ended = threading.Event()
 
         def extend() -> None:
@@ -361,12 +361,12 @@ class Watcher:
         entries = [
             {"Id": str(n), "ReceiptHandle": handle, "VisibilityTimeout": seconds} for n, handle in enumerate(handles)
         ]
-        # A short timeout: this runs after Ctrl-C, also if AWS does not answer.
+        # A short timeout, because this also runs after Ctrl-C and when AWS does not respond.
         sqs = self._stack.aws.client("sqs", read_timeout=_SHORT_TIMEOUT_SECONDS, attempts=1)
         self._batch(sqs.change_message_visibility_batch, entries)
 
     def _delete(self, handles: Sequence[str]) -> None:
-        """Delete messages. A failure is only logged: the message comes again, and its workbook is found loaded."""
+        """Delete messages. A failure is only logged: SQS delivers it again, and its workbook is found loaded."""
         entries = [{"Id": str(n), "ReceiptHandle": handle} for n, handle in enumerate(handles)]
         self._batch(self._stack.aws.client("sqs").delete_message_batch, entries)
 

@@ -201,7 +201,7 @@ def book(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Path]:
-    """A folder for environments that other accounts can access: a server of root keeps its data in it."""
+    """A folder for environments that other accounts can access: a server that root starts keeps its data in it."""
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         place.chmod(0o755)

@@ -1,4 +1,4 @@
-"""check: each point fails if its cause is created, with a hint that fixes it, and every point is always checked."""
+"""check: each point fails if its problem exists, with a hint that solves it, and every point is always checked."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_an_empty_environment_fails_with_the_next_command_at_each_point(
     assert "`retailpipe upload FILE`" in found["store"].hint
     assert "`retailpipe init`" in found["schemas"].hint
     assert "`retailpipe transform`" in found["transformation fresh"].hint
-    assert "`retailpipe transform`" in found["layers agree"].hint
+    assert "`retailpipe run FILE`" in found["layers agree"].hint
 
 
 def test_missing_silver_and_gold_fail_at_the_schemas(environment: Environment) -> None:
@@ -123,7 +123,11 @@ def test_an_empty_store_fails_at_the_store(built: Environment) -> None:
     for stored in built.store.workbooks():
         (built.folder / stored.key).unlink()
 
-    assert set(failed(built)) == {"store"}
+    found = failed(built)
+
+    assert set(found) == {"store", "ingestion complete"}
+    assert "input/book.xlsx" in found["ingestion complete"].detail
+    assert "`retailpipe forget input/book.xlsx`" in found["ingestion complete"].hint
 
 
 def test_a_workbook_that_is_not_loaded_fails_at_the_ingestion(built: Environment, make_workbook: Workbook) -> None:

@@ -87,7 +87,7 @@ def killed_at(environment: Environment, seconds: float, *arguments: str, kill: C
     return command.end()
 
 
-def test_loads(environment: Environment) -> None:
+def test_killed_loads_are_complete_or_absent(environment: Environment) -> None:
     at = random.Random(1)
     usual = seconds_of(environment, "ingest", put_sample(environment, "first.xlsx", 0))
     undone = 0
@@ -104,7 +104,7 @@ def test_loads(environment: Environment) -> None:
     assert 0 < undone < LOADS
 
 
-def test_replacements(environment: Environment) -> None:
+def test_killed_replacements_leave_the_old_or_the_new_rows(environment: Environment) -> None:
     at = random.Random(2)
     key = put_sample(environment, "book.xlsx", 0)
     usual = seconds_of(environment, "ingest", key)
@@ -123,7 +123,7 @@ def test_replacements(environment: Environment) -> None:
     assert 0 < undone < REPLACEMENTS
 
 
-def test_builds(environment: Environment) -> None:
+def test_a_run_after_a_killed_build_completes_it(environment: Environment) -> None:
     """Each table of silver and gold has either its old or its new rows; the next build completes all of them."""
     at = random.Random(3)
     key = put_sample(environment, "book.xlsx", 0)
@@ -162,7 +162,7 @@ def digests(environment: Environment) -> dict[str, str]:
     return {row["name"]: row["digest"] for row in retailpipe.query(environment, rows).to_pylist()}
 
 
-def test_watches(made: HandMade, tmp_path: Path) -> None:
+def test_killed_watchers_lose_nothing_and_load_nothing_twice(made: HandMade, tmp_path: Path) -> None:
     at = random.Random(4)
     for number in range(WATCHES):
         book = tmp_path / f"{number}.xlsx"
@@ -184,7 +184,7 @@ def test_watches(made: HandMade, tmp_path: Path) -> None:
     environment.stack.aws.close()
 
 
-def test_servers(own: Environment) -> None:
+def test_commands_succeed_after_the_server_was_killed(own: Environment) -> None:
     """Every third kill happens during `run`, so it can hit a build."""
     at = random.Random(5)
     load, run = (

@@ -54,8 +54,8 @@ def test_whole_floats_are_accepted_and_unknown_outputs_are_ignored() -> None:
 @pytest.mark.parametrize(
     ("change", "reason", "hint"),
     [
-        ({"version": 2}, "a newer program", "Update retailpipe"),
-        ({"version": 0}, "an older program", "pulumi up"),
+        ({"version": 2}, "a newer retailpipe", "Update retailpipe"),
+        ({"version": 0}, "an older retailpipe", "pulumi up"),
         ({"version": None}, "no version", "pulumi stack ls"),
         ({"bucket": None}, "have no bucket", "pulumi up"),
         ({"database_port": "5432"}, "database_port is '5432'", "pulumi up"),

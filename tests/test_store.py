@@ -33,7 +33,7 @@ def test_an_upload_leaves_no_other_file_behind(folder: Path, store: FolderStore,
 def test_an_upload_replaces_the_content_of_the_same_name(store: FolderStore, book: Path) -> None:
     store.upload(book)
     book.write_bytes(b"second")
-    store.upload(book)
+    store.upload(book, replace=True)
 
     with store.snapshot("input/book.xlsx") as snapshot:
         assert snapshot.path.read_bytes() == b"second"
@@ -183,7 +183,7 @@ def test_a_snapshot_does_not_change_when_its_workbook_does(
     with store.snapshot("input/book.xlsx") as snapshot:
         if replace == "upload":
             book.write_bytes(b"second")
-            store.upload(book)
+            store.upload(book, replace=True)
         elif replace == "write":
             (folder / "input" / "book.xlsx").write_bytes(b"second")
         else:

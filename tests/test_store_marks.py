@@ -1,4 +1,7 @@
-"""A loaded workbook in a folder is not read again unless its etag changed: its identity, size and time as a file."""
+"""A loaded workbook in a folder is not read again unless its etag changed.
+
+The etag of a file consists of its device, inode, size and change time.
+"""
 
 from __future__ import annotations
 

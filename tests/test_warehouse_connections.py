@@ -237,7 +237,7 @@ def test_a_connection_that_is_lost_while_rows_arrive_is_an_error(warehouse: Ware
     terminating.join()
 
 
-def test_the_remedy_is_the_hint_if_the_server_cannot_be_reached() -> None:
+def test_the_hint_of_an_unreachable_server_is_the_remedy_of_its_warehouse() -> None:
     unreachable = Warehouse(lambda: "postgresql://u@127.0.0.1:1/db", remedy="Start the server.")
 
     with pytest.raises(WarehouseError) as caught:

@@ -108,7 +108,7 @@ def test_an_upload_is_loaded_and_built_and_the_result_is_published(
     assert "invariants hold" in text
 
 
-def test_repeated_messages_load_read_and_publish_nothing(
+def test_repeated_messages_cause_no_load_no_read_and_no_notice(
     on_aws: Environment, made: HandMade, make_workbook: Workbook, published: Any
 ) -> None:
     key = put(made, make_workbook())
@@ -141,7 +141,7 @@ def test_messages_out_of_order_load_the_current_content(
     assert queued_messages(made) == 0
 
 
-def test_a_bad_workbook_is_published_once_and_its_message_becomes_a_dead_letter(
+def test_the_failure_of_a_bad_workbook_is_published_once_and_its_message_becomes_a_dead_letter(
     on_aws: Environment, made: HandMade, make_workbook: Workbook, tmp_path: Path, published: Any, program: Program
 ) -> None:
     bad = tmp_path / "bad.xlsx"
@@ -241,7 +241,7 @@ def test_with_once_a_database_that_is_down_is_an_error_and_the_message_is_kept(
     notify(made, put(made, make_workbook()))
     environment = Environment.from_outputs({**made.outputs, "database_port": 1})
 
-    with pytest.raises(WarehouseError, match="does not answer"):
+    with pytest.raises(WarehouseError, match="does not respond"):
         list(watch(environment, once=True))
 
     assert environment.stack

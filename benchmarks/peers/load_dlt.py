@@ -1,4 +1,4 @@
-"""dlt, fed in Arrow by pandas with calamine."""
+"""Load with dlt. pandas reads the workbook with calamine; dlt receives an Arrow table."""
 
 import sys
 import tempfile
@@ -15,7 +15,7 @@ frame = pandas.read_excel(workbook, engine="calamine", dtype={"InvoiceNo": str, 
 frame.columns = names
 frame["description"] = frame["description"].astype("string")
 arrow = pyarrow.Table.from_pandas(frame, preserve_index=False)
-# It wants the password itself, and looks into no passfile.
+# dlt needs the password itself; it does not read passfiles.
 server = parse_dsn(database_url)
 credentials = {
     "drivername": "postgresql",

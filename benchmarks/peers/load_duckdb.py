@@ -1,4 +1,7 @@
-"""DuckDB with its excel and postgres extensions: all cells as text, since its own types stop at the first C invoice."""
+"""Load with DuckDB and its extensions excel and postgres.
+
+All cells are read as text, because the types that DuckDB infers fail at the first invoice number that begins with C.
+"""
 
 import sys
 

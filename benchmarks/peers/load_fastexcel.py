@@ -1,4 +1,4 @@
-"""fastexcel to Arrow, and ADBC's ingest; each column's type given, since the guessed ones lose cells."""
+"""Load with fastexcel and ADBC's ingest. Column types are given, because with inferred types some cells are lost."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""pandas with openpyxl, and psycopg2's execute_values: the way most scripts go."""
+"""Load with pandas, openpyxl and psycopg2's execute_values, as most scripts do."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""polars, by its default engine, and its own way to a database, which is ADBC's."""
+"""Load with polars: its default Excel engine, and `write_database`, which uses ADBC."""
 
 import sys
 

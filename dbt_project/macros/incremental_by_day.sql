@@ -1,11 +1,11 @@
 {#
   Three macros for incremental models with one day as the unit of update. A load never changes, so a day with the same
-  loads has the same rows. Therefore each row stores the loads of its day in column `loads`:
+  loads has the same rows. Therefore each row stores the load_ids of its day in column `loads`:
   - `forget_changed_days` deletes the days whose loads have changed or no longer exist;
   - `days_to_build` selects the days that are then missing from the table;
   - `of_days_to_build` is the condition that selects the transactions of those days.
-  All three run in one transaction and depend only on the content of the table. Whatever an earlier build left, even an
-  interrupted one, the next build corrects it.
+  All three run in one transaction and depend only on the content of the table. The next build corrects
+  whatever an earlier build left behind, even an interrupted one.
 #}
 {% macro forget_changed_days() -%}
     {% if is_incremental() -%}

@@ -1,4 +1,6 @@
-"""Lambda that runs on a schedule: pulls the workbook at SOURCE_URL if it changed, then reports workbooks not loaded.
+"""The Lambda that runs on a schedule: it pulls the workbook at SOURCE_URL, then reports workbooks that are not loaded.
+
+A workbook is pulled only if it has changed.
 
 Uses only the standard library and boto3. It cannot reach the database: a workbook counts as loaded if the bucket has a
 receipt for its current content.
@@ -19,7 +21,7 @@ _SHOWN = 20
 
 
 def handle(event, context):
-    """Run the check; returns the key of the pulled workbook (or None) and the number of workbooks that are not loaded.
+    """Run the check. Return the key of the pulled workbook (or None) and the number of workbooks that are not loaded.
 
     The event is ignored. If the pull fails, the bucket is still checked; PullFailed is raised at the end, so that the
     alarm counts the failure.
@@ -63,9 +65,10 @@ def handle(event, context):
 
 
 def pull(bucket, url):
-    """Download the workbook at an address and store it under `input/`; returns its key, or None if it is unchanged.
+    """Download the workbook at an address and store it under `input/`. Return its key, or None if it is unchanged.
 
-    It is unchanged if the server answers 304 to the ETag of the last pull, or if the SHA-256 is the same.
+    It is unchanged if the server returns 304 (Not Modified) for the ETag of the last pull, or if the SHA-256 is the
+    same.
     Raises PullFailed.
     """
     name = file_name(url) or "source"
@@ -93,7 +96,7 @@ def _ascii(text):
 def _metadata(bucket, key):
     """Return the metadata of the last pull; empty if the object does not exist.
 
-    It lists first: HEAD of a missing key would answer 403, because the role may list only under its prefixes.
+    List the key first: for a missing key HEAD would return 403, because the role may list only under its prefixes.
     """
     found = [stored for stored in _list(bucket, key) if stored["Key"] == key]
     return client("s3").head_object(Bucket=bucket, Key=key)["Metadata"] if found else {}

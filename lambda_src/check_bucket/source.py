@@ -1,6 +1,6 @@
-"""Downloads a workbook over HTTPS. Uses only the standard library.
+"""Download a workbook over HTTPS, using only the standard library.
 
-Whatever the server answers, only PullFailed is raised. Its messages contain no secrets and no text from the server: the
+Whatever the server returns, only PullFailed is raised. Its messages contain no secrets and no text from the server: the
 address may hold a password or a token in its user or query part, a redirect may lead to such an address, and the server
 may be hostile.
 """
@@ -21,10 +21,10 @@ MAX_BYTES = 200_000_000
 """The largest workbook that is downloaded; a Lambda has a disk of 512 MB."""
 MOST_SECONDS = 240
 """Time limit for a whole download. Lambda stops the function after 300 s, and then no notice would be published."""
-_SILENT_SECONDS = 60
+_SOCKET_TIMEOUT_SECONDS = 60
 _BLOCK = 1 << 20
 _ZIP = b"PK\x03\x04"
-_KIND = re.compile(r"[\w.+-]{1,60}/[\w.+-]{1,60}(?:; ?charset=[\w-]{1,40})?", re.ASCII)
+_CONTENT_TYPE = re.compile(r"[\w.+-]{1,60}/[\w.+-]{1,60}(?:; ?charset=[\w-]{1,40})?", re.ASCII)
 # Characters that a path and a query may contain unescaped (RFC 3986, 3.3 and 3.4), and "%", so that existing escapes
 # are kept.
 _IN_PATH, _IN_QUERY = "/%:@!$&'()*+,;=~", "/%:@!$&'()*+,;=~?"
@@ -35,9 +35,9 @@ class PullFailed(Exception):
 
 
 def fetch(url, etag, file):
-    """Download an address into a file; returns its SHA-256 and its ETag, or None if the server still has `etag`.
+    """Download an address into a file. Return its SHA-256 and its ETag, or None if the server still has `etag`.
 
-    etag: of the last download, or empty. file: open for writing in binary mode.
+    etag: the ETag of the last download, or empty. file: a file that is open for writing in binary mode.
     Raises PullFailed.
     """
     request = _request(url)
@@ -64,7 +64,7 @@ def file_name(url):
 
 
 def _request(url):
-    """Build the request for an address as people write it: with umlauts, with spaces, with user and password."""
+    """Build the request for an address that may contain non-ASCII characters, spaces, a user and a password."""
     try:
         address = urlsplit(url)
         host, port = address.hostname, address.port
@@ -111,30 +111,30 @@ def _in_time(work):
 
 def _fetch(request, file):
     try:
-        with _opener.open(request, timeout=_SILENT_SECONDS) as response:
+        with _opener.open(request, timeout=_SOCKET_TIMEOUT_SECONDS) as response:
             digest = _stream(response, file)
             return digest, response.headers.get("ETag") or ""
     except urllib.error.HTTPError as error:
         if error.code == http.HTTPStatus.NOT_MODIFIED:
             return None
         phrase = http.client.responses.get(error.code, "")
-        raise PullFailed(f"the server answered {error.code} {phrase}".rstrip()) from None
+        raise PullFailed(f"the server returned {error.code} {phrase}".rstrip()) from None
     except urllib.error.URLError as error:
         reason = error.reason if isinstance(error.reason, OSError) else "no connection"
         raise PullFailed(f"the server cannot be reached: {reason}") from None
     except (http.client.HTTPException, ValueError) as error:
-        raise PullFailed(f"the server sent no valid HTTP response ({type(error).__name__})") from None
+        raise PullFailed(f"the response of the server is not valid HTTP ({type(error).__name__})") from None
     except OSError as error:
         raise PullFailed(f"the server cannot be reached: {error}") from None
 
 
 def _stream(response, file):
-    """Write the body of a response into a file; returns its SHA-256.
+    """Write the body of a response into a file, and return its SHA-256.
 
-    Raises PullFailed if it is not a workbook, is too large, or is not complete.
+    Raises PullFailed if the body is not a workbook, is too large, or is not complete.
     """
     kind = response.headers.get("Content-Type", "")
-    kind = f"{kind}, which is" if _KIND.fullmatch(kind) else "content that is"
+    kind = f"{kind}, which is" if _CONTENT_TYPE.fullmatch(kind) else "content that is"
     claimed = response.headers.get("Content-Length") or "0"
     if not (claimed.isascii() and claimed.isdigit() and len(claimed) < 20):
         raise PullFailed("the Content-Length of the response is not a number")

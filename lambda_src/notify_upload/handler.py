@@ -1,4 +1,4 @@
-"""Lambda that S3 calls for each upload: publishes one notice per workbook, with the command that loads it.
+"""The Lambda that S3 calls for each upload: it publishes one notice per workbook, with the command that loads it.
 
 Uses only the standard library and boto3. A record that fails does not stop the others: the handler raises at the end,
 so that the alarm counts the failure and Lambda retries the event. Repeated notices are harmless.
@@ -18,7 +18,7 @@ _SUBJECT_LENGTH = 100
 
 
 def handle(event, context):
-    """Publish the notices for an S3 event; returns how many.
+    """Publish the notices for an S3 event, and return their number.
 
     Raises ValueError if the event is not from S3, RuntimeError if a record failed.
     """

@@ -58,7 +58,8 @@ def instance(stack: Stack) -> str:
 def lambdas(stack: Stack) -> str:
     """Check that both Lambdas exist, and that the bucket is configured and allowed to call notify_upload.
 
-    It reads their policies instead of their configuration, because a student may not read a Lambda's environment.
+    The check reads the policies of the Lambdas, not their configuration, because a student may not read a Lambda's
+    environment.
     """
     outputs = stack.outputs
     callers = {name: _callers(stack, name) for name in (outputs.notify_function, outputs.check_function)}
@@ -75,7 +76,7 @@ def lambdas(stack: Stack) -> str:
 
 
 def topic(stack: Stack) -> str:
-    """Check that the queue is subscribed to the topic; also report the email addresses and which are not confirmed."""
+    """Check that the queue is subscribed to the topic; also count the email addresses, and report unconfirmed ones."""
     found = subscriptions(stack)
     queue = stack.outputs.queue_url.rpartition("/")[2]
     if not any(each.protocol == "sqs" and each.endpoint.endswith(f":{queue}") for each in found):
@@ -90,7 +91,7 @@ def topic(stack: Stack) -> str:
 
 
 def _callers(stack: Stack, function: str) -> list[dict[str, Any]]:
-    """The statements of a Lambda's resource policy: who may call it."""
+    """Return the statements of a Lambda's resource policy, which say what may call it."""
     try:
         with aws_errors(f"read the policy of the Lambda {function}"):
             text = stack.aws.client("lambda").get_policy(FunctionName=function)["Policy"]
@@ -105,7 +106,7 @@ def _callers(stack: Stack, function: str) -> list[dict[str, Any]]:
 def _may_call(callers: list[dict[str, Any]], bucket: str) -> bool:
     """Whether a statement allows S3 to call the Lambda, for this bucket or without a condition.
 
-    bucket: the end of its ARN.
+    bucket: the end of the bucket's ARN, such as `:name`.
     """
     return any(
         each["Effect"] == "Allow"

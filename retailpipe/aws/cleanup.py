@@ -1,4 +1,4 @@
-"""Finds and removes everything of a stack: its resources, what AWS created for it, and its files on this machine.
+"""Find and remove everything that belongs to a stack: its resources, what AWS created for it, and its local files.
 
 Order: `pulumi destroy` first, then the bucket, the log groups and the local files. Without the pulumi command only the
 buckets are emptied, so that a later `pulumi destroy` can finish.
@@ -26,7 +26,7 @@ from retailpipe.reports import Report
 
 _MAX_DELETED = 1000
 """Keys per delete request: the maximum of S3."""
-_GONE = {"NoSuchBucket", "404", "ResourceNotFoundException"}
+_NOT_FOUND_CODES = {"NoSuchBucket", "404", "ResourceNotFoundException"}
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,11 @@ class Remains(Report):
     """What exists of a stack.
 
     deployed: whether the stack exists, completely or partly: it has outputs, or resources in Pulumi's state.
-    by_pulumi: whether the pulumi command and the project are here to destroy it.
+    by_pulumi: whether the pulumi command and the Pulumi project are available here, so that `remove` can destroy the
+    stack.
     buckets: one for each pipeline of the stack.
     versions: number of object versions and delete markers in the buckets.
-    log_groups: the stack's log groups in CloudWatch, also those that AWS created.
+    log_groups: the stack's log groups in CloudWatch, including those that AWS created.
     folder: the stack's folder on this machine, or None.
     variables: the file aws_config.env of this stack in the current folder, or None.
     """
@@ -61,7 +62,7 @@ class Remains(Report):
         return "1 object version" if self.versions == 1 else f"{self.versions:,} object versions"
 
     def lines(self) -> list[str]:
-        """What `remove` deletes, one text per item. Without the pulumi command it is only the bucket's content."""
+        """Return what `remove` deletes, one text per item. Without the pulumi command: only the buckets' content."""
         where = ", ".join(f"s3://{bucket}" for bucket in self.buckets)
         if self.deployed and not self.by_pulumi:
             return [f"{self._counted} in {where}"] if self.versions else []
@@ -164,7 +165,7 @@ class Cleanup:
         return self.remains()
 
     def _variables(self) -> Path | None:
-        """The file aws_config.env in the current folder, if it was written for this stack."""
+        """Return the file aws_config.env in the current folder, or None if it was not written for this stack."""
         file = Path(ENV_FILE)
         wanted = {"PROJECT_NAME": self._project, "STACK_NAME": self._stack}
         try:
@@ -175,7 +176,10 @@ class Cleanup:
         return file.absolute() if of_this_stack else None
 
     def _checked_account(self) -> str:
-        """The account of the credentials. Raises AwsError if the stack is in another one, where names are the same."""
+        """Return the account of the credentials. Raises AwsError if the stack is in another account.
+
+        A stack of the same name may exist in both.
+        """
         with aws_errors("ask AWS for the account of the credentials"):
             account: str = self._aws.client("sts").get_caller_identity()["Account"]
         for outputs in self._outputs.values():
@@ -187,7 +191,7 @@ class Cleanup:
         return account
 
     def _parts(self) -> set[str]:
-        """The pipelines of this stack, by the SSM parameters of their outputs."""
+        """Return the names of the pipelines of this stack, taken from the SSM parameters of their outputs."""
         prefix = f"/{self._project}/{self._stack}/"
         beginning = {"Key": "Name", "Option": "BeginsWith", "Values": [prefix]}
         with aws_errors(f"list the SSM parameters of stack {self._stack}"):
@@ -197,9 +201,10 @@ class Cleanup:
         return {match[1] or "" for match in found if match}
 
     def _buckets(self) -> list[str]:
-        """The stack's buckets that exist.
+        """Return the stack's buckets that exist.
 
-        If no outputs name a bucket, its name is guessed, and it counts only if its tags prove that it is the stack's.
+        If no outputs name a bucket, its name is derived from the stack's name, and it counts only if its tags prove
+        that it is the stack's.
         """
         wanted = {"Project": self._project, "Stack": self._stack, "Ephemeral": "true"}
         found: list[str] = []
@@ -211,7 +216,7 @@ class Cleanup:
                 with aws_errors(f"read the tags of s3://{bucket}"):
                     answer = self._aws.client("s3").get_bucket_tagging(Bucket=bucket, **self._owner)
             except AwsError as error:
-                if error.code in _GONE:
+                if error.code in _NOT_FOUND_CODES:
                     continue
                 if error.code != "NoSuchTagSet":
                     raise
@@ -262,7 +267,7 @@ class Cleanup:
         progress.advance(len(batch))
 
     def _log_groups(self) -> list[str]:
-        """The stack's log groups that exist. Compares whole names: a prefix also matches stack `dev-2` for `dev`."""
+        """Return the stack's log groups that exist. Compare whole names: the prefix of `dev` also matches `dev-2`."""
         found: list[str] = []
         with aws_errors("list the log groups"):
             for names in self._pipelines:
@@ -279,5 +284,5 @@ class Cleanup:
             with aws_errors(f"remove the log group {name}"):
                 self._aws.client("logs").delete_log_group(logGroupName=name)
         except AwsError as error:
-            if error.code not in _GONE:
+            if error.code not in _NOT_FOUND_CODES:
                 raise

@@ -1,4 +1,4 @@
-"""Estimates the monthly cost of a stack, item by item, from the prices in prices.toml."""
+"""Estimate the monthly cost of a stack, item by item, from the prices in prices.toml."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FREE_DASHBOARDS = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Prices:
-    """Prices in USD. date: the day they were valid (ISO 8601). region: where; other regions differ."""
+    """Prices in USD in one AWS region; in other regions they differ. date: the day they were valid (ISO 8601)."""
 
     date: str
     region: str
@@ -43,7 +43,7 @@ class Prices:
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """What a stack costs money for.
+    """The resources of a stack that cost money.
 
     database_class: such as db.t4g.micro. database_storage, bucket: in GB.
     hours: how many hours per month the database runs.
@@ -118,7 +118,7 @@ def monthly_cost(setup: Setup, prices: Prices | None = None) -> MonthlyCost:
         item("database", hours * hourly, 0, f"{setup.database_class}, {hours:g} hours"),
         item("public address", hours * prices.hour["public_address"], 0, "of the database, only while it runs"),
         item("storage", storage, storage, f"{setup.database_storage} GB"),
-        item("password", month["secret"], month["secret"], "a secret that RDS changes every week"),
+        item("password", month["secret"], month["secret"], "a secret with the password, which RDS changes every week"),
         item("bucket", bucket, bucket, f"{setup.bucket:.1f} GB"),
     ]
     if setup.nat_gateway:

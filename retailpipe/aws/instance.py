@@ -1,4 +1,4 @@
-"""Operates the database of a stack: status, start, stop, psql, password rotation, allowed addresses."""
+"""Operate the database of a stack: status, start, stop, psql, password rotation, allowed addresses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from retailpipe.reports import Report
 
 @dataclass(frozen=True)
 class DatabaseStatus(Report):
-    """The database instance. status: RDS's own word, such as available or stopped. storage: in GB."""
+    """The database instance. status: as RDS reports it, such as available or stopped. storage: in GB."""
 
     instance: str
     status: str
@@ -50,13 +50,13 @@ def database_status(stack: Stack) -> DatabaseStatus:
 
 
 def start_database(stack: Stack) -> DatabaseStatus:
-    """Start the instance if it is stopped; returns at once, while the start takes a few minutes. Raises AwsError."""
-    return _switched(stack, "start", already=("available", "starting"))
+    """Start the instance if it is stopped, and return at once; the start takes a few minutes. Raises AwsError."""
+    return _start_or_stop(stack, "start", already=("available", "starting"))
 
 
 def stop_database(stack: Stack) -> DatabaseStatus:
     """Stop the instance if it is running. AWS starts it again after seven days. Raises AwsError."""
-    return _switched(stack, "stop", already=("stopped", "stopping"))
+    return _start_or_stop(stack, "stop", already=("stopped", "stopping"))
 
 
 def rotate_password(stack: Stack) -> None:
@@ -69,9 +69,9 @@ def rotate_password(stack: Stack) -> None:
 
 
 def psql(stack: Stack, arguments: Sequence[str] = ()) -> int:
-    """Run psql on the database; returns its exit code.
+    """Run psql on the database, and return its exit code.
 
-    The password is passed only in the environment of that process, not on its command line, which others can read.
+    The password is passed only in the environment of that process, not on its command line, which other users can read.
     Raises UsageError if psql is not installed, AwsError.
     """
     program = shutil.which("psql")
@@ -123,8 +123,8 @@ def allow(stack: Stack, address: str | None = None, *, dry_run: bool = False) ->
 
     address: an address or a network; default: this machine's public address, which AWS reports.
     dry_run: return the change without making it.
-    Raises UsageError if the address is invalid or far too wide, AwsError if the pulumi command or the project is not
-    here.
+    Raises UsageError if the address is invalid or the network is too large, AwsError if the pulumi command or the
+    Pulumi project is not available here.
     """
     try:
         network = ipaddress.ip_network(address or my_address())
@@ -153,7 +153,7 @@ def allow(stack: Stack, address: str | None = None, *, dry_run: bool = False) ->
 
 
 def _holds(network: str, other: Network) -> bool:
-    """Whether a network contains another; False if the text is not a network, or of the other IP version."""
+    """Whether a network contains another; False if the text is not a network or is of the other IP version."""
     try:
         held = ipaddress.ip_network(network)
     except ValueError:
@@ -165,8 +165,8 @@ def _holds(network: str, other: Network) -> bool:
     return False
 
 
-def _switched(stack: Stack, verb: str, *, already: tuple[str, ...]) -> DatabaseStatus:
-    """Start or stop the instance unless its status is one of `already`; returns the status afterwards."""
+def _start_or_stop(stack: Stack, verb: str, *, already: tuple[str, ...]) -> DatabaseStatus:
+    """Start or stop the instance unless its status is one of `already`, and return its status afterwards."""
     before = database_status(stack)
     if before.status in already:
         return before
@@ -176,7 +176,7 @@ def _switched(stack: Stack, verb: str, *, already: tuple[str, ...]) -> DatabaseS
             (rds.start_db_instance if verb == "start" else rds.stop_db_instance)(DBInstanceIdentifier=name)
     except AwsError as error:
         if error.code in ("InvalidDBInstanceState", "InvalidDBInstanceStateFault"):
-            hint = "Wait until that ends (see `retailpipe db status`), then try again."
+            hint = "Wait until the current operation ends (see `retailpipe db status`), then try again."
             raise AwsError(f"{error}; its status is {before.status}", hint=hint, code=error.code) from error
         raise
     return database_status(stack)

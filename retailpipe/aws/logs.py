@@ -1,4 +1,4 @@
-"""Reads the CloudWatch logs of the Lambdas and the database."""
+"""Read the CloudWatch logs of the Lambdas and the database."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from retailpipe.errors import AwsError, UsageError
 from retailpipe.reports import Report
 
 _POLL_SECONDS = 2.0
-_LATE = timedelta(seconds=30)
+_MAX_DELIVERY_DELAY = timedelta(seconds=30)
 """How late CloudWatch may deliver a line: each poll starts this far before the newest line."""
-_SPAN = re.compile(r"([1-9][0-9]*)([smhdw])")
+_DURATION = re.compile(r"([1-9][0-9]*)([smhdw])")
 _LONGEST = timedelta(days=3660)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -40,7 +40,7 @@ def logs(
     """Yield the log lines of a source, oldest first.
 
     source: notify-upload, check-bucket or database. since: how far back to start.
-    follow: wait for new lines, without an end.
+    follow: keep waiting for new lines, and never return.
     Raises UsageError if the source does not exist, AwsError.
     """
     groups = stack.outputs.log_groups
@@ -56,14 +56,14 @@ def logs(
                 yield line
         if not follow:
             return
-        start = max([*seen.values(), start + _LATE]) - _LATE
+        start = max([*seen.values(), start + _MAX_DELIVERY_DELAY]) - _MAX_DELIVERY_DELAY
         seen = {event: at for event, at in seen.items() if at >= start}
         time.sleep(_POLL_SECONDS)
 
 
 def span(text: str) -> timedelta:
     """Parse a duration such as 90s, 10m, 1h, 2d or 1w. Raises UsageError."""
-    found = _SPAN.fullmatch(text.strip())
+    found = _DURATION.fullmatch(text.strip())
     if not found:
         raise UsageError(f"{text!r} is not a duration", hint="Write it as 90s, 10m, 1h or 2d.")
     try:
@@ -71,7 +71,7 @@ def span(text: str) -> timedelta:
     except OverflowError:
         length = timedelta.max
     if length > _LONGEST:
-        raise UsageError(f"{text!r} is longer than ten years", hint="Write it as 90s, 10m, 1h or 2d.")
+        raise UsageError(f"{text!r} is longer than ten years", hint="Choose a shorter time, such as 1h or 2d.")
     return length
 
 

@@ -66,7 +66,10 @@ def publish(stack: Stack, kind: str, subject: str, text: str) -> None:
 
 
 def given_up(stack: Stack) -> int:
-    """The approximate number of messages in the dead-letter queue: uploads that failed too often. Raises AwsError."""
+    """Return the approximate number of messages in the dead-letter queue: notices of uploads that failed too often.
+
+    Raises AwsError.
+    """
     url = stack.outputs.dead_letter_queue_url
     with aws_errors(f"count the messages in the queue {url}"):
         answer = stack.aws.client("sqs").get_queue_attributes(

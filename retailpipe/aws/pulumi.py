@@ -1,4 +1,4 @@
-"""Runs the pulumi command, if it is on PATH and the current folder, or one above it, is the Pulumi project."""
+"""Run the pulumi command, if it is on PATH and the current folder, or one above it, contains the Pulumi project."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Pulumi:
         return outputs
 
     def has_resources(self) -> bool:
-        """Whether Pulumi's state contains cloud resources, also of a deployment that failed. Raises AwsError."""
+        """Whether Pulumi's state contains cloud resources, including those of a failed deployment. Raises AwsError."""
         try:
             state: Any = json.loads(self._run("stack", "export"))
         except StackNotFound:
@@ -59,7 +59,7 @@ class Pulumi:
         return any(each["custom"] and not str(each["type"]).startswith("pulumi:") for each in resources)
 
     def config(self, name: str) -> str:
-        """A setting of the stack; empty if it is not set."""
+        """Return a setting of the stack; empty if it is not set."""
         value: Any = json.loads(self._run("config", "--json"))
         return next((str(each.get("value", "")) for key, each in value.items() if key.endswith(f":{name}")), "")
 
@@ -76,7 +76,7 @@ class Pulumi:
             )
 
     def _run(self, *arguments: str) -> str:
-        """Run a pulumi command for the stack; returns its standard output. Raises StackNotFound, AwsError."""
+        """Run a pulumi command for the stack, and return its standard output. Raises StackNotFound, AwsError."""
         command = [self.program, *arguments, "--stack", self.stack, "--non-interactive"]
         environment = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true", "NO_COLOR": "1"}
         try:

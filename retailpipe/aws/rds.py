@@ -1,4 +1,4 @@
-"""Connects to the RDS database of a stack, and explains why a connection failed."""
+"""Connect to the RDS database of a stack, and explain why a connection failed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from retailpipe.warehouse import Warehouse
 CA_BUNDLE_URL = "https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem"
 """Amazon's RDS certificates for all regions: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.SSL.html"""
 ADDRESS_URL = "https://checkip.amazonaws.com"
-"""Answers with the public address of the caller."""
+"""The URL of a service that returns the public address of the caller."""
 
 _TIMEOUT_SECONDS = 10
 _LOGIN_FAILED = re.compile(r"password authentication failed|28P01|PAM authentication failed")
@@ -50,7 +50,10 @@ class RdsDatabase:
         self._lock = threading.Lock()
 
     def warehouse(self) -> Warehouse:
-        """Return the database as a warehouse: TLS with a verified certificate; a refused password is read again."""
+        """Return the database as a Warehouse.
+
+        It connects over TLS with a verified certificate, and reads the password again if it is refused.
+        """
         return Warehouse(
             self.uri,
             remedy="Check `retailpipe db status`, then try again. Earlier loads are not affected.",
@@ -60,7 +63,7 @@ class RdsDatabase:
         )
 
     def login(self) -> tuple[str, str]:
-        """Return user and password. Raises AwsError, also if the secret or one of its two fields is missing."""
+        """Return user and password. Raises AwsError, for example if the secret or one of its two fields is missing."""
         if self._login is None:
             arn = self._stack.outputs.database_secret_arn
             try:
@@ -112,7 +115,7 @@ class RdsDatabase:
     def explain(self, error: WarehouseError) -> WarehouseError:
         """Return an error with the cause and a hint, from libpq's message and the status that RDS reports.
 
-        Returns the error itself if the cause is unknown. If RDS cannot be asked, libpq's message decides alone.
+        Returns the error itself if the cause is unknown. If RDS cannot be reached, only libpq's message is used.
         """
         outputs, message = self._stack.outputs, str(error)
         place = f"{outputs.database_host}:{outputs.database_port}"
@@ -157,11 +160,14 @@ class RdsDatabase:
             with contextlib.suppress(AwsError):
                 address = f" {my_address()}"
             hint = f"Your address{address} may not be in `allowedCidrs`. Add it with `retailpipe db allow`."
-            return WarehouseError(f"{place} does not answer ({message})", hint=hint, transient=True)
+            return WarehouseError(f"{place} does not respond ({message})", hint=hint, transient=True)
         return error
 
     def _renew(self, error: WarehouseError) -> bool:
-        """Read the secret again if the password was refused; returns whether it is a new one. RDS changes it weekly."""
+        """If the password was refused, read the secret again, and return whether it contains a new password.
+
+        RDS changes it weekly.
+        """
         with self._lock:
             refused = self._login
             if refused is None or not _LOGIN_FAILED.search(str(error)):

@@ -44,7 +44,7 @@ def switch(stack: Stack, *, on: bool) -> Schedule:
 
 
 def run_now(stack: Stack) -> dict[str, Any]:
-    """Call check_bucket and wait for it; returns its answer: `pulled` (a key or None) and `waiting` (a number).
+    """Call check_bucket, wait for it, and return its result: `pulled` (a key or None) and `waiting` (a number).
 
     Raises AwsError; if the Lambda failed, the message contains its error.
     """

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from botocore.exceptions import ClientError
 
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
-_UNKNOWN = {
+_INVALID_CREDENTIALS = {
     "InvalidClientTokenId", "InvalidAccessKeyId", "UnrecognizedClientException", "AuthFailure", "SignatureDoesNotMatch",
     "InvalidToken", "InvalidSignatureException",
 }  # fmt: skip
@@ -30,14 +30,14 @@ _TRY_LATER = "Try again in a minute."
 
 
 def _region_variable() -> str | None:
-    """The value of AWS_REGION: the other AWS tools read it, boto3 does not."""
+    """Return the value of AWS_REGION, or None. Other AWS tools read this variable, but boto3 does not."""
     return os.environ.get("AWS_REGION") or None
 
 
 class Aws:
     """boto3 clients for one account and region. Credentials come from boto3's usual chain.
 
-    profile: a profile in ~/.aws/config. region: default: AWS_REGION, then boto3's chain.
+    profile: a profile in ~/.aws/config. region: the AWS region. Default: AWS_REGION, then boto3's chain.
     """
 
     def __init__(self, profile: str | None = None, region: str | None = None) -> None:
@@ -63,7 +63,7 @@ class Aws:
     def client(self, service: str, *, read_timeout: int = 60, attempts: int = 6) -> Any:
         """Return the boto3 client of a service, created once per set of arguments. Thread-safe, as are the clients.
 
-        read_timeout: seconds to wait for an answer. attempts: how often a call is tried in total.
+        read_timeout: seconds to wait for an answer. attempts: the maximum number of attempts per call.
         """
         key = f"{service}, {read_timeout} s, {attempts} times"
         with self._lock:
@@ -96,7 +96,7 @@ class Aws:
             from botocore.exceptions import ProfileNotFound
 
             try:
-                with aws_errors("read AWS's config"):
+                with aws_errors("read the AWS configuration"):
                     self._session = boto3.Session(
                         profile_name=self._profile, region_name=self._region or _region_variable()
                     )
@@ -119,8 +119,9 @@ def _check_boto3() -> None:
 
 @contextmanager
 def aws_errors(doing: str) -> Generator[None]:
-    """Translate boto3's errors in the `with` block into AwsError. Its `code` is AWS's error code, if AWS answered.
+    """Translate boto3's errors in the `with` block into AwsError.
 
+    Its `code` is AWS's error code; empty if there was no response.
     doing: what is being done, with the names of the resources; the message is "cannot {doing}: ...".
     """
     _check_boto3()
@@ -131,15 +132,15 @@ def aws_errors(doing: str) -> Generator[None]:
     try:
         yield
     except ClientError as error:
-        raise _of_answer(doing, error) from error
+        raise _from_response(doing, error) from error
     except (BotoCoreError, Boto3Error) as error:
         cause = error.__cause__ or error.__context__
         if isinstance(cause, ClientError):
-            raise _of_answer(doing, cause) from error
+            raise _from_response(doing, cause) from error
         raise AwsError(f"cannot {doing}: {error}", hint=_hint_of(error), transient=_is_transient(error)) from error
     except ResponseParserError as error:
-        hint = "A proxy or a login page of the network may have answered: open any web page in a browser, then retry."
-        raise AwsError(f"cannot {doing}: the answer is not from AWS", hint=hint, transient=True) from error
+        hint = "The response may be from a proxy or a login page: open any web page in a browser, then retry."
+        raise AwsError(f"cannot {doing}: the response is not from AWS", hint=hint, transient=True) from error
     except ValueError as error:  # botocore rejects an endpoint, a name or an ARN
         raise AwsError(f"cannot {doing}: {error}", hint="Check the AWS variables: `env | grep AWS_`.") from error
 
@@ -147,13 +148,13 @@ def aws_errors(doing: str) -> Generator[None]:
 def is_credentials_error(error: AwsError) -> bool:
     """Whether an error is about the credentials, so that every other call would fail too.
 
-    An error without a code that is not transient counts, such as missing credentials.
+    An error that has no code and is not transient, such as missing credentials, counts as one.
     """
-    return error.code in _EXPIRED | _UNKNOWN or not (error.code or error.transient)
+    return error.code in _EXPIRED | _INVALID_CREDENTIALS or not (error.code or error.transient)
 
 
-def _of_answer(doing: str, error: ClientError) -> AwsError:
-    """Translate an error that AWS itself answered."""
+def _from_response(doing: str, error: ClientError) -> AwsError:
+    """Translate an error response of AWS into an AwsError."""
     answer = error.response.get("Error", {})
     code, message = str(answer.get("Code", "")), str(answer.get("Message", "")).strip()
     if code in _EXPIRED:
@@ -162,7 +163,7 @@ def _of_answer(doing: str, error: ClientError) -> AwsError:
     if _WRONG_CLOCK.search(f"{code} {message}"):
         hint = "Set the clock of this machine. AWS rejects requests whose signature has a wrong time."
         return AwsError(f"cannot {doing}: the clock of this machine is wrong", hint=hint, code=code)
-    if code in _UNKNOWN:
+    if code in _INVALID_CREDENTIALS:
         hint = "Check the keys with `aws sts get-caller-identity`, or use another profile: --profile NAME."
         return AwsError(f"cannot {doing}: AWS does not accept these credentials ({code})", hint=hint, code=code)
     if code in _DENIED:

@@ -19,7 +19,7 @@ ENV_FILE = "aws_config.env"
 def env(stack: Stack, *, with_password: bool = False) -> dict[str, str]:
     """Return the variables by name, in the order of the course.
 
-    with_password: add AWS_RDS_PASSWORD, as it is now. RDS changes the password every week.
+    with_password: add AWS_RDS_PASSWORD with its current value. RDS changes the password every week.
     Raises AwsError.
     """
     outputs = stack.outputs
@@ -45,7 +45,10 @@ def as_shell(variables: dict[str, str]) -> str:
 
 
 def write_env(variables: dict[str, str], path: Path) -> None:
-    """Write the lines into a file that only its owner can read, replacing it in one step. Raises StoreError."""
+    """Write the lines into a file that only its owner can read.
+
+    An existing file is replaced in one step. Raises StoreError.
+    """
     temporary: Path | None = None
     try:
         if path.is_dir():

@@ -1,4 +1,4 @@
-"""Finds a deployed stack: its outputs, and AWS clients for its region."""
+"""Find a deployed stack: its outputs, and AWS clients for its region."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Stack:
     def named(cls, name: str, aws: Aws) -> Stack:
         """Find a stack by its name: STACK, or PROJECT/STACK if the project is not retailpipe.
 
-        The outputs come from the pulumi command if the project is here and has the stack, otherwise from the SSM
-        parameter. Raises StackNotFound, AwsError, OutputsError.
+        The outputs come from the pulumi command if the current folder belongs to the project and the project has the
+        stack, otherwise from the SSM parameter. Raises StackNotFound, AwsError, OutputsError.
         """
         project, stack, part = parse_stack_name(name)
         pulumi_error: AwsError | None = None
@@ -46,7 +46,7 @@ class Stack:
 
     @classmethod
     def from_parameter(cls, names: Names, aws: Aws) -> Stack:
-        """The stack whose outputs are in an SSM parameter of the region of `aws`.
+        """Return the stack whose outputs are in an SSM parameter in the region of `aws`.
 
         Raises StackNotFound, AwsError, OutputsError.
         """
@@ -82,7 +82,7 @@ class Stack:
 
 
 def stack_folder(project: str, stack: str) -> Path:
-    """The folder of a stack on this machine: dbt's files, and downloads in progress."""
+    """Return the folder of a stack on this machine, which contains dbt's files and downloads in progress."""
     from platformdirs import user_data_path
 
     return user_data_path("retailpipe-stacks", appauthor=False) / project / stack

@@ -12,7 +12,6 @@ import json
 import logging
 import os
 import re
-import shlex
 import tempfile
 import zlib
 from collections.abc import Collection, Generator, Iterable
@@ -24,17 +23,25 @@ from typing import Any
 from retailpipe.aws.session import aws_errors
 from retailpipe.aws.stack import Stack
 from retailpipe.errors import AwsError, SourceNotFound, StoreError
-from retailpipe.keys import INPUT, RECEIPTS, Receipt, is_workbook, receipt_key
+from retailpipe.keys import INPUT, RECEIPTS, Receipt, is_workbook, receipt_key, receipts_prefix
 from retailpipe.progress import NoProgress, Progress
 from retailpipe.reports import LoadReport
-from retailpipe.store import Snapshot, Stored, file_snapshot, remedy, remove_orphans
+from retailpipe.store import (
+    Snapshot,
+    Stored,
+    file_snapshot,
+    nothing_to_restore,
+    remedy,
+    remove_orphans,
+    replacement_needed,
+)
 
 _PART = 16 << 20
 _ATTEMPTS = 10
 """How often each part of a download is tried: a broken connection costs one part, not the whole download."""
 _TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 _UNEXPLAINED = {"400", "403"}
-"""HTTP codes that S3 gives without a reason, because the answer to HEAD has no body."""
+"""HTTP codes that S3 returns without a reason, because the response to HEAD has no body."""
 _MISSING = {"404", "NoSuchKey", "NotFound", "NoSuchVersion"}
 _log = logging.getLogger(__name__)
 _MD5 = re.compile(r"[0-9a-f]{32}")
@@ -64,12 +71,7 @@ class BucketStore:
             if head and _is_same(head, copy.path):
                 return _stored(copy.key, head)
             if head and not replace:
-                raise StoreError(
-                    f"{self.address} already has a different {copy.key}: {head['ContentLength']:,} bytes, uploaded "
-                    f"{head['LastModified']:%Y-%m-%d %H:%M} UTC",
-                    hint="Rename the file, or replace the workbook in the bucket: "
-                    f"`retailpipe upload {shlex.quote(str(path))} --replace`.",
-                )
+                raise replacement_needed(_stored(copy.key, head), path, self.address)
             (progress or NoProgress()).step("uploading", unit="bytes", total=copy.path.stat().st_size)
             with aws_errors(f"upload {path} to {self.address}"):
                 self._s3.upload_file(
@@ -83,12 +85,50 @@ class BucketStore:
                         "Metadata": {"sha256": copy.content_hash},
                     },
                     Callback=(progress or NoProgress()).advance,
-                    Config=_transfers(),
+                    Config=_transfer_config(),
                 )
             stored = self._head(copy.key)
         if stored is None:
             raise StoreError(f"{copy.key} was deleted from {self.address} during the upload", hint="Upload it again.")
         return _stored(copy.key, stored)
+
+    def conflict(self, path: Path) -> Stored | None:
+        with file_snapshot(path, self.key_of(path)) as copy:
+            head = self._head(copy.key)
+            return _stored(copy.key, head) if head and not _is_same(head, copy.path) else None
+
+    def remove(self, key: str) -> bool:
+        """Delete a workbook; the bucket keeps it as an old version for 90 days."""
+        if self._head(key) is None:
+            return False
+        with aws_errors(f"delete {key} from {self.address}"):
+            self._s3.delete_object(Bucket=self._bucket, Key=key, **self._owner)
+        return True
+
+    def restore(self, key: str) -> Stored:
+        present = self._head(key)
+        with aws_errors(f"list the versions of {key} in {self.address}"):
+            pages = self._s3.get_paginator("list_object_versions").paginate(
+                Bucket=self._bucket, Prefix=key, **self._owner
+            )
+            versions = [each for page in pages for each in page.get("Versions", []) if each["Key"] == key]
+        earlier = [each for each in versions if not present or each["ETag"] != present["ETag"]]
+        if not earlier:
+            raise nothing_to_restore(key, self.address)
+        newest = max(earlier, key=lambda each: each["LastModified"])
+        source = {"Bucket": self._bucket, "Key": key, "VersionId": newest["VersionId"]}
+        with aws_errors(f"restore {key} in {self.address}"):
+            self._s3.copy_object(
+                Bucket=self._bucket,
+                Key=key,
+                CopySource=source,
+                ExpectedSourceBucketOwner=self._stack.outputs.account_id,
+                **self._owner,
+            )
+        restored = self._head(key)
+        if restored is None:
+            raise nothing_to_restore(key, self.address)
+        return _stored(key, restored)
 
     def workbooks(self) -> list[Stored]:
         found = (
@@ -150,13 +190,25 @@ class BucketStore:
             if receipt_key(stored.key, stored.etag) not in existing:
                 self.acknowledge(Snapshot(stored.key, self._folder, report.content_hash, stored.etag), report)
 
+    def remove_receipts(self, key: str) -> None:
+        found = [each["Key"] for each in self._list(receipts_prefix(key))]
+        for receipt in found:
+            with aws_errors(f"delete {receipt} from {self.address}"):
+                self._s3.delete_object(Bucket=self._bucket, Key=receipt, **self._owner)
+
     def load_failure_note(self, key: str) -> str | None:
-        """The key of the note that the current content of a workbook cannot be loaded; None if it was removed."""
+        """Return the key of the note which says that the current content of a workbook cannot be loaded.
+
+        None if the workbook was removed.
+        """
         there = self._head(key)
         return f"{receipt_key(key, there['ETag'])}.failed" if there else None
 
     def build_failure_note(self, failure: Collection[str]) -> str:
-        """The key of the note that a build failed. failure: texts that distinguish it from other failures."""
+        """Return the key of the note which says that a build failed.
+
+        failure: texts that distinguish this failure from others.
+        """
         digest = hashlib.sha256(json.dumps(sorted(failure)).encode()).hexdigest()[:32]
         return f"{RECEIPTS}builds/{digest}.failed"
 
@@ -178,7 +230,7 @@ class BucketStore:
 
     @property
     def _owner(self) -> dict[str, str]:
-        """Makes S3 refuse a bucket of another account: bucket names are global and can be taken over."""
+        """The argument that makes S3 refuse a bucket of another account: bucket names are global, can be taken over."""
         return {"ExpectedBucketOwner": self._stack.outputs.account_id}
 
     def _head(self, key: str) -> dict[str, Any] | None:
@@ -204,7 +256,7 @@ class BucketStore:
                 yield from page.get("Contents", [])
 
     def _download(self, key: str, head: dict[str, Any], path: Path, progress: Progress) -> str:
-        """Download the version that `head` describes, and verify it; returns its SHA-256.
+        """Download the version that `head` describes, verify it, and return its SHA-256.
 
         Naming the version keeps the content consistent if the object is replaced during the download.
         """
@@ -218,7 +270,7 @@ class BucketStore:
                     str(path),
                     ExtraArgs={**version, **self._owner},
                     Callback=progress.advance,
-                    Config=_transfers(),
+                    Config=_transfer_config(),
                 )
         except OSError as error:
             raise StoreError(f"cannot download {key}: {error.strerror or error}", hint=remedy(error)) from error
@@ -240,7 +292,7 @@ class BucketStore:
         return digests["SHA-256"]
 
 
-def _transfers() -> Any:
+def _transfer_config() -> Any:
     from boto3.s3.transfer import TransferConfig
 
     return TransferConfig(

@@ -1,4 +1,4 @@
-"""Checks rows against the contract, and explains each rejected row.
+"""Check rows against the contract, and explain each rejected row.
 
 For speed, every rule is an expression over a whole Arrow column. A single cell is examined only if it breaks a rule.
 """
@@ -31,17 +31,17 @@ class Judge:
 
     Invariant: rows_read = rows_accepted + len(rejects).
 
-    most_rows: the most rows that the workbook can have.
+    max_rows: the most rows that the workbook can have.
     """
 
-    def __init__(self, contract: Contract, most_rows: int = MAX_ROWS) -> None:
+    def __init__(self, contract: Contract, max_rows: int = MAX_ROWS) -> None:
         self._rules = [_Rule(column) for column in contract.columns]
         self._schema = contract.arrow_schema.append(pa.field("source_row", pa.int32(), nullable=False))
         self._names_sheet = contract.several_sheets
         if self._names_sheet:
             self._schema = self._schema.append(pa.field("source_sheet", pa.string(), nullable=False))
         self._date_index = contract.arrow_schema.names.index(contract.date_column) if contract.date_column else None
-        self._reject_limit = contract.rejects_allowed(most_rows)
+        self._reject_limit = contract.rejects_allowed(max_rows)
         self.rows_read = 0
         self.rows_accepted = 0
         self.rejects: list[Reject] = []
@@ -175,13 +175,13 @@ class _Rule:
         return values, reduce(pc.or_, masks) if masks else None
 
     def _unconvertible(self, values: pa.Array, cells: Sequence[Cell]) -> pa.BooleanArray:
-        """Return a mask of the nulls that are cells which could not be converted, not blank cells."""
+        """Return a mask of the nulls that stand for cells which could not be converted, not for blank cells."""
         nulls = values.is_null().to_pylist()
         mask = [null and self._converter.problem(cell) is not None for null, cell in zip(nulls, cells, strict=True)]
         return pa.array(mask, pa.bool_())
 
     def problem(self, cell: Cell) -> Problem:
-        """Return the first rule that a cell breaks. The cell must break one."""
+        """Return the problem with the first rule that a cell breaks. The cell must break at least one rule."""
         if problem := self._converter.problem(cell):
             return problem
         column = self.column

@@ -27,10 +27,14 @@ if TYPE_CHECKING:
 #   2. bronze:  shared by loads, exclusive for a build
 #   3. source:  exclusive; one load of a source at a time
 #   4. content: exclusive; one load of a content at a time, whatever its source
+#   5. rows:    exclusive; one load into a table at a time compares its rows with the other loads', and commits
 # A build takes only 1 and 2, and releases 1 before it waits for 2.
 _LOCK_CLASS_BRONZE = LOCK_CLASS_SCHEMA + 1
 _LOCK_CLASS_SOURCE = LOCK_CLASS_SCHEMA + 2
 _LOCK_CLASS_CONTENT = LOCK_CLASS_SCHEMA + 3
+_LOCK_CLASS_ROWS = LOCK_CLASS_SCHEMA + 4
+_MEMORY_TO_COMPARE = "64MB"
+"""PostgreSQL's `work_mem` while rows are compared: with its default of 4 MB it would sort them on disk."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ class Entry:
     rows_rejected: int
     first_date: datetime | None
     last_date: datetime | None
+    finished_at: datetime
 
     def holds(self, content_hash: str, contract: Contract | None = None) -> bool:
         """Whether this load has this content and used this version of the contract; None accepts any contract."""
@@ -55,7 +60,8 @@ class Entry:
         return same_contract and self.content_hash == content_hash
 
 
-_ENTRY_COLUMNS = ", ".join(Entry.__dataclass_fields__)
+# A time zone would make Arrow import its modules of time zones.
+_ENTRY_COLUMNS = ", ".join(Entry.__dataclass_fields__).replace("finished_at", "finished_at at time zone 'UTC'")
 
 
 def lock(connection: Connection, source: str, content_hash: str, progress: Progress) -> None:
@@ -70,7 +76,7 @@ def lock(connection: Connection, source: str, content_hash: str, progress: Progr
         ("", _LOCK_CLASS_CONTENT, content_hash),
     )
     # One statement, one round trip: it tries the locks in order, stops at the first one that is not free, and returns
-    # how many locks it took. Nested from the last lock outwards.
+    # how many locks it took. The expression is nested, with the last lock innermost.
     taken_sql = str(len(wanted))
     for index, (kind, lock_class, _) in reversed([*enumerate(wanted)]):
         attempt = f"pg_try_advisory_xact_lock{kind}({lock_class}, hashtext(${index + 1}))"
@@ -79,6 +85,21 @@ def lock(connection: Connection, source: str, content_hash: str, progress: Progr
     for kind, lock_class, name in wanted[taken[0] :]:
         progress.step("waiting for another load or build")
         connection.row(f"select pg_advisory_xact_lock{kind}({lock_class}, hashtext($1))", name)
+
+
+def lock_rows(connection: Connection, table: str) -> None:
+    """Wait until no other load compares its rows with those in a table and commits; lock them out until the commit.
+
+    Without this lock, two loads with the same rows that run at the same time would not see each other.
+    """
+    connection.row(
+        f"""
+        select
+            set_config('work_mem', '{_MEMORY_TO_COMPARE}', true),
+            pg_advisory_xact_lock({_LOCK_CLASS_ROWS}, hashtext($1))::text
+        """,
+        table,
+    )
 
 
 def lock_for_build(connection: Connection, progress: Progress) -> None:
@@ -189,9 +210,41 @@ def replace_load(connection: Connection, old: Entry, new_load_id: int) -> None:
     )
 
 
+def forget_load(connection: Connection, load: Entry, *, keep: bool, etag: str = "") -> None:
+    """Delete a load's rows and rejected rows, and mark its ledger row as forgotten.
+
+    keep: the workbook stays in the store; record that its content is not to be loaded again, and its ETag if known.
+    """
+    connection.execute(
+        f"""
+        with
+        old_rows as (delete from bronze."{load.table_name}" where load_id = {load.load_id}),
+        old_rejects as (delete from bronze.rejected_rows where load_id = {load.load_id})
+        update bronze.loads set status = 'forgotten', forgotten_at = clock_timestamp() where load_id = {load.load_id}
+        """
+    )
+    if keep:
+        note_etag(connection, load.source, etag, load.content_hash)
+    else:
+        connection.execute("delete from bronze.etags where source = $1", load.source)
+
+
+def kept_contents(connection: Connection) -> dict[str, tuple[str, str]]:
+    """Return the content hash and the ETag of each workbook that was forgotten, but kept in the store, by source."""
+    rows = connection.rows(
+        """
+        select source, content_hash, etag from bronze.etags
+        where
+            (source, content_hash) in (select source, content_hash from bronze.loads where status = 'forgotten')
+            and source not in (select source from bronze.loads where status = 'loaded')
+        """
+    )
+    return {source: (content_hash, etag) for source, content_hash, etag in rows}
+
+
 @dataclass(frozen=True)
 class Counts:
-    """A load's numbers of rows, and the first and last date of its accepted rows."""
+    """The row counts of a load, and the first and last date of its accepted rows."""
 
     rows_read: int
     rows_loaded: int

@@ -1,4 +1,4 @@
-"""Loads a workbook into bronze: its ledger row, its rows and its rejected rows, all in one transaction."""
+"""Load a workbook into bronze: its ledger row, its rows and its rejected rows, all in one transaction."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ import pyarrow as pa
 
 from retailpipe.bronze import ledger
 from retailpipe.bronze.judge import Judge
+from retailpipe.bronze.overlap import NewRows, copied_rows, create_temporary_table, has_other_loads, overlap
 from retailpipe.bronze.schema import ensure_schema
 from retailpipe.contract import Contract
-from retailpipe.errors import DuplicateContent, LoadError, TooManyRejects, WarehouseError
+from retailpipe.errors import DuplicateContent, DuplicateRows, LoadError, TooManyRejects, WarehouseError
 from retailpipe.progress import NoProgress, Progress
-from retailpipe.reports import LoadReport, LoadStatus, Reject
+from retailpipe.reports import LoadReport, LoadStatus, Overlap, Reject, Replaced
 from retailpipe.warehouse import Warehouse
 from retailpipe.workbook.cells import cell_address
 from retailpipe.workbook.reader import WorkbookReader, open_workbook
@@ -52,11 +53,12 @@ def load(
     contract changed, the new rows replace the old ones. A dry run reads and checks the whole workbook, and writes
     nothing.
 
-    allow_duplicate: load the content even if it is already loaded from another source.
+    allow_duplicate: load the content even if it, or many of its rows, are already loaded from another source.
     would_load: content hash -> key of the workbooks that the same dry run would have loaded before this one.
     starting: called before the first row is loaded, unless the workbook is unchanged.
 
-    Raises WorkbookError, SheetError, TooManyRejects, DuplicateContent, LoadError, SchemaError, WarehouseError.
+    Raises WorkbookError, SheetError, TooManyRejects, DuplicateContent, DuplicateRows, LoadError, SchemaError,
+    WarehouseError.
     """
     progress = progress or NoProgress()
     started = time.monotonic()
@@ -78,29 +80,43 @@ def load(
                 connection.commit()
             return ledger.unchanged(old, time.monotonic() - started)
         other = other or (would_load or {}).get(snapshot.content_hash)
-        if other and not allow_duplicate:
+        # If only the contract changed, the rows are counted already, and were allowed then.
+        is_new_content = old is None or old.content_hash != snapshot.content_hash
+        if other and is_new_content and not allow_duplicate:
             raise DuplicateContent(
-                f"{snapshot.key} has the same content as {other}, and each row would count twice",
-                hint=f"Remove {snapshot.key} from the store, or run "
-                f"`retailpipe ingest {shlex.quote(snapshot.key)} --allow-duplicate`.",
+                f"{snapshot.key} has the same content as {other}, so each row would be counted twice",
+                hint=_duplicate_hint(snapshot.key),
             )
 
         if starting:
             starting()
-        judge = Judge(contract, workbook.most_rows)
+        judge = Judge(contract, workbook.max_rows)
         progress.step("loading rows", unit="rows", total=workbook.rows_claimed)
         batches = _accepted(workbook, judge, progress)
         load_id = None
-        if dry_run:
-            for _ in batches:
-                pass
-        else:
+        new_rows = None
+        if not dry_run:
             sheets = workbook.sheet_names
             load_id = ledger.open_load(connection, snapshot.key, snapshot.content_hash, contract, sheets)
             _copy(connection, contract, batches, load_id, snapshot.key)
+            new_rows = copied_rows(contract, load_id)
+        elif has_other_loads(connection, contract, snapshot.key):
+            target = create_temporary_table(connection, contract)
+            _copy(connection, contract, batches, 0, snapshot.key, target)
+            new_rows = ".".join(target)
+        else:
+            for _ in batches:
+                pass
         if not judge.rows_read:
             raise workbook.no_rows()
         _refuse_too_many(judge, contract, snapshot.key)
+        rows_in_others, overlaps = 0, ()
+        if new_rows and is_new_content:
+            ledger.lock_rows(connection, contract.table)
+            rows = NewRows(snapshot.key, new_rows, judge.first_date, judge.last_date)
+            rows_in_others, overlaps = overlap(connection, contract, rows)
+            if not allow_duplicate:
+                _refuse_duplicates(judge, contract, snapshot.key, rows_in_others, overlaps)
         status: LoadStatus = "would load" if dry_run else "loaded"
         if old:
             status = "would replace" if dry_run else "replaced"
@@ -125,11 +141,15 @@ def load(
         ignored_columns=workbook.ignored,
         rows_skipped=workbook.rows_skipped,
         seconds=round(time.monotonic() - started, 3),
+        replaces=Replaced(old.load_id, old.rows_loaded, old.finished_at) if old else None,
+        rows_in_others=rows_in_others,
+        overlaps=overlaps,
     )
 
 
 def _accepted(workbook: WorkbookReader, judge: Judge, progress: Progress) -> Iterator[tuple[pa.RecordBatch, Layout]]:
-    """Yield the accepted rows of each chunk with their sheet; stop early if there are too many rejects in any case."""
+    """Yield the accepted rows of each chunk with their sheet. Stop early if no number of rows would allow so many
+    rejects."""
     for layout, chunk in workbook.chunks():
         batch = judge.judge(chunk, layout)
         progress.advance(len(chunk.numbers))
@@ -144,8 +164,9 @@ def _copy(
     batches: Iterator[tuple[pa.RecordBatch, Layout]],
     load_id: int,
     source: str,
+    target: tuple[str, str] | None = None,
 ) -> None:
-    """Stream the rows, each with its load_id, into the contract's table.
+    """Stream the rows, each with its load_id, into the contract's table, or into another table of that form.
 
     One COPY loads all batches, unless the type of a decimal column widens: then another COPY starts. If PostgreSQL
     refuses a value, raises LoadError with the cell that holds it.
@@ -164,7 +185,7 @@ def _copy(
     try:
         for schema, alike in groupby(numbered(), key=attrgetter("schema")):
             copied = sum(len(numbers) for numbers, _ in sent[:-1])
-            connection.ingest("bronze", contract.table, schema, alike)
+            connection.ingest(*(target or ("bronze", contract.table)), schema, alike)
     except WarehouseError as error:
         if not error.copied:
             raise
@@ -210,9 +231,34 @@ def _cell_of(reject: Reject, contract: Contract) -> str:
     return f"{reject.sheet!r}, {reject.cell}" if contract.several_sheets and reject.sheet else reject.cell
 
 
+def _refuse_duplicates(
+    judge: Judge, contract: Contract, source: str, rows_in_others: int, overlaps: tuple[Overlap, ...]
+) -> None:
+    """Raise DuplicateRows if other sources hold a larger share of the rows than the contract allows."""
+    if rows_in_others <= contract.max_overlap * judge.rows_accepted:
+        return
+    verb = "is" if rows_in_others == 1 else "are"
+    places = "; ".join(f"{each.rows:,} in {each}" for each in overlaps)
+    raise DuplicateRows(
+        f"{source}: {rows_in_others:,} of {judge.rows_accepted:,} rows {verb} already loaded from other workbooks and "
+        f"would count twice: {places}; the contract allows {contract.max_overlap:.0%}; nothing was loaded",
+        hint=_duplicate_hint(source),
+    )
+
+
+def _duplicate_hint(source: str) -> str:
+    return (
+        f"Remove it with `retailpipe forget {shlex.quote(source)}`, or load it anyway with "
+        f"`retailpipe ingest {shlex.quote(source)} --allow-duplicate`."
+    )
+
+
 @contextmanager
 def _no_garbage_collection() -> Generator[None]:
-    """Disable garbage collection. A load makes millions of objects without cycles; collection would take 10% of it."""
+    """Disable garbage collection.
+
+    A load creates millions of objects without cycles; collection would take 10% of its time.
+    """
     collecting = gc.isenabled()
     gc.disable()
     try:

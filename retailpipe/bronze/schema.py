@@ -1,4 +1,4 @@
-"""Creates and migrates schema bronze: the ledger, the rejected rows, and one table of rows for each contract.
+"""Create and migrate schema bronze: the ledger, the rejected rows, and one table of rows for each contract.
 
 Table bronze.migrations holds the schema's version: the number of the last migration. A schema with a higher version
 was created by a newer retailpipe; a schema that has tables but not this one was created by another program. Both raise
@@ -93,6 +93,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
     ),
     (
+        "alter table bronze.loads drop constraint known_status, add column forgotten_at timestamptz",
+        "alter table bronze.loads add constraint known_status check (status in ('loaded', 'replaced', 'forgotten'))",
+    ),
+    (
         # Rows of several sheets of a workbook have the same row numbers.
         "alter table bronze.rejected_rows drop constraint rejected_rows_pkey",
         "alter table bronze.rejected_rows add primary key (load_id, sheet, source_row)",
@@ -115,7 +119,7 @@ def init(warehouse: Warehouse, contract: Contract) -> int:
 def ensure_schema(connection: Connection, contract: Contract) -> bool:
     """Do the work of `init` in the connection's transaction, and return whether anything was changed.
 
-    If nothing has to change, it costs two queries. Raises SchemaError as `init`.
+    If nothing has to change, it costs two queries. Raises SchemaError, as `init` does.
     """
     state = _state(connection, contract)
     if state.version == len(MIGRATIONS) and state.has_table:
@@ -127,8 +131,9 @@ def ensure_schema(connection: Connection, contract: Contract) -> bool:
     if not state.has_table:
         columns = ", ".join(f'"{name}" {kind}' for name, kind in _table_columns(contract).items())
         connection.execute(f'create table bronze."{contract.table}" ({columns})')
-        # A replacement deletes by load_id. BRIN keeps it from scanning all of bronze, and costs a load nothing: the
-        # rows of a load lie together, so the index holds two numbers for 128 pages. A B-tree would log each row.
+        # A replacement deletes by load_id. A BRIN index keeps it from scanning the whole table, and costs a load almost
+        # nothing: the rows of a load lie together, so the index holds two numbers for 128 pages. A B-tree would write a
+        # WAL record for each row.
         connection.execute(f'create index on bronze."{contract.table}" using brin (load_id)')
     return True
 
@@ -139,7 +144,7 @@ def has_schema(connection: Connection) -> bool:
 
 
 def is_migrated(connection: Connection) -> bool:
-    """Whether schema bronze exists at the version of this library. Raises SchemaError as `has_schema`."""
+    """Whether schema bronze exists at the version of this library. Raises SchemaError, as `has_schema` does."""
     return _state(connection).version == len(MIGRATIONS)
 
 
@@ -156,7 +161,7 @@ class _State:
 
 
 def _state(connection: Connection, contract: Contract | None = None) -> _State:
-    """Return what exists of schema bronze and of the contract's table. Raises SchemaError as `init`."""
+    """Return what exists of schema bronze and of the contract's table. Raises SchemaError, as `init` does."""
     row = connection.row(
         """
         select
@@ -227,7 +232,7 @@ def _table_columns(contract: Contract) -> dict[str, str]:
     """Return the columns of a contract's table, with their PostgreSQL types.
 
     Required columns are not declared `not null`, because a new version of the contract may no longer require them. The
-    judge rejects their blank cells.
+    loader rejects rows in which they are blank.
     """
     columns = {column.name: column.postgresql_type for column in contract.columns}
     own = {"load_id": "bigint not null", "source_row": "integer not null"}

@@ -10,7 +10,7 @@ import json
 import os
 import sys
 
-_ROLLED_BACK = {"demo", "run", "ingest", "init", "transform"}
+_SAFE_TO_INTERRUPT = {"demo", "run", "ingest", "init", "transform", "forget", "restore"}
 """Commands that leave nothing half done when interrupted: a transaction is rolled back, or the next run starts over."""
 
 
@@ -51,7 +51,7 @@ def main() -> None:
     except (KeyboardInterrupt, SystemExit) as exit_:
         if isinstance(exit_, SystemExit) and exit_.code != 130:
             raise
-        rolled_back = _ROLLED_BACK.intersection(sys.argv[1:2])
+        rolled_back = _SAFE_TO_INTERRUPT.intersection(sys.argv[1:2])
         say(
             f"interrupted{'; no workbook is half loaded; run the command again to continue' if rolled_back else ''}",
             err=True,

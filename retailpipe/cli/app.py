@@ -1,4 +1,4 @@
-"""Assembles the commands into one program and groups them in the help.
+"""Assemble the commands into one program, and group them in the help.
 
 The modules with commands do not use `from __future__ import annotations`: typer would have to compile each annotation
 at every start.
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 GROUPS: "Mapping[str, tuple[str, ...]]" = {
     "Get started": ("demo", "run", "init"),
     "Load and build": ("upload", "ingest", "transform", "dbt", "watch"),
+    "Undo": ("forget", "restore"),
     "Inspect": ("status", "rejects", "query"),
     "Verify": ("verify", "check"),
     "Contracts": ("contract",),

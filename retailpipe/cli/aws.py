@@ -1,6 +1,6 @@
 """The commands for an AWS stack, except those of its database and its schedule.
 
-Each imports its module of `retailpipe.aws` when it runs: without AWS, nothing of boto3 is imported.
+Each command imports its module of `retailpipe.aws` when it runs, so that boto3 is imported only if it is needed.
 """
 
 import os
@@ -13,7 +13,7 @@ import typer
 
 from retailpipe.cli import database, schedule
 from retailpipe.cli.invocation import as_typed, remember_environment
-from retailpipe.cli.options import Json, Profile, Region, StackName, on_stack, stack_of
+from retailpipe.cli.options import Json, Profile, Region, StackName, Yes, on_stack, stack_of
 from retailpipe.cli.output import print_handled, print_json, table_text
 from retailpipe.cli.progress import progress_shown
 from retailpipe.cli.terminal import say
@@ -22,8 +22,6 @@ from retailpipe.errors import UsageError
 
 if TYPE_CHECKING:
     from retailpipe.aws.cleanup import Remains
-
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 
 
 @on_stack
@@ -198,9 +196,9 @@ def cleanup(
         elif remains.nothing:
             say(f"nothing is left of stack {name}")
         else:
-            say("\n  ".join(["would be deleted:", *remains.lines()]) + _what_stays(remains))
+            say("\n  ".join(["would be deleted:", *remains.lines()]) + _kept_resources_note(remains))
         return
-    say("\n  ".join(["will be permanently deleted:", *remains.lines()]) + _what_stays(remains), err=True)
+    say("\n  ".join(["will be permanently deleted:", *remains.lines()]) + _kept_resources_note(remains), err=True)
     if not yes and not sys.stdin.isatty():
         raise UsageError(
             "cannot ask for confirmation: the standard input is not a terminal",
@@ -213,12 +211,13 @@ def cleanup(
     if json:
         print_json(left.as_dict())
     else:
-        say(f"nothing is left of stack {name}" if left.nothing else f"some of stack {name} is left{_what_stays(left)}")
+        incomplete = f"stack {name} was not deleted completely"
+        say(f"nothing is left of stack {name}" if left.nothing else f"{incomplete}{_kept_resources_note(left)}")
     if not left.nothing:
         raise typer.Exit(1)
 
 
-def _what_stays(remains: "Remains") -> str:
+def _kept_resources_note(remains: "Remains") -> str:
     """Return the note about AWS resources that `cleanup` cannot delete from here; empty if there are none."""
     if not remains.deployed or remains.by_pulumi:
         return ""

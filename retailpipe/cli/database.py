@@ -55,7 +55,11 @@ def stop(environment: Environment, json: Json = False) -> None:
     print_report(instance.stop_database(stack_of(environment)), json)
 
 
-@app.command("psql", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command(
+    "psql",
+    options_metavar="[OPTIONS] [-- PSQL_OPTIONS...]",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
 @on_stack
 def psql(context: typer.Context, environment: Environment) -> None:
     """Open psql on the database.

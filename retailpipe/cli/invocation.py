@@ -1,4 +1,4 @@
-"""Remembers how this program was called, so that the commands in its hints can be copied and run unchanged."""
+"""Remember how this program was called, so that users can copy the commands in its hints and run them unchanged."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """The options that commands share, and the environment that they select.
 
-A decorator (`on_environment`, `on_stack`) replaces a command's `environment` parameter by the options that select it.
+A decorator (`on_environment`, `on_stack`) replaces a command's `environment` parameter with the options that select the
+environment.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ ContractFile = Annotated[
 AllowDuplicate = Annotated[
     bool,
     typer.Option(
-        "--allow-duplicate", help="Load a workbook even if the same content is already loaded under another name."
+        "--allow-duplicate", help="Load a workbook even if its content or its rows are already loaded from another one."
     ),
 ]
 
@@ -72,9 +73,19 @@ Region = Annotated[str | None, typer.Option("--region", metavar="NAME", help="Th
 Replace = Annotated[
     bool,
     typer.Option(
-        "--replace", help="Overwrite a workbook of the same name in the stack's bucket; the old version is kept."
+        "--replace",
+        help="Replace a workbook of the same name that has other content; `retailpipe restore` brings it back. On a "
+        "terminal, the command asks if this option is missing.",
     ),
 ]
+SkipFailed = Annotated[
+    bool,
+    typer.Option(
+        "--skip-failed",
+        help="Warn about workbooks that cannot be loaded, and exit with 0 if there is no other failure.",
+    ),
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 
 _ENVIRONMENT_OPTIONS: dict[str, Any] = {
     "local": Local,

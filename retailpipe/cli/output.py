@@ -1,10 +1,11 @@
-"""Prints the reports of commands, as text for people or as JSON."""
+"""Print the reports of commands, as text for people or as JSON."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
@@ -16,6 +17,7 @@ from retailpipe.errors import UsageError
 from retailpipe.reports import (
     BuildReport,
     CheckReport,
+    ForgetReport,
     LoadReport,
     Report,
     RunReport,
@@ -48,6 +50,8 @@ def print_loads(reports: Sequence[LoadReport]) -> None:
         say(str(report))
         if report.ignored_columns:
             say(f"  ignored columns, not in the contract: {', '.join(report.ignored_columns)}")
+        for overlap in report.overlaps:
+            say(f"  also in {overlap}: {overlap.rows:,} {'row' if overlap.rows == 1 else 'rows'}")
         for reject in report.rejects[:_REJECTS_SHOWN]:
             say(f"  rejected {reject.cell}: {reject.message}")
         if report.load_id is not None and report.rows_rejected > _REJECTS_SHOWN and report.status != "unchanged":
@@ -81,6 +85,11 @@ def print_run(report: RunReport) -> None:
         say(f"not loaded: {as_typed(failure)}")
     if report.loads or not report.failures:
         print_loads(report.loads)
+    print_built(report)
+
+
+def print_built(report: RunReport) -> None:
+    """Print what `run` did after the loads."""
     print_build(report.build)
     if report.verification is None:
         return
@@ -93,6 +102,12 @@ def print_run(report: RunReport) -> None:
             prefix = f"public_{layer}."
             counts = {n.removeprefix(prefix): r for n, r in report.verification.tables.items() if n.startswith(prefix)}
             say(f"  {layer}: {', '.join(f'{name} {rows:,}' for name, rows in counts.items())}")
+
+
+def print_forgotten(report: ForgetReport) -> None:
+    say(str(report.forgotten))
+    if report.build:
+        print_built(report.build)
 
 
 def print_handled(handled: Handled) -> None:
@@ -118,6 +133,13 @@ def print_status(report: StatusReport) -> None:
         say(table_text(columns, [[load[column] for column in columns] for load in report.loads]))
     else:
         say("nothing is loaded yet")
+    if report.removed:
+        say(f"loaded, but no longer in the store: {', '.join(report.removed)}")
+        first = shlex.quote(report.removed[0])
+        say(as_typed(f"put the workbook back, or delete its rows with `retailpipe forget {first}`"))
+    if report.kept:
+        say(f"forgotten, but kept in the store: {', '.join(report.kept)}")
+        say(as_typed(f"load it again with `retailpipe ingest {shlex.quote(report.kept[0])}`"))
     if report.waiting:
         say(f"not loaded yet: {', '.join(report.waiting)}")
         say(as_typed("load them with `retailpipe ingest`"))

@@ -1,4 +1,4 @@
-"""Shows progress on standard error: a bar on a terminal, plain lines elsewhere."""
+"""Show progress on standard error: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 

@@ -50,7 +50,8 @@ def status(environment: Environment, json: Json = False) -> None:
 def run_now(environment: Environment, json: Json = False) -> None:
     """Run the bucket check now and show its result.
 
-    pulled: the workbook that was downloaded from `sourceUrl`. waiting: the number of workbooks that are not loaded.
+    In the result, `pulled` is the workbook that was downloaded from `sourceUrl`, and `waiting` is the number of
+    workbooks that are not loaded.
 
     \b
     Example: retailpipe schedule run-now --stack dev

@@ -1,5 +1,6 @@
 """The commands of the pipeline: each step, the whole pipeline, and the checks."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,18 +10,21 @@ from retailpipe import pipeline, queries
 from retailpipe.builds import dbt as run_dbt
 from retailpipe.builds import transform as transform_environment
 from retailpipe.checks import check as check_environment
-from retailpipe.cli.invocation import command, program, remember_environment
+from retailpipe.cli.invocation import as_typed, command, program, remember_environment
 from retailpipe.cli.options import (
     AllowDuplicate,
     ContractFile,
     Json,
     Replace,
+    SkipFailed,
+    Yes,
     on_environment,
     open_contract,
 )
 from retailpipe.cli.output import (
     print_build,
     print_check,
+    print_forgotten,
     print_json,
     print_loads,
     print_run,
@@ -28,10 +32,13 @@ from retailpipe.cli.output import (
     print_verification,
 )
 from retailpipe.cli.progress import progress_shown
-from retailpipe.cli.terminal import say
+from retailpipe.cli.terminal import escaped, say
 from retailpipe.environment import Environment
+from retailpipe.errors import WarehouseError
 from retailpipe.invariants import verify as verify_environment
 from retailpipe.reports import SomeNotLoaded
+from retailpipe.undo import forget as forget_workbook
+from retailpipe.undo import restore as restore_workbook
 
 _MONTHS = """
 select year, month, invoices, customers, quantity, revenue
@@ -50,7 +57,7 @@ def demo(
         typer.Option(
             "--local",
             metavar="DIR",
-            help="The demo's folder. Default: `demo`, or `demo-NAME` with --workbook, below the default folder of "
+            help="The demo's folder. Default: `demo`, or `demo-NAME` with --workbook, in the default folder of "
             "environments.",
         ),
     ] = None,
@@ -100,6 +107,7 @@ def run(
     contract: ContractFile = None,
     allow_duplicate: AllowDuplicate = False,
     replace: Replace = False,
+    skip_failed: SkipFailed = False,
     json: Json = False,
 ) -> None:
     """Run the whole pipeline: upload, ingest, transform, verify.
@@ -109,6 +117,7 @@ def run(
     \b
     Example: retailpipe run online_retail.xlsx
     """
+    replace = replace or _confirm_replacements(environment, source)
     with progress_shown() as progress:
         report = pipeline.run(
             environment,
@@ -116,6 +125,7 @@ def run(
             contract=open_contract(contract),
             allow_duplicate=allow_duplicate,
             replace=replace,
+            skip_failed=skip_failed,
             progress=progress,
         )
     print_json(report.as_dict()) if json else print_run(report)
@@ -149,6 +159,7 @@ def upload(
     \b
     Example: retailpipe upload online_retail.xlsx
     """
+    replace = replace or _confirm_replacements(environment, file)
     with progress_shown() as progress:
         stored = pipeline.upload(environment, file, replace=replace, progress=progress)
     print_json(stored.as_dict()) if json else say(f"uploaded {stored}")
@@ -167,6 +178,7 @@ def ingest(
     contract: ContractFile = None,
     allow_duplicate: AllowDuplicate = False,
     replace: Replace = False,
+    skip_failed: SkipFailed = False,
     json: Json = False,
 ) -> None:
     """Load workbooks from the store into bronze.
@@ -176,6 +188,8 @@ def ingest(
     \b
     Example: retailpipe ingest input/online_retail.xlsx
     """
+    if not dry_run:
+        replace = replace or _confirm_replacements(environment, *(sources or []))
     with progress_shown() as progress:
         try:
             reports = pipeline.ingest(
@@ -190,8 +204,60 @@ def ingest(
         except SomeNotLoaded as error:
             if not json and error.reports:
                 print_loads(error.reports)
-            raise
+            if not skip_failed or any(isinstance(each, WarehouseError) for each in error.failures):
+                raise
+            for failure in error.failures:
+                say(f"warning: not loaded: {failure}. {as_typed(failure.hint)}", err=True)
+            if json:
+                print_json([report.as_dict() for report in error.reports])
+            return
     print_json([report.as_dict() for report in reports]) if json else print_loads(reports)
+
+
+@on_environment
+def forget(
+    environment: Environment,
+    source: Annotated[str, typer.Argument(help="A workbook, such as input/sales.xlsx.")],
+    keep_workbook: Annotated[
+        bool, typer.Option("--keep-workbook", help="Leave the workbook in the store; it is not loaded again by itself.")
+    ] = False,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Undo the load of a workbook: delete its rows and the workbook, and build silver and gold anew.
+
+    On a terminal, it asks first. `retailpipe restore` brings the workbook back.
+
+    \b
+    Example: retailpipe forget input/online_retail.xlsx
+    """
+    if not yes and _is_terminal():
+        typer.confirm(
+            f"Delete all rows of {source}{'' if keep_workbook else ' and the workbook'}?", abort=True, err=True
+        )
+    with progress_shown() as progress:
+        report = forget_workbook(environment, source, keep_workbook=keep_workbook, progress=progress)
+    print_json(report.as_dict()) if json else print_forgotten(report)
+    _exit(report.ok)
+
+
+@on_environment
+def restore(
+    environment: Environment,
+    source: Annotated[str, typer.Argument(help="A workbook, such as input/sales.xlsx.")],
+    json: Json = False,
+) -> None:
+    """Bring back the workbook that was replaced or forgotten last; load, build and verify.
+
+    The present workbook of that name becomes the earlier version, so a second `restore` undoes the first.
+
+    \b
+    Example: retailpipe restore input/online_retail.xlsx
+    """
+    with progress_shown() as progress:
+        report = restore_workbook(environment, source, progress=progress)
+    print_json(report.as_dict()) if json else print_run(report)
+    _exit(report.ok)
 
 
 @on_environment
@@ -256,11 +322,33 @@ def check(environment: Environment, json: Json = False) -> None:
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the program."""
-    for function in (demo, run, init, upload, ingest, transform):
+    for function in (demo, run, init, upload, ingest, forget, restore, transform):
         app.command()(function)
-    app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(dbt)
+    app.command(
+        options_metavar="[OPTIONS] DBT_COMMAND [DBT_OPTIONS]...",
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    )(dbt)
     for function in (verify, check):
         app.command()(function)
+
+
+def _is_terminal() -> bool:
+    """Whether a person can answer a question."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _confirm_replacements(environment: Environment, *sources: str | Path | None) -> bool:
+    """On a terminal, ask whether files may replace workbooks with other content; return whether they may.
+
+    Elsewhere nothing is asked, and the library refuses the replacement.
+    """
+    if not _is_terminal():
+        return False
+    found = pipeline.replacements(environment, *(source for source in sources if source))
+    if found:
+        lines = "".join(f"\n  {escaped(str(each))}" for each in found)
+        typer.confirm(f"The store has other content under the same name:{lines}\nReplace it?", abort=True, err=True)
+    return bool(found)
 
 
 def _exit(ok: bool) -> None:

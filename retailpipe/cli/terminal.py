@@ -1,4 +1,4 @@
-"""Prints untrusted text safely: cells, file names, messages of other programs.
+"""Print untrusted text safely: cells, file names, messages of other programs.
 
 On a terminal, control characters are printed as escapes, as psql does. In files and pipes the text is not changed.
 """

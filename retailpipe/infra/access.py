@@ -1,4 +1,4 @@
-"""The IAM policy of a student's user: it allows the commands on one stack, except those of an instructor."""
+"""The IAM policy of a student's user: it allows the commands on one stack, except those only for an instructor."""
 
 from __future__ import annotations
 
@@ -55,7 +55,13 @@ class StudentPolicy(Component):
                 sid="Bucket",
             ),
             statement(
-                ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:AbortMultipartUpload"],
+                [
+                    "s3:GetObject",
+                    "s3:GetObjectVersion",
+                    "s3:PutObject",
+                    "s3:AbortMultipartUpload",
+                    "s3:DeleteObject",  # not DeleteObjectVersion: the bucket keeps what was deleted
+                ],
                 objects,
                 sid="Workbooks",
             ),

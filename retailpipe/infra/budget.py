@@ -10,7 +10,7 @@ from retailpipe.infra.notifications import Notifications
 
 
 class Budget(Component):
-    """budget: the AWS budget.
+    """The monthly budget of a pipeline. budget: the AWS budget.
 
     It counts the cost of resources with the stack's tag `Pipeline`. AWS counts nothing until the account activates
     `Pipeline` as a cost allocation tag.

@@ -12,7 +12,7 @@ from retailpipe.infra.database import Database
 
 
 class NightlyStop(Component):
-    """schedule: the schedule that stops the database every day at `time` (HH:MM)."""
+    """The nightly stop of the database. schedule: the schedule that stops the database every day at `time` (HH:MM)."""
 
     def __init__(
         self,

@@ -165,7 +165,8 @@ def _schedule(text: str) -> str:
     for each, (low, high) in zip(fields_, _CRON_RANGES, strict=True):
         numbers = [int(number) for number in re.findall(r"(?<![/#0-9])[0-9]+", each)]
         if not re.fullmatch(r"[0-9A-Z*?/,#LW-]+", each) or not all(low <= number <= high for number in numbers):
-            raise _InvalidValue(f"{text!r}: {each} is not between {low} and {high}", example)
+            message = f"{text!r}: {each} is not a valid field; its numbers must be from {low} to {high}"
+            raise _InvalidValue(message, example)
     return text
 
 
@@ -446,7 +447,7 @@ def name_in_config(each: Field[Any]) -> str:
 
 
 def _example(each: Field[Any]) -> str:
-    """A valid value of a required setting: its parser names one when it rejects an empty text."""
+    """Return a valid value of a required setting: the error that its parser raises for an empty text contains one."""
     try:
         each.metadata["parse"]("")
     except _InvalidValue as invalid:

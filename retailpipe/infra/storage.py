@@ -12,7 +12,7 @@ _UNFINISHED_UPLOAD_DAYS = 7
 
 
 class Storage(Component):
-    """bucket: versioned, encrypted and private; it accepts only requests over TLS."""
+    """The S3 bucket of a pipeline. bucket: versioned, encrypted and private; it accepts only requests over TLS."""
 
     def __init__(self, name: str, deployment: Deployment, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("Storage", name, deployment, opts)

@@ -1,4 +1,4 @@
-"""Finds the PostgreSQL programs and starts them as the right system account."""
+"""Find the PostgreSQL programs, and start them as the right system account."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _KEPT_VARIABLES = ("PATH", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 
 def root_home() -> Path:
-    """Create and return the folder for copies and data that `nobody`, who runs root's servers, must reach."""
+    """Create and return the folder for copies and data that `nobody`, which runs root's servers, must reach."""
     _ROOT_HOME.mkdir(parents=True, exist_ok=True)
     _ROOT_HOME.chmod(0o755)
     return _ROOT_HOME
@@ -114,7 +114,7 @@ class Binaries:
             raise ServerError(f"{program} cannot be run: {error}", hint=_OTHER_BINARIES) from error
         found = re.search(r"\(PostgreSQL\) (\d+)", shown)
         if process.returncode or not found:
-            raise ServerError(f"{program} --version printed no version: {shown!r}", hint=_OTHER_BINARIES)
+            raise ServerError(f"{program} --version did not print a version: {shown!r}", hint=_OTHER_BINARIES)
         return int(found[1])
 
     def start(
@@ -155,7 +155,7 @@ def _candidates() -> list[Path]:
 
 
 def _reachable(folder: Path, account: Account) -> Path:
-    """Return a folder with the programs that the account can reach: the folder itself, else one in a copy.
+    """Return a folder with the programs that the account can reach: the folder itself, or else a copy of it.
 
     The copy holds the whole installation: the programs find their libraries relative to their own folder.
     """

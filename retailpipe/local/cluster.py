@@ -46,7 +46,7 @@ class Cluster:
 
     @property
     def has_reader(self) -> bool:
-        """Whether the read-only role exists. Data created by an earlier version do not have it."""
+        """Whether the read-only role exists. It does not in data that an earlier version of retailpipe created."""
         try:
             return f":{READER}:" in self.passfile.read_text()
         except OSError:
@@ -59,7 +59,8 @@ class Cluster:
         home = self.home.resolve()
         for remains in home.glob("tmp*"):  # left by a process that was killed here
             shutil.rmtree(remains, ignore_errors=True)
-        # Only the account's own programs write here: another process of `nobody` could redirect root by a link.
+        # Only programs that run as the account write here. If root wrote here, another process of `nobody` could
+        # redirect root's writes through a link.
         data = home / f"tmp{secrets.token_hex(8)}"
         locale = ["--locale=C.UTF-8"]
         if binaries.major_version >= 17:

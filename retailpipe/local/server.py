@@ -1,4 +1,4 @@
-"""Starts, stops and deletes the embedded PostgreSQL server of an environment.
+"""Start, stop and delete the embedded PostgreSQL server of an environment.
 
 The server starts when it is first needed, is shared by all processes of the environment, and stops on request. It
 listens only on 127.0.0.1 and requires the password in the environment's passfile, which only its owner can read.
@@ -40,7 +40,7 @@ _START_SECONDS = 60
 _RETRY_SECONDS = 20
 """How long a start is retried after a transient failure."""
 _ENDING_SECONDS = 2
-"""How long a killed server may take to disappear."""
+"""How long to wait for a killed server to end."""
 _MAX_LOG_SIZE = 10_000_000
 _PID_FILE = "postmaster.pid"
 _TRANSIENT_FAILURE = re.compile(r"lock file .* already exists|shared memory block|still in use|could not bind")
@@ -127,9 +127,9 @@ class EmbeddedServer:
         return None if port is None else self._url(port)
 
     def should_retry(self, error: WarehouseError) -> bool:
-        """Return whether a connection failed because the server has ended; `start` then starts it again.
+        """Whether a connection failed because the server has ended; `start` then starts it again.
 
-        A process that was killed a moment ago may take a while to disappear.
+        A process that was just killed may take a while to end.
         """
         if "FATAL:" in str(error) and "the database system is" not in str(error):
             return False  # a running server refused the connection

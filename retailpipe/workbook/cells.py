@@ -83,7 +83,7 @@ def shown(cell: Cell) -> str:
         if cell.is_integer() and abs(cell) < EXACT_INTEGERS:
             return str(int(cell))
         return format(Decimal(repr(cell)), "f")
-    if isinstance(cell, int):  # a bool: calamine returns no integers
+    if isinstance(cell, int):  # a bool: calamine does not return integers
         return "TRUE" if cell else "FALSE"
     if isinstance(cell, ErrorCell):
         return cell.code

@@ -78,7 +78,8 @@ class Chunk:
     def check(self, filled: int | None = None) -> None:
         """Compare the number of values in the XML with the number of cells that are not blank.
 
-        filled: a lower bound of that second number, if the caller knows one; saves the count if it is already enough.
+        filled: a lower bound of that second number, if the caller knows one; if it equals the number of values, the
+        cells are not counted.
         Raises WorkbookError if a value is lost because an address occurs twice.
         """
         if self.values is None or not self.recount or filled == self.values:

@@ -23,7 +23,7 @@ from retailpipe.workbook.cells import EXACT_INTEGERS, NOT_CALCULATED, Cell, Erro
 from retailpipe.workbook.chunks import RepeatedCells
 
 _EPOCH = datetime(1970, 1, 1)
-_MOST_CACHED = 1 << 14
+_MAX_CACHED = 1 << 14
 """Values in the cache of a column before it is cleared: limits memory if every value is different."""
 _LONG_TEXT = 60
 _BLANKS = " \u00a0\u202f"
@@ -64,7 +64,7 @@ class _Cache(dict[Any, Any]):
             cell = cell * 1.0
         elif isinstance(cell, str):
             cell = cell[:1] + cell[1:]
-        if len(self) >= _MOST_CACHED:
+        if len(self) >= _MAX_CACHED:
             self.clear()
         value = self[cell] = self._converter.value_or_none(cell)
         return value

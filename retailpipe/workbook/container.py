@@ -34,7 +34,7 @@ _OLE2 = bytes.fromhex("d0cf11e0a1b11ae1")
 _ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 _SAVE_AS = "Open it in Excel or LibreOffice and save it as 'Excel Workbook (.xlsx)'."
 SAVE_ANEW = "Open it in Excel or LibreOffice and save it again as 'Excel Workbook (.xlsx)'."
-_SAVE_AGAIN = "Download the file again, or open it in Excel and save it again."
+_DOWNLOAD_AGAIN = "Download the file again, or open it in Excel and save it again."
 
 
 def check_container(path: Path, name: str) -> None:
@@ -55,7 +55,7 @@ def check_container(path: Path, name: str) -> None:
         raise WorkbookError(f"cannot read {name}: {error.strerror}", hint="Check its name and permissions.") from error
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         # zipfile raises the last two for a directory of a newer zip version, or with impossible values.
-        raise WorkbookError(f"{name} is damaged or incomplete: {error}", hint=_SAVE_AGAIN) from error
+        raise WorkbookError(f"{name} is damaged or incomplete: {error}", hint=_DOWNLOAD_AGAIN) from error
 
 
 def part_blocks(path: Path, part: zipfile.ZipInfo, file: str, size: int = _BLOCK) -> Iterator[bytes]:
@@ -90,8 +90,8 @@ def unreadable(file: str, place: str, error: object) -> WorkbookError:
 
 
 def damaged(file: str, place: str, reason: object) -> WorkbookError:
-    """The error for damage; `place` is the name of a part, of a sheet, or of both."""
-    return WorkbookError(f"{file} is damaged, in {place}: {reason}", hint=_SAVE_AGAIN)
+    """Return the error for damage; `place` names a part, a sheet, or both."""
+    return WorkbookError(f"{file} is damaged, in {place}: {reason}", hint=_DOWNLOAD_AGAIN)
 
 
 def _stored(file: IO[bytes], left: int, size: int) -> Iterator[bytes]:
@@ -116,7 +116,7 @@ def _inflated(file: IO[bytes], left: int, size: int) -> Iterator[bytes]:
 def _check_magic(name: str, file: IO[bytes]) -> None:
     start = file.read(8)
     if not start:
-        raise WorkbookError(f"{name} is empty (0 bytes)", hint=_SAVE_AGAIN)
+        raise WorkbookError(f"{name} is empty (0 bytes)", hint=_DOWNLOAD_AGAIN)
     if start == _OLE2:
         if _ENCRYPTED in file.read():
             raise _protected(name)
@@ -126,7 +126,7 @@ def _check_magic(name: str, file: IO[bytes]) -> None:
 
 
 def _check_names(name: str, parts: set[str]) -> None:
-    """Raise WorkbookError if the zip has another format than xlsx. `parts`: the parts' names in lower case."""
+    """Raise WorkbookError if the zip has a format other than xlsx. `parts`: the parts' names in lower case."""
     if any(part.endswith("workbook.bin") for part in parts):
         raise WorkbookError(f"{name} is a binary workbook (.xlsb)", hint=_SAVE_AS)
     if "mimetype" in parts or "content.xml" in parts:

@@ -30,8 +30,9 @@ class Block:
 
 
 class SheetCutter:
-    """Cuts the rows of a sheet into blocks of about `size` bytes of XML. Rows of one number that follow each other
-    stay in one block.
+    """Cuts the rows of a sheet into blocks of about `size` bytes of XML.
+
+    Consecutive rows with the same number stay in one block.
 
     strings: how many shared strings the workbook has.
     rows_claimed: the number of the last row according to the sheet's `dimension` element, which may be wrong; None if

@@ -74,7 +74,7 @@ class CsvSheet:
             while decoded.read(_BLOCK):
                 pass
 
-    def most_rows(self, columns: int) -> int:
+    def max_rows(self, columns: int) -> int:
         """The most rows that a file of this size can hold: a row has a character for each of its columns."""
         return self.path.stat().st_size // max(columns, 1) + 1
 

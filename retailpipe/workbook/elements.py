@@ -163,7 +163,7 @@ class _Around:
 
 
 def last_tag(xml: bytes, opening: bytes, before: int) -> int:
-    """Where the last tag that starts with `opening`, such as `<row`, begins before an offset; -1 if there is none."""
+    """Return the offset of the last tag before an offset that starts with `opening`, such as `<row`; -1 if none."""
     position = xml.rfind(opening, 0, before)
     while position >= 0 and (xml[position + len(opening) : position + len(opening) + 1] or b"\0")[0] not in _NAME_ENDS:
         position = xml.rfind(opening, 0, position)

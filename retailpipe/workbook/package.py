@@ -20,7 +20,7 @@ from retailpipe.workbook.container import MAX_SMALL_PART_SIZE, SAVE_ANEW, damage
 from retailpipe.workbook.markup import BadXml, local_name, parse, plain_markup
 from retailpipe.workbook.styles import Styles
 
-_MOST_SHEETS = 1_000
+_MAX_SHEETS = 1_000
 _DEFAULT_WORKBOOK = "xl/workbook.xml"
 
 
@@ -78,9 +78,9 @@ class Package:
             raise damaged(self.file, part.filename, f"it has {part.file_size:,} bytes, more than {limit}")
         return self.part(part)
 
-    def explained(self, place: str) -> _Explained:
+    def explained(self, place: str) -> _BadXmlConverter:
         """Return a context manager that converts BadXml to a WorkbookError with the names of the file and the place."""
-        return _Explained(self.file, place)
+        return _BadXmlConverter(self.file, place)
 
     def _workbook_name(self) -> str:
         named = [relation.part for relation in self._related("").values() if relation.kind == "officeDocument"]
@@ -113,8 +113,8 @@ class Package:
         if relation and relation.kind == "worksheet":
             state = attributes.get("state", "visible")
             self.sheets.append(Sheet(attributes.get("name", ""), state == "visible", self._parts.get(relation.part)))
-            if len(self.sheets) > _MOST_SHEETS:
-                raise BadXml(f"it lists more than {_MOST_SHEETS:,} sheets")
+            if len(self.sheets) > _MAX_SHEETS:
+                raise BadXml(f"it lists more than {_MAX_SHEETS:,} sheets")
 
     def _part_of_kind(self, kind: str, folder: str) -> zipfile.ZipInfo | None:
         """Find the part of a kind by the workbook's relations, or else by its usual name in the workbook's folder."""
@@ -158,7 +158,7 @@ class _Parts:
         return parts[0] if parts else None
 
 
-class _Explained:
+class _BadXmlConverter:
     def __init__(self, file: str, place: str) -> None:
         self._file = file
         self._place = place

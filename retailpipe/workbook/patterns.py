@@ -40,7 +40,7 @@ def matches(pattern: str, xml: bytes) -> bool:
 
 
 def matching(pattern: str, texts: Sequence[bytes]) -> list[bool]:
-    """For each of some texts, whether a pattern matches the whole of it."""
+    """Return, for each text, whether a pattern matches the whole text."""
     found = pc.match_substring_regex(pa.array(texts, pa.binary()), rf"\A(?:{pattern})\z")
     return found.to_pylist()
 

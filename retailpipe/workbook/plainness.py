@@ -39,7 +39,7 @@ _NUMBER = r"-?[0-9]{1,15}(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,2})?"
 _DATE_NUMBER = r"[0-9]{1,6}(?:\.[0-9]+)?"
 """Numbers that calamine converts to dates, times and durations: up to the year 4637."""
 _ISO_DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?)?"
-_MOST_STYLE_RANGES = 50
+_MAX_STYLE_RANGES = 50
 _BLANKS = re.compile(rb"\s*")
 _START = 4096
 """Bytes at the start of a block from which its style of XML is detected."""
@@ -164,7 +164,7 @@ class PlainRows:
             self._all_kinds, self._has_failures = True, self._all_kinds
 
     def values(self, plain: bytes) -> int:
-        """The least number of values that plain rows hold: each value has a `v` or an `is` element."""
+        """Return a lower bound of the number of values in plain rows: each value has a `v` or an `is` element."""
         if b"i" in plain:
             return sum(map(plain.count, self._closings))
         return plain.count(b"v") // 2
@@ -329,4 +329,4 @@ def _all_but(styles: Collection[int]) -> str:
         if style > first:
             ranges.append(number_between(first, style - 1))
         first = style + 1
-    return "|".join(ranges).join(("(?:", ")")) if len(ranges) <= _MOST_STYLE_RANGES else "(?:-)"
+    return "|".join(ranges).join(("(?:", ")")) if len(ranges) <= _MAX_STYLE_RANGES else "(?:-)"

@@ -30,7 +30,7 @@ class SheetReader:
 
     layout: the columns of the sheet that hold the contract's columns.
     rows_claimed: how many rows there are according to the sheet itself; may be wrong, so use it only to show
-        progress. None if the sheet does not say.
+        progress. None if the sheet does not state it.
     """
 
     def __init__(self, table: Table, contract: Contract) -> None:
@@ -102,7 +102,7 @@ class WorkbookReader:
     layouts: the layout of each of these sheets.
     rows_claimed: as in SheetReader, for all sheets together.
     rows_skipped: how many rows the contract's rules have passed over so far.
-    most_rows: the most rows that these sheets can have.
+    max_rows: the most rows that these sheets can have.
     """
 
     def __init__(self, book: Book, contract: Contract, first: SheetReader | None, tables: Sequence[Table]) -> None:
@@ -116,7 +116,7 @@ class WorkbookReader:
             self.rows_claimed = first.rows_claimed
         else:
             self.layouts, self.rows_claimed = self._checked()
-        self.most_rows = sum(table.most_rows(len(contract.columns)) for table in self._tables)
+        self.max_rows = sum(table.max_rows(len(contract.columns)) for table in self._tables)
 
     @property
     def sheet_names(self) -> str:

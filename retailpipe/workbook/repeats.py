@@ -4,8 +4,8 @@ Columns repeat their values: in a year of sales, only one cell in forty has XML 
 (which releases the GIL) cuts the cells out of a block of XML, and only new cells go to python-calamine.
 
 A block can be cut only if its XML has exactly the form in which Excel and the common libraries write rows. All other
-blocks are read in the normal way (parsing.py). This module does not interpret cells: it puts new cells into rows of
-their own, and has those read in the normal way.
+blocks are read in the normal way (parsing.py). This module does not interpret cells: it puts new cells into separate
+rows, and these rows are read in the normal way.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ _EMPTY = [
     Substitution(f"{_ROW_TAG}/>", "", b'"/>'),
     Substitution(f"{_ROW_TAG}></row>", "", b'"></row>'),
 ]
-_MOST_KNOWN = 1 << 14
+_MAX_KNOWN = 1 << 14
 """Cells in the cache: limits memory, and is enough for cells that are close to each other in a sheet."""
-_MOST_NEW, _MANY_NEW = 0.5, 0.25
+_MAX_NEW, _MANY_NEW = 0.5, 0.25
 """Shares of new cells in a block: above the first the block is not read this way, above the second it counts as a miss.
 
-A new cell costs as much as five cells in the normal way, but is in the cache afterwards."""
-_MOST_MISSES = 3
+A new cell costs as much as five cells that are read in the normal way, but is in the cache afterwards."""
+_MAX_MISSES = 3
 _ONE = pa.scalar(1, pa.int32())
 _INT_BITS = pa.scalar(32, pa.int64())
 
@@ -88,7 +88,7 @@ class Repeats:
 
     def read(self, block: Block) -> Chunk | None:
         """Return the rows of a block; None if it must be read in the normal way. Raises WorkbookError."""
-        if self._misses >= _MOST_MISSES and not self._always:
+        if self._misses >= _MAX_MISSES and not self._always:
             return None
         for has_empty in (True,) if self._has_empty else (False, True):
             cut = cut_cells(substituted(_EMPTY, block.xml) if has_empty else block.xml)
@@ -104,12 +104,12 @@ class Repeats:
         known = self._known
         distinct = (xml for column in cut.columns.values() for xml in column.distinct)
         new = list(dict.fromkeys(xml for xml in distinct if xml not in known))
-        if (len(new) > _MOST_NEW * cut.cells and not self._always) or not all(matching(_CONTENT, new)):
+        if (len(new) > _MAX_NEW * cut.cells and not self._always) or not all(matching(_CONTENT, new)):
             return None
         self._misses = self._misses + 1 if len(new) > _MANY_NEW * cut.cells else 0
         if new:
             known.update(self._read(new, plain))
-        if len(known) > _MOST_KNOWN:
+        if len(known) > _MAX_KNOWN:
             self._known = {}  # a new dict, because other threads may be using the old one
         return [RepeatedCells([known[xml] for xml in xmls], places) for xmls, places in cut.columns.values()]
 
@@ -178,7 +178,7 @@ def _width(heads: pa.Array) -> int:
 
 
 def _are_first_cells(heads: pa.Array) -> bool:
-    """Whether each first cell follows its row's tag, and that follows the end of the row before, if any."""
+    """Whether each first cell follows its row's tag, and each row's tag follows the end of the row before it."""
     before, others = heads.slice(0, 1), heads.slice(1)
     found = [
         pc.match_substring_regex(before, rf"\A{_FIRST_CELL}"),

@@ -1,7 +1,7 @@
 """Rewrite rows of a sheet, whatever form their XML has, so that python-calamine reads them correctly.
 
-expat, a real XML parser, reads the rows. The result holds consecutive rows and columns without gaps, so that a cell far
-out takes no more memory than any other, together with the row and column numbers in the sheet.
+expat, a complete XML parser, reads the rows. The result holds consecutive rows and columns without gaps, and for each
+of them its number in the sheet. So a cell that is far from the others does not take more memory than any other cell.
 
 What calamine cannot return (errors, and digits that a float cannot hold) is written as a marked text (cells.py).
 """
@@ -29,7 +29,7 @@ from retailpipe.workbook.container import MAX_COLUMNS, MAX_ROWS
 from retailpipe.workbook.markup import BadXml, local_name
 from retailpipe.workbook.texts import TextCollector, for_calamine, trimmed, unescaped
 
-_MOST_CELLS = 1 << 17
+_MAX_CELLS = 1 << 17
 """Cells in the rectangle around the cells of rewritten rows: each takes memory and time, whether it is used or not."""
 MOST_BYTES = 1 << 21
 """Characters of XML in one `Rewritten`; a longer row gets one of its own."""
@@ -46,7 +46,8 @@ _DURATION = re.compile(
     r"(-?)P(?:([0-9]{1,9})D)?(?:T(?:([0-9]{1,9})H)?(?:([0-9]{1,9})M)?(?:([0-9]{1,9}(?:\.[0-9]+)?)S)?)?"
 )
 _END_OF_DATES = 2_958_466
-"""The serial number after 31 December 9999, Excel's last day. From it on, and below 0, Excel shows #####."""
+"""The serial number after 31 December 9999, Excel's last day. Excel shows ##### for it, for larger
+numbers and for negative ones."""
 _LONGEST_QUOTE = 40
 _BOOLEANS = {"0": "0", "false": "0", "1": "1", "true": "1"}
 
@@ -96,7 +97,7 @@ def _pieces(rows: dict[int, dict[int, str]]) -> Iterator[Rewritten]:
         row = rows[number]
         width = len(columns | row.keys())
         length = sum(map(len, row.values())) + 32 * len(row)
-        if numbers and (width * (len(numbers) + 1) > _MOST_CELLS or size + length > MOST_BYTES):
+        if numbers and (width * (len(numbers) + 1) > _MAX_CELLS or size + length > MOST_BYTES):
             yield _piece(rows, numbers, sorted(columns))
             numbers, columns, size = [], set[int](), 0
         numbers.append(number)

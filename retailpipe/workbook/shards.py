@@ -23,9 +23,9 @@ from retailpipe.workbook.slots import Slots
 BLOCK_SIZE = 3 << 19
 """Bytes of XML in a block. Smaller blocks cost more calls, larger blocks more memory."""
 
-_MORE_AHEAD = 2
+_EXTRA_BLOCKS_AHEAD = 2
 """Blocks that may be read ahead, besides one for each thread. More would take memory without being faster."""
-_MOST_THREADS = 3
+_MAX_THREADS = 3
 """Three threads parse blocks faster than the consumer's single thread handles them."""
 
 
@@ -33,8 +33,8 @@ class BlockReader:
     """An iterator over the rows of a sheet that are not blank, header included.
 
     Blocks come in the order of the sheet's XML, which is not always the order of the row numbers. Within a block,
-    rewritten rows come last unless `in_order` is set, as it is at first. Threads inflate and parse some blocks ahead
-    of the consumer. The Python objects of rows that are not read by distinct cells are created in the consumer's
+    rewritten rows come last unless `in_order` is set, which it is initially. Threads inflate and parse some blocks
+    ahead of the consumer. The Python objects of rows that are not read by distinct cells are created in the consumer's
     thread: if one core creates objects and another uses them, both are slow.
 
     Iterating raises WorkbookError if the sheet is damaged.
@@ -55,7 +55,7 @@ class BlockReader:
         self._is_closed = False
         # Daemon threads, for the reason that threads.Worker gives.
         self._threads = [threading.Thread(target=self._work, name="parse", daemon=True) for _ in range(_threads())]
-        self._room = threading.Semaphore(len(self._threads) + _MORE_AHEAD)
+        self._room = threading.Semaphore(len(self._threads) + _EXTRA_BLOCKS_AHEAD)
         for thread in self._threads:
             thread.start()
 
@@ -140,4 +140,4 @@ class BlockReader:
 def _threads() -> int:
     """How many threads parse in parallel with the consumer: one less than there are cores, but at least one."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(_MOST_THREADS, max(1, cores - 1))
+    return min(_MAX_THREADS, max(1, cores - 1))

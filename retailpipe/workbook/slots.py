@@ -25,7 +25,7 @@ _T = TypeVar("_T")
 _SHEET_SIZE = 1 << 22
 """The size of a slot's sheet in bytes, unless a block needs more. A block has about 1.5 MB, plus a row, plus the last
 inflated bytes."""
-_COPIED = 1 << 20
+_COPY_BLOCK = 1 << 20
 _MANY_STRINGS = 1_000_000
 """More strings than this are refused if they have less than one compressed byte each."""
 # calamine scans the sheet separately for merged cells; this element ends that scan at once.
@@ -159,7 +159,7 @@ def _fill(slot: zipfile.ZipFile, package: Package, strings: int) -> None:
 
 def _copied(file: int) -> Iterator[bytes]:
     offset = 0
-    while block := os.pread(file, _COPIED, offset):
+    while block := os.pread(file, _COPY_BLOCK, offset):
         yield block
         offset += len(block)
 

@@ -9,7 +9,7 @@ from xml.parsers import expat
 from retailpipe.workbook.markup import BadXml, escaped, local_name, parse
 
 MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
-_MOST_STYLES = 1 << 18
+_MAX_STYLES = 1 << 18
 """Excel writes at most 65,490."""
 _BUILT_IN_DATES = frozenset([*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)])
 _LITERALS = re.compile(r'"[^"]*"|[\\_*].|\[(?!(?:h+|m+|s+)\])[^\]]*\]', re.IGNORECASE | re.DOTALL)
@@ -63,8 +63,8 @@ class Styles:
                 self._cells.append(_whole(attributes.get("numFmtId")))
             case _:
                 return
-        if max(len(self._formats), len(self._cells)) > _MOST_STYLES:
-            raise BadXml(f"it contains more than {_MOST_STYLES:,} styles")
+        if max(len(self._formats), len(self._cells)) > _MAX_STYLES:
+            raise BadXml(f"it contains more than {_MAX_STYLES:,} styles")
 
     def _end(self, name: str) -> None:
         del name

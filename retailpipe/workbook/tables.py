@@ -63,7 +63,7 @@ class Table(Protocol):
         """The first rows that are not blank: their numbers, and their cells by column."""
         ...
 
-    def most_rows(self, columns: int) -> int:
+    def max_rows(self, columns: int) -> int:
         """The most rows that the table can have, if it has this many columns."""
         ...
 
@@ -121,6 +121,6 @@ class _XlsxSheet:
             rows.close()
         return found
 
-    def most_rows(self, columns: int) -> int:
+    def max_rows(self, columns: int) -> int:
         del columns
         return MAX_ROWS

@@ -1,4 +1,4 @@
-"""The commands for an AWS stack, run as a user types them, on the AWS stand-in (moto)."""
+"""The commands for an AWS stack, run as a user types them, on the simulated AWS (moto)."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_all_nine_points_pass_on_a_loaded_stack(loaded: Environment, program: Pr
 
 
 def test_every_point_is_checked_and_has_a_hint(on_aws: Environment, made: HandMade) -> None:
-    """Of this stack only the outputs and the account exist."""
+    """The outputs of this stack exist, but not its resources."""
     outputs = made.outputs
     made.client("s3").delete_bucket(Bucket=outputs["bucket"])
     made.client("rds").delete_db_instance(DBInstanceIdentifier=outputs["database_instance"], SkipFinalSnapshot=True)
@@ -278,7 +278,7 @@ def test_psql_ignores_the_pg_variables_of_the_environment(made: HandMade, progra
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A Pulumi project, and a mock of the pulumi command on PATH that stores a config and destroys."""
+    """A Pulumi project, and a mock of the pulumi command on PATH that stores the config and records `destroy`."""
     folder = tmp_path / "a project"
     (folder / "bin").mkdir(parents=True)
     (folder / "Pulumi.yaml").write_text("name: retailpipe\n")
@@ -551,7 +551,7 @@ def test_cleanup_refuses_invalid_stack_names(made: HandMade, name: str) -> None:
 def test_errors_of_aws_become_messages_with_a_hint(
     made: HandMade, code: str, message: str, reason: str, hint: str
 ) -> None:
-    """The answers are put on the wire in place of the stand-in's."""
+    """The test's answers are returned to boto3, and the requests are not sent."""
     from botocore.awsrequest import AWSResponse
 
     class Raw:

@@ -1,4 +1,4 @@
-"""The store in a bucket, on the AWS stand-in: uploads, verified downloads, receipts, and failures of S3."""
+"""The store in a bucket, on the simulated AWS: uploads, verified downloads, receipts, and failures of S3."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ def test_a_refused_connection_has_a_hint_about_allowed_cidrs(
     monkeypatch.setattr(rds, "ADDRESS_URL", "http://127.0.0.1:9")
     environments.append(changed(made, database_port=1))
 
-    with pytest.raises(WarehouseError, match="localhost:1 does not answer") as caught:
+    with pytest.raises(WarehouseError, match="localhost:1 does not respond") as caught:
         environments[0].warehouse.query("select 1")
 
     assert "`retailpipe db allow`" in caught.value.hint

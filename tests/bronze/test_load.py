@@ -9,7 +9,6 @@ import threading
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from retailpipe.queries import rejects, status
 from retailpipe.reports import SomeNotLoaded
 from retailpipe.sample import write_sample
 from tests.conftest import HEADERS, Workbook
+from tests.support.workbooks import default_contract, line
 
 LEDGER = "select load_id, source, status, replaced_by, rows_loaded, rows_rejected from bronze.loads order by 1"
 ORDERS = """
@@ -57,19 +57,6 @@ type = "decimal128(10, 2)"
 """
 
 
-def line(
-    *,
-    invoice: object = 536365,
-    code: object = "85123A",
-    quantity: object = 6,
-    at: object = datetime(2010, 12, 1, 8, 26),
-    price: object = 2.55,
-    country: object = "United Kingdom",
-) -> tuple[object, ...]:
-    """A row of a workbook in the shape of "Online Retail"."""
-    return (invoice, code, "WHITE HANGING HEART", quantity, at, price, 17850, country)
-
-
 def rows(environment: Environment, sql: str) -> list[dict[str, Any]]:
     return retailpipe.query(environment, sql).to_pylist()
 
@@ -77,16 +64,6 @@ def rows(environment: Environment, sql: str) -> list[dict[str, Any]]:
 def quantities(environment: Environment) -> list[int]:
     """The quantity of each row in bronze, sorted: the tests use it to identify rows."""
     return [row["quantity"] for row in rows(environment, "select quantity from bronze.raw_transactions order by 1")]
-
-
-def default_contract(path: Path, *changes: tuple[str, str]) -> Contract:
-    """The default contract, with some of its text replaced."""
-    text = (resources.files("retailpipe") / "contracts" / "online_retail.toml").read_text()
-    for old, new in changes:
-        assert old in text
-        text = text.replace(old, new)
-    path.write_text(text)
-    return Contract.from_file(path)
 
 
 class Paused(NoProgress):
@@ -207,7 +184,7 @@ def test_changed_content_replaces_the_old_rows_and_the_old_rejected_rows(
 ) -> None:
     retailpipe.ingest(environment, make_workbook([line(quantity=1), line(quantity=2), line(price=-1)]))
 
-    (report,) = retailpipe.ingest(environment, make_workbook([line(quantity=3), line(country=None)]))
+    (report,) = retailpipe.ingest(environment, make_workbook([line(quantity=3), line(country=None)]), replace=True)
 
     assert report.status == "replaced"
     assert quantities(environment) == [3]
@@ -223,7 +200,7 @@ def test_content_that_was_replaced_can_be_loaded_again(environment: Environment,
     retailpipe.ingest(environment, make_workbook(old))
     book = environment.store.workbooks()[0]
     content = (environment.folder / book.key).read_bytes()
-    retailpipe.ingest(environment, make_workbook([line(quantity=2)]))
+    retailpipe.ingest(environment, make_workbook([line(quantity=2)]), replace=True)
     (environment.folder / book.key).write_bytes(content)
 
     (report,) = retailpipe.ingest(environment, book.key)
@@ -264,7 +241,7 @@ def test_content_that_was_replaced_can_be_loaded_under_another_name(
     book = make_workbook()
     retailpipe.ingest(environment, book)
     moved = book.rename(book.with_name("moved.xlsx"))
-    retailpipe.ingest(environment, make_workbook([line(quantity=9)]))
+    retailpipe.ingest(environment, make_workbook([line(quantity=9)]), replace=True)
 
     (report,) = retailpipe.ingest(environment, moved)
 
@@ -313,7 +290,9 @@ def test_tables_and_columns_may_have_names_that_sql_reserves(
     headers = ("Order", "Select", "Amount")
     retailpipe.ingest(environment, make_workbook([(1, None, 1)], headers=headers), contract=contract)
 
-    (report,) = retailpipe.ingest(environment, make_workbook([(2, None, 2)], headers=headers), contract=contract)
+    (report,) = retailpipe.ingest(
+        environment, make_workbook([(2, None, 2)], headers=headers), contract=contract, replace=True
+    )
 
     assert report.status == "replaced"
     assert rows(environment, 'select "order" as id from bronze."order"') == [{"id": 2}]
@@ -359,7 +338,7 @@ def test_a_contract_that_no_longer_requires_a_column_loads_rows_without_it(
     country = 'name = "country"\ntype = "string"\nrequired = '
     relaxed = default_contract(tmp_path / "own.toml", (f"{country}true", f"{country}false"))
 
-    (report,) = retailpipe.ingest(environment, make_workbook([line(country=None)]), contract=relaxed)
+    (report,) = retailpipe.ingest(environment, make_workbook([line(country=None)]), contract=relaxed, replace=True)
 
     assert (report.rows_loaded, report.rows_rejected) == (1, 0)
 
@@ -404,7 +383,7 @@ def test_too_many_rejects_do_not_change_the_older_load(environment: Environment,
     before = rows(environment, LEDGER)
 
     with pytest.raises(TooManyRejects):
-        retailpipe.ingest(environment, make_workbook([line(quantity=2), *[line(price=-1)] * 11]))
+        retailpipe.ingest(environment, make_workbook([line(quantity=2), *[line(price=-1)] * 11]), replace=True)
 
     assert quantities(environment) == [1]
     assert rows(environment, LEDGER) == before
@@ -440,7 +419,7 @@ def test_a_workbook_without_rows_is_refused_and_does_not_change_the_older_load(
     retailpipe.ingest(environment, make_workbook())
 
     with pytest.raises(RetailpipeError, match=r"input/book\.xlsx.*'Online Retail'"):
-        retailpipe.ingest(environment, make_workbook([]))
+        retailpipe.ingest(environment, make_workbook([]), replace=True)
 
     assert quantities(environment) == [6]
 
@@ -540,7 +519,7 @@ def test_a_dry_run_of_a_file_does_not_change_the_store(environment: Environment,
 def test_a_dry_run_of_changed_content_reports_would_replace(environment: Environment, make_workbook: Workbook) -> None:
     retailpipe.ingest(environment, make_workbook([line(quantity=1)]))
     before = rows(environment, LEDGER)
-    environment.store.upload(make_workbook([line(quantity=2)]))
+    environment.store.upload(make_workbook([line(quantity=2)]), replace=True)
 
     (report,) = retailpipe.ingest(environment, dry_run=True)
 
@@ -612,7 +591,7 @@ def test_status_lists_new_and_changed_workbooks_as_waiting(environment: Environm
         make_workbook([line(quantity=1)], name="a.xlsx"),
         make_workbook([line(quantity=2)], name="b.xlsx"),
     )
-    environment.store.upload(make_workbook([line(quantity=3)], name="b.xlsx"))
+    environment.store.upload(make_workbook([line(quantity=3)], name="b.xlsx"), replace=True)
     environment.store.upload(make_workbook([line(quantity=4)], name="c.xlsx"))
 
     report = status(environment)
@@ -697,7 +676,7 @@ def test_a_workbook_that_cannot_be_read_does_not_change_the_older_load(
     book.write_bytes(book.read_bytes()[:-200])
 
     with pytest.raises(WorkbookError, match=r"input/book\.xlsx"):
-        retailpipe.ingest(environment, book)
+        retailpipe.ingest(environment, book, replace=True)
 
     assert quantities(environment) == [6]
     assert list((environment.folder / "tmp").iterdir()) == []
@@ -779,7 +758,7 @@ def test_readers_see_the_old_content_while_a_load_replaces_it(
     environment: Environment, make_workbook: Workbook
 ) -> None:
     retailpipe.ingest(environment, make_workbook([line(quantity=1)]))
-    environment.store.upload(make_workbook([line(quantity=2)]))
+    environment.store.upload(make_workbook([line(quantity=2)]), replace=True)
     paused = Paused()
     replacing = Loading(environment, "input/book.xlsx", paused)
     assert paused.reached.wait(60)
@@ -794,7 +773,7 @@ def test_readers_see_the_old_content_while_a_load_replaces_it(
 
 def test_a_load_waits_for_a_build(environment: Environment, make_workbook: Workbook) -> None:
     retailpipe.ingest(environment, make_workbook([line(quantity=1)]))
-    environment.store.upload(make_workbook([line(quantity=2)]))
+    environment.store.upload(make_workbook([line(quantity=2)]), replace=True)
     waiting_step = StepBegun("waiting for another load or build")
 
     with environment.warehouse.connect() as build:

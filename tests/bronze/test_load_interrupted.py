@@ -51,7 +51,7 @@ WAITING = "select count(*) as n from pg_stat_activity where wait_event_type = 'L
 
 @pytest.fixture(scope="module")
 def books(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Two contents of one workbook."""
+    """Two versions of one workbook."""
     folder = tmp_path_factory.mktemp("books")
     paths = folder / "one" / "book.xlsx", folder / "two" / "book.xlsx"
     for seed, path in enumerate(paths, start=1):
@@ -133,9 +133,9 @@ def test_a_killed_load_leaves_either_the_old_or_the_new_content(
 ) -> None:
     contents = []
     for book in books:
-        retailpipe.ingest(environment, book)
+        retailpipe.ingest(environment, book, replace=True)
         contents.append(content(environment))
-    environment.store.upload(books[0])
+    environment.store.upload(books[0], replace=True)
     measured = Retailpipe(environment, "ingest", KEY)
     measured.wait_for_stderr("reading the workbook")
     began = time.monotonic()
@@ -146,7 +146,7 @@ def test_a_killed_load_leaves_either_the_old_or_the_new_content(
 
     for kill in range(KILLS):
         wanted = 1 - held
-        environment.store.upload(books[wanted])
+        environment.store.upload(books[wanted], replace=True)
         load = Retailpipe(environment, "ingest", KEY)
         load.wait_for_stderr("reading the workbook")
         time.sleep(duration * (kill + chance.random()) / KILLS)
@@ -182,7 +182,7 @@ def test_a_lost_connection_leaves_the_old_content(
 ) -> None:
     retailpipe.ingest(environment, books[0])
     before = content(environment)
-    environment.store.upload(books[1])
+    environment.store.upload(books[1], replace=True)
 
     with pytest.raises(WarehouseError, match="connection to the database was lost") as caught:
         retailpipe.ingest(environment, KEY, progress=Paused(lambda: cut_all_others(environment)))
@@ -198,7 +198,7 @@ def test_a_run_that_stops_early_reports_how_many_workbooks_it_did_not_try(
     environment: Environment, books: tuple[Path, Path]
 ) -> None:
     for name in ("a.xlsx", "b.xlsx", "c.xlsx"):
-        environment.store.upload(books[0])
+        environment.store.upload(books[0], replace=True)
         (environment.folder / KEY).rename(environment.folder / "input" / name)
 
     with pytest.raises(SomeNotLoaded, match=r"^3 of 3 workbooks were not loaded") as caught:
@@ -242,7 +242,7 @@ def own(tmp_path_factory: pytest.TempPathFactory, books: tuple[Path, Path]) -> I
 
 @pytest.fixture(scope="module")
 def big(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A third content, large enough that its load can be interrupted."""
+    """A third version, large enough that its load can be interrupted."""
     book = tmp_path_factory.mktemp("big") / "book.xlsx"
     write_sample(book, rows=2 * ROWS, seed=3)
     return book
@@ -261,9 +261,9 @@ def big(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_ctrl_c_rolls_back_a_load_and_leaves_the_server_running(
     own: Environment, books: tuple[Path, Path], big: Path, words: str, delay: float
 ) -> None:
-    retailpipe.ingest(own, books[0])
+    retailpipe.ingest(own, books[0], replace=True)
     before = content(own)
-    own.store.upload(big)
+    own.store.upload(big, replace=True)
     load = Retailpipe(own, "ingest", KEY)
     load.wait_for_stderr(words)
     time.sleep(delay)
@@ -279,8 +279,8 @@ def test_ctrl_c_rolls_back_a_load_and_leaves_the_server_running(
 
 
 def test_ctrl_c_ends_a_load_that_waits_for_a_build(own: Environment, books: tuple[Path, Path]) -> None:
-    retailpipe.ingest(own, books[0])
-    own.store.upload(books[1])
+    retailpipe.ingest(own, books[0], replace=True)
+    own.store.upload(books[1], replace=True)
 
     with own.warehouse.connect() as build:
         lock_for_build(build, NoProgress())
@@ -296,8 +296,8 @@ def test_ctrl_c_ends_a_load_that_waits_for_a_build(own: Environment, books: tupl
 
 def test_ctrl_c_ends_a_load_that_waits_for_its_table(own: Environment, books: tuple[Path, Path]) -> None:
     """For example, another user ran `lock table` or a long statement that rewrites the table."""
-    retailpipe.ingest(own, books[0])
-    own.store.upload(books[1])
+    retailpipe.ingest(own, books[0], replace=True)
+    own.store.upload(books[1], replace=True)
 
     with own.warehouse.connect() as other:
         other.execute("lock table bronze.raw_transactions")
@@ -338,9 +338,9 @@ def test_after_ctrl_c_while_the_server_starts_the_next_command_works(own: Enviro
 def test_a_server_that_is_killed_during_a_load_recovers_at_the_next_command(
     own: Environment, books: tuple[Path, Path]
 ) -> None:
-    retailpipe.ingest(own, books[0])
+    retailpipe.ingest(own, books[0], replace=True)
     before = content(own)
-    own.store.upload(books[1])
+    own.store.upload(books[1], replace=True)
 
     with pytest.raises(RetailpipeError) as caught:
         retailpipe.ingest(own, KEY, progress=Paused(lambda: kill_server(own)))
@@ -369,9 +369,9 @@ def kill_server(environment: Environment) -> None:
 
 
 def test_a_server_that_is_stopped_during_a_load_is_a_clear_error(own: Environment, books: tuple[Path, Path]) -> None:
-    retailpipe.ingest(own, books[0])
+    retailpipe.ingest(own, books[0], replace=True)
     before = content(own)
-    own.store.upload(books[1])
+    own.store.upload(books[1], replace=True)
     assert own.server is not None
 
     with pytest.raises(WarehouseError, match="lost") as caught:
@@ -393,7 +393,7 @@ def test_ctrl_c_ends_a_query(own: Environment) -> None:
 
 
 def test_ctrl_c_ends_a_build(own: Environment, books: tuple[Path, Path]) -> None:
-    retailpipe.ingest(own, books[0])
+    retailpipe.ingest(own, books[0], replace=True)
     build = Retailpipe(own, "transform")
     build.wait_for_stderr("building models")
 

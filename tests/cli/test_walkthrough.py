@@ -31,7 +31,7 @@ def blocks() -> list[str]:
 def test_all_commands_of_the_walkthrough_succeed(
     made: HandMade, moto: str, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The commands that deploy are left out, because the stack already exists. The Lambdas are real."""
+    """The commands that deploy are left out, because the stack already exists. The code of the Lambdas runs."""
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     write_sample(project / "online_retail.xlsx", rows=2_000)
     walk = hand_made(moto, made.outputs["database_port"], stack="walk", lambdas=True)
@@ -43,7 +43,8 @@ def test_all_commands_of_the_walkthrough_succeed(
     assert len(lines) > 25
 
     for line in lines:
-        if line == "retailpipe cleanup":  # it asks on a terminal; and the simulated pulumi deletes no parameter
+        # It needs a terminal to ask for confirmation, and the simulated pulumi does not delete the SSM parameter.
+        if line == "retailpipe cleanup":
             line += " --yes"
             walk.client("ssm").delete_parameter(Name=walk.outputs["parameter"])
         done = subprocess.run(["bash", "-c", line], cwd=project, capture_output=True, text=True, timeout=120)

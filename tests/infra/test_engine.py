@@ -91,7 +91,7 @@ def project(clone: Path, tmp_path: Path) -> Project:
     return Project(clone, tmp_path)
 
 
-def test_preview_up_refresh_update_and_destroy(project: Project) -> None:
+def test_preview_up_refresh_update_and_destroy_succeed(project: Project) -> None:
     project.create_stack()
 
     assert "to create" in project.output_of("preview")
@@ -190,8 +190,8 @@ def test_an_invalid_secret_is_not_shown(project: Project) -> None:
     assert "s3cr3t" not in refused.stdout + refused.stderr
 
 
-def test_a_new_project_from_the_template(project: Project, tmp_path: Path) -> None:
-    """`pulumi new` asks for settings without a default. If one is not answered, the program reports it as missing."""
+def test_pulumi_new_creates_a_project_that_can_be_deployed(project: Project, tmp_path: Path) -> None:
+    """`pulumi new` asks for settings without a default. If one is left empty, the program reports it as missing."""
     template, folder = copy_project(tmp_path / "clean clone"), tmp_path / "my sales"
     # `pulumi new` ignores providers on PATH and would download this one.
     installed = Path(project.env["PULUMI_HOME"]) / "plugins" / f"resource-aws-v{version('pulumi-aws')}"
@@ -209,8 +209,8 @@ def test_a_new_project_from_the_template(project: Project, tmp_path: Path) -> No
     assert outputs.parameter == "/sales/first/outputs"
 
 
-def test_retailpipe_commands_on_a_stack_of_the_engine(project: Project, moto: str) -> None:
-    """Outputs come from the real pulumi command. AWS is a stand-in with an empty account."""
+def test_retailpipe_commands_find_a_stack_that_the_engine_deployed(project: Project, moto: str) -> None:
+    """Outputs come from the real pulumi command. The simulated AWS has an empty account."""
     project.create_stack()
     project.output_of("up", "--yes")
 
@@ -243,7 +243,7 @@ def test_retailpipe_commands_on_a_stack_of_the_engine(project: Project, moto: st
     assert "no stack" in retailpipe("status", "--stack", "other").stderr
 
 
-def test_two_stacks_of_one_program_with_the_automation_api(project: Project) -> None:
+def test_the_automation_api_deploys_two_stacks_of_one_program(project: Project) -> None:
     options = automation.LocalWorkspaceOptions(env_vars=project.env)
     names: list[set[str]] = []
     for name in ("north", "south"):

@@ -1,4 +1,4 @@
-"""The Lambdas, imported from the archives that Pulumi packs, with events that the AWS stand-in delivers."""
+"""The Lambdas, imported from the archives that Pulumi packs, with events that the simulated AWS delivers."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def test_objects_that_are_not_workbooks_are_not_published(aws: Any, load: Any) -
 
 
 @pytest.mark.parametrize("bad", [{}, None, {"eventSource": "aws:sqs"}, {"eventSource": "aws:s3", "s3": {}}])
-def test_a_malformed_record_does_not_stop_the_others_but_is_raised(aws: Any, load: Any, bad: Any) -> None:
+def test_a_malformed_record_raises_an_error_after_the_others_are_published(aws: Any, load: Any, bad: Any) -> None:
     handler = load("notify_upload")
 
     with pytest.raises(RuntimeError, match="1 of 3 records failed"):
@@ -229,7 +229,8 @@ def test_more_workbooks_than_one_page_are_counted(aws: Any, load: Any) -> None:
 class Source:
     """An HTTPS server whose answers a test sets.
 
-    asked: path and If-None-Match of each request. drips: "headers" or "body" to send that part byte by byte, for ever.
+    asked: path and If-None-Match of each request.
+    drips: "headers" or "body", to send that part byte by byte without end.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -411,7 +412,9 @@ def test_secrets_in_an_address_are_not_published_or_logged(
 @pytest.mark.parametrize(
     "url", ["https://[malformed/a.xlsx", "https://localhost:many/a.xlsx", "https:///a.xlsx", "https://a..b/a.xlsx", "x"]
 )
-def test_an_invalid_address_is_published(aws: Any, load: Any, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+def test_an_invalid_address_is_reported_in_a_notice(
+    aws: Any, load: Any, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
     monkeypatch.setenv("SOURCE_URL", url)
     handler = load("check_bucket")
 
@@ -423,7 +426,7 @@ def test_an_invalid_address_is_published(aws: Any, load: Any, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("drips", ["headers", "body"])
-def test_a_very_slow_server_is_stopped_by_the_time_limit(
+def test_a_download_from_a_very_slow_server_is_stopped_by_the_time_limit(
     aws: Any, load: Any, source: Source, monkeypatch: pytest.MonkeyPatch, drips: str
 ) -> None:
     source.drips = drips

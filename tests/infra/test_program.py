@@ -16,7 +16,7 @@ from tests.support.declared import ACCOUNT, CONFIG, Declared, Resource, declare,
 
 KEPT = {**CONFIG, "ephemeral": "false"}
 WITHOUT_ROLES = {**CONFIG, "existingRoleArn": f"arn:aws:iam::{ACCOUNT}:role/LabRole"}
-IN_A_NETWORK = {**CONFIG, "existingVpcId": "vpc-0a1", "existingSubnetIds": "subnet-0a,subnet-0b"}
+WITH_EXISTING_VPC = {**CONFIG, "existingVpcId": "vpc-0a1", "existingSubnetIds": "subnet-0a,subnet-0b"}
 EVERYTHING = {
     "allowedCidrs": "203.0.113.7/32,2001:db8::/48",
     "natGateway": "true",
@@ -34,7 +34,7 @@ SETTINGS = {
     "required settings only": CONFIG,
     "kept": KEPT,
     "without roles": WITHOUT_ROLES,
-    "in a network": IN_A_NETWORK,
+    "in a network": WITH_EXISTING_VPC,
     "everything": EVERYTHING,
     "no optional parts": LEAST,
 }
@@ -261,7 +261,7 @@ def test_with_an_existing_role_no_iam_resource_is_declared() -> None:
 
 
 def test_with_an_existing_vpc_no_network_is_declared() -> None:
-    declared = declare(IN_A_NETWORK)
+    declared = declare(WITH_EXISTING_VPC)
 
     assert not [
         resource.urn for resource in declared.resources if resource.kind in ("Vpc", "Subnet", "Route", "VpcEndpoint")
@@ -418,7 +418,7 @@ def test_invalid_settings_are_all_reported_at_once() -> None:
         assert f"- {name}: " in str(caught.value)
 
 
-def test_two_pipelines_in_one_stack(tmp_path: Path) -> None:
+def test_two_pipelines_in_one_stack_have_different_names_and_outputs(tmp_path: Path) -> None:
     """The program with two pipelines in docs/aws.md."""
     (tmp_path / "__main__.py").write_text(
         "from retailpipe.infra import RetailPipeline, Settings\n"

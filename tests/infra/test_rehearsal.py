@@ -1,7 +1,7 @@
-"""A rehearsal on an AWS stand-in: deploy the program, run all commands of a student, and destroy the stack.
+"""A rehearsal on a simulated AWS: deploy the program, run all commands of a student, and destroy the stack.
 
 `make rehearse` runs it. The tests are the steps of one session and depend on their order. Only endpoints differ from
-production: AWS's standard environment variables point to the stand-in, and the outputs point to a PostgreSQL server
+production: AWS's standard environment variables point to it, and the outputs point to a PostgreSQL server
 with TLS on this machine instead of RDS.
 """
 
@@ -176,7 +176,7 @@ def test_all_nine_checks_pass_and_all_layers_agree(session: Session) -> None:
     assert "nothing to build" in session.output_of("run")
 
 
-def test_the_other_commands_of_the_course(session: Session) -> None:
+def test_the_other_commands_of_the_walkthrough_succeed(session: Session) -> None:
     session.output_of("env", "--write", "aws_config.env")
     session.output_of("subscribe")
     session.output_of("schedule", "on")

@@ -117,7 +117,9 @@ DENIED_TO_STUDENTS = [
 
 
 @pytest.mark.parametrize(("action", "resource"), DENIED_TO_STUDENTS)
-def test_a_student_may_not_do_this(own: Declared, student: dict[str, Any], action: str, resource: str) -> None:
+def test_the_students_policy_denies_instructor_actions(
+    own: Declared, student: dict[str, Any], action: str, resource: str
+) -> None:
     assert not is_allowed(student, action, resources_of(own, "dev")[resource])
 
 

@@ -65,7 +65,7 @@ def test_an_empty_value_means_not_set() -> None:
         ("logRetentionDays", "15", "15 is not one of the values that CloudWatch allows: 1, 3,"),
         ("schedule", "every day", "not an EventBridge schedule"),
         ("schedule", "cron(0 2 * * * *)", "must be ?"),
-        ("schedule", "cron(99 2 * * ? *)", "99 is not between 0 and 59"),
+        ("schedule", "cron(99 2 * * ? *)", "99 is not a valid field; its numbers must be from 0 to 59"),
         ("schedule", "rate(1 hours)", "not an EventBridge schedule"),
         ("studentUser", "a b", "the name of an IAM user"),
         ("allowedCidrs", "2001:db8::/48", "only an IPv4 address"),

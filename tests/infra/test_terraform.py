@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from tests.infra.test_program import EVERYTHING, IN_A_NETWORK, KEPT, WITHOUT_ROLES
+from tests.infra.test_program import EVERYTHING, KEPT, WITH_EXISTING_VPC, WITHOUT_ROLES
 from tests.support.declared import declare
 from tests.support.lacking import skip
 from tests.support.terraform.command import Terraform, skip_unless_installed
@@ -34,7 +34,7 @@ PLANS = {
     "everything": EVERYTHING,
     "kept": {**EVERYTHING, **KEPT},
     "without roles": WITHOUT_ROLES,
-    "in a network": IN_A_NETWORK,
+    "in a network": WITH_EXISTING_VPC,
 }
 
 

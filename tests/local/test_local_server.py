@@ -289,7 +289,7 @@ def test_the_error_of_a_failed_start_names_the_log_and_quotes_its_end(folder: Pa
     assert caught.value.hint
 
 
-def test_the_commands_start_url_stop_and_destroy(folder: Path, program: Program) -> None:
+def test_the_commands_start_url_stop_and_destroy_succeed(folder: Path, program: Program) -> None:
     local = ("--local", folder, "--json")
 
     started = json.loads(program("local", "start", *local).stdout)

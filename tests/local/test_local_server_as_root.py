@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL of root: it runs as `nobody`, because PostgreSQL refuses to run as root."""
+"""The embedded PostgreSQL if root starts it: it runs as `nobody`, because PostgreSQL refuses to run as root."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_the_data_are_elsewhere_if_the_servers_account_cannot_reach_the_folder(
     assert not (closed / "environment" / "postgres").is_symlink()
 
 
-def test_a_first_server_under_a_strict_umask(closed: Path) -> None:
+def test_the_first_server_of_root_starts_under_a_strict_umask(closed: Path) -> None:
     """/var/lib is an empty private mount, as on a machine that never had such a server."""
     code = START + "print(url); EmbeddedServer(Path(sys.argv[1])).destroy()"
     with_private_mount = [

@@ -169,7 +169,7 @@ def test_settings_are_restored_after_a_failure(built: Environment) -> None:
     assert dict(os.environ) == before
 
 
-def test_a_full_refresh_equals_a_build(built: Environment) -> None:
+def test_a_full_refresh_creates_the_same_rows_as_a_build(built: Environment) -> None:
     figures = "select * from public_silver.fact_sales_daily order by date_id, stock_code, country"
     before = retailpipe.query(built, figures)
 

@@ -35,16 +35,16 @@ def handlers(folder: Path) -> Iterator[Callable[[str], ModuleType]]:
     before = [*sys.path]
 
     def load(function: str) -> ModuleType:
-        _forget()
+        _remove_imported_modules()
         sys.path.insert(0, str(packed(function, folder / f"{function}.zip")))
         return importlib.import_module("handler")
 
     yield load
     sys.path[:] = before
-    _forget()
+    _remove_imported_modules()
 
 
-def _forget() -> None:
+def _remove_imported_modules() -> None:
     if common := sys.modules.get("common"):
         common.client.cache_clear()
     for name in _OWN:

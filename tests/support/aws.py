@@ -1,4 +1,4 @@
-"""The AWS stand-in: a moto server over HTTP, patched where moto lacks something.
+"""The simulated AWS: a moto server over HTTP, patched where moto lacks something.
 
 Added: some calls of Terraform's provider, the check of a bucket's expected owner, and Lambda without Docker: the code
 of a function runs in a process. The patches are at the end of this module, and apply to all servers of the process.

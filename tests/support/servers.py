@@ -20,7 +20,7 @@ url = EmbeddedServer(Path(sys.argv[1])).start()
 """
 """Starts the server of the folder named by the first argument."""
 
-BECOME_ORDINARY = """
+SWITCH_TO_NOBODY = """
 import os, sys
 if os.geteuid() == 0:
     # Python may be installed where only root can read: import everything that is needed first.
@@ -94,7 +94,7 @@ def outcome(process: subprocess.Popen[str]) -> str:
 def as_ordinary_user(code: str, *arguments: str | Path, **options: Any) -> str:
     """Run Python code as a user who is not root, and return what it printed."""
     environment = {**os.environ, "HOME": "/nonexistent", **options.pop("env", {})}
-    return outcome(launch(BECOME_ORDINARY + code, *arguments, env=environment, **options))
+    return outcome(launch(SWITCH_TO_NOBODY + code, *arguments, env=environment, **options))
 
 
 def as_superuser(url: str) -> str:

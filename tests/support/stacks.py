@@ -1,4 +1,4 @@
-"""A stack on the AWS stand-in, created with boto3: the resources that the library uses.
+"""A stack on the simulated AWS, created with boto3: the resources that the library uses.
 
 It is much faster than the rehearsal (`make rehearse`), which deploys the real program.
 """
@@ -171,7 +171,7 @@ def _empty() -> bytes:
 
 
 def variables(endpoint: str, ca: Path | None = None) -> dict[str, str]:
-    """The environment variables that make the library use the stand-in.
+    """The environment variables that make the library use the simulated AWS.
 
     ca: the certificates of the database, used instead of Amazon's.
     """

@@ -8,7 +8,7 @@ UPLOAD = """
 import sys
 from pathlib import Path
 from retailpipe.store import FolderStore
-FolderStore(Path(sys.argv[1])).upload(Path(sys.argv[2]))
+FolderStore(Path(sys.argv[1])).upload(Path(sys.argv[2]), replace=True)
 """
 """Uploads a file to a folder store. Arguments: the store's folder, the file."""
 

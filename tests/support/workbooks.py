@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from importlib import resources
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
@@ -167,6 +168,29 @@ def zipped(path: Path, parts: Mapping[str, str | bytes], *, stored: bool = False
         for name, content in parts.items():
             archive.writestr(name, content)
     return path
+
+
+def line(
+    *,
+    invoice: object = 536365,
+    code: object = "85123A",
+    quantity: object = 6,
+    at: object = datetime(2010, 12, 1, 8, 26),
+    price: object = 2.55,
+    country: object = "United Kingdom",
+) -> tuple[object, ...]:
+    """A row of a workbook in the shape of "Online Retail"."""
+    return (invoice, code, "WHITE HANGING HEART", quantity, at, price, 17850, country)
+
+
+def default_contract(path: Path, *changes: tuple[str, str]) -> Contract:
+    """The default contract, with some of its text replaced."""
+    text = (resources.files("retailpipe") / "contracts" / "online_retail.toml").read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    path.write_text(text)
+    return Contract.from_file(path)
 
 
 def book_of(path: Path, sheets: Mapping[str, Sequence[Sequence[Any]]], *, hidden: Sequence[str] = ()) -> Path:

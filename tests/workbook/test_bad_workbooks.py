@@ -333,7 +333,7 @@ def test_refused_workbooks_leave_no_file_open(tmp_path: Path, shop: Contract) ->
     assert (open_files(), threading.active_count()) == before
 
 
-def test_a_count_of_billions_of_shared_strings_does_no_harm(tmp_path: Path, shop: Contract) -> None:
+def test_a_declared_count_of_billions_of_shared_strings_is_ignored(tmp_path: Path, shop: Contract) -> None:
     strings = shared_strings("A", count=99_999_999_999)
     path = raw_workbook(tmp_path / "bomb.xlsx", HEADER, row(2, shared("A2", 0)), strings=strings)
 

@@ -312,7 +312,7 @@ def test_every_moment_is_kept_to_the_microsecond(moment: datetime) -> None:
     assert converted(MOMENT, [moment, ""]) == [moment, None]
 
 
-def test_a_problem_shortens_a_long_cell() -> None:
+def test_the_message_of_a_problem_shortens_a_long_cell() -> None:
     problem = column_converter(Column("Column", "column", "int32")).problem("x" * 5_000)
 
     assert problem is not None

@@ -755,7 +755,7 @@ def test_a_damaged_sheet_does_not_stop_the_one_that_fits(tmp_path: Path, shop: C
 
 # Shared strings. 18.4.8 (si), 18.4.9 (sst): the counts are optional, and the reader ignores them.
 
-STRINGS_AS = {
+STRINGS_FORMS = {
     "a text in an extension": STRINGS.replace("<t>one</t>", "<t>one</t><extLst><t>x</t></extLst>"),
     "formats that are not written as empty elements": STRINGS.replace(
         "<t>one</t>", "<r><rPr><b></b><size val='1'/></rPr><t>one</t></r>"
@@ -782,7 +782,7 @@ STRINGS_AS = {
 }
 
 
-@pytest.mark.parametrize("strings", STRINGS_AS.values(), ids=STRINGS_AS.keys())
+@pytest.mark.parametrize("strings", STRINGS_FORMS.values(), ids=STRINGS_FORMS.keys())
 def test_shared_strings_are_read_whatever_the_form_of_their_xml(tmp_path: Path, shop: Contract, strings: str) -> None:
     rows = row(2, shared("A2", 1)), row(3, shared("A3", 10))
     path = raw_workbook(tmp_path / "odd.xlsx", HEADER, *rows, strings=strings)

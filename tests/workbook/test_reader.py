@@ -46,7 +46,7 @@ def shop(tmp_path: Path) -> Contract:
 
 
 class Book:
-    """A workbook of openpyxl; `page` is its first sheet."""
+    """A workbook made with openpyxl; `page` is its first sheet."""
 
     def __init__(self, folder: Path, *rows: list[Any]) -> None:
         self.path = folder / "book.xlsx"

@@ -1,7 +1,7 @@
 {{ config(materialized='incremental', incremental_strategy='append', pre_hook='{{ forget_changed_days() }}') }}
 
--- Distinct invoices and customers cannot be summed from the daily facts, and counting them in half a million rows is
--- slow. All models that count them use this table instead, which has about a twentieth of the rows.
+-- Counts of distinct invoices and customers cannot be computed from the daily facts, and counting them in half a
+-- million rows is slow. All models that count them use this table instead, which has about a twentieth of the rows.
 
 with days as (
 

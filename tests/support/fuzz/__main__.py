@@ -46,7 +46,7 @@ Cells = dict[tuple[int, int], Any]
 
 
 class Wrong(AssertionError):
-    """A workbook was read wrongly."""
+    """The cells of a workbook were read wrong, or reading took too much time or memory."""
 
 
 def check(path: Path, contract: Contract) -> str:
@@ -130,11 +130,11 @@ def _compare_with_openpyxl(path: Path) -> None:
     except Exception:  # openpyxl cannot read it: nothing to compare
         return
     for place, cell in ours.items():
-        if place in theirs and not _alike(cell, theirs[place]):
+        if place in theirs and not _is_equal(cell, theirs[place]):
             raise Wrong(f"{place}: {cell!r}, but openpyxl reads {theirs[place].value!r}")
 
 
-def _alike(ours: Any, cell: Any) -> bool:
+def _is_equal(ours: Any, cell: Any) -> bool:
     theirs = cell.value
     if isinstance(ours, ErrorCell) or cell.data_type == "e":
         return True  # openpyxl returns an error's text, and an error for values that it cannot convert

@@ -37,7 +37,7 @@ def skip_unless_installed() -> None:
 class Terraform:
     """A Terraform program in a folder.
 
-    endpoint: the URL of the AWS stand-in. It is not needed for validate and plan, which send no requests.
+    endpoint: the URL of the simulated AWS. It is not needed for validate and plan, which send no requests.
     """
 
     def __init__(self, folder: Path, program: Mapping[str, Any], *, region: str, endpoint: str = "") -> None:

@@ -1,6 +1,6 @@
 """Generate the IAM policy of the deployer.
 
-It allows the calls that Terraform's real provider made on the AWS stand-in, and calls that the stand-in cannot show.
+It allows the calls that Terraform's real provider made on the simulated AWS, and calls that it cannot show.
 `make rehearse` compares it with docs/deployer-policy.json; `python -m tests.support.terraform.deployer` writes that
 file.
 """
@@ -28,10 +28,10 @@ MAX_CHARACTERS = 6144
 """AWS's limit for a managed policy, not counting white space."""
 
 REHEARSED = {name: value for name, value in EVERYTHING.items() if name != "sourceUrl"}
-"""The config for the AWS stand-in. It has no sourceUrl, because a test must not download from the internet."""
+"""The config for the simulated AWS. It has no sourceUrl, because a test must not download from the internet."""
 
 NOT_ON_MOTO = ("BucketPolicy",)
-"""Left out on the stand-in: moto ignores conditions, so this policy would deny every request, with or without TLS."""
+"""Left out on the simulated AWS: it ignores conditions, so this policy would deny all requests, with or without TLS."""
 
 RENAMED = {
     "budgets": {"Create": "ModifyBudget", "Delete": "ModifyBudget", "Describe": "ViewBudget"},
@@ -101,21 +101,21 @@ LIMITED_STATEMENTS = [
         "Resource": ["arn:aws:s3:::retailpipe-*/*"],
     },
     {
-        "Sid": "GiveRolesToServices",
+        "Sid": "PassRolesToServices",
         "Effect": "Allow",
         "Action": ["iam:PassRole"],
         "Resource": ["arn:aws:iam::*:role/retailpipe-*"],
         "Condition": {"StringEquals": {"iam:PassedToService": ["lambda.amazonaws.com", "scheduler.amazonaws.com"]}},
     },
     {
-        "Sid": "GiveTheStudentsPolicy",
+        "Sid": "AttachStudentPolicy",
         "Effect": "Allow",
         "Action": ["iam:AttachUserPolicy", "iam:DetachUserPolicy"],
         "Resource": ["arn:aws:iam::*:user/*"],
         "Condition": {"ArnLike": {"iam:PolicyARN": "arn:aws:iam::*:policy/retailpipe-*"}},
     },
     {
-        "Sid": "FirstDatabaseOfAnAccount",
+        "Sid": "CreateRdsServiceLinkedRole",
         "Effect": "Allow",
         "Action": ["iam:CreateServiceLinkedRole"],
         "Resource": ["arn:aws:iam::*:role/aws-service-role/rds.amazonaws.com/*"],

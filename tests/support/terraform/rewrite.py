@@ -35,7 +35,7 @@ BLOCKS = {
 }
 """Lists of blocks: Pulumi's name is plural, Terraform's is singular."""
 
-FREE = ("tags", "variables", "dimensions")
+MAPS_WITH_USER_KEYS = ("tags", "variables", "dimensions")
 """Maps with keys that the user chooses, so they are not converted."""
 
 
@@ -115,7 +115,7 @@ def _value(value: Any, key: str, references: _References) -> Any:
             return [_value(part, key, references) for part in value]
         case dict():
             return {
-                name if key in FREE else BLOCKS.get(name, _snake(name)): _value(part, name, references)
+                name if key in MAPS_WITH_USER_KEYS else BLOCKS.get(name, _snake(name)): _value(part, name, references)
                 for name, part in value.items()
             }
         case _:
