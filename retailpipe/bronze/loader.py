@@ -148,8 +148,10 @@ def load(
 
 
 def _accepted(workbook: WorkbookReader, judge: Judge, progress: Progress) -> Iterator[tuple[pa.RecordBatch, Layout]]:
-    """Yield the accepted rows of each chunk with their sheet. Stop early if no number of rows would allow so many
-    rejects."""
+    """Yield the accepted rows of each chunk, with the layout of their sheet.
+
+    Stop early if no number of rows would allow so many rejects.
+    """
     for layout, chunk in workbook.chunks():
         batch = judge.judge(chunk, layout)
         progress.advance(len(chunk.numbers))
