@@ -34,7 +34,7 @@ from retailpipe.workbook.package import Package
 from retailpipe.workbook.parsing import BlockParser
 from retailpipe.workbook.repeats import cut_cells
 from retailpipe.workbook.shards import BLOCK_SIZE
-from retailpipe.workbook.sheet import find_layout
+from retailpipe.workbook.sheet import Layout, find_layout
 from retailpipe.workbook.slots import Slots
 
 T = TypeVar("T")
@@ -70,7 +70,7 @@ def measure(steps: Steps, environment: Environment, workbook: Path, contract: Co
     parser = BlockParser(package, sheet, slots, cutter)
     spent = dict.fromkeys(("cut", "parse", "objects", "judge"), 0.0)
     judge: Judge | None = None
-    batches: list[pa.RecordBatch] = []
+    batches: list[tuple[pa.RecordBatch, Layout]] = []
 
     def timed(name: str, work: Callable[[], T]) -> T:
         started = time.process_time()
@@ -87,9 +87,11 @@ def measure(steps: Steps, environment: Environment, workbook: Path, contract: Co
         for chunk in filter(None, chunks):
             if judge is None:
                 layout = find_layout(workbook.name, sheet.name, chunk.numbers[0], chunk.row(0), contract)
-                judge = Judge(layout, contract)
+                judge = Judge(contract)
                 chunk = chunk.select(range(1, len(chunk.numbers)))
-            batches.append(timed("judge", lambda judge=judge, chunk=chunk: judge.judge(chunk)))
+            batches.append(
+                (timed("judge", lambda judge=judge, chunk=chunk, layout=layout: judge.judge(chunk, layout)), layout)
+            )
     if judge is None:
         sys.exit(f"{workbook} has no rows")
     steps.record("cut rows into distinct cells (Arrow)", spent["cut"])
@@ -102,7 +104,7 @@ def measure(steps: Steps, environment: Environment, workbook: Path, contract: Co
         load_id = ledger.open_load(connection, "input/x.xlsx", "x", contract, sheet.name)
         steps.measure(
             "copy into PostgreSQL (ADBC)",
-            lambda: _copy(connection, contract, iter(batches), load_id, "input/x.xlsx", judge._layout),
+            lambda: _copy(connection, contract, iter(batches), load_id, "input/x.xlsx"),
         )
     slots.close()
     return judge.rows_read

@@ -13,6 +13,7 @@ from __future__ import annotations
 from retailpipe.builds import transform
 from retailpipe.checks import check
 from retailpipe.contract import Contract
+from retailpipe.drafting import draft_contract
 from retailpipe.environment import Environment
 from retailpipe.errors import (
     AwsError,
@@ -45,6 +46,8 @@ from retailpipe.queries import query, rejects, status
 from retailpipe.reports import (
     BuildReport,
     CheckReport,
+    ContractCheck,
+    ContractDraft,
     ForgetReport,
     Forgotten,
     LoadReport,
@@ -57,6 +60,7 @@ from retailpipe.reports import (
     VerifyReport,
 )
 from retailpipe.store import Stored
+from retailpipe.trial import check_contract
 from retailpipe.undo import forget, restore
 
 __all__ = [
@@ -64,6 +68,8 @@ __all__ = [
     "BuildReport",
     "CheckReport",
     "Contract",
+    "ContractCheck",
+    "ContractDraft",
     "ContractError",
     "DuplicateContent",
     "DuplicateRows",
@@ -99,6 +105,8 @@ __all__ = [
     "WarehouseError",
     "WorkbookError",
     "check",
+    "check_contract",
+    "draft_contract",
     "forget",
     "ingest",
     "init",

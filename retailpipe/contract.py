@@ -6,10 +6,11 @@ about a workbook from its contract.
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import json
 import re
-import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal, localcontext
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from retailpipe.errors import ContractError
+from retailpipe.keys import INPUT
+from retailpipe.toml_file import CORRECT, TomlFile
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,10 +45,52 @@ _POSTGRESQL_TYPES = {
 _DECIMAL = re.compile(r"decimal128\((\d+), ?(\d+)\)")
 _SHARE = re.compile(r"(\d+(?:\.\d+)?) ?%")
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
-_OWN_TABLES = {"builds", "etags", "loads", "migrations", "own_models", "rejected_rows"}
-_OWN_COLUMNS = {"load_id", "source_row", "cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"}
-_COLUMN_SECTION = re.compile(r"\s*\[\[\s*[\"']?columns[\"']?\s*\]\]")
-_CORRECT = "Correct this line of the contract."
+OWN_TABLES = {"builds", "etags", "loads", "migrations", "own_models", "rejected_rows"}
+"""Names that a contract's table may not have: tables of retailpipe in schema bronze."""
+OWN_COLUMNS = {"load_id", "source_row", "source_sheet", "cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"}
+"""Names that a column may not have: columns that retailpipe or PostgreSQL adds to every table."""
+ALL_SHEETS = "all"
+_KEYS = {
+    *("name", "table", "max_rejects", "max_overlap", "columns", "files"),
+    *("sheet", "header_row", "skip_rows", "skip_footer", "decimal", "thousands", "delimiter", "encoding"),
+}
+_COLUMN_KEYS = {
+    *("header", "name", "type", "required", "minimum", "maximum", "max_length", "formats"),
+    *("aliases", "optional", "decimal", "thousands"),
+}
+_MAX_ROWS = 1_048_576
+_MAX_FOOTER = 1_000
+_DECIMALS = {".": '"."', ",": '","'}
+_THOUSANDS = {"": '""', ".": '"."', ",": '","', " ": '" "', "'": '"\'"'}
+_DELIMITERS = {",": '","', ";": '";"', "\t": r'"\t"', "|": '"|"'}
+_SKIP_RULE = '{ column = "InvoiceNo", matches = "Total*" }'
+
+
+def wildcard(pattern: str) -> re.Pattern[str]:
+    """Return the regular expression of a pattern in which * stands for any characters and ? for one; case is ignored.
+
+    It must match the whole text.
+    """
+    return re.compile(fnmatch.translate(pattern.replace("[", "[[]")), re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Separators:
+    """The characters of numbers that are kept as text. thousands: "" if there are no groups; " " is any blank."""
+
+    decimal: str = "."
+    thousands: str = ""
+
+
+@dataclass(frozen=True)
+class SkipRule:
+    """A rule for rows to pass over: those whose cell in a column matches a pattern; "" matches blank cells.
+
+    column: the header of the column.
+    """
+
+    column: str
+    matches: str
 
 
 @dataclass(frozen=True)
@@ -59,6 +104,9 @@ class Column:
     minimum, maximum: inclusive bounds of a number or a date; None for no bound.
     max_length: the maximum number of characters of a text; None for no limit.
     formats: the strptime formats that are accepted for a date written as text.
+    aliases: other headers that the column may have in a workbook.
+    optional: whether a workbook may lack the column; its values are then null.
+    separators: how a number written as text is written.
     """
 
     header: str
@@ -69,6 +117,14 @@ class Column:
     maximum: Bound | None = None
     max_length: int | None = None
     formats: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    optional: bool = False
+    separators: Separators = Separators()
+
+    @property
+    def headers(self) -> tuple[str, ...]:
+        """The headers that the column may have in a workbook."""
+        return (self.header, *self.aliases)
 
     @property
     def is_date(self) -> bool:
@@ -102,6 +158,12 @@ class Contract:
         rows, a Decimal is a share of the rows read (Decimal("0.01") is one percent).
     max_overlap: the share of a workbook's rows that other workbooks may hold too; with more, nothing is loaded.
     fingerprint: a hash of the contract's content without comments; when it changes, workbooks are loaded again.
+    sheet: the name of the sheet to load, a pattern of names, or ALL_SHEETS; None for the only sheet that fits.
+    header_row: the row of the header, as Excel shows it; None for the first row that is not blank.
+    skip_rows: the rules for rows to pass over.
+    skip_footer: how many of the last rows that are not blank are passed over.
+    delimiter, encoding: of CSV files; None to detect the delimiter, and for UTF-8.
+    files: patterns of the names of the workbooks that this contract is for.
     """
 
     name: str
@@ -110,6 +172,13 @@ class Contract:
     max_rejects: int | Decimal
     fingerprint: str
     max_overlap: Decimal = Decimal("0.5")
+    sheet: str | None = None
+    header_row: int | None = None
+    skip_rows: tuple[SkipRule, ...] = ()
+    skip_footer: int = 0
+    delimiter: str | None = None
+    encoding: str | None = None
+    files: tuple[str, ...] = ()
 
     @classmethod
     def default(cls) -> Contract:
@@ -130,7 +199,7 @@ class Contract:
             ) from error
         except UnicodeDecodeError as error:
             line = error.object[: error.start].count(b"\n") + 1
-            raise ContractError(f"{path}, line {line} is not UTF-8: {error.reason}", hint=_CORRECT) from error
+            raise ContractError(f"{path}, line {line} is not UTF-8: {error.reason}", hint=CORRECT) from error
         return _Reader(str(path), text).contract()
 
     @cached_property
@@ -138,6 +207,27 @@ class Contract:
         import pyarrow as pa
 
         return pa.schema([pa.field(c.name, c.arrow_type, nullable=not c.required) for c in self.columns])
+
+    @property
+    def several_sheets(self) -> bool:
+        """Whether several sheets are loaded together; the table then has a column `source_sheet`."""
+        return self.sheet is not None and (self.sheet.casefold() == ALL_SHEETS or not {"*", "?"}.isdisjoint(self.sheet))
+
+    def reads_sheet(self, name: str) -> bool:
+        """Whether `sheet` allows the sheet of this name. Case is ignored, as in Excel."""
+        if self.sheet is None or self.sheet.casefold() == ALL_SHEETS:
+            return True
+        return bool(wildcard(self.sheet).fullmatch(name.strip()))
+
+    def takes(self, key: str) -> bool:
+        """Whether one of `files` matches the key of a workbook, such as input/branch-7.xlsx.
+
+        A pattern without a slash is compared with the file's name, another one with the whole key below input/. Case
+        is ignored. A contract without `files` takes no workbook by itself.
+        """
+        path = key.removeprefix(INPUT)
+        name = path.rpartition("/")[2]
+        return any(wildcard(pattern).fullmatch(path if "/" in pattern else name) for pattern in self.files)
 
     @property
     def date_column(self) -> str | None:
@@ -178,91 +268,152 @@ class _Reader:
     """Parses the text of a contract; reports each mistake as a ContractError with its line."""
 
     def __init__(self, file: str, text: str) -> None:
-        self.file = file
-        self.lines = text.split("\n")
-        try:
-            self.data = tomllib.loads(text)
-        except (ValueError, RecursionError) as error:
-            reason = str(error).replace("end of document", f"line {len(self.lines)}, the end")
-            raise ContractError(f"{file} is not valid TOML: {reason}", hint=_CORRECT) from error
+        self._toml = TomlFile(file, text, "columns")
+        self._data = self._toml.data
 
     def contract(self) -> Contract:
-        self._check_keys(self.data, {"name", "table", "max_rejects", "max_overlap", "columns"})
-        raw_columns = self.data.get("columns")
+        toml, data = self._toml, self._data
+        toml.only_keys(data, _KEYS)
+        raw_columns = data.get("columns")
         if not isinstance(raw_columns, list) or not raw_columns:
-            raise self._error("columns", None, "there are no columns: write each column in a [[columns]] section")
-        if sum(bool(_COLUMN_SECTION.match(line)) for line in self.lines) != len(cast("list[Any]", raw_columns)):
-            raise self._error("columns", None, "write each column in its own [[columns]] section")
-        columns = tuple(self._column(number, raw) for number, raw in enumerate(cast("list[Any]", raw_columns)))
-        for key in ("header", "name"):
-            seen: set[str] = set()
-            for number, column in enumerate(columns):
-                value = str(getattr(column, key)).casefold()
-                if value in seen:
-                    raise self._error(key, number, f"{key} {getattr(column, key)!r} is used twice")
-                seen.add(value)
-        canonical = json.dumps(self.data, sort_keys=True, default=str)
+            raise toml.error("columns", None, "there are no columns: write each column in a [[columns]] section")
+        if toml.sections != len(cast("list[Any]", raw_columns)):
+            raise toml.error("columns", None, "write each column in its own [[columns]] section")
+        separators = self._separators(data, None, Separators())
+        columns = tuple(
+            self._column(number, raw, separators) for number, raw in enumerate(cast("list[Any]", raw_columns))
+        )
+        self._check_columns(columns)
+        canonical = json.dumps(data, sort_keys=True, default=str)
         return Contract(
-            name=self._text(self.data, "name", None),
-            table=self._identifier(self.data, "table", None, _OWN_TABLES),
+            name=toml.text(data, "name", None),
+            table=self._identifier(data, "table", None, OWN_TABLES),
             columns=columns,
             max_rejects=self._max_rejects(),
             max_overlap=self._max_overlap(),
             fingerprint=hashlib.sha256(canonical.encode()).hexdigest(),
+            sheet=toml.text(data, "sheet", None).strip() if "sheet" in data else None,
+            header_row=toml.whole(data, "header_row", None, _MAX_ROWS),
+            skip_rows=self._skip_rules(),
+            skip_footer=toml.whole(data, "skip_footer", None, _MAX_FOOTER) or 0,
+            delimiter=toml.choice(data, "delimiter", None, _DELIMITERS),
+            encoding=self._encoding(),
+            files=self._files(),
         )
 
-    def _column(self, number: int, raw: object) -> Column:
+    def _check_columns(self, columns: Sequence[Column]) -> None:
+        """Raise ContractError if a header or a name is used twice, or every column is optional."""
+        seen_names: set[str] = set()
+        seen_headers: set[str] = set()
+        for number, column in enumerate(columns):
+            headers = [("header", column.header), *(("aliases", alias) for alias in column.aliases)]
+            for key, text, seen in [*((*each, seen_headers) for each in headers), ("name", column.name, seen_names)]:
+                if text.casefold() in seen:
+                    named = "header" if key == "aliases" else key
+                    raise self._toml.error(key, number, f"{named} {text!r} is used twice")
+                seen.add(text.casefold())
+        if all(column.optional for column in columns):
+            raise self._toml.error("optional", 0, "at least one column must not be optional")
+
+    def _column(self, number: int, raw: object, separators: Separators) -> Column:
+        toml = self._toml
         if not isinstance(raw, dict):
-            raise self._error("columns", None, "columns must be [[columns]] sections")
+            raise toml.error("columns", None, "columns must be [[columns]] sections")
         table = cast("dict[str, Any]", raw)
-        allowed = {"header", "name", "type", "required", "minimum", "maximum", "max_length", "formats"}
-        self._check_keys(table, allowed, number)
+        toml.only_keys(table, _COLUMN_KEYS, number)
         type_name = self._type(table, number)
-        required = table.get("required", False)
-        if not isinstance(required, bool):
-            raise self._error("required", number, "required must be true or false")
+        required, optional = (toml.boolean(table, key, number) for key in ("required", "optional"))
+        if required and optional:
+            reason = "a column that is required cannot be optional: delete `optional` or `required`"
+            raise toml.error("optional", number, reason)
         minimum, maximum = (self._bound(table, key, number, type_name) for key in ("minimum", "maximum"))
         if type_name in ("timestamp[us]", "date32"):
             minimum, maximum = minimum or EXCEL_FIRST_DATE, maximum or EXCEL_LAST_DATE
         if minimum is not None and maximum is not None and cast("Any", minimum) > maximum:
             key = "minimum" if "minimum" in table else "maximum"
-            raise self._error(key, number, f"minimum {minimum} is above maximum {maximum}")
+            raise toml.error(key, number, f"minimum {minimum} is above maximum {maximum}")
         return Column(
-            header=self._text(table, "header", number).strip(),
-            name=self._identifier(table, "name", number, _OWN_COLUMNS),
+            header=toml.text(table, "header", number).strip(),
+            name=self._identifier(table, "name", number, OWN_COLUMNS),
             type=type_name,
             required=required,
             minimum=minimum,
             maximum=maximum,
             max_length=self._max_length(table, number, type_name),
             formats=self._formats(table, number, type_name),
+            aliases=tuple(alias.strip() for alias in toml.texts(table, "aliases", number)),
+            optional=optional,
+            separators=self._separators(table, number, separators, type_name),
         )
 
-    def _text(self, table: dict[str, Any], key: str, number: int | None) -> str:
-        value = table.get(key)
-        if value is None:
-            raise self._error(key, number, f"{key} is missing")
-        if not isinstance(value, str) or not value.strip():
-            raise self._error(key, number, f"{key} must be a string that is not empty")
+    def _separators(
+        self, table: dict[str, Any], number: int | None, default: Separators, type_name: str = ""
+    ) -> Separators:
+        """The separators of a column, or of the whole contract."""
+        toml = self._toml
+        given = [key for key in ("decimal", "thousands") if key in table]
+        if given and type_name and not (type_name in ("int32", "int64") or _DECIMAL.fullmatch(type_name)):
+            raise toml.error(given[0], number, f"{given[0]} is only for numbers; this column is {type_name}")
+        decimal = toml.choice(table, "decimal", number, _DECIMALS) or default.decimal
+        thousands = toml.choice(table, "thousands", number, _THOUSANDS)
+        separators = Separators(decimal, default.thousands if thousands is None else thousands)
+        if separators.decimal == separators.thousands:
+            key = given[-1] if given else "decimal"
+            both = f"decimal and thousands are both {separators.decimal!r}: set each to another character"
+            raise toml.error(key, number, both)
+        return separators
+
+    def _skip_rules(self) -> tuple[SkipRule, ...]:
+        value = self._data.get("skip_rows", [])
+        if not isinstance(value, list):
+            raise self._toml.error("skip_rows", None, f"skip_rows must be a list of rules such as {_SKIP_RULE}")
+        return tuple(self._skip_rule(rule) for rule in cast("list[object]", value))
+
+    def _skip_rule(self, rule: object) -> SkipRule:
+        table = cast("dict[str, Any]", rule) if isinstance(rule, dict) else {}
+        column, matches = table.get("column"), table.get("matches")
+        if set(table) != {"column", "matches"} or not isinstance(column, str) or not isinstance(matches, str):
+            raise self._toml.error("skip_rows", None, f"each rule of skip_rows must be of the form {_SKIP_RULE}")
+        if not column.strip():
+            raise self._toml.error("skip_rows", None, "column must be the header of a column")
+        return SkipRule(column.strip(), matches.strip())
+
+    def _encoding(self) -> str | None:
+        if "encoding" not in self._data:
+            return None
+        value = self._toml.text(self._data, "encoding", None)
+        try:
+            "".encode(value)
+        except (LookupError, ValueError) as error:
+            reason = f"unknown encoding {value!r}; use one such as utf-8, cp1252 or iso-8859-1"
+            raise self._toml.error("encoding", None, reason) from error
         return value
 
+    def _files(self) -> tuple[str, ...]:
+        value = self._data.get("files")
+        return (
+            (self._toml.text(self._data, "files", None),)
+            if isinstance(value, str)
+            else self._toml.texts(self._data, "files", None)
+        )
+
     def _identifier(self, table: dict[str, Any], key: str, number: int | None, reserved: set[str]) -> str:
-        value = self._text(table, key, number)
+        value = self._toml.text(table, key, number)
         if not _NAME.fullmatch(value):
             allowed = "at most 63 lower-case letters, digits and _, and must not begin with a digit"
-            raise self._error(key, number, f"{key} {value!r} must consist of {allowed}")
+            raise self._toml.error(key, number, f"{key} {value!r} must consist of {allowed}")
         if value in reserved:
-            raise self._error(key, number, f"{key} {value!r} is reserved by retailpipe or PostgreSQL")
+            raise self._toml.error(key, number, f"{key} {value!r} is reserved by retailpipe or PostgreSQL")
         return value
 
     def _type(self, table: dict[str, Any], number: int) -> str:
-        value = self._text(table, "type", number)
+        value = self._toml.text(table, "type", number)
         decimal = _DECIMAL.fullmatch(value)
         if decimal and 1 <= int(decimal[1]) <= 38 and int(decimal[2]) <= int(decimal[1]):
             return value
         if value not in _POSTGRESQL_TYPES:
             known = ", ".join([*_POSTGRESQL_TYPES, "decimal128(38, 18)"])
-            raise self._error("type", number, f"unknown type {value!r}; the types are {known}")
+            raise self._toml.error("type", number, f"unknown type {value!r}; the types are {known}")
         return value
 
     def _bound(self, table: dict[str, Any], key: str, number: int, type_name: str) -> Bound | None:
@@ -275,16 +426,18 @@ class _Reader:
                 value = datetime.combine(value, datetime.max.time() if end_of_day else datetime.min.time())
             if isinstance(value, datetime) and value.tzinfo is None:
                 if value < EXCEL_FIRST_DATE:
-                    raise self._error(key, number, f"{key} must not be before 1900-03-01, the first date supported")
+                    raise self._toml.error(
+                        key, number, f"{key} must not be before 1900-03-01, the first date supported"
+                    )
                 return value
-            raise self._error(key, number, f"{key} must be a date such as 2010-12-01, without a time zone")
+            raise self._toml.error(key, number, f"{key} must be a date such as 2010-12-01, without a time zone")
         if type_name == "string":
-            raise self._error(key, number, f"{key} is only for numbers and dates; for a string, use max_length")
+            raise self._toml.error(key, number, f"{key} is only for numbers and dates; for a string, use max_length")
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self._error(key, number, f"{key} must be a number")
+            raise self._toml.error(key, number, f"{key} must be a number")
         bound = Decimal(repr(value))
         if not bound.is_finite() or not _fits(bound, type_name):
-            raise self._error(key, number, f"{key} {value} is not a value of type {type_name}")
+            raise self._toml.error(key, number, f"{key} {value} is not a value of type {type_name}")
         return bound
 
     def _max_length(self, table: dict[str, Any], number: int, type_name: str) -> int | None:
@@ -292,17 +445,15 @@ class _Reader:
         if value is None:
             return None
         if type_name != "string":
-            raise self._error("max_length", number, f"max_length is only for strings; this column is {type_name}")
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise self._error("max_length", number, "max_length must be a whole number, at least 1")
-        return value
+            raise self._toml.error("max_length", number, f"max_length is only for strings; this column is {type_name}")
+        return self._toml.whole(table, "max_length", number)
 
     def _formats(self, table: dict[str, Any], number: int, type_name: str) -> tuple[str, ...]:
         value = table.get("formats", [])
         if value and type_name not in ("timestamp[us]", "date32"):
-            raise self._error("formats", number, f"formats is only for dates; this column is {type_name}")
+            raise self._toml.error("formats", number, f"formats is only for dates; this column is {type_name}")
         if not isinstance(value, list) or not all(isinstance(item, str) for item in cast("list[object]", value)):
-            raise self._error("formats", number, "formats must be a list of strptime formats")
+            raise self._toml.error("formats", number, "formats must be a list of strptime formats")
         formats = tuple(cast("list[str]", value))
         # Write a date in each format and parse it again. A format may omit the minutes, or the time, but nothing else.
         sample = datetime(2011, 12, 9, 22, 50)
@@ -312,50 +463,23 @@ class _Reader:
                 parsed = datetime.strptime(sample.strftime(item), item)
             except ValueError as error:
                 message = f"a date written in format {item!r} cannot be parsed: {error}"
-                raise self._error("formats", number, message) from error
+                raise self._toml.error("formats", number, message) from error
             if parsed not in expected:
                 message = f"format {item!r} needs year, month and day; a time must be unambiguous and have no time zone"
-                raise self._error("formats", number, message)
+                raise self._toml.error("formats", number, message)
         return formats
 
     def _max_rejects(self) -> int | Decimal:
-        value = self.data.get("max_rejects", "1%")
+        value = self._data.get("max_rejects", "1%")
         if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
             return value
         share = _share(value)
         if share is None:
-            raise self._error("max_rejects", None, 'max_rejects must be a number of rows, or a share such as "1%"')
+            raise self._toml.error("max_rejects", None, 'max_rejects must be a number of rows, or a share such as "1%"')
         return share
 
     def _max_overlap(self) -> Decimal:
-        share = _share(self.data.get("max_overlap", "50%"))
+        share = _share(self._data.get("max_overlap", "50%"))
         if share is None:
-            raise self._error("max_overlap", None, 'max_overlap must be a share of the rows, such as "50%"')
+            raise self._toml.error("max_overlap", None, 'max_overlap must be a share of the rows, such as "50%"')
         return share
-
-    def _check_keys(self, table: dict[str, Any], allowed: set[str], number: int | None = None) -> None:
-        for key in table:
-            if key not in allowed:
-                known = ", ".join(sorted(allowed))
-                raise self._error(key, number, f"unknown key {key!r}; the keys are {known}")
-
-    def _error(self, key: str, number: int | None, message: str) -> ContractError:
-        line = self._line_of(key, number)
-        shown = f": {self.lines[line - 1].strip()}" if self.lines else ""
-        return ContractError(f"{self.file}, line {line}: {message}{shown}", hint=_CORRECT)
-
-    def _line_of(self, key: str, number: int | None) -> int:
-        """Return the line, from 1, of a key: at the top level (number None) or in the column with this number.
-
-        If the key is missing, return the first line of the column's section, or line 1 for the top level.
-        """
-        sections = [0, *(n for n, line in enumerate(self.lines) if _COLUMN_SECTION.match(line)), len(self.lines)]
-        section = 0 if number is None else min(number + 1, len(sections) - 2)
-        within = range(sections[section], sections[section + 1])
-        name = rf"""["']?{re.escape(key)}["']?"""
-        assignment = re.compile(rf"\s*{name}\s*[=.]")
-        heading = re.compile(rf"\s*\[\[?\s*(?:[\w.]+\.)?{name}\s*[\].]")
-        found = [n for n in within if assignment.match(self.lines[n]) or heading.match(self.lines[n])]
-        if number is None:
-            found += [n for n, line in enumerate(self.lines) if heading.match(line)]
-        return (found[0] if found else within.start) + 1

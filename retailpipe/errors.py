@@ -7,7 +7,7 @@ RetailpipeError
 ├── StoreError            a workbook cannot be written to the store or read from it
 │   ├── SourceNotFound    no file and no key of the store has that name
 │   └── ReplacementNeeded the store has another content under that name
-├── WorkbookError         a file is not an .xlsx workbook, is damaged, or cannot be read
+├── WorkbookError         a file is not a workbook (.xlsx or .csv), is damaged, or cannot be read
 │   └── SheetError        no sheet, or more than one, matches the contract
 ├── LoadError             a workbook can be read but was not loaded
 │   ├── TooManyRejects    more rows break the contract than it allows
@@ -67,7 +67,7 @@ class ReplacementNeeded(StoreError):
 
 
 class WorkbookError(RetailpipeError):
-    """A file is not an .xlsx workbook, is damaged, or cannot be read."""
+    """A file is not a workbook (.xlsx or .csv), is damaged, or cannot be read."""
 
 
 class SheetError(WorkbookError):

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 
 _GROUPS = ("local", "db", "schedule")
 """Commands with subcommands: options go after the subcommand."""
+_WITHOUT_ENVIRONMENT = ("contract",)
+"""Commands that use no environment, so they have none of these options."""
 
 
 def complete_commands(hint: str, options: Sequence[str], program: str = "retailpipe") -> str:
@@ -24,5 +26,5 @@ def command(arguments: str, options: Sequence[str], program: str = "retailpipe")
     if name in _GROUPS:
         second, _, rest = rest.partition(" ")
         name = f"{name} {second}"
-    chosen = () if "--stack" in rest.split() else options
+    chosen = () if "--stack" in rest.split() or name in _WITHOUT_ENVIRONMENT else options
     return " ".join([program, name, *chosen, *([rest] if rest else [])])

@@ -15,6 +15,8 @@ from urllib.parse import quote
 INPUT = "input/"
 RECEIPTS = "receipts/"
 SUFFIX = ".xlsx"
+CSV_SUFFIX = ".csv"
+SUFFIXES = (SUFFIX, CSV_SUFFIX)
 VERSION = 1
 
 
@@ -61,7 +63,12 @@ def is_workbook(key: str) -> bool:
 
 def is_workbook_name(name: str) -> bool:
     """Whether this is the file name of a workbook to load, not of a hidden file or of Excel's lock file (~$)."""
-    return name.lower().endswith(SUFFIX) and not name.startswith(("~$", "."))
+    return name.lower().endswith(SUFFIXES) and not name.startswith(("~$", "."))
+
+
+def is_csv_name(name: str) -> bool:
+    """Whether a workbook of this name, or with this key, is read as a CSV file."""
+    return name.lower().endswith(CSV_SUFFIX)
 
 
 def waiting(workbooks: Iterable[tuple[str, str]], receipts: Iterable[str]) -> list[str]:

@@ -48,8 +48,8 @@ def upload(
 
     replace: replace a workbook of that name that has other content. The store keeps it: `restore` brings it back.
 
-    Raises UsageError if the file name does not end in .xlsx, ReplacementNeeded if the store has another content under
-    that name and `replace` is false, StoreError if the store cannot be written.
+    Raises UsageError if the file name does not end in .xlsx or .csv, ReplacementNeeded if the store has another content
+    under that name and `replace` is false, StoreError if the store cannot be written.
     """
     try:
         return environment.store.upload(Path(path), replace=replace, progress=progress)

@@ -68,7 +68,7 @@ def counted_rejects(
             select source, rejected_rows.*, count(*) over () as total
             from bronze.rejected_rows inner join bronze.loads using (load_id)
             where $1 in ('', source)
-            order by load_id, source_row
+            order by load_id, sheet, source_row
             limit $2
             """,
             source or "",

@@ -23,7 +23,7 @@ from typing import BinaryIO, Protocol
 
 from retailpipe.counts import counted
 from retailpipe.errors import ReplacementNeeded, SourceNotFound, StoreError, UsageError
-from retailpipe.keys import INPUT, SUFFIX, is_workbook, is_workbook_name
+from retailpipe.keys import INPUT, SUFFIX, SUFFIXES, is_workbook, is_workbook_name
 from retailpipe.progress import Progress
 from retailpipe.reports import LoadReport, Report
 from retailpipe.versions import Versions
@@ -330,15 +330,15 @@ def check_uploadable(path: Path) -> None:
     Raises SourceNotFound, UsageError, and StoreError if the name is not UTF-8.
     """
     if path.is_dir():
-        raise UsageError(f"{path} is a folder", hint="Pass one .xlsx file.")
+        raise UsageError(f"{path} is a folder", hint="Pass one .xlsx or .csv file.")
     if not path.exists():
         raise SourceNotFound(f"there is no file {path}", hint="Check the name and the current folder.")
     if not path.is_file():
-        raise UsageError(f"{path} is not a regular file", hint="Pass one .xlsx file.")
+        raise UsageError(f"{path} is not a regular file", hint="Pass one .xlsx or .csv file.")
     _check_encoding(path.name)
-    if not path.name.lower().endswith(SUFFIX):
-        hint = "Open it in Excel or LibreOffice and save it as 'Excel Workbook (.xlsx)'."
-        raise UsageError(f"{path} does not end in {SUFFIX}", hint=hint)
+    if not path.name.lower().endswith(SUFFIXES):
+        hint = "Open it in Excel or LibreOffice and save it as 'Excel Workbook (.xlsx)' or 'CSV UTF-8'."
+        raise UsageError(f"{path} does not end in {' or '.join(SUFFIXES)}", hint=hint)
     if not is_workbook_name(path.name):
         hint = "Pass the workbook itself, or rename the file."
         raise UsageError(f"{path} is not a workbook: its name begins with ~$ or a dot", hint=hint)

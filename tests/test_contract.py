@@ -204,13 +204,48 @@ def test_an_integer_may_have_any_bound_that_its_type_can_store(tmp_path: Path, b
         (4, "max_rejects = -1", "max_rejects"),
         (4, "max_rejects = 0.01", "max_rejects"),
         (4, "max_rejects = true", "max_rejects"),
+        (5, "sheet = 1", "sheet"),
+        (5, 'sheet = " "', "sheet"),
+        (5, "header_row = 0", "header_row"),
+        (5, 'header_row = "4"', "header_row"),
+        (5, "header_row = 1048577", "1,048,576"),
+        (5, "skip_footer = -1", "skip_footer"),
+        (5, "skip_footer = 1001", "1,000"),
+        (5, "skip_footer = true", "skip_footer"),
+        (5, 'skip_rows = "Total*"', "skip_rows"),
+        (5, 'skip_rows = ["Total*"]', "each rule"),
+        (5, 'skip_rows = [{ column = "Code" }]', "each rule"),
+        (5, 'skip_rows = [{ column = "Code", matches = "x", also = 1 }]', "each rule"),
+        (5, 'skip_rows = [{ column = " ", matches = "x" }]', "column"),
+        (5, "skip_rows = [{ column = 1, matches = 2 }]", "each rule"),
+        (5, 'decimal = ";"', "decimal"),
+        (5, "decimal = 1", "decimal"),
+        (5, 'thousands = "_"', "thousands"),
+        (5, 'thousands = "."', "both '.'"),
+        (5, 'delimiter = "a"', "delimiter"),
+        (5, 'delimiter = ""', "delimiter"),
+        (5, 'encoding = "latin-99"', "latin-99"),
+        (5, 'encoding = "hex"', "hex"),
+        (5, 'encoding = "a\\u0000"', "encoding"),
+        (5, "files = 1", "files"),
+        (5, "files = []\nfils = 1", "fils"),
+        (5, 'files = ["a", ""]', "files"),
+        (16, "optional = 1", "true or false"),
+        (16, 'aliases = "Stück"', "list"),
+        (16, 'aliases = [""]', "aliases"),
+        (16, 'aliases = ["pieces "]', "used twice"),
+        (16, 'aliases = ["Code"]', "used twice"),
+        (23, 'decimal = "x"', "decimal"),
+        (23, 'thousands = "."', "both '.'"),
+        (10, 'decimal = ","', "only for numbers"),
+        (29, 'thousands = " "', "only for numbers"),
     ],
 )
 def test_an_error_names_the_line_that_is_wrong(tmp_path: Path, line: int, wrong: str, expected: str) -> None:
     error = refusal(tmp_path, with_line(line, wrong))
 
     assert expected in str(error)
-    assert named_line(error) == line
+    assert named_line(error) == line + wrong.count("\n")
 
 
 @pytest.mark.parametrize(
@@ -330,6 +365,68 @@ def test_a_comment_does_not_change_the_fingerprint(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("line", "changed"), [(10, "max_length = 21"), (17, "minimum = 1"), (4, "max_rejects = 5")])
 def test_another_rule_changes_the_fingerprint(tmp_path: Path, line: int, changed: str) -> None:
     assert contract(tmp_path, with_line(line, changed)).fingerprint != contract(tmp_path, SHOP).fingerprint
+
+
+def test_a_required_column_cannot_be_optional(tmp_path: Path) -> None:
+    lines = SHOP.splitlines()
+    lines.insert(16, "optional = true")
+
+    error = refusal(tmp_path, "\n".join(lines))
+
+    assert "required" in str(error)
+    assert named_line(error) == 17
+
+
+def test_a_contract_of_optional_columns_is_refused(tmp_path: Path) -> None:
+    text = 'name = "a"\ntable = "a"\n[[columns]]\nheader = "A"\nname = "a"\ntype = "string"\noptional = true\n'
+
+    assert named_line(refusal(tmp_path, text)) == 7
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['sheet = "all"', "header_row = 4", "skip_footer = 1", 'decimal = ","', 'delimiter = ";"', 'files = "shop*"'],
+)
+def test_a_new_key_changes_the_fingerprint(tmp_path: Path, line: str) -> None:
+    assert contract(tmp_path, with_line(5, line)).fingerprint != contract(tmp_path, SHOP).fingerprint
+
+
+def test_the_fingerprint_of_the_default_contract_stays_the_same() -> None:
+    """A change would load every workbook again."""
+    assert Contract.default().fingerprint.startswith("90f57e41dd29588529ec")
+
+
+def test_the_separators_of_a_column_replace_those_of_the_contract(tmp_path: Path) -> None:
+    text = with_line(5, 'decimal = ","\nthousands = "."').replace("maximum = 10000", 'thousands = " "')
+
+    _, pieces, price, _ = contract(tmp_path, text).columns
+
+    assert (pieces.separators.decimal, pieces.separators.thousands) == (",", ".")
+    assert (price.separators.decimal, price.separators.thousands) == (",", " ")
+
+
+@pytest.mark.parametrize(
+    ("files", "taken", "others"),
+    [
+        ('"branch-*.xlsx"', ["input/branch-1.xlsx", "input/2024/Branch-7.XLSX"], ["input/branch.xlsx"]),
+        ('["a.xlsx", "b?.csv"]', ["input/a.xlsx", "input/b1.csv"], ["input/b.csv", "input/a.xlsx.csv"]),
+        ('"2024/*.xlsx"', ["input/2024/a.xlsx"], ["input/2023/a.xlsx", "input/a.xlsx"]),
+        ('"a[1].xlsx"', ["input/a[1].xlsx"], ["input/a1.xlsx"]),
+    ],
+)
+def test_files_bind_a_contract_to_workbooks(tmp_path: Path, files: str, taken: list[str], others: list[str]) -> None:
+    bound = contract(tmp_path, with_line(5, f"files = {files}"))
+
+    assert [key for key in (*taken, *others) if bound.takes(key)] == taken
+
+
+def test_a_contract_without_files_takes_no_workbook_by_itself(tmp_path: Path) -> None:
+    assert not contract(tmp_path, SHOP).takes("input/shop.xlsx")
+
+
+@pytest.mark.parametrize(("sheet", "several"), [("Sales 2024", False), ("2024-*", True), ("Q?", True), ("ALL", True)])
+def test_a_pattern_loads_several_sheets_together(tmp_path: Path, sheet: str, several: bool) -> None:
+    assert contract(tmp_path, with_line(5, f'sheet = "{sheet}"')).several_sheets is several
 
 
 @given(data=st.data())

@@ -100,3 +100,5 @@ def test_receipts_show_which_workbooks_are_not_loaded() -> None:
     assert waiting([("input/a b.xlsx", '"new"')], [receipt.receipt_key]) == ["input/a b.xlsx"]
     assert receipt_key("input/a.xlsx", '"e"') == "receipts/input/a.xlsx/e.json"
     assert not is_workbook("input/.hidden.xlsx")
+    assert is_workbook("input/2024/till.CSV")
+    assert not is_workbook("input/~$till.csv")

@@ -53,7 +53,7 @@ def test_a_workbook_may_have_any_name_that_ends_in_xlsx(store: FolderStore, book
         assert snapshot.path.read_bytes() == b"first content"
 
 
-@pytest.mark.parametrize("name", ["book.xls", "book.csv", "book.xlsx.part", "book", "~$book.xlsx", "xlsx"])
+@pytest.mark.parametrize("name", ["book.xls", "book.csv.gz", "book.xlsx.part", "book", "~$book.xlsx", "xlsx"])
 def test_a_file_whose_name_is_not_that_of_a_workbook_is_refused(
     folder: Path, store: FolderStore, book: Path, name: str
 ) -> None:
@@ -122,14 +122,16 @@ def test_a_file_in_a_subfolder_of_the_store_keeps_its_key(
 
 def test_only_workbooks_are_listed_sorted_by_key(store: FolderStore, folder: Path) -> None:
     assert store.workbooks() == []
-    for name in ("b.xlsx", "a.XLSX", "~$a.xlsx", ".hidden.xlsx", "notes.txt", "2010/c.xlsx"):
+    for name in ("b.xlsx", "a.XLSX", "~$a.xlsx", ".hidden.xlsx", "notes.txt", "2010/c.xlsx", "d.CSV"):
         file = folder / "input" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(b"x")
     (folder / "input" / "folder.xlsx").mkdir()
     (folder / "outside.xlsx").write_bytes(b"x")
 
-    assert [stored.key for stored in store.workbooks()] == ["input/2010/c.xlsx", "input/a.XLSX", "input/b.xlsx"]
+    assert [stored.key for stored in store.workbooks()] == [
+        *("input/2010/c.xlsx", "input/a.XLSX", "input/b.xlsx", "input/d.CSV")
+    ]
 
 
 def test_a_symlink_to_a_workbook_is_a_workbook_with_the_links_name(

@@ -42,7 +42,7 @@ class Remains(Report):
     buckets: one for each pipeline of the stack.
     versions: number of object versions and delete markers in the buckets.
     log_groups: the stack's log groups in CloudWatch, including those that AWS created.
-    folder: the stack's folder on this machine, or None if it contains nothing but `contracts/` and `models/`, which are kept.
+    folder: the stack's folder on this machine, or None if it contains only what is kept: contracts and models.
     variables: the file aws_config.env of this stack in the current folder, or None.
     """
 
@@ -73,8 +73,8 @@ class Remains(Report):
         lines += [f"{where} with {self._counted}"] if self.buckets else []
         lines += [f"log group {name}" for name in self.log_groups]
         if self.folder:
-            kept = ", except models/" if (self.folder / _MODELS).exists() else ""
-            lines += [f"folder {self.folder}{kept}"]
+            kept = [f"{name}/" for name in _OWN if (self.folder / name).exists()]
+            lines += [f"folder {self.folder}{', except ' if kept else ''}{' and '.join(kept)}"]
         return lines + ([f"file {self.variables}"] if self.variables else [])
 
 

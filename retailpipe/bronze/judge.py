@@ -27,17 +27,21 @@ _FALSE = pa.scalar(False, pa.bool_())
 
 
 class Judge:
-    """Checks the rows of one sheet, chunk by chunk, and counts them.
+    """Checks the rows of a workbook, chunk by chunk, and counts them.
 
     Invariant: rows_read = rows_accepted + len(rejects).
+
+    max_rows: the most rows that the workbook can have.
     """
 
-    def __init__(self, layout: Layout, contract: Contract) -> None:
-        self._layout = layout
-        self._rules = [_Rule(column, index) for column, index in zip(contract.columns, layout.columns, strict=True)]
+    def __init__(self, contract: Contract, max_rows: int = MAX_ROWS) -> None:
+        self._rules = [_Rule(column) for column in contract.columns]
         self._schema = contract.arrow_schema.append(pa.field("source_row", pa.int32(), nullable=False))
+        self._names_sheet = contract.several_sheets
+        if self._names_sheet:
+            self._schema = self._schema.append(pa.field("source_sheet", pa.string(), nullable=False))
         self._date_index = contract.arrow_schema.names.index(contract.date_column) if contract.date_column else None
-        self._reject_limit = contract.rejects_allowed(MAX_ROWS)
+        self._reject_limit = contract.rejects_allowed(max_rows)
         self.rows_read = 0
         self.rows_accepted = 0
         self.rejects: list[Reject] = []
@@ -46,25 +50,30 @@ class Judge:
 
     @property
     def over_reject_limit(self) -> bool:
-        """Whether there are already more rejects than the contract allows for the longest possible sheet."""
+        """Whether there are already more rejects than the contract allows for the longest possible workbook."""
         return len(self.rejects) > self._reject_limit
 
-    def judge(self, chunk: Chunk) -> pa.RecordBatch:
-        """Return the accepted rows of a chunk: the contract's columns, then `source_row`.
+    def judge(self, chunk: Chunk, layout: Layout) -> pa.RecordBatch:
+        """Return the accepted rows of a chunk: the contract's columns, then `source_row`, and `source_sheet` if needed.
 
         The columns have the contract's types, but decimals may be narrower in the first batches.
+
+        layout: that of the sheet which holds these rows.
         """
-        judged = [rule.judge(chunk) for rule in self._rules]
+        judged = [rule.judge(chunk, index) for rule, index in zip(self._rules, layout.columns, strict=True)]
         if chunk.values is not None:
-            chunk.check(self._count_filled(chunk, [values for values, _ in judged]))
+            chunk.check(_count_filled(chunk, layout, [values for values, _ in judged]))
         arrays = [array for array, _ in judged]
         arrays.append(_row_numbers(chunk.numbers))
+        if self._names_sheet:
+            arrays.append(pa.repeat(pa.scalar(layout.sheet, pa.string()), len(chunk.numbers)))
         schema = pa.schema([field.with_type(array.type) for field, array in zip(self._schema, arrays, strict=True)])
         broken = [mask for _, mask in judged]
         masks = [mask for mask in broken if mask is not None]
         if masks:
             rejected = reduce(pc.or_, masks)
-            self.rejects += [self._reject(chunk, index, broken) for index in pc.indices_nonzero(rejected).to_pylist()]
+            places = pc.indices_nonzero(rejected).to_pylist()
+            self.rejects += [self._reject(chunk, layout, place, broken) for place in places]
             kept = pc.invert(rejected)
             arrays = [array.filter(kept) for array in arrays]
         batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
@@ -73,70 +82,77 @@ class Judge:
         self._update_dates(batch)
         return batch
 
-    def _count_filled(self, chunk: Chunk, values: Sequence[pa.Array]) -> int:
-        """Return a lower bound of the number of non-blank cells: cells that cannot be converted are not counted."""
-        in_contract = sum(len(array) - array.null_count for array in values)
-        contract_indices = {rule.index for rule in self._rules}
-        others = [
-            cells for index, cells in zip(chunk.indices, chunk.columns, strict=True) if index not in contract_indices
-        ]
-        return in_contract + sum(len(cells) - cells.count("") for cells in others)
-
     def _update_dates(self, batch: pa.RecordBatch) -> None:
         if self._date_index is not None and (ends := _min_max(batch.column(self._date_index))):
             self.first_date = min(ends[0], self.first_date or ends[0])
             self.last_date = max(ends[1], self.last_date or ends[1])
 
-    def _reject(self, chunk: Chunk, row_index: int, broken: list[pa.BooleanArray | None]) -> Reject:
+    def _reject(self, chunk: Chunk, layout: Layout, row_index: int, broken: Sequence[pa.BooleanArray | None]) -> Reject:
         row, number = chunk.row(row_index), chunk.numbers[row_index]
         faults = [
-            (rule, rule.problem(row.get(rule.index, "")))
-            for rule, mask in zip(self._rules, broken, strict=True)
-            if mask is not None and mask[row_index].as_py()
+            (rule, index, rule.problem(row.get(index, "")))
+            for rule, index, mask in zip(self._rules, layout.columns, broken, strict=True)
+            if index is not None and mask is not None and mask[row_index].as_py()
         ]
-        rule, problem = faults[0]
+        rule, index, problem = faults[0]
         message = problem.message
-        for other, further in faults[1:]:
-            message += f"; also {cell_address(number, other.index)}: {further.message}"
+        for _, other, further in faults[1:]:
+            message += f"; also {cell_address(number, other)}: {further.message}"
         return Reject(
-            sheet=self._layout.sheet,
+            sheet=layout.sheet,
             source_row=number,
-            cell=cell_address(number, rule.index),
+            cell=cell_address(number, index),
             column_name=rule.column.name,
-            raw_value=shown(row.get(rule.index, "")),
+            raw_value=shown(row.get(index, "")),
             code=problem.code,
             message=message,
             hint=problem.hint,
-            raw_row=self._raw_row(row),
+            raw_row=_raw_row(row, layout),
         )
 
-    def _raw_row(self, row: Mapping[int, Cell]) -> dict[str, str]:
-        """Return the cells of a row by header, or by column letters if there is none or an earlier column has it.
 
-        Blank cells of columns that the contract does not name are left out.
-        """
-        texts: dict[str, str] = {}
-        for index in sorted(row.keys() | set(self._layout.columns)):
-            header = self._layout.headers.get(index)
-            text = shown(row.get(index, ""))
-            if text or index in self._layout.columns:
-                texts[header if header and header not in texts else column_letters(index)] = text
-        return texts
+def _count_filled(chunk: Chunk, layout: Layout, values: Sequence[pa.Array]) -> int:
+    """Return a lower bound of the number of non-blank cells: cells that cannot be converted are not counted.
+
+    values: the converted cells of the contract's columns.
+    """
+    in_contract = sum(len(array) - array.null_count for array in values)
+    others = [cells for index, cells in zip(chunk.indices, chunk.columns, strict=True) if index not in layout.columns]
+    return in_contract + sum(len(cells) - cells.count("") for cells in others)
+
+
+def _raw_row(row: Mapping[int, Cell], layout: Layout) -> dict[str, str]:
+    """Return the cells of a row by header, or by column letters if there is no header or an earlier column has it.
+
+    Blank cells of columns that the contract does not name are left out.
+    """
+    in_contract = {index for index in layout.columns if index is not None}
+    texts: dict[str, str] = {}
+    for index in sorted(row.keys() | in_contract):
+        header = layout.headers.get(index)
+        text = shown(row.get(index, ""))
+        if text or index in in_contract:
+            texts[header if header and header not in texts else column_letters(index)] = text
+    return texts
 
 
 class _Rule:
-    """The contract's rules for one column of the sheet."""
+    """The contract's rules for one column."""
 
-    def __init__(self, column: Column, index: int) -> None:
+    def __init__(self, column: Column) -> None:
         self.column = column
-        self.index = index
         self._converter = column_converter(column)
         self._minimum = _scalar(column, column.minimum)
         self._maximum = _scalar(column, column.maximum)
 
-    def judge(self, chunk: Chunk) -> tuple[pa.Array, pa.BooleanArray | None]:
-        """Return the column's values, and a mask (without nulls) of the values that break a rule; None if none does."""
-        cells = chunk.column(self.index)
+    def judge(self, chunk: Chunk, index: int | None) -> tuple[pa.Array, pa.BooleanArray | None]:
+        """Return the column's values, and a mask (without nulls) of the values that break a rule; None if none does.
+
+        index: the column of the sheet; None if the sheet does not have this column, which must be optional.
+        """
+        if index is None:
+            return pa.nulls(len(chunk.numbers), self.column.arrow_type), None
+        cells = chunk.column(index)
         values = self._converter.convert(cells, booleans=chunk.booleans)
         masks: list[pa.BooleanArray] = []
         if values.null_count:

@@ -20,12 +20,13 @@ from retailpipe.bronze.overlap import NewRows, copied_rows, create_temporary_tab
 from retailpipe.bronze.schema import ensure_schema
 from retailpipe.contract import Contract
 from retailpipe.counts import counted, noun
-from retailpipe.errors import DuplicateContent, DuplicateRows, LoadError, SheetError, TooManyRejects, WarehouseError
+from retailpipe.errors import DuplicateContent, DuplicateRows, LoadError, TooManyRejects, WarehouseError
 from retailpipe.progress import NoProgress, Progress
 from retailpipe.reports import LoadReport, LoadStatus, Overlap, Reject, Replaced
 from retailpipe.warehouse import Warehouse
 from retailpipe.workbook.cells import cell_address
-from retailpipe.workbook.reader import SheetReader, open_sheet
+from retailpipe.workbook.reader import WorkbookReader, open_workbook
+from retailpipe.workbook.sheet import place_of
 
 if TYPE_CHECKING:
     from retailpipe.connection import Connection
@@ -67,7 +68,7 @@ def load(
     with (
         _no_garbage_collection(),
         warehouse.connecting() as connected,
-        closing(open_sheet(snapshot.path, contract, snapshot.key)) as sheet,
+        closing(open_workbook(snapshot.path, contract, snapshot.key)) as workbook,
     ):
         connection = connected()
         if ensure_schema(connection, contract) and not dry_run:
@@ -90,27 +91,25 @@ def load(
 
         if starting:
             starting()
-        judge = Judge(sheet.layout, contract)
-        progress.step("loading rows", unit="rows", total=sheet.rows_claimed)
-        batches = _accepted(sheet, judge, progress)
+        judge = Judge(contract, workbook.max_rows)
+        progress.step("loading rows", unit="rows", total=workbook.rows_claimed)
+        batches = _accepted(workbook, judge, progress)
         load_id = None
         new_rows = None
         if not dry_run:
-            layout = sheet.layout
-            load_id = ledger.open_load(connection, snapshot.key, snapshot.content_hash, contract, layout.sheet)
-            _copy(connection, contract, batches, load_id, snapshot.key, layout)
+            sheets = workbook.sheet_names
+            load_id = ledger.open_load(connection, snapshot.key, snapshot.content_hash, contract, sheets)
+            _copy(connection, contract, batches, load_id, snapshot.key)
             new_rows = copied_rows(contract, load_id)
         elif has_other_loads(connection, contract, snapshot.key):
             target = create_temporary_table(connection, contract)
-            _copy(connection, contract, batches, 0, snapshot.key, sheet.layout, target)
+            _copy(connection, contract, batches, 0, snapshot.key, target)
             new_rows = ".".join(target)
         else:
             for _ in batches:
                 pass
         if not judge.rows_read:
-            place = f"{snapshot.key}, sheet {sheet.layout.sheet!r}"
-            reason = f"{place}: there are no rows below the header in row {sheet.layout.header_row}"
-            raise SheetError(reason, hint="Use a workbook that has rows below its header.")
+            raise workbook.no_rows()
         _refuse_too_many(judge, contract, snapshot.key)
         rows_in_others, overlaps = 0, ()
         if new_rows and is_new_content:
@@ -133,14 +132,15 @@ def load(
         status=status,
         content_hash=snapshot.content_hash,
         load_id=load_id,
-        sheet=sheet.layout.sheet,
+        sheet=workbook.sheet_names,
         rows_read=judge.rows_read,
         rows_loaded=judge.rows_accepted,
         rows_rejected=len(judge.rejects),
         first_date=judge.first_date,
         last_date=judge.last_date,
         rejects=tuple(judge.rejects[:REJECTS_REPORTED]),
-        ignored_columns=sheet.layout.ignored,
+        ignored_columns=workbook.ignored,
+        rows_skipped=workbook.rows_skipped,
         seconds=round(time.monotonic() - started, 3),
         replaces=Replaced(old.load_id, old.rows_loaded, old.finished_at) if old else None,
         rows_in_others=rows_in_others,
@@ -148,23 +148,25 @@ def load(
     )
 
 
-def _accepted(sheet: SheetReader, judge: Judge, progress: Progress) -> Iterator[pa.RecordBatch]:
-    """Yield the accepted rows of each chunk; stop early if no number of rows would allow so many rejects."""
-    for chunk in sheet.chunks():
-        batch = judge.judge(chunk)
+def _accepted(workbook: WorkbookReader, judge: Judge, progress: Progress) -> Iterator[tuple[pa.RecordBatch, Layout]]:
+    """Yield the accepted rows of each chunk, with the layout of their sheet.
+
+    Stop early if no number of rows would allow so many rejects.
+    """
+    for layout, chunk in workbook.chunks():
+        batch = judge.judge(chunk, layout)
         progress.advance(len(chunk.numbers))
         if judge.over_reject_limit:
             return
-        yield batch
+        yield batch, layout
 
 
 def _copy(
     connection: Connection,
     contract: Contract,
-    batches: Iterator[pa.RecordBatch],
+    batches: Iterator[tuple[pa.RecordBatch, Layout]],
     load_id: int,
     source: str,
-    layout: Layout,
     target: tuple[str, str] | None = None,
 ) -> None:
     """Stream the rows, each with its load_id, into the contract's table, or into another table of that form.
@@ -174,26 +176,28 @@ def _copy(
     """
     number = pa.scalar(load_id, pa.int64())
     field = pa.field("load_id", pa.int64(), nullable=False)
-    sent: list[pa.Array] = []  # the row numbers of each batch that was sent, to find the cell of a refused value
+    # The row numbers and the sheet of each batch that was sent, to find the cell of a refused value.
+    sent: list[tuple[pa.Array, Layout]] = []
     copied = 0  # rows sent by the COPYs before the current one
 
     def numbered() -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            sent.append(batch.column("source_row"))
+        for batch, layout in batches:
+            sent.append((batch.column("source_row"), layout))
             yield batch.append_column(field, pa.repeat(number, batch.num_rows))
 
     try:
         for schema, alike in groupby(numbered(), key=attrgetter("schema")):
-            copied = sum(map(len, sent[:-1]))
+            copied = sum(len(numbers) for numbers, _ in sent[:-1])
             connection.ingest(*(target or ("bronze", contract.table)), schema, alike)
     except WarehouseError as error:
         if not error.copied:
             raise
         index, column = copied + error.copied[0] - 1, contract.arrow_schema.names.index(error.copied[1])
-        for numbers in sent:
-            if index < len(numbers):
-                cell = cell_address(numbers[index].as_py(), layout.columns[column])
-                raise LoadError(f"{source}, sheet {layout.sheet!r}, cell {cell}: {error}", hint=error.hint) from error
+        for numbers, layout in sent:
+            sheet_column = layout.columns[column]
+            if index < len(numbers) and sheet_column is not None:
+                cell = cell_address(numbers[index].as_py(), sheet_column)
+                raise LoadError(f"{place_of(source, layout.sheet)}, cell {cell}: {error}", hint=error.hint) from error
             index -= len(numbers)
         raise
 
@@ -209,7 +213,8 @@ def _refuse_too_many(judge: Judge, contract: Contract, source: str) -> None:
     for reject in judge.rejects:
         first.setdefault((reject.column_name, reject.code), reject)
     lines = [
-        f"\n  {number:,} x {code} in {column}, first in {first[column, code].cell}: {first[column, code].message}"
+        f"\n  {number:,} x {code} in {column}, first in {_cell_of(first[column, code], contract)}: "
+        f"{first[column, code].message}"
         for (column, code), number in problems.most_common(_REJECTS_SHOWN)
     ]
     if (more := len(problems) - _REJECTS_SHOWN) > 0:
@@ -217,11 +222,17 @@ def _refuse_too_many(judge: Judge, contract: Contract, source: str) -> None:
     # Over the limit, reading stopped early: there may be more rejects.
     how_many = f"at least {count:,}" if judge.over_reject_limit else f"{count:,} of {judge.rows_read:,}"
     rows = noun(count if judge.over_reject_limit else judge.rows_read, "row")
+    place = source if contract.several_sheets else place_of(source, judge.rejects[0].sheet)
     raise TooManyRejects(
-        f"{source}, sheet {judge.rejects[0].sheet!r}: {how_many} {rows} {noun(count, 'breaks', 'break')} "
+        f"{place}: {how_many} {rows} {noun(count, 'breaks', 'break')} "
         f"the contract; {allowed:,} {noun(allowed, 'is', 'are')} allowed; nothing was loaded{''.join(lines)}",
         hint="Correct the workbook, or raise max_rejects in your own contract file and pass it with --contract.",
     )
+
+
+def _cell_of(reject: Reject, contract: Contract) -> str:
+    """The address of a rejected cell, with its sheet if several are loaded together."""
+    return f"{reject.sheet!r}, {reject.cell}" if contract.several_sheets and reject.sheet else reject.cell
 
 
 def _refuse_duplicates(

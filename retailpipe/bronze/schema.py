@@ -108,6 +108,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
         "comment on table bronze.own_models is 'The models of one''s own that the last build knew'",
     ),
+    (
+        # Rows of several sheets of a workbook have the same row numbers.
+        "alter table bronze.rejected_rows drop constraint rejected_rows_pkey",
+        "alter table bronze.rejected_rows add primary key (load_id, sheet, source_row)",
+    ),
 )
 
 
@@ -257,4 +262,5 @@ def _table_columns(contract: Contract) -> dict[str, str]:
     loader rejects rows in which they are blank.
     """
     columns = {column.name: column.postgresql_type for column in contract.columns}
-    return columns | {"load_id": "bigint not null", "source_row": "integer not null"}
+    own = {"load_id": "bigint not null", "source_row": "integer not null"}
+    return columns | own | ({"source_sheet": "text not null"} if contract.several_sheets else {})

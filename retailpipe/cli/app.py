@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from retailpipe.cli import aws, queries, server, steps, watching
+from retailpipe.cli import aws, contracts, queries, server, steps, watching
 from retailpipe.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ GROUPS: "Mapping[str, tuple[str, ...]]" = {
     "Undo": ("forget", "restore"),
     "Inspect": ("status", "rejects", "query"),
     "Verify": ("verify", "check"),
+    "Contracts": ("contract",),
     "Embedded PostgreSQL": ("local",),
     "AWS stack": ("env", "logs", "subscribe", "schedule", "db", "cost", "cleanup"),
 }
@@ -71,5 +72,6 @@ def options(
 steps.register(app)
 queries.register(app)
 watching.register(app)
+app.add_typer(contracts.app, name="contract")
 app.add_typer(server.app, name="local")
 aws.register(app)

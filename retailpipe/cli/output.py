@@ -71,7 +71,8 @@ def print_loads(reports: Sequence[LoadReport]) -> None:
         for overlap in report.overlaps:
             say(f"  also in {overlap}: {counted(overlap.rows, 'row')}")
         for reject in report.rejects[:_REJECTS_SHOWN]:
-            say(f"  rejected {reject.cell}: {reject.message}")
+            cell = reject.cell if reject.sheet == report.sheet else f"{reject.sheet!r} {reject.cell}"
+            say(f"  rejected {cell}: {reject.message}")
         if report.load_id is not None and report.rows_rejected > _REJECTS_SHOWN and report.status != "unchanged":
             say(as_typed("  list all rejected rows with `retailpipe rejects`"))
 

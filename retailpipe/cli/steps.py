@@ -155,7 +155,7 @@ def init(environment: Environment, contract: ContractFile = None, json: Json = F
 @on_environment
 def upload(
     environment: Environment,
-    file: Annotated[Path, typer.Argument(help="The workbook, an .xlsx file.")],
+    file: Annotated[Path, typer.Argument(help="The workbook, an .xlsx or .csv file.")],
     replace: Replace = False,
     quiet: Quiet = False,
     json: Json = False,

@@ -40,6 +40,10 @@ class RepeatedCells(Sequence[Cell]):
         found: int | None = self.places[index].as_py()
         return "" if found is None else self.distinct[found]
 
+    def select(self, places: Sequence[int]) -> RepeatedCells:
+        """Return the cells of the rows with these indices."""
+        return RepeatedCells(self.distinct, self.places.take(pa.array(places, pa.int32())))
+
 
 @dataclass(frozen=True)
 class Chunk:
@@ -85,7 +89,10 @@ class Chunk:
 
     def select(self, places: Sequence[int]) -> Self:
         """Return the rows with these indices in the chunk. Its `values` is None, so its `check` does nothing."""
-        columns = [[column[place] for place in places] for column in self.columns]
+        columns = [
+            column.select(places) if isinstance(column, RepeatedCells) else [column[place] for place in places]
+            for column in self.columns
+        ]
         return replace(self, columns=columns, numbers=[self.numbers[place] for place in places], values=None)
 
     def without_blank_rows(self) -> Self | None:

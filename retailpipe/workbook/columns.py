@@ -18,15 +18,16 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from retailpipe.contract import Column
+from retailpipe.contract import Column, Separators
 from retailpipe.workbook.cells import EXACT_INTEGERS, NOT_CALCULATED, Cell, ErrorCell, shown
 from retailpipe.workbook.chunks import RepeatedCells
 
-_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})")
 _EPOCH = datetime(1970, 1, 1)
 _MAX_CACHED = 1 << 14
 """Values in the cache of a column before it is cleared: limits memory if every value is different."""
 _LONG_TEXT = 60
+_BLANKS = " \u00a0\u202f"
+"""The blanks that may separate groups of digits; the last two are non-breaking."""
 _ZERO = pa.scalar(0, pa.int32())
 _THOUSAND = pa.scalar(1000.0, pa.float64())
 _THOUSANDTHS = pa.decimal128(19, 3)
@@ -69,6 +70,53 @@ class _Cache(dict[Any, Any]):
         return value
 
 
+class NumberTexts:
+    """Reads numbers that are kept as text: digits, at most one sign and one decimal separator, and groups of three.
+
+    A text of another form is never guessed. Blanks around the number are ignored.
+    """
+
+    def __init__(self, separators: Separators) -> None:
+        self._separators = separators
+        point = re.escape(separators.decimal)
+        whole = "[0-9]{1,40}"
+        if separators.thousands:
+            group = f"[{_BLANKS}]" if separators.thousands == " " else re.escape(separators.thousands)
+            whole = f"(?:{whole}|[0-9]{{1,3}}(?:{group}[0-9]{{3}}){{1,13}})"
+            self._groups = re.compile(group)
+        self._form = re.compile(rf"[+-]?(?:{whole}(?:{point}[0-9]{{0,40}})?|{point}[0-9]{{1,40}})")
+
+    def parsed(self, text: str) -> Decimal | None:
+        """The number that a text without surrounding blanks stands for; None if it is not clearly a number."""
+        if not self._form.fullmatch(text):
+            return None
+        if self._separators.thousands:
+            text = self._groups.sub("", text)
+        return Decimal(text.replace(self._separators.decimal, "."))
+
+    def number(self, cell: Cell) -> Decimal | None:
+        """The shortest decimal of a number, or of a text that is clearly one; None for a blank cell. Raises _Unfit."""
+        if isinstance(cell, float):
+            number = Decimal(repr(cell))
+            if number.is_finite():
+                return number
+        elif isinstance(cell, str):
+            text = cell.strip()
+            if not text:
+                return None
+            number = self.parsed(text)
+            if number is not None:
+                return number
+        raise _Unfit("not_a_number", f"{_brief(cell)} is not a number", self._hint())
+
+    def _hint(self) -> str:
+        separators = self._separators
+        hint = f"Enter a plain number, such as 1234{separators.decimal}5"
+        if separators == Separators():
+            return f"{hint}."
+        return f"{hint}; the contract has decimal = {separators.decimal!r}, thousands = {separators.thousands!r}."
+
+
 class ColumnConverter(ABC):
     """Converts the cells of one column, chunk by chunk, to Arrow arrays of the column's type.
 
@@ -83,6 +131,7 @@ class ColumnConverter(ABC):
         self.column = column
         self.has_problems = False
         self._cache = _Cache(self)
+        self._numbers = NumberTexts(column.separators)
 
     def convert(self, cells: Sequence[Cell], *, booleans: bool = True) -> pa.Array:
         """Return an array as long as `cells`, with null for each cell that is blank or cannot be converted.
@@ -175,7 +224,7 @@ class _IntegerConverter(ColumnConverter):
         return pa.array(values, self.column.arrow_type)
 
     def _value(self, cell: Cell) -> int | None:
-        number = _number(cell)
+        number = self._numbers.number(cell)
         if number is None:
             return None
         if number != number.to_integral_value():
@@ -221,7 +270,7 @@ class _DecimalConverter(ColumnConverter):
         return pa.array(values, self.column.arrow_type)
 
     def _value(self, cell: Cell) -> Decimal | None:
-        number = _number(cell)
+        number = self._numbers.number(cell)
         if number is None:
             return None
         with localcontext(prec=400):
@@ -293,21 +342,6 @@ def column_converter(column: Column) -> ColumnConverter:
     if column.is_date:
         return _DateConverter(column)
     return _DecimalConverter(column)
-
-
-def _number(cell: Cell) -> Decimal | None:
-    """The shortest decimal of a number, or of a text that is clearly a number; None for a blank cell. Raises _Unfit."""
-    if isinstance(cell, float):
-        number = Decimal(repr(cell))
-        if number.is_finite():
-            return number
-    elif isinstance(cell, str):
-        text = cell.strip()
-        if not text:
-            return None
-        if _NUMBER.fullmatch(text):
-            return Decimal(text)
-    raise _Unfit("not_a_number", f"{_brief(cell)} is not a number", "Enter a plain number, such as 1234.5.")
 
 
 def _brief(cell: Cell) -> str:

@@ -3,60 +3,129 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from retailpipe.contract import Contract
-from retailpipe.counts import noun
 from retailpipe.errors import SheetError, WorkbookError
 from retailpipe.workbook.cells import Cell, cell_address, shown
 
 _SHEETS_SHOWN = 20
+_CELLS_SHOWN = 6
+_LONGEST_SHOWN = 24
+_MISFIT = (
+    "Correct the header row, choose another contract with --contract, or draft one for this workbook with "
+    "`retailpipe contract init FILE`."
+)
+ROWS_SEARCHED = 100
+"""Rows in which the headers are searched if they are not in the row of the header."""
+
+Row = tuple[int, Mapping[int, Cell]]
+"""A row: its number, and its cells by column."""
 
 
 @dataclass(frozen=True)
 class Layout:
     """Which columns of a sheet hold the contract's columns. Columns of the sheet are given by index; 0 is column A.
 
+    sheet: the sheet's name; empty for a CSV file.
     header_row: the row number of the header, as Excel shows it.
-    columns: for each column of the contract, in the contract's order, the column of the sheet.
+    columns: for each column of the contract, in the contract's order, the column of the sheet; None for an optional
+        column that the sheet does not have.
     headers: the header of each column of the sheet that has one.
     ignored: the headers that are not in the contract.
     """
 
     sheet: str
     header_row: int
-    columns: tuple[int, ...]
+    columns: tuple[int | None, ...]
     headers: dict[int, str]
     ignored: tuple[str, ...]
 
+    def index_of(self, header: str) -> int | None:
+        """The column of the sheet with a header; None if there is none."""
+        wanted = header.casefold()
+        return next((index for index, text in self.headers.items() if text.casefold() == wanted), None)
 
-def find_layout(file: str, sheet: str, header_row: int, cells: Mapping[int, Cell], contract: Contract) -> Layout:
-    """Find the contract's columns in a header row. Raises SheetError, which lists all missing or repeated columns."""
-    headers = {index: text for index, cell in cells.items() if (text := shown(cell).strip())}
+
+def place_of(file: str, sheet: str) -> str:
+    """A sheet of a workbook, as messages name it; a CSV file is a sheet without a name."""
+    return f"{file}, sheet {sheet!r}" if sheet else file
+
+
+def find_layout(
+    file: str,
+    sheet: str,
+    header_row: int,
+    cells: Mapping[int, Cell],
+    contract: Contract,
+    preview: Callable[[int], Sequence[Row]] | None = None,
+) -> Layout:
+    """Find the contract's columns in a header row.
+
+    preview: returns the first rows of the sheet, to find the headers in another row.
+    Raises SheetError, which lists all missing or repeated columns.
+    """
+    headers = _headers(cells)
     indices: dict[str, list[int]] = {}
     for index, header in headers.items():
         indices.setdefault(header.casefold(), []).append(index)
-    wanted = {column.header.casefold() for column in contract.columns}
+    wanted = {header.casefold() for column in contract.columns for header in column.headers}
     unknown = [header for header in headers.values() if header.casefold() not in wanted]
 
     problems: list[str] = []
-    columns: list[int] = []
+    columns: list[int | None] = []
     for column in contract.columns:
-        found = indices.get(column.header.casefold(), [])
-        if len(found) == 1:
-            columns.append(found[0])
-        elif found:
-            *others, last = (cell_address(header_row, index) for index in found)
-            times = "twice" if len(found) == 2 else f"{len(found)} times"
-            problems.append(f"column {column.header!r} occurs {times}, in {', '.join(others)} and {last}")
-        else:
+        found = [index for header in column.headers for index in indices.get(header.casefold(), [])]
+        if len(found) > 1:
+            problems.append(_repeated(column.header, sorted(found), headers, header_row))
+        elif not found and not column.optional:
             problems.append(f"column {column.header!r} is missing{_nearest(column.header, unknown)}")
+        columns.append(found[0] if found else None)
+    if not problems and columns.count(None) == len(columns):
+        problems.append("none of the contract's columns is in it")
     if problems:
-        place = f"{file}, sheet {sheet!r}, row {header_row}"
-        hint = "Correct the header row, or choose another contract with --contract."
-        raise SheetError(f"{place}: {'; '.join(problems)}", hint=hint)
+        place = f"{place_of(file, sheet)}, row {header_row}"
+        reason = f"{place}: {'; '.join(problems)}; the cells of this row are {_shortened(headers.values())}"
+        found_in = _row_of_headers(preview(ROWS_SEARCHED), contract, header_row) if preview else None
+        if found_in:
+            reason += f"; the headers are in row {found_in}: set header_row = {found_in} in the contract"
+        raise SheetError(reason, hint=_MISFIT)
     return Layout(sheet, header_row, tuple(columns), headers, tuple(unknown))
+
+
+def _headers(cells: Mapping[int, Cell]) -> dict[int, str]:
+    return {index: text for index, cell in cells.items() if (text := shown(cell).strip())}
+
+
+def _repeated(header: str, found: Sequence[int], headers: Mapping[int, str], row: int) -> str:
+    """Describe the cells of the header row that are all headers of one column."""
+    *others, last = (cell_address(row, index) for index in found)
+    if len({headers[index].casefold() for index in found}) > 1:
+        names = " and ".join(f"{headers[index]!r} ({cell_address(row, index)})" for index in found)
+        return f"column {header!r} has several headers: {names}"
+    times = "twice" if len(found) == 2 else f"{len(found)} times"
+    return f"column {header!r} occurs {times}, in {', '.join(others)} and {last}"
+
+
+def _shortened(texts: Iterable[str]) -> str:
+    """Some texts as messages show them, shortened."""
+    items = [" ".join(text.split()) for text in texts]
+    shown_items = [repr(t if len(t) <= _LONGEST_SHOWN else f"{t[:_LONGEST_SHOWN]}...") for t in items[:_CELLS_SHOWN]]
+    return ", ".join(shown_items) + (f" and {len(items) - _CELLS_SHOWN} more" if len(items) > _CELLS_SHOWN else "")
+
+
+def _row_of_headers(rows: Sequence[Row], contract: Contract, header_row: int) -> int | None:
+    """The number of the first row that holds the headers of the contract; None if there is none."""
+    for number, cells in rows:
+        texts = {text.casefold() for text in _headers(cells).values()}
+        fits = all(
+            column.optional or any(header.casefold() in texts for header in column.headers)
+            for column in contract.columns
+        )
+        if fits and number != header_row:
+            return number
+    return None
 
 
 def no_single_sheet(file: str, fitting: Sequence[str], misfits: Iterable[WorkbookError], others: int = 0) -> SheetError:
@@ -71,15 +140,39 @@ def no_single_sheet(file: str, fitting: Sequence[str], misfits: Iterable[Workboo
             names += f" and {len(fitting) - _SHEETS_SHOWN:,} more"
         return SheetError(
             f"{file}: more than one sheet fits the contract: {names}",
-            hint="Keep only one of these sheets in the workbook, or save each in a workbook of its own.",
+            hint='Name one of them with `sheet` in the contract, or load them together with sheet = "all".',
         )
-    reasons = "".join(f"\n  {misfit}" for misfit in misfits)
-    if others:
-        reasons += f"\n  and {others:,} more {noun(others, 'sheet')}"
+    reasons = _listed(misfits, others)
+    return SheetError(f"{file}: no sheet fits the contract:{reasons}", hint=_MISFIT)
+
+
+def several_misfits(file: str, misfits: Sequence[WorkbookError], others: int = 0) -> SheetError:
+    """The error for a workbook in which some of the sheets that are loaded together do not fit the contract."""
+    count = len(misfits) + others
+    sheets = "1 sheet does" if count == 1 else f"{count:,} sheets do"
     return SheetError(
-        f"{file}: no sheet fits the contract:{reasons}",
-        hint="Correct the header row of the sheet that holds the rows, or choose another contract with --contract.",
+        f"{file}: {sheets} not fit the contract:{_listed(misfits, others)}",
+        hint="Correct these sheets, or set `sheet` in the contract to a name or a pattern that leaves them out.",
     )
+
+
+def no_sheet_named(file: str, contract: Contract, sheets: Sequence[tuple[str, bool]]) -> SheetError:
+    """The error for a workbook without a sheet that `sheet` of the contract allows.
+
+    sheets: the name of each sheet, and whether it is visible.
+    """
+    listed = [repr(name) if visible else f"{name!r} (hidden)" for name, visible in sheets[:_SHEETS_SHOWN]]
+    more = f" and {len(sheets) - _SHEETS_SHOWN:,} more" if len(sheets) > _SHEETS_SHOWN else ""
+    kind = "no visible sheet" if contract.several_sheets else "no sheet"
+    reason = f"{file} has {kind} named {contract.sheet!r}; its sheets are {', '.join(listed)}{more}"
+    return SheetError(reason, hint="Correct `sheet` in the contract, or the name of the sheet in the workbook.")
+
+
+def _listed(misfits: Iterable[WorkbookError], others: int) -> str:
+    lines = "".join(f"\n  {misfit}" for misfit in misfits)
+    if others:
+        lines += f"\n  and {others:,} more {noun(others, 'sheet')}"
+    return lines
 
 
 def _nearest(header: str, candidates: Sequence[str]) -> str:

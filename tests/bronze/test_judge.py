@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from retailpipe.bronze.judge import Judge
 from retailpipe.contract import Contract
 from retailpipe.workbook.cells import column_letters
-from retailpipe.workbook.reader import open_sheet
+from retailpipe.workbook.reader import open_workbook
 from tests.support.workbooks import Reading, contract_of, number, raw_workbook, read, row, text
 
 PRICE = "decimal128(38, 18)"
@@ -167,11 +167,11 @@ def test_the_first_and_the_last_date_are_those_of_the_accepted_rows(tmp_path: Pa
     for cells in (["Sold", "Chunks"], *([day, 1] for day in days[:3]), [days[3], "broken"], [None, 1]):
         book.active.append(cells)
     book.save(tmp_path / "book.xlsx")
-    sheet = open_sheet(tmp_path / "book.xlsx", contract)
-    judge = Judge(sheet.layout, contract)
+    workbook = open_workbook(tmp_path / "book.xlsx", contract)
+    judge = Judge(contract)
 
-    for chunk in sheet.chunks():
-        judge.judge(chunk)
+    for layout, chunk in workbook.chunks():
+        judge.judge(chunk, layout)
 
     assert (judge.first_date, judge.last_date) == (datetime(2011, 1, 1), datetime(2011, 1, 3))
 
@@ -182,11 +182,11 @@ def test_a_sheet_is_over_the_reject_limit_once_no_number_of_rows_would_allow_its
 ) -> None:
     contract = contract_of(tmp_path, {"header": "Price", "type": PRICE}, max_rejects=3)
     rows = [row(n, text(f"A{n}", "dear")) for n in range(2, 2 + rejects)]
-    sheet = open_sheet(raw_workbook(tmp_path / "book.xlsx", row(1, text("A1", "Price")), *rows), contract)
-    judge = Judge(sheet.layout, contract)
+    workbook = open_workbook(raw_workbook(tmp_path / "book.xlsx", row(1, text("A1", "Price")), *rows), contract)
+    judge = Judge(contract)
 
-    for chunk in sheet.chunks():
-        judge.judge(chunk)
+    for layout, chunk in workbook.chunks():
+        judge.judge(chunk, layout)
 
     assert judge.over_reject_limit is is_over
 

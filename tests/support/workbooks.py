@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from importlib import resources
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
+import openpyxl
 import pytest
 
 from retailpipe.bronze.judge import Judge
 from retailpipe.contract import Contract
 from retailpipe.errors import WorkbookError
 from retailpipe.reports import Reject
-from retailpipe.workbook.reader import open_sheet
+from retailpipe.workbook.reader import open_workbook
 from retailpipe.workbook.sheet import Layout
 
 MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
@@ -45,6 +46,7 @@ class Reading:
     rows: list[dict[str, Any]]
     rejects: list[Reject]
     rows_read: int
+    rows_skipped: int = 0
 
     def column(self, name: str) -> list[Any]:
         return [row[name] for row in self.rows]
@@ -57,25 +59,29 @@ class Reading:
 
 def read(path: Path, contract: Contract) -> Reading:
     """Read a workbook and check its rows against a contract."""
-    sheet = open_sheet(path, contract)
-    judge = Judge(sheet.layout, contract)
-    rows = [row for chunk in sheet.chunks() for row in judge.judge(chunk).to_pylist()]
+    workbook = open_workbook(path, contract)
+    judge = Judge(contract)
+    rows = [row for layout, chunk in workbook.chunks() for row in judge.judge(chunk, layout).to_pylist()]
+    workbook.close()
     assert judge.rows_accepted == len(rows)
-    return Reading(sheet.layout, rows, judge.rejects, judge.rows_read)
+    return Reading(workbook.layouts[0], rows, judge.rejects, judge.rows_read, workbook.rows_skipped)
 
 
 def refusal(path: Path, contract: Contract) -> WorkbookError:
     """Read a workbook that must be refused; return the error, which must name the file and have a hint."""
     with pytest.raises(WorkbookError) as caught:
-        list(open_sheet(path, contract).chunks())
+        list(open_workbook(path, contract).chunks())
     assert path.name in str(caught.value)
     assert caught.value.hint
     return caught.value
 
 
-def contract_of(folder: Path, *columns: Mapping[str, object], max_rejects: int | str = 1_000_000) -> Contract:
-    """Write and load a contract with these columns. A column's default name is its header in lower case."""
-    lines = ['name = "shop"', 'table = "shop_rows"', f"max_rejects = {_toml(max_rejects)}"]
+def contract_of(
+    folder: Path, *columns: Mapping[str, object], max_rejects: int | str = 1_000_000, **keys: object
+) -> Contract:
+    """Write and load a contract with these columns and keys. A column's default name is its header in lower case."""
+    keys = {"name": "shop", "table": "shop_rows", "max_rejects": max_rejects, **keys}
+    lines = [f"{key} = {_toml(value)}" for key, value in keys.items()]
     for column in columns:
         named = {"name": str(column["header"]).lower(), **column}
         lines += ["", "[[columns]]", *(f"{key} = {_toml(value)}" for key, value in named.items())]
@@ -185,3 +191,54 @@ def default_contract(path: Path, *changes: tuple[str, str]) -> Contract:
         text = text.replace(old, new)
     path.write_text(text)
     return Contract.from_file(path)
+
+
+def book_of(path: Path, sheets: Mapping[str, Sequence[Sequence[Any]]], *, hidden: Sequence[str] = ()) -> Path:
+    """Write a workbook with openpyxl: the rows of each sheet by its name. hidden: the sheets that Excel hides."""
+    book = openpyxl.Workbook()
+    book.remove(book.worksheets[0])
+    for name, rows in sheets.items():
+        page = book.create_sheet(name)
+        page.sheet_state = "hidden" if name in hidden else "visible"
+        for cells in rows:
+            page.append(list(cells))
+    book.save(path)
+    return path
+
+
+def titled_workbook(path: Path) -> Path:
+    """Write a workbook of a shop: a title above the header, and totals and a note below the rows."""
+    days = [date(2024, 1, 1) + timedelta(days=day) for day in range(40)]
+    rows = [
+        [day, 1_001 + n, ("Espresso", "Filter coffee", "Green tea")[n % 3], n % 5 + 1, round(2.5 + n * 0.35, 2)]
+        for n, day in enumerate(days)
+    ]
+    total = sum(quantity for _, _, _, quantity, _ in rows)
+    head = [["Sales of the coffee shop"], ["January and February 2024"], []]
+    header = ["Date", "Receipt No", "Product", "Quantity", "Amount"]
+    tail = [["Total", None, None, total, 411.85], [], ["Source: till export"]]
+    return book_of(path, {"Sales": [*head, header, *rows, *tail]})
+
+
+def monthly_workbook(path: Path) -> Path:
+    """Write a workbook with twelve sheets, one for each month of 2024, and one sheet that is hidden."""
+    sheets: dict[str, list[list[Any]]] = {}
+    for month in range(1, 13):
+        rows = [
+            [datetime(2024, month, day, 9 + day % 8, 30), f"K{day % 7:03}", day * month, day * 1.25]
+            for day in range(1, 21)
+        ]
+        sheets[f"{date(2024, month, 1):%Y-%m}"] = [["Sold at", "Customer", "Pieces", "Price"], *rows]
+    sheets["Lists"] = [["Customers"], ["K001"]]
+    return book_of(path, sheets, hidden=["Lists"])
+
+
+def german_csv(path: Path) -> Path:
+    """Write a CSV file as a German Excel does: German headers, decimal commas, dates as text, and not in UTF-8."""
+    lines = ["Rechnungsnr;Datum;Artikel;Menge;Stückpreis;Straße;PLZ"]
+    for n in range(60):
+        price = f"{1_000 + n * 17:,}".replace(",", ".") + f",{n % 100:02}"
+        place = f"Hauptstraße {n + 1};0{1_000 + n}"
+        lines.append(f"R{n + 1:04};{n % 28 + 1:02}.{n // 28 + 1:02}.2024;Kännchen {n % 4};{n % 9 + 1};{price};{place}")
+    path.write_bytes(("\r\n".join(lines) + "\r\n").encode("cp1252"))
+    return path

@@ -18,7 +18,7 @@ import pytest
 from retailpipe.contract import Contract
 from retailpipe.errors import SheetError, WorkbookError
 from retailpipe.workbook.cells import column_letters
-from retailpipe.workbook.reader import open_sheet
+from retailpipe.workbook.reader import open_workbook
 from tests.support.workbooks import (
     CONTENT_TYPES,
     MAIN,
@@ -65,10 +65,10 @@ from pathlib import Path
 from retailpipe.contract import Contract
 from retailpipe.errors import WorkbookError
 from retailpipe.workbook.cells import column_letters
-from retailpipe.workbook.reader import open_sheet
+from retailpipe.workbook.reader import open_workbook
 try:
-    sheet = open_sheet(Path(sys.argv[1]), Contract.from_file(sys.argv[2]))
-    print("rows", sum(len(chunk.numbers) for chunk in sheet.chunks()))
+    workbook = open_workbook(Path(sys.argv[1]), Contract.from_file(sys.argv[2]))
+    print("rows", sum(len(chunk.numbers) for _, chunk in workbook.chunks()))
 except WorkbookError as error:
     print("refused", str(error)[:500], "| hint:", error.hint)
 print("MB", next(int(line.split()[1]) // 1024 for line in open("/proc/self/status") if line.startswith("VmHWM")))
@@ -328,7 +328,7 @@ def test_refused_workbooks_leave_no_file_open(tmp_path: Path, shop: Contract) ->
 
     for path in paths:
         with pytest.raises(WorkbookError):
-            open_sheet(path, shop)
+            open_workbook(path, shop)
 
     assert (open_files(), threading.active_count()) == before
 
@@ -433,4 +433,4 @@ def test_the_name_in_messages_can_be_chosen(tmp_path: Path, shop: Contract) -> N
     (tmp_path / "snapshot").write_bytes(b"")
 
     with pytest.raises(WorkbookError, match=r"input/sales\.xlsx is empty"):
-        open_sheet(tmp_path / "snapshot", shop, "input/sales.xlsx")
+        open_workbook(tmp_path / "snapshot", shop, "input/sales.xlsx")

@@ -14,6 +14,7 @@ from retailpipe.errors import LoadError
 from retailpipe.local.server import EmbeddedServer
 from tests.conftest import Program, Workbook
 from tests.support.servers import as_superuser, ask
+from tests.support.workbooks import book_of, contract_of
 
 CAFE = (536365, "85123A", "CAFÉ €", 6, datetime(2010, 12, 1, 8, 26), 2.55, 17850, "Österreich")
 PLAIN = (536365, "85123A", "CAFÉ", 6, datetime(2010, 12, 1, 8, 26), 2.55, 17850, "Österreich")
@@ -115,3 +116,14 @@ def test_a_text_that_the_database_cannot_encode_is_refused_with_its_cell(
     assert "book.xlsx, sheet 'Online Retail', cell C20002: " in str(caught.value)
     assert "encoding" in caught.value.hint
     assert retailpipe.query(environment, "select count(*) as loads from bronze.loads").to_pylist() == [{"loads": 0}]
+
+
+def test_a_text_that_the_database_cannot_encode_is_refused_with_its_sheet(tmp_path: Path, other_encoding: str) -> None:
+    environment = Environment.local(tmp_path / "shop", database_url=other_encoding)
+    contract = contract_of(tmp_path, {"header": "Code", "type": "string"}, sheet="all")
+    sheets = {"North": [["Code"], ["a"], ["b"]], "South": [["Note", "Code"], ["x", "c"], ["y", "Ωμέγα"]]}
+
+    with pytest.raises(LoadError) as caught:
+        retailpipe.ingest(environment, book_of(tmp_path / "book.xlsx", sheets), contract=contract)
+
+    assert "book.xlsx, sheet 'South', cell B3: " in str(caught.value)

@@ -15,7 +15,7 @@ from openpyxl.utils.datetime import CALENDAR_MAC_1904, CALENDAR_WINDOWS_1900
 from openpyxl.worksheet.worksheet import Worksheet
 
 from retailpipe.contract import Contract
-from retailpipe.workbook.reader import open_sheet
+from retailpipe.workbook.reader import open_workbook
 from tests.support.workbooks import (
     DATE_STYLE,
     contract_of,
@@ -148,9 +148,9 @@ def test_a_large_gap_between_rows_is_skipped(tmp_path: Path, shop: Contract) -> 
 
 def test_the_size_of_chunks_is_bounded(tmp_path: Path, shop: Contract) -> None:
     rows = (row(n, number(f"B{n}", n)) for n in range(2, SEVERAL_BLOCKS))
-    sheet = open_sheet(raw_workbook(tmp_path / "book.xlsx", HEADER, *rows), shop)
+    workbook = open_workbook(raw_workbook(tmp_path / "book.xlsx", HEADER, *rows), shop)
 
-    sizes = [len(chunk.numbers) for chunk in sheet.chunks()]
+    sizes = [len(chunk.numbers) for _, chunk in workbook.chunks()]
     assert sum(sizes) == SEVERAL_BLOCKS - 2
     assert max(sizes) < SEVERAL_BLOCKS / 2
 
@@ -394,7 +394,7 @@ def test_blanks_in_the_end_tag_of_the_rows_are_allowed(tmp_path: Path, shop: Con
 
 
 def test_a_sheet_with_only_a_header_has_no_chunks(tmp_path: Path, shop: Contract) -> None:
-    sheet = open_sheet(Book(tmp_path, ["Code", "Price", "Sold"]).saved(), shop)
+    workbook = open_workbook(Book(tmp_path, ["Code", "Price", "Sold"]).saved(), shop)
 
-    assert list(sheet.chunks()) == []
-    assert sheet.layout.header_row == 1
+    assert list(workbook.chunks()) == []
+    assert workbook.layouts[0].header_row == 1

@@ -25,7 +25,7 @@ from retailpipe.errors import WorkbookError
 from retailpipe.workbook.cells import ErrorCell
 from retailpipe.workbook.package import Package
 from retailpipe.workbook.parsing import Way
-from retailpipe.workbook.reader import open_sheet
+from retailpipe.workbook.reader import open_workbook
 from retailpipe.workbook.shards import BlockReader
 from retailpipe.workbook.slots import Slots
 from tests.support.fuzz.mutations import Parts, mutate, packed, seed
@@ -54,16 +54,16 @@ def check(path: Path, contract: Contract) -> str:
     signal.alarm(MOST_SECONDS)
     try:
         try:
-            sheet = open_sheet(path, contract)
+            workbook = open_workbook(path, contract)
         except WorkbookError as error:
             return _refused(path, error)
         try:
-            judge = Judge(sheet.layout, contract)
-            kept = sum(judge.judge(chunk).num_rows for chunk in sheet.chunks())
+            judge = Judge(contract)
+            kept = sum(judge.judge(chunk, layout).num_rows for layout, chunk in workbook.chunks())
         except WorkbookError as error:
             return _refused(path, error)
         finally:
-            sheet.close()
+            workbook.close()
         if judge.rows_read != kept + len(judge.rejects):
             raise Wrong(f"rows: {judge.rows_read} read, {kept} kept, {len(judge.rejects)} rejected")
         _compare_ways(path)

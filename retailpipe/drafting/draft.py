@@ -1,0 +1,304 @@
+"""Draft a contract from a workbook, as the text of a TOML file with a comment on each doubt."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+
+import pyarrow.compute as pc
+
+from retailpipe.contract import ALL_SHEETS, OWN_COLUMNS, OWN_TABLES, Separators, SkipRule
+from retailpipe.drafting.layout import TAIL, Header, find_header, pattern_for, rules_for
+from retailpipe.drafting.profiles import ColumnProfile
+from retailpipe.drafting.types import Choice, choose, common_separators, has_month_first
+from retailpipe.errors import SheetError, UsageError, WorkbookError
+from retailpipe.reports import ContractDraft
+from retailpipe.store import check_uploadable
+from retailpipe.workbook.cells import Cell, column_letters
+from retailpipe.workbook.chunks import Chunk
+from retailpipe.workbook.delimited import UTF_8, CsvSheet
+from retailpipe.workbook.skipping import last_rows_held, matching
+from retailpipe.workbook.tables import Book, Table, open_book
+
+_FALLBACK_ENCODING = "cp1252"
+_LETTERS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "æ": "ae", "ø": "oe", "å": "aa", "ł": "l"})
+_LONGEST_NAME = 60
+_PLAIN = Separators()
+# Names that a query would have to quote.
+_SQL_WORD = re.compile(
+    r"all|analyse|analyze|and|any|array|as|asc|both|case|cast|check|collate|column|"
+    r"constraint|create|current_date|default|desc|distinct|do|else|end|except|false|fetch|for|"
+    r"foreign|from|full|grant|group|having|in|initially|inner|intersect|into|is|join|lateral|"
+    r"leading|left|like|limit|localtime|natural|not|null|offset|on|only|or|order|outer|"
+    r"placing|primary|references|returning|right|select|session_user|similar|some|symmetric|"
+    r"table|then|to|trailing|true|union|unique|user|using|variadic|verbose|when|where|window|"
+    r"with"
+)
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What the rows of some sheets with the same header hold.
+
+    profiles: of each column, by the header in lower case.
+    skipped: how many rows the rules pass over.
+    unnamed: the letters of columns that hold values, but have no header.
+    tails: the last rows of each sheet, which are not in the profiles.
+    """
+
+    profiles: dict[str, ColumnProfile]
+    skipped: int
+    unnamed: tuple[str, ...]
+    tails: list[tuple[Header, list[Mapping[int, Cell]]]]
+
+
+def draft(path: Path, sheet: str | None, name: str | None) -> ContractDraft:
+    """The implementation of `draft_contract`."""
+    check_uploadable(path)
+    book, encoding = _opened(path)
+    try:
+        headers, others = _headers(book, sheet)
+        rules = _rules(headers)
+        content = _content(headers, rules, with_tails=False)
+        if not any(profile.cells for profile in content.profiles.values()):
+            raise SheetError(f"{path.name}: no sheet has rows below a header", hint="Choose a workbook with rows.")
+        contract_name = unique_name(name or path.stem, OWN_TABLES, "rows")
+        lines = _contract_lines(contract_name, book, headers, others, encoding, sheet)
+        lines += _content_lines(headers, content, rules)
+        return ContractDraft(
+            contract_name, path.name, tuple(each.table.name for each in headers), "\n".join(lines) + "\n"
+        )
+    finally:
+        book.close()
+
+
+def unique_name(text: str, taken: set[str], fallback: str) -> str:
+    """A name in lower-case ASCII letters, digits and _ for a text; neither taken nor a word of SQL."""
+    folded = re.sub(r"(?<=[a-zäöüß0-9])(?=[A-ZÄÖÜ])", "_", unicodedata.normalize("NFC", text)).casefold()
+    ascii_text = unicodedata.normalize("NFKD", folded.translate(_LETTERS)).encode("ascii", "ignore").decode()
+    name = re.sub(r"[^a-z0-9]+", "_", ascii_text).strip("_")[:_LONGEST_NAME].rstrip("_") or fallback
+    if name[0].isdigit():
+        name = f"{fallback}_{name}"[:_LONGEST_NAME]
+    if _SQL_WORD.fullmatch(name) or name in OWN_COLUMNS or name in OWN_TABLES:
+        name += "_"
+    number, base = 2, name
+    while name in taken:
+        name, number = f"{base}_{number}", number + 1
+    return name
+
+
+def _opened(path: Path) -> tuple[Book, str | None]:
+    """Open a workbook; for a CSV file that is not UTF-8, with the usual encoding of Windows, which is returned too."""
+    try:
+        book = open_book(path, path.name)
+        for table in book.tables:
+            if isinstance(table, CsvSheet):
+                table.check_encoding()
+    except WorkbookError:
+        if not path.name.lower().endswith(".csv") or _holds_nul(path):
+            raise
+        return open_book(path, path.name, encoding=_FALLBACK_ENCODING), _FALLBACK_ENCODING
+    return book, None
+
+
+def _holds_nul(path: Path) -> bool:
+    with path.open("rb") as file:
+        start = file.read(1 << 16)
+    return not start or b"\0" in start or start.startswith(b"PK\x03\x04")
+
+
+def _headers(book: Book, sheet: str | None) -> tuple[list[Header], list[str]]:
+    """The headers of the sheets to draft for, which are all the same; and the names of the other visible sheets."""
+    wanted = [table for table in book.tables if table.visible] if sheet is None else _named(book, sheet)
+    found = [header for table in wanted if (header := find_header(table))]
+    if not found:
+        raise SheetError(f"{book.file}: no sheet has rows", hint="Choose a workbook with rows in its sheets.")
+    groups: dict[tuple[int, frozenset[str]], list[Header]] = {}
+    for header in found:
+        groups.setdefault(header.key, []).append(header)
+    largest = max(groups.values(), key=lambda group: (len(group), len(group[0].texts)))
+    others = [header.table.name for header in found if header not in largest]
+    return largest, others
+
+
+def _named(book: Book, sheet: str) -> Sequence[Table]:
+    tables = [table for table in book.tables if table.name.casefold() == sheet.strip().casefold()]
+    if not tables:
+        names = ", ".join(repr(table.name) for table in book.tables[:20])
+        raise UsageError(f"{book.file} has no sheet {sheet!r}; its sheets are {names}", hint="Correct --sheet.")
+    return tables
+
+
+def _rules(headers: Sequence[Header]) -> list[SkipRule]:
+    content = _content(headers, [], with_tails=True)
+    rules: list[SkipRule] = []
+    for header, tail in content.tails:
+        profiles = {index: content.profiles[text.casefold()] for index, text in header.texts.items()}
+        rules += rules_for(tail, header, profiles)
+    return list(dict.fromkeys(rules))
+
+
+def _content(headers: Sequence[Header], rules: Sequence[SkipRule], *, with_tails: bool) -> _Content:
+    """Read the rows below the headers. with_tails: leave the last rows of each sheet out of the profiles."""
+    profiles = {text.casefold(): ColumnProfile(text) for text in headers[0].texts.values()}
+    tails: list[tuple[Header, list[Mapping[int, Cell]]]] = []
+    unnamed: dict[int, None] = {}
+    skipped = 0
+    for header in headers:
+        named = {text.casefold(): index for index, text in header.texts.items()}
+        sheet = header.table.name if len(headers) > 1 else ""
+
+        def ended(last: Sequence[Chunk], header: Header = header) -> None:
+            rows = [(chunk.numbers[place], chunk.row(place)) for chunk in last for place in range(len(chunk.numbers))]
+            tails.append((header, [row for _, row in sorted(rows, key=lambda item: item[0])]))
+
+        chunks = _below(header)
+        for chunk in last_rows_held(chunks, TAIL, ended) if with_tails else chunks:
+            kept, count = _kept(chunk, [(named[rule.column.casefold()], rule.matches) for rule in rules])
+            skipped += count
+            if not kept:
+                continue
+            for key, index in named.items():
+                column = kept.column(index)
+                profiles[key].add(column, kept.numbers, index, sheet, booleans=kept.booleans)
+            for index, column in zip(kept.indices, kept.columns, strict=True):
+                if index not in header.texts and index not in header.repeated and index not in unnamed and any(column):
+                    unnamed[index] = None
+    return _Content(profiles, skipped, tuple(map(column_letters, unnamed)), tails)
+
+
+def _below(header: Header) -> Iterator[Chunk]:
+    rows = header.table.rows(header.row)
+    try:
+        for chunk in rows:
+            if min(chunk.numbers) > header.row:
+                rows.in_order = False
+                yield chunk
+            elif below := [place for place, number in enumerate(chunk.numbers) if number > header.row]:
+                yield chunk.select(below)
+    finally:
+        rows.close()
+
+
+def _kept(chunk: Chunk, rules: Sequence[tuple[int, str]]) -> tuple[Chunk | None, int]:
+    """Return the rows that no rule matches, and how many rows match."""
+    if not rules:
+        return chunk, 0
+    mask = reduce(pc.or_, [matching(chunk.column(index), pattern) for index, pattern in rules])
+    if not mask.true_count:
+        return chunk, 0
+    kept = pc.indices_nonzero(pc.invert(mask)).to_pylist()
+    return (chunk.select(kept) if kept else None), mask.true_count
+
+
+def _contract_lines(
+    name: str, book: Book, headers: Sequence[Header], others: Sequence[str], encoding: str | None, sheet: str | None
+) -> list[str]:
+    """The lines of the contract that say where the rows are."""
+    lines = [
+        f"# Drafted from {_one_line(book.file)}. Check every type and rule; docs/contract.md describes the keys.",
+        "",
+        f"name = {_text(name)}",
+        f"table = {_text(name)}",
+    ]
+    names = [header.table.name for header in headers]
+    visible = [table.name for table in book.tables if table.visible]
+    if others:
+        lines.append(f"# other sheets have another header: {', '.join(_one_line(name) for name in others[:20])}")
+    if len(headers) > 1:
+        pattern = ALL_SHEETS if not others else pattern_for(names, others)
+        if pattern is None:
+            lines.append(f"# no pattern matches only these sheets: {', '.join(map(_one_line, names[:20]))}")
+        lines.append(f"sheet = {_text(pattern or names[0])}")
+    elif (others or sheet is not None or len(visible) > 1) and names[0]:
+        lines.append(f"sheet = {_text(names[0])}")
+    if headers[0].is_doubtful:
+        lines.append(f"# doubt: row {headers[0].row} was taken for the header, although not all of its cells are texts")
+    if not headers[0].is_first:
+        lines.append(f"header_row = {headers[0].row}")
+    table = book.tables[0]
+    if isinstance(table, CsvSheet):
+        lines.append(f"delimiter = {_text(table.delimiter)}")
+        if encoding:
+            lines += [f"# the file is not {UTF_8.upper()}; this is the usual encoding of Windows"]
+            lines += [f"encoding = {_text(encoding)}"]
+    return lines
+
+
+def _content_lines(headers: Sequence[Header], content: _Content, rules: Sequence[SkipRule]) -> list[str]:
+    lines: list[str] = []
+    profiles = list(content.profiles.values())
+    if rules:
+        lines += [f"# these rules pass over {content.skipped:,} rows, such as totals", "skip_rows = ["]
+        lines += [f"    {{ column = {_text(rule.column)}, matches = {_text(rule.matches)} }}," for rule in rules]
+        lines += ["]"]
+    fitting, needed = common_separators(profiles)
+    common = fitting[0] if fitting else None
+    if needed and common and common != _PLAIN:
+        lines += _separator_comments(fitting, profiles)
+        lines += _separator_lines(common)
+    elif needed and common and len(fitting) > 1:
+        lines += _separator_comments(fitting, profiles)
+    if content.unnamed:
+        lines.append(f"# columns without a header are not read: {', '.join(content.unnamed[:20])}")
+    repeated: dict[str, str] = {}
+    for text in headers[0].repeated.values():
+        repeated.setdefault(text.casefold(), text)
+    for text in repeated.values():
+        lines.append(f"# column {_one_line(text)} occurs twice, so it is not read: give each its own header")
+    taken: set[str] = set()
+    day_first = not has_month_first(profiles)
+    for index, text in headers[0].texts.items():
+        profile = content.profiles[text.casefold()]
+        lines += _column_lines(profile, choose(profile, common, day_first), taken, column_letters(index).lower())
+    return lines
+
+
+def _column_lines(profile: ColumnProfile, choice: Choice, taken: set[str], letters: str) -> list[str]:
+    name = unique_name(profile.header, taken, f"column_{letters}")
+    taken.add(name)
+    comments = list(choice.comments)
+    if profile.kinds["error"]:
+        count, first = profile.kinds["error"], profile.firsts["error"]
+        comments.append(f"{count:,} cells show an error such as #N/A, first in {first}: their rows are rejected")
+    if profile.blanks and profile.filled:
+        comments.append(f"{profile.blanks:,} of {profile.cells:,} cells are blank")
+    lines = ["", "[[columns]]", *(f"# {_one_line(comment)}" for comment in comments)]
+    lines += [f"header = {_text(profile.header)}", f"name = {_text(name)}", f"type = {_text(choice.type)}"]
+    if not profile.blanks and profile.filled:
+        lines.append("required = true")
+    if choice.formats:
+        lines.append(f"formats = [{', '.join(map(_text, choice.formats))}]")
+    if choice.separators:
+        lines += _separator_lines(choice.separators)
+    return lines
+
+
+def _separator_lines(separators: Separators) -> list[str]:
+    lines = [f"decimal = {_text(separators.decimal)}"]
+    return lines + ([f"thousands = {_text(separators.thousands)}"] if separators.thousands else [])
+
+
+def _separator_comments(fitting: Sequence[Separators], profiles: Sequence[ColumnProfile]) -> list[str]:
+    """A comment if the numbers that are kept as text can also be read with another decimal separator."""
+    other = next((each for each in fitting if each.decimal != fitting[0].decimal), None)
+    example = next((profile.example for profile in profiles if profile.example), "")
+    if not other or not example:
+        return []
+    keys = f"decimal = {_text(other.decimal)}, thousands = {_text(other.thousands)}"
+    return [f"# doubt: {_one_line(example)} can be read in two ways; the other is {keys}"]
+
+
+def _text(text: str) -> str:
+    """A string of TOML."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _one_line(text: str) -> str:
+    """A text in a comment, which must not contain line breaks or control characters."""
+    return "".join(character if character.isprintable() else " " for character in text)

@@ -1,0 +1,111 @@
+"""A TOML file that people write: typed access to its keys, and errors that name the file and the line."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from typing import Any, cast
+
+from retailpipe.errors import ContractError
+
+CORRECT = "Correct this line of the contract."
+
+
+class TomlFile:
+    """The keys of a TOML file. Raises ContractError if the text is not TOML.
+
+    A key is at the top level (number None), or in one of the file's repeated sections, such as [[columns]]: then
+    `number` is the index of that section.
+
+    file: the file's name in messages.
+    section: the name of the repeated sections.
+    """
+
+    def __init__(self, file: str, text: str, section: str) -> None:
+        self.file = file
+        self.lines = text.split("\n")
+        self._heading = re.compile(rf"""\s*\[\[\s*["']?{section}["']?\s*\]\]""")
+        try:
+            self.data = tomllib.loads(text)
+        except (ValueError, RecursionError) as error:
+            reason = str(error).replace("end of document", f"line {len(self.lines)}, the end")
+            raise ContractError(f"{file} is not valid TOML: {reason}", hint=CORRECT) from error
+
+    @property
+    def sections(self) -> int:
+        """How many lines are the heading of a repeated section."""
+        return sum(bool(self._heading.match(line)) for line in self.lines)
+
+    def text(self, table: dict[str, Any], key: str, number: int | None) -> str:
+        """Return a key that must be there, and be a string that is not empty. Raises ContractError."""
+        value = table.get(key)
+        if value is None:
+            raise self.error(key, number, f"{key} is missing")
+        if not isinstance(value, str) or not value.strip():
+            raise self.error(key, number, f"{key} must be a string that is not empty")
+        return value
+
+    def boolean(self, table: dict[str, Any], key: str, number: int | None) -> bool:
+        """Return a key that is true or false; false if it is missing. Raises ContractError."""
+        value = table.get(key, False)
+        if not isinstance(value, bool):
+            raise self.error(key, number, f"{key} must be true or false")
+        return value
+
+    def whole(self, table: dict[str, Any], key: str, number: int | None, maximum: int | None = None) -> int | None:
+        """Return a key that is a whole number from 1 to a maximum; None if it is missing. Raises ContractError."""
+        value = table.get(key)
+        if value is None:
+            return None
+        is_whole = isinstance(value, int) and not isinstance(value, bool)
+        if not is_whole or value < 1 or (maximum and value > maximum):
+            bounds = f"from 1 to {maximum:,}" if maximum else "at least 1"
+            raise self.error(key, number, f"{key} must be a whole number, {bounds}")
+        return value
+
+    def texts(self, table: dict[str, Any], key: str, number: int | None) -> tuple[str, ...]:
+        """Return a key that is a list of strings that are not empty; () if it is missing. Raises ContractError."""
+        value = table.get(key, [])
+        items = cast("list[object]", value)
+        if not isinstance(value, list) or not all(isinstance(item, str) and item.strip() for item in items):
+            raise self.error(key, number, f"{key} must be a list of strings that are not empty")
+        return tuple(str(item) for item in items)
+
+    def choice(self, table: dict[str, Any], key: str, number: int | None, choices: dict[str, str]) -> str | None:
+        """Return a key that is one of some texts; None if it is missing. Raises ContractError.
+
+        choices: the texts, each with its description for the message.
+        """
+        value = table.get(key)
+        if value is None or (isinstance(value, str) and value in choices):
+            return value
+        raise self.error(key, number, f"{key} must be one of {', '.join(choices.values())}")
+
+    def only_keys(self, table: dict[str, Any], allowed: set[str], number: int | None = None) -> None:
+        """Raise ContractError if a table has other keys than these."""
+        for key in table:
+            if key not in allowed:
+                known = ", ".join(sorted(allowed))
+                raise self.error(key, number, f"unknown key {key!r}; the keys are {known}")
+
+    def error(self, key: str, number: int | None, message: str) -> ContractError:
+        """The error for a key, with its line."""
+        line = self._line_of(key, number)
+        shown = f": {self.lines[line - 1].strip()}" if self.lines else ""
+        return ContractError(f"{self.file}, line {line}: {message}{shown}", hint=CORRECT)
+
+    def _line_of(self, key: str, number: int | None) -> int:
+        """Return the line, from 1, of a key: at the top level (number None) or in the section with this number.
+
+        If the key is missing, return the first line of the section, or line 1 for the top level.
+        """
+        sections = [0, *(n for n, line in enumerate(self.lines) if self._heading.match(line)), len(self.lines)]
+        section = 0 if number is None else min(number + 1, len(sections) - 2)
+        within = range(sections[section], sections[section + 1])
+        name = rf"""["']?{re.escape(key)}["']?"""
+        assignment = re.compile(rf"\s*{name}\s*[=.]")
+        heading = re.compile(rf"\s*\[\[?\s*(?:[\w.]+\.)?{name}\s*[\].]")
+        found = [n for n in within if assignment.match(self.lines[n]) or heading.match(self.lines[n])]
+        if number is None:
+            found += [n for n, line in enumerate(self.lines) if heading.match(line)]
+        return (found[0] if found else within.start) + 1

@@ -1,0 +1,321 @@
+"""Read a CSV file: the rows up to its header with Python's csv module, the rows below with Arrow.
+
+A CSV file is a sheet without a name, and all of its cells are texts. A row is a record: a quoted field may hold line
+breaks. Row numbers are those that a spreadsheet program shows: blank lines count.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Generator, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from retailpipe.errors import WorkbookError
+from retailpipe.workbook.cells import Cell
+from retailpipe.workbook.chunks import Chunk, RepeatedCells
+from retailpipe.workbook.container import MAX_COLUMNS
+
+DELIMITERS = (",", ";", "\t", "|")
+UTF_8 = "utf-8"
+_BLOCK = 1 << 20
+"""Bytes that Arrow parses at a time; a row must be shorter."""
+_ROWS_SEEN = 20
+"""Rows from which the delimiter is detected."""
+_DIRECTIVE = re.compile(r"sep=.\r?\n?")
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_SAVE_AS = "Open it in Excel or LibreOffice and save it as 'CSV UTF-8'."
+_QUOTES = "Check the quotes and the delimiters of that row; set `delimiter` in the contract if it is another one."
+
+
+class CsvSheet:
+    """The rows of a CSV file. Its methods raise WorkbookError if the file is damaged, or not a CSV file.
+
+    file: the file's name in messages.
+    name: always empty; a CSV file is a sheet without a name.
+    delimiter: detected from the first rows if it is not given.
+    """
+
+    visible = True
+    name = ""
+
+    def __init__(self, path: Path, file: str, delimiter: str | None = None, encoding: str | None = None) -> None:
+        self.path = path
+        self.file = file
+        self.encoding = encoding or UTF_8
+        _check_content(path, file, self.encoding)
+        directive = self._directive()
+        self._start = len(directive.encode())
+        self.delimiter = delimiter or directive.rstrip()[-1:] or self._detected()
+
+    def preview(self, limit: int) -> list[tuple[int, dict[int, Cell]]]:
+        """Return the first rows that are not blank: their numbers, and their cells by column."""
+        rows = ((number, fields) for number, fields, _ in self._records(self.delimiter) if any(fields))
+        return [(number, dict(enumerate(fields))) for number, fields in islice(rows, limit)]
+
+    def rows(self, header_row: int | None) -> CsvRows:
+        """Return the rows from the header on: the row with this number, or else the first that is not blank."""
+        for number, fields, end in self._records(self.delimiter):
+            if number == header_row or (header_row is None and any(field.strip() for field in fields)):
+                return CsvRows(self, number, fields, end)
+        return CsvRows(self, 1, [], 0)
+
+    def check_encoding(self) -> None:
+        """Read the whole file. Raises WorkbookError if it is not a text in its encoding."""
+        with self.opened() as decoded:
+            while decoded.read(_BLOCK):
+                pass
+
+    def max_rows(self, columns: int) -> int:
+        """The most rows that a file of this size can hold: a row has a character for each of its columns."""
+        return self.path.stat().st_size // max(columns, 1) + 1
+
+    def opened(self, offset: int = 0) -> _Decoded:
+        """Return the file as UTF-8 without a byte order mark, from an offset on; a directive is left out."""
+        decoded = _Decoded(self.path, self.file, self.encoding)
+        decoded.skip(self._start + offset)
+        return decoded
+
+    def _directive(self) -> str:
+        """Return the first line if it is `sep=` and a delimiter, which Excel reads and does not show; else ""."""
+        with _text(_Decoded(self.path, self.file, self.encoding)) as text:
+            line = text.readline()
+        return line if _DIRECTIVE.fullmatch(line) else ""
+
+    def _detected(self) -> str:
+        scores: dict[str, int] = {}
+        for delimiter in DELIMITERS:
+            rows = (fields for _, fields, _ in self._records(delimiter) if any(fields))
+            widths = Counter(len(fields) for fields in islice(rows, _ROWS_SEEN))
+            width, count = max(widths.items(), key=lambda item: (item[1], item[0]), default=(1, 0))
+            scores[delimiter] = (width - 1) * count
+        return max(DELIMITERS, key=lambda delimiter: scores[delimiter])
+
+    def _records(self, delimiter: str) -> Iterator[tuple[int, list[str], int]]:
+        """Yield each row: its number, its fields, and the offset at which it ends in the decoded file."""
+        end = number = 0
+
+        def lines() -> Iterator[str]:
+            nonlocal end
+            for line in text:
+                end += len(line.encode())
+                yield line
+
+        with _text(self.opened()) as text:
+            records = csv.reader(lines(), delimiter=delimiter)
+            try:
+                for number, fields in enumerate(records, 1):
+                    yield number, fields, end
+            except csv.Error as error:
+                raise damaged_row(self.file, number + 1, str(error)) from error
+
+
+class CsvRows:
+    """An iterator over the rows of a CSV file that are not blank: first the header alone, then the rows below it.
+
+    Iterating raises WorkbookError if the file is damaged.
+    """
+
+    rows_claimed = None
+
+    def __init__(self, sheet: CsvSheet, number: int, header: Sequence[str], end: int) -> None:
+        self.in_order = True
+        self._sheet = sheet
+        self._number = number
+        self._header = header
+        self._end = end
+        self._source: _Decoded | None = None
+        self._wrong: list[tuple[int, int]] = []  # for each row with too many or too few fields: its number, its fields
+        self._chunks = self._read()
+
+    def __iter__(self) -> Iterator[Chunk]:
+        return self._chunks
+
+    def close(self) -> None:
+        """Close the file."""
+        self._chunks.close()
+        if self._source:
+            self._source.close()
+
+    def _read(self) -> Generator[Chunk]:
+        if not any(self._header):
+            return
+        width = len(self._header)
+        if width > MAX_COLUMNS:
+            raise damaged_row(self._sheet.file, self._number, f"it has {width:,} fields")
+        yield Chunk([(field,) for field in self._header], range(width), [self._number], booleans=False)
+        first = self._number + 1
+        for batch in self._batches(width):
+            if chunk := _chunk(batch, first):
+                yield chunk
+            first += batch.num_rows
+
+    def _batches(self, width: int) -> Iterator[pa.RecordBatch]:
+        import pyarrow.csv as arrow_csv
+
+        names = [str(index) for index in range(width)]
+        self._source = self._sheet.opened(self._end)
+        first = self._number + 1
+        if self._source.is_at_end():
+            return
+
+        def wrong(row: arrow_csv.InvalidRow) -> Literal["error"]:
+            self._wrong.append((row.number, row.actual_columns))
+            return "error"
+
+        try:
+            yield from arrow_csv.open_csv(
+                pa.PythonFile(self._source, mode="r"),
+                read_options=arrow_csv.ReadOptions(use_threads=False, block_size=_BLOCK, column_names=names),
+                parse_options=arrow_csv.ParseOptions(
+                    delimiter=self._sheet.delimiter,
+                    newlines_in_values=True,
+                    ignore_empty_lines=False,
+                    invalid_row_handler=wrong,
+                ),
+                convert_options=arrow_csv.ConvertOptions(
+                    column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False, check_utf8=False
+                ),
+            )
+        except pa.ArrowException as error:
+            if self._source.error:
+                raise self._source.error from None
+            if self._wrong:
+                number, found = self._wrong[0]
+                fields = f"{found:,} field{'' if found == 1 else 's'}"
+                reason = f"it has {fields}, but the header in row {self._number} has {width:,}"
+                raise damaged_row(self._sheet.file, first + number - 1, reason) from error
+            reason = f"{self._sheet.file}: a row is longer than {_BLOCK:,} bytes, or one of its quotes is not closed"
+            raise WorkbookError(reason, hint=_QUOTES) from error
+
+
+def damaged_row(file: str, row: int, reason: str) -> WorkbookError:
+    """The error for a row of a CSV file that cannot be read."""
+    return WorkbookError(f"{file}, row {row:,}: {reason}", hint=_QUOTES)
+
+
+class _Decoded(io.RawIOBase):
+    """A text file as UTF-8 without a byte order mark, whatever its encoding.
+
+    Reading raises WorkbookError if the file is not a text in this encoding; `error` keeps it, because Arrow raises
+    another one.
+    """
+
+    def __init__(self, path: Path, file: str, encoding: str) -> None:
+        self.error: WorkbookError | None = None
+        self._file = file
+        self._encoding = encoding
+        self._raw = path.open("rb")
+        # Excel writes a byte order mark at the start of a file in UTF-8.
+        is_utf_8 = codecs.lookup(encoding).name == UTF_8
+        self._decoder = codecs.getincrementaldecoder("utf-8-sig" if is_utf_8 else encoding)()
+        self._line = 1
+        self._rest = b""
+        self._ended = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
+        block = self.read(len(buffer))
+        buffer[: len(block)] = block
+        return len(block)
+
+    def read(self, size: int = -1, /) -> bytes:
+        while not self._rest and not self._ended:
+            self._rest = self._next()
+        block, self._rest = (self._rest, b"") if size < 0 else (self._rest[:size], self._rest[size:])
+        return block
+
+    def skip(self, count: int) -> None:
+        """Pass over the next bytes."""
+        while count and (block := self.read(count)):
+            count -= len(block)
+
+    def is_at_end(self) -> bool:
+        """Whether there are no more bytes."""
+        while not self._rest and not self._ended:
+            self._rest = self._next()
+        return not self._rest
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+    def _next(self) -> bytes:
+        block = self._raw.read(_BLOCK)
+        self._ended = not block
+        try:
+            text = self._decoder.decode(block, final=self._ended)
+        except UnicodeDecodeError as error:
+            line = self._line + error.object[: error.start].count(b"\n")
+            reason = f"{self._file}, line {line:,} is not {self._encoding.upper()}: {error.reason}"
+            hint = f'{_SAVE_AS} Or set its encoding in the contract, such as encoding = "cp1252".'
+            self.error = WorkbookError(reason, hint=hint)
+            raise self.error from error
+        if "\0" in text:
+            line = self._line + text[: text.index("\0")].count("\n")
+            self.error = WorkbookError(f"{self._file}, line {line:,} holds a NUL character", hint=_SAVE_AS)
+            raise self.error
+        self._line += text.count("\n")
+        return text.encode()
+
+
+def _text(decoded: _Decoded) -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BufferedReader(decoded), UTF_8, newline="")
+
+
+def _check_content(path: Path, file: str, encoding: str) -> None:
+    """Raise WorkbookError if a file cannot be read, is empty, or begins like another kind of file."""
+    try:
+        if path.is_dir():
+            raise WorkbookError(f"{file} is a folder, not a workbook", hint="Pass one .xlsx or .csv file.")
+        with path.open("rb") as opened:
+            start = opened.read(4)
+    except OSError as error:
+        raise WorkbookError(f"cannot read {file}: {error.strerror}", hint="Check its name and permissions.") from error
+    if not start:
+        raise WorkbookError(f"{file} is empty (0 bytes)", hint=_SAVE_AS)
+    if start.startswith(b"PK\x03\x04"):
+        raise WorkbookError(f"{file} is a zip file, not CSV", hint="If it is a workbook, rename it to .xlsx.")
+    if start.startswith(_UTF_16) and "16" not in encoding:
+        hint = f'{_SAVE_AS} Or set encoding = "utf-16" in the contract.'
+        raise WorkbookError(f"{file} is UTF-16, not {encoding.upper()}", hint=hint)
+
+
+def _chunk(batch: pa.RecordBatch, first: int) -> Chunk | None:
+    """Return the rows of a batch that are not blank; None if there are none. first: the number of its first row."""
+    columns = [batch.column(index) for index in range(batch.num_columns)]
+    numbers: Sequence[int] = range(first, first + batch.num_rows)
+    blank = _are_empty(columns[0])
+    for column in columns[1:]:
+        if not blank.true_count:
+            break
+        blank = pc.and_(blank, _are_empty(column))
+    if blank.true_count:
+        filled = pc.invert(blank)
+        columns = [column.filter(filled) for column in columns]
+        numbers = [first + index for index in pc.indices_nonzero(filled).to_pylist()]
+    return Chunk(list(map(_cells, columns)), range(len(columns)), numbers, booleans=False) if numbers else None
+
+
+def _are_empty(texts: pa.Array) -> pa.BooleanArray:
+    return pc.equal(pc.binary_length(texts), pa.scalar(0, pa.int32()))
+
+
+def _cells(texts: pa.Array) -> RepeatedCells:
+    encoded = texts.dictionary_encode()
+    distinct: list[Cell] = encoded.dictionary.to_pylist()
+    places = encoded.indices
+    if "" in distinct:
+        is_empty = pc.equal(places, pa.scalar(distinct.index(""), pa.int32()))
+        places = pc.if_else(is_empty, pa.scalar(None, pa.int32()), places)
+    return RepeatedCells(distinct, places)

@@ -1,0 +1,187 @@
+"""CSV files come in by the same contracts as workbooks."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from retailpipe.contract import Contract
+from tests.support.workbooks import Reading, read, refusal
+
+COLUMNS = """
+[[columns]]
+header = "Code"
+name = "code"
+type = "string"
+required = true
+
+[[columns]]
+header = "Price"
+name = "price"
+type = "decimal128(38, 18)"
+
+[[columns]]
+header = "Sold"
+name = "sold"
+type = "timestamp[us]"
+formats = ["%d.%m.%Y", "%Y-%m-%d %H:%M:%S"]
+"""
+
+
+def contract(folder: Path, keys: str = "") -> Contract:
+    path = folder / "shop.toml"
+    path.write_text(f'name = "shop"\ntable = "shop"\n{keys}\n{COLUMNS}', "utf-8")
+    return Contract.from_file(path)
+
+
+def write(folder: Path, content: str | bytes) -> Path:
+    path = folder / "shop.csv"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def reading(folder: Path, content: str | bytes, keys: str = "") -> Reading:
+    return read(write(folder, content), contract(folder, keys))
+
+
+def test_cells_are_read_as_texts_of_a_workbook_are(tmp_path: Path) -> None:
+    found = reading(tmp_path, "Code,Price,Sold\n007,2.50,31.12.2024\na,,\n ,1,\nb,dear,1.1.2024\n")
+
+    assert found.rows == [
+        {"code": "007", "price": Decimal("2.50"), "sold": datetime(2024, 12, 31), "source_row": 2},
+        {"code": "a", "price": None, "sold": None, "source_row": 3},
+    ]
+    assert found.codes == [("A4", "missing"), ("B5", "not_a_number")]
+    assert found.rejects[1].raw_row == {"Code": "b", "Price": "dear", "Sold": "1.1.2024"}
+    assert found.rejects[1].sheet == ""
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_the_delimiter_is_detected(tmp_path: Path, delimiter: str) -> None:
+    lines = ["Code|Price|Sold", 'a|1|"1.1.2024"', '"x, y; z"|2|']
+
+    found = reading(tmp_path, "\n".join(lines).replace("|", delimiter))
+
+    assert found.column("price") == [1, 2]
+
+
+def test_decimal_commas_are_not_taken_for_delimiters(tmp_path: Path) -> None:
+    content = "Code;Price;Sold\n" + "".join(f"a;{n},5;1.1.2024\n" for n in range(50))
+
+    assert reading(tmp_path, content, 'decimal = ","').column("price")[:2] == [Decimal("0.5"), Decimal("1.5")]
+
+
+def test_the_delimiter_of_the_contract_is_used(tmp_path: Path) -> None:
+    content = "Code;Price;Sold|x\na;1;|b\n"
+
+    assert "'Code' is missing" not in str(refusal(write(tmp_path, content), contract(tmp_path, 'delimiter = ";"')))
+    assert "'Code' is missing" in str(refusal(write(tmp_path, content), contract(tmp_path, 'delimiter = "|"')))
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_quotes_may_hold_delimiters_quotes_and_line_breaks(tmp_path: Path, end: str) -> None:
+    content = end.join(["Code,Price,Sold", f'"a,""b""{end}c",1,', "", "d,2,"])
+
+    found = reading(tmp_path, content)
+
+    assert found.column("code") == [f'a,"b"{end}c', "d"]
+    assert found.column("source_row") == [2, 4]
+
+
+def test_blank_rows_are_skipped_and_counted_in_row_numbers(tmp_path: Path) -> None:
+    content = "\n\nCode,Price,Sold\n\na,1,\n,,\n\nb,2,\n\n"
+
+    found = reading(tmp_path, content)
+
+    assert (found.layout.header_row, found.column("source_row")) == (3, [5, 8])
+    assert found.rows_read == 2
+
+
+@pytest.mark.parametrize("start", [b"\xef\xbb\xbf", b""])
+def test_utf_8_may_have_a_byte_order_mark(tmp_path: Path, start: bytes) -> None:
+    assert reading(tmp_path, start + "Code,Price,Sold\nÄöü€,1,\n".encode()).column("code") == ["Äöü€"]
+
+
+def test_another_encoding_is_read_if_the_contract_names_it(tmp_path: Path) -> None:
+    content = "Code;Price;Sold\nStraße €;1;\n".encode("cp1252")
+
+    assert reading(tmp_path, content, 'encoding = "cp1252"').column("code") == ["Straße €"]
+    utf_16 = "Code;Price;Sold\nStraße €;1;\n".encode("utf-16")
+    assert reading(tmp_path, utf_16, 'encoding = "utf-16"').column("code") == ["Straße €"]
+
+
+def test_the_directive_of_excel_names_the_delimiter_and_is_no_row(tmp_path: Path) -> None:
+    found = reading(tmp_path, "sep=|\r\nCode|Price|Sold\r\na|1|\r\n")
+
+    assert (found.layout.header_row, found.column("source_row")) == (1, [2])
+
+
+def test_header_row_and_skip_rules_work_as_in_workbooks(tmp_path: Path) -> None:
+    content = "Sales of 2024\n\nCode;Price;Sold\na;1;\nTotal;1;\nb;2;\nend;;\n"
+    keys = 'header_row = 3\nskip_footer = 1\nskip_rows = [{ column = "Code", matches = "Total*" }]'
+
+    found = reading(tmp_path, content, keys)
+
+    assert (found.column("source_row"), found.rows_read, found.rows_skipped) == ([4, 6], 2, 2)
+
+
+def test_the_error_says_in_which_row_the_headers_are(tmp_path: Path) -> None:
+    path = write(tmp_path, "Sales of 2024\n\nCode;Price;Sold\na;1;\n")
+
+    assert "the headers are in row 3: set header_row = 3" in str(refusal(path, contract(tmp_path)))
+
+
+def test_a_file_of_several_blocks_keeps_its_rows_in_order(tmp_path: Path) -> None:
+    lines = (f"c{n},{n}.25,\n" if n % 1000 else "\n" for n in range(2, 200_002))
+
+    found = reading(tmp_path, "Code,Price,Sold\n" + "".join(lines))
+
+    expected = [n for n in range(2, 200_002) if n % 1000]
+    assert found.column("source_row") == expected
+    assert found.column("code") == [f"c{n}" for n in expected]
+    assert found.column("price")[-1] == Decimal("200001.25")
+
+
+def test_a_file_with_only_a_header_has_no_rows(tmp_path: Path) -> None:
+    assert reading(tmp_path, "Code,Price,Sold").rows == []
+
+
+ROWS = "Code,Price,Sold\n" + "a,1,\n" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", "is empty"),
+        (b"\n\n", "is empty"),
+        (b"PK\x03\x04rest", "is a zip file"),
+        (b"\xff\xfeC\0o\0", "is UTF-16"),
+        (b"Code,Price,Sold\na,1,\nb\0,2,\n", "line 3 holds a NUL character"),
+        ("Code,Price,Sold\na,1,\nÄ,2,\n".encode("cp1252"), "line 3 is not UTF-8"),
+        (b"Code,Price,Sold\na,1,\nb,2\n", "row 3: it has 2 fields, but the header in row 1 has 3"),
+        (b"Code,Price,Sold\na,1,\n\nb,2,,\n", "row 4: it has 4 fields"),
+        (b'Code,Price,Sold\n"a\nb",1,\nc,2\n', "row 3: it has 2 fields"),
+        (f"{ROWS}b,2\n".encode(), "row 100,002: it has 2 fields"),
+        (b'Code,Price,Sold\na,1,\n"b,2,\nc,3,\n', "row 3: it has 1 field"),
+        (f'{ROWS}"b,2,\n{"c,3,xxxxxxxxxxxx" * 200_000}'.encode(), "one of its quotes is not closed"),
+        (ROWS.encode() + "Ä".encode("cp1252"), "line 100,002 is not UTF-8"),
+        (b"a,b\n" * 3, "column 'Code' is missing"),
+    ],
+)
+def test_a_damaged_file_is_refused_with_the_place(tmp_path: Path, content: bytes, expected: str) -> None:
+    assert expected in str(refusal(write(tmp_path, content), contract(tmp_path)))
+
+
+def test_the_hint_for_another_encoding_names_the_key(tmp_path: Path) -> None:
+    path = write(tmp_path, "Code,Price,Sold\nÄ,2,\n".encode("cp1252"))
+
+    assert 'encoding = "cp1252"' in refusal(path, contract(tmp_path)).hint
+
+
+def test_a_sheet_of_the_contract_does_not_concern_a_csv_file(tmp_path: Path) -> None:
+    assert reading(tmp_path, "Code,Price,Sold\na,1,\n", 'sheet = "Sales"').column("code") == ["a"]
+    several = reading(tmp_path, "Code,Price,Sold\na,1,\n", 'sheet = "2024-*"')
+    assert several.column("source_sheet") == [""]
