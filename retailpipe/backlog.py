@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 
+from retailpipe.bindings import Bindings
 from retailpipe.bronze import ledger, schema
 from retailpipe.contract import Contract
 from retailpipe.environment import Environment
@@ -37,23 +38,26 @@ def compare(environment: Environment, *, contract: Contract | None = None, dry_r
 
     A workbook is read only if its etag differs from the one recorded with its load, or its load used another contract.
     dry_run: do not record etags that have changed, so that nothing is written.
-    Raises StoreError, WarehouseError.
+    Without `contract`, a workbook that one of the environment's contracts is for must be loaded under that contract.
+    Raises StoreError, ContractError, WarehouseError.
     """
     loads, etags, kept = _current(environment)
     keys: list[str] = []
     same: list[Snapshot] = []
     workbooks = environment.store.workbooks()
+    bindings = Bindings.of(environment.folder)
     for stored in workbooks:
         load, kept_hash = loads.get(stored.key), kept.get(stored.key)
         if load is None and kept_hash is None:
             keys.append(stored.key)
             continue
+        wanted = contract or bindings.contract_for(stored.key)
         is_unchanged = bool(stored.etag) and stored.etag == etags.get(stored.key)
-        if is_unchanged and (load is None or load.holds(load.content_hash, contract)):
+        if is_unchanged and (load is None or load.holds(load.content_hash, wanted)):
             continue
         try:
             with environment.store.snapshot(stored.key) as snapshot:
-                if not (load.holds(snapshot.content_hash, contract) if load else snapshot.content_hash == kept_hash):
+                if not (load.holds(snapshot.content_hash, wanted) if load else snapshot.content_hash == kept_hash):
                     keys.append(stored.key)
                 elif snapshot.etag:
                     same.append(snapshot)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from retailpipe.backlog import waiting, write_missing_receipts
+from retailpipe.bindings import Bindings
 from retailpipe.bronze import schema
 from retailpipe.bronze.ledger import current_loads
 from retailpipe.builds import is_empty, transform, up_to_date
@@ -103,13 +104,16 @@ def ingest(
 
     sources: keys of the store, such as input/2011.xlsx, or files, which are uploaded first. Default: every workbook
         in the store whose content is not loaded yet or, if a contract is passed, not loaded under that contract.
-    allow_duplicate: load content that is already loaded under another name.
+    contract: the contract of all sources. Default: for each, the contract in `contracts/` of the environment whose
+        `files` matches its name, else the contract for Online Retail.
+    allow_duplicate: load content, or rows, that are already loaded under another name.
     dry_run: report what would be loaded and rejected, and change nothing, not even the store.
     replace: as in `upload`, for files. Without it, a file that would replace a workbook with other content is refused.
 
     If one source is passed and it fails, its error is raised. Otherwise SomeNotLoaded reports the failures, and the
     other workbooks are still loaded; after a WarehouseError the remaining workbooks are not tried.
-    Raises UsageError, StoreError, AwsError, WorkbookError, LoadError, WarehouseError, or subclasses of them.
+    Raises UsageError, ContractError, StoreError, AwsError, WorkbookError, LoadError, WarehouseError, or subclasses of
+    them.
     """
     return _ingest(environment, sources, _Options(contract, allow_duplicate, dry_run, replace), progress)
 
@@ -137,7 +141,7 @@ def _ingest(
     from retailpipe.bronze.loader import load
 
     wanted = sources or _backlog(environment, options)
-    contract = options.contract or Contract.default()
+    bindings = Bindings.of(environment.folder)
     reports: list[LoadReport] = []
     failures: list[RetailpipeError] = []
     would_load: dict[str, str] = {}
@@ -147,7 +151,7 @@ def _ingest(
                 report = load(
                     environment.warehouse,
                     snapshot,
-                    contract,
+                    options.contract or bindings.contract_for(snapshot.key) or Contract.default(),
                     allow_duplicate=options.allow_duplicate,
                     dry_run=options.dry_run,
                     would_load=would_load,

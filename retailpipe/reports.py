@@ -231,8 +231,9 @@ class ContractCheck(Report):
         if self.missing_columns:
             lines.append(f"  optional columns that are missing: {', '.join(self.missing_columns)}")
         for fault in self.faults:
-            rows = f"{fault.rows:,} {'row' if fault.rows == 1 else 'rows'}"
-            lines.append(f"  {rows} with {fault.code} in {fault.column_name}, in {', '.join(fault.cells)}")
+            lines.append(
+                f"  {counted(fault.rows, 'row')} with {fault.code} in {fault.column_name}, in {', '.join(fault.cells)}"
+            )
             lines.append(f"    {fault.message}. {fault.hint}")
         return "\n".join(lines)
 

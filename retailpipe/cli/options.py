@@ -53,7 +53,12 @@ Quiet = Annotated[
 ]
 ContractFile = Annotated[
     Path | None,
-    typer.Option("--contract", metavar="FILE", help="A contract file. Default: the contract for Online Retail."),
+    typer.Option(
+        "--contract",
+        metavar="FILE",
+        help="A contract file, or the name of one in `contracts/` of the environment. Default: the one there whose "
+        "`files` matches the workbook's name, else the contract for Online Retail.",
+    ),
 ]
 AllowDuplicate = Annotated[
     bool,
@@ -210,6 +215,8 @@ def _open_local(local: Path | None, database_url: str | None) -> Environment:
     return environment
 
 
-def open_contract(file: Path | None) -> Contract | None:
-    """Return the contract in the file, or None if no file is given."""
-    return Contract.from_file(file) if file else None
+def open_contract(name: Path | None, environment: Environment) -> Contract | None:
+    """Return the contract in a file, or of that name in the environment; None if none is given."""
+    from retailpipe.bindings import named_contract
+
+    return named_contract(name, environment.folder) if name else None

@@ -26,7 +26,7 @@ def status(environment: Environment, contract: ContractFile = None, json: Json =
     \b
     Example: retailpipe status
     """
-    report = queries.status(environment, contract=open_contract(contract))
+    report = queries.status(environment, contract=open_contract(contract, environment))
     print_json(report.as_dict()) if json else print_status(report)
 
 

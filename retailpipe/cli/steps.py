@@ -128,7 +128,7 @@ def run(
         report = pipeline.run(
             environment,
             source,
-            contract=open_contract(contract),
+            contract=open_contract(contract, environment),
             allow_duplicate=allow_duplicate,
             replace=replace,
             skip_failed=skip_failed,
@@ -148,7 +148,7 @@ def init(environment: Environment, contract: ContractFile = None, json: Json = F
     \b
     Example: retailpipe init
     """
-    number = pipeline.init(environment, contract=open_contract(contract))
+    number = pipeline.init(environment, contract=open_contract(contract, environment))
     print_json({"schema": "bronze", "number": number}) if json else say(f"schema bronze is at version {number}")
 
 
@@ -204,7 +204,7 @@ def ingest(
             reports = pipeline.ingest(
                 environment,
                 *(sources or []),
-                contract=open_contract(contract),
+                contract=open_contract(contract, environment),
                 allow_duplicate=allow_duplicate,
                 dry_run=dry_run,
                 replace=replace,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from retailpipe.contract import Contract
+from retailpipe.counts import noun
 from retailpipe.errors import SheetError, WorkbookError
 from retailpipe.workbook.cells import Cell, cell_address, shown
 

@@ -1,0 +1,47 @@
+"""The contracts of an environment: files in `contracts/`, each chosen by the names of its workbooks (`files`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from retailpipe.contract import Contract
+from retailpipe.errors import ContractError
+
+FOLDER = "contracts"
+
+
+@dataclass(frozen=True)
+class Bindings:
+    """The contracts of an environment, each with its file."""
+
+    contracts: Sequence[tuple[Path, Contract]]
+
+    @classmethod
+    def of(cls, folder: Path) -> Bindings:
+        """Read the contracts in the environment's folder. Raises ContractError."""
+        return cls([(file, Contract.from_file(file)) for file in sorted((folder / FOLDER).glob("*.toml"))])
+
+    def contract_for(self, key: str) -> Contract | None:
+        """The contract for a workbook, or None if `files` of no contract matches its name.
+
+        Raises ContractError if several do.
+        """
+        found = [(file, contract) for file, contract in self.contracts if contract.takes(key)]
+        if len(found) > 1:
+            names = " and ".join(str(file) for file, _ in found)
+            raise ContractError(
+                f"{key} matches `files` of several contracts: {names}",
+                hint="Make `files` of all but one of them narrower, or choose one with --contract.",
+            )
+        return found[0][1] if found else None
+
+
+def named_contract(name: str | Path, folder: Path) -> Contract:
+    """The contract in a file, or the one with this name in the environment's folder. Raises ContractError."""
+    file = Path(name)
+    kept = folder / FOLDER / (file.name if file.suffix == ".toml" else f"{file.name}.toml")
+    if file.exists() or file.name != str(name) or not kept.exists():
+        return Contract.from_file(file)
+    return Contract.from_file(kept)

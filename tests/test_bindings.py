@@ -1,0 +1,107 @@
+"""The contracts of an environment, which are chosen by the names of workbooks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import retailpipe
+from retailpipe import Environment
+from retailpipe.errors import ContractError
+from tests.conftest import Program, Workbook
+
+BRANCH = """
+name = "branch"
+table = "branch_sales"
+files = "branch-*.xlsx"
+
+[[columns]]
+header = "Product"
+name = "product"
+type = "string"
+required = true
+
+[[columns]]
+header = "Sold"
+name = "sold"
+type = "int32"
+"""
+
+
+def keep(environment: Environment, text: str, name: str = "branch.toml") -> Path:
+    file = environment.folder / "contracts" / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    return file
+
+
+@pytest.fixture
+def branch(make_workbook: Workbook) -> Path:
+    return make_workbook([("tea", 3), ("milk", 4)], headers=("Product", "Sold"), name="branch-7.xlsx")
+
+
+def test_ingest_chooses_the_contract_by_the_name(
+    environment: Environment, make_workbook: Workbook, branch: Path
+) -> None:
+    keep(environment, BRANCH)
+    environment.store.upload(branch)
+    environment.store.upload(make_workbook())
+
+    reports = retailpipe.ingest(environment)
+
+    assert [(report.source, report.rows_loaded) for report in reports] == [
+        ("input/book.xlsx", 1),
+        ("input/branch-7.xlsx", 2),
+    ]
+    found = retailpipe.query(environment, "select source, table_name from bronze.loads order by 1").to_pylist()
+    assert [row["table_name"] for row in found] == ["raw_transactions", "branch_sales"]
+    assert retailpipe.ingest(environment) == []
+
+
+def test_a_contract_that_changes_loads_its_workbooks_again(environment: Environment, branch: Path) -> None:
+    keep(environment, BRANCH)
+    retailpipe.ingest(environment, branch)
+    keep(environment, BRANCH.replace('type = "int32"', 'type = "int32"\nminimum = 4'))
+
+    assert retailpipe.status(environment).waiting == ("input/branch-7.xlsx",)
+    (report,) = retailpipe.ingest(environment)
+
+    assert (report.status, report.rows_loaded, report.rows_rejected) == ("replaced", 1, 1)
+
+
+def test_a_contract_that_is_passed_comes_first(environment: Environment, branch: Path, tmp_path: Path) -> None:
+    keep(environment, BRANCH)
+    (tmp_path / "other.toml").write_text(BRANCH.replace("branch_sales", "elsewhere"))
+
+    retailpipe.ingest(environment, branch, contract=retailpipe.Contract.from_file(tmp_path / "other.toml"))
+
+    assert retailpipe.query(environment, "select count(*) as n from bronze.elsewhere").to_pylist() == [{"n": 2}]
+
+
+def test_two_contracts_for_one_workbook_are_an_error(environment: Environment, branch: Path) -> None:
+    keep(environment, BRANCH)
+    keep(environment, BRANCH.replace("branch-*", "*"), "z.toml")
+
+    with pytest.raises(ContractError, match=r"input/branch-7\.xlsx matches .*branch\.toml and .*z\.toml"):
+        retailpipe.ingest(environment, branch)
+
+
+def test_a_mistake_in_a_contract_names_its_file_and_line(environment: Environment, branch: Path) -> None:
+    keep(environment, BRANCH.replace('"int32"', '"int33"'))
+
+    with pytest.raises(ContractError, match=r"contracts/branch\.toml, line 15: unknown type"):
+        retailpipe.ingest(environment, branch)
+
+
+def test_a_contract_of_the_environment_can_be_named(
+    program: Program, environment: Environment, database_url: str, branch: Path
+) -> None:
+    keep(environment, BRANCH.replace('files = "branch-*.xlsx"\n', ""))
+    where = ("--local", str(environment.folder), "--database-url", database_url)
+
+    done = program("ingest", branch, "--contract", "branch", *where)
+    missing = program("ingest", branch, "--contract", "absent", *where)
+
+    assert (done.returncode, "2 rows read, 2 loaded" in done.stdout) == (0, True)
+    assert (missing.returncode, "absent" in missing.stderr) == (1, True)
