@@ -59,7 +59,7 @@ def test_nothing_is_wider_than_the_terminal(words: list[str], columns: int, plac
     shown, code = on_a_terminal([*words, *place], tmp_path, columns)
 
     assert code == 0
-    assert len(table_lines(shown)) >= REJECTED
+    assert len(table_lines(shown)) >= 4
     assert max(map(cell_len, table_lines(shown))) <= columns
 
 
