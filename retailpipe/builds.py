@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from retailpipe import dbt_runner
@@ -19,12 +20,16 @@ from retailpipe.contract import Contract
 from retailpipe.dbt_runner import WarmUp
 from retailpipe.environment import Environment
 from retailpipe.errors import RetailpipeError, TransformError, UsageError
+from retailpipe.models import OWN_PROJECT, OwnModels, Project, generated_project, own_models, project_hash, relations
 from retailpipe.progress import NoProgress, Progress
-from retailpipe.reports import BuildReport
+from retailpipe.reports import BuildReport, Node
 
 if TYPE_CHECKING:
     from retailpipe.connection import Connection
 
+# Unit tests check the models on made-up rows, not the loaded data. `retailpipe dbt test` runs them.
+_BUILD = ["--log-level", "none", "--log-level-file", "info", "--no-write-json", "build"]
+_NO_UNIT_TESTS = ["--exclude-resource-type", "unit_test"]
 _LOCKING_COMMANDS = {"build", "run", "test", "seed", "snapshot", "retry", "clone"}
 
 
@@ -36,67 +41,147 @@ def transform(
     progress: Progress | None = None,
     warm_up: WarmUp | None = None,
 ) -> BuildReport:
-    """Build silver and gold from bronze with `dbt build`, and run their tests.
+    """Build silver, gold and the models of one's own from bronze with `dbt build`, and run their tests.
 
     select: nodes in dbt's selection syntax, such as `fact_sales_daily+`; default: all.
     full_refresh: rebuild incremental models from scratch. A build of all nodes always does so if the last build failed
-        or used another version of the dbt project.
+        or used another version of the models.
     warm_up: a WarmUp that may have been started for this call.
 
-    The report lists models and tests that fail. Raises TransformError if dbt cannot run at all, UsageError if `select`
-    matches nothing.
+    The report lists models and tests that fail. If dbt cannot read the models of one's own, the report says why, and
+    only silver and gold are built. Raises TransformError if dbt cannot run at all, UsageError if `select` matches
+    nothing.
     """
     progress = progress or NoProgress()
     started = time.monotonic()
-    # Unit tests check the models on made-up rows, not the loaded data. `retailpipe dbt test` runs them.
-    arguments = [
-        "--log-level",
-        "none",
-        "--log-level-file",
-        "info",
-        "--no-write-json",
-        "build",
-        "--exclude-resource-type",
-        "unit_test",
-    ]
-    arguments += [*(["--select", select] if select else []), *(["--full-refresh"] if full_refresh else [])]
-    project = dbt_runner.project_hash()
+    own = own_models(environment)
+    ours, everything = project_hash(), project_hash(own) if own else None
     with _bronze_locked(environment, progress) as connection:
-        if not select:
-            # Incremental models must not extend rows that a failed build or another version of the project left.
-            if not full_refresh and not build_record.built_by(connection, project):
-                arguments.append("--full-refresh")
-            build_record.clear(connection)
-            connection.commit()
-        else:
-            _clear_record_unless_up_to_date(connection)
         progress.step("starting dbt")
-        result = dbt_runner.invoke(
-            environment, arguments, [dbt_runner.Listener(progress)], warm_up.manifest() if warm_up else None
-        )
-        if result.success and not select:
-            build_record.record(connection, project)
+        attempt = _Attempt.prepared(environment, connection, own, warm_up)
+        if not select:
+            # Incremental models must not extend rows that a failed build or another version of the models left.
+            outdated = not build_record.built_by(connection, ours)
+            if attempt.incremental and everything:
+                outdated = outdated or not build_record.built_by(connection, everything)
+            full_refresh = full_refresh or outdated
+            build_record.clear(connection)
+        else:
+            build_record.clear_outdated(connection, ours, everything)
+        connection.commit()
+        arguments = [*_BUILD, *_NO_UNIT_TESTS, *(["--select", select] if select else [])]
+        arguments += ["--full-refresh"] if full_refresh else []
+        listener = dbt_runner.Listener(progress)
+        result = dbt_runner.invoke(environment, arguments, [listener], attempt.manifest, project=attempt.project)
+        if result.exception and attempt.project:
+            # Some mistakes in models, such as a cycle, are found only now.
+            attempt = _Attempt(problem=dbt_runner.parse_error(environment, result.exception))
+            result = dbt_runner.invoke(environment, arguments, [listener])
+        results: list[Any] = list(getattr(result.result, "results", []))
+        if not select:
+            if dbt_runner.ours_succeeded(results):
+                build_record.record(connection, ours)
+            if result.success and everything and not attempt.problem:
+                build_record.record(connection, ours, everything)
             connection.commit()
+        tables = build_record.tables(connection, relations())
     if result.exception:
         raise TransformError(
             f"dbt could not run: {result.exception}", hint=dbt_runner.log_hint(environment)
         ) from result.exception
-    results: list[Any] = list(getattr(result.result, "results", []))
-    if not results:
+    if not results and not attempt.problem:
         if select:
             raise UsageError(
                 f"--select {select!r} matches no model or test", hint="List them with `retailpipe dbt ls`."
             )
         raise TransformError("dbt found nothing to build", hint=dbt_runner.log_hint(environment))
-    return dbt_runner.build_report(environment, results, time.monotonic() - started)
+    report = dbt_runner.build_report(environment, results, time.monotonic() - started)
+    report = replace(report, tables_read=tables.read, tables_unread=tables.unread, leftovers=tables.leftovers)
+    return _with_problem(report, attempt.problem) if attempt.problem else report
 
 
-def is_up_to_date(connection: Connection) -> bool:
-    """Whether silver and gold are up to date: built by this project from all current loads, and no table is missing."""
-    if not is_migrated(connection) or not build_record.is_built(connection, dbt_runner.project_hash()):
-        return False
-    lookups = ", ".join(f"to_regclass('{name}')" for name in dbt_runner.relations())
-    return None not in (connection.row(f"select {lookups}") or (None,))
+def _with_problem(report: BuildReport, problem: TransformError) -> BuildReport:
+    """The report of a build of only our models, because those of one's own have a problem."""
+    message = f"{problem}\n{problem.hint} Your own models were not built: their tables are unchanged."
+    failures = (Node(OWN_PROJECT, "project", "error", message), *report.failures)
+    return replace(report, ok=False, failures=failures, tables_read=(f"bronze.{build_record.OUR_TABLE}",))
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """What dbt is about to build.
+
+    project: the project with the models of one's own; None for our project.
+    manifest: the project as dbt has parsed it; None if dbt is to parse it.
+    incremental: whether a model of one's own is incremental.
+    problem: why the models of one's own cannot be built; then only ours are.
+    """
+
+    project: Project | None = None
+    manifest: Any = None
+    incremental: bool = False
+    problem: TransformError | None = None
+
+    @classmethod
+    def prepared(
+        cls, environment: Environment, connection: Connection, own: OwnModels | None, warm_up: WarmUp | None
+    ) -> _Attempt:
+        """Parse the models of one's own, and record them in bronze.own_models. Without them, dbt parses our project."""
+        if not own:
+            build_record.replace_own_models(connection, [])
+            return cls(manifest=warm_up.manifest() if warm_up else None)
+        try:
+            if warm_up:
+                warm_up.wait()  # it reads the files that are written next
+            project = generated_project(environment, own, build_record.contract_tables(connection))
+            manifest = warm_up.manifest(project) if warm_up else None
+            manifest = manifest or dbt_runner.parse(environment, project)
+            models = dbt_runner.own_nodes(manifest)
+        except TransformError as error:
+            return cls(problem=error)
+        build_record.replace_own_models(connection, models)
+        return cls(project, manifest, any(model.incremental for model in models))
+
+
+def up_to_date(connection: Connection, environment: Environment) -> BuildReport | None:
+    """The report that there is nothing to build; None if there is.
+
+    Everything is up to date if it was built by these models from all current loads, and no table is missing.
+    """
+    if not is_migrated(connection):
+        return None
+    own = own_models(environment)
+    if own and own.problem:
+        return None
+    built = build_record.built(connection, project_hash(), project_hash(own) if own else None)
+    if not built.ours or not built.all:
+        return None
+    tables = build_record.tables(connection, relations())
+    if tables.missing:
+        return None
+    return BuildReport(True, 0, 0, (), 0, 0.0, True, tables.read, tables.unread, tables.leftovers)
+
+
+def own_models_problem(connection: Connection, environment: Environment) -> str | None:
+    """Why the models of one's own are not up to date, or None."""
+    own = own_models(environment)
+    if own and own.problem:
+        return str(own.problem)
+    if connection.row("select to_regclass('bronze.own_models') is null") == (True,):
+        return "your own models are not built" if own else None
+    built = build_record.built(connection, project_hash(), project_hash(own) if own else None)
+    if built.all:
+        return None
+    return (
+        "your own models are not built from all current loads, or have changed since"
+        if own
+        else ("your own models are removed, but their last build is still recorded")
+    )
+
+
+def tables_unread(connection: Connection) -> tuple[str, ...]:
+    """The tables of bronze with loaded rows that no model reads, as of the last build."""
+    return build_record.tables(connection, relations()).unread if is_migrated(connection) else ()
 
 
 def is_built(environment: Environment) -> bool:
@@ -105,11 +190,11 @@ def is_built(environment: Environment) -> bool:
     Raises WarehouseError.
     """
     with environment.warehouse.connect(read_only=True) as connection:
-        return is_up_to_date(connection) or is_empty(connection)
+        return up_to_date(connection, environment) is not None or is_empty(connection)
 
 
 def is_empty(connection: Connection) -> bool:
-    """Whether no workbook is loaded, and silver and gold were never built or were built from no workbook."""
+    """Whether no workbook is loaded, and no model was built, or all were built from no workbook."""
     if not is_migrated(connection):
         return False
     loads, is_built = connection.row(
@@ -121,24 +206,34 @@ def is_empty(connection: Connection) -> bool:
     ) or (0, False)
     if is_built:
         (is_built,) = connection.row("select exists (select from public_silver.built_loads)") or (False,)
-    return not loads and not is_built
+    return not loads and not is_built and not build_record.own_models_hold_rows(connection)
 
 
 def dbt(environment: Environment, arguments: Sequence[str]) -> int:
     """Run any dbt command on an environment; dbt prints its own output. Returns dbt's exit code: 0, 1 or 2.
 
     While a command builds or tests, loads and other builds wait, as during `transform`.
-    Raises UsageError if dbt's command line does not accept the arguments.
+    Raises UsageError if dbt's command line does not accept the arguments, TransformError if the files of the models of
+    one's own cannot be read.
     """
+    own = own_models(environment)
+    project: Project | None = None
     if _LOCKING_COMMANDS & set(arguments):
         with _bronze_locked(environment, NoProgress()) as connection:
-            _clear_record_unless_up_to_date(connection)
-            result = dbt_runner.invoke(environment, list(arguments), [])
+            if own:
+                project = generated_project(environment, own, build_record.contract_tables(connection))
+            build_record.clear_outdated(connection, project_hash(), project_hash(own) if own else None)
+            connection.commit()
+            result = dbt_runner.invoke(environment, list(arguments), [], project=project)
     else:
-        if environment.stack:
-            with suppress(RetailpipeError), environment.warehouse.connect():
-                pass  # connecting fetches the password again if it was rotated; dbt itself reports other failures
-        result = dbt_runner.invoke(environment, list(arguments), [])
+        tables: list[str] | None = None
+        if environment.stack or own:
+            # Connecting fetches a stack's password again if it was rotated. dbt itself reports other failures.
+            with suppress(RetailpipeError), environment.warehouse.connect() as connection:
+                tables = build_record.contract_tables(connection) if own else None
+        if own:
+            project = generated_project(environment, own, tables)
+        result = dbt_runner.invoke(environment, list(arguments), [], project=project)
     if result.success:
         return 0
     if result.exception is None:
@@ -147,17 +242,6 @@ def dbt(environment: Environment, arguments: Sequence[str]) -> int:
     if dbt_runner.is_usage_error(result.exception):
         raise UsageError(f"dbt: {result.exception}", hint="List dbt's commands with `retailpipe dbt -- --help`.")
     return 2
-
-
-def _clear_record_unless_up_to_date(connection: Connection) -> None:
-    """Make the next build of all models a full refresh, unless all models are up to date.
-
-    Call this before a build of selected models. Without it, the next build of all models could keep rows of the
-    selected models that were built from an older `int_loaded_days`.
-    """
-    if not build_record.is_built(connection, dbt_runner.project_hash()):
-        build_record.clear(connection)
-        connection.commit()
 
 
 @contextmanager

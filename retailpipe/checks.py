@@ -10,7 +10,9 @@ from collections.abc import Callable, Sequence
 
 from retailpipe import backlog
 from retailpipe.bronze import ledger, schema
+from retailpipe.builds import own_models_problem, tables_unread
 from retailpipe.contract import Contract
+from retailpipe.counts import counted, noun
 from retailpipe.environment import Environment
 from retailpipe.errors import RetailpipeError
 from retailpipe.invariants import verify
@@ -55,15 +57,11 @@ def _try(name: str, attempt: Callable[[Environment], str], environment: Environm
         return CheckPoint(name, ok=False, detail=str(error), hint="Check the permissions of the folder.")
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
 def _store(environment: Environment) -> str:
     workbooks = environment.store.workbooks()
     if not workbooks:
         raise _Failed(f"no workbooks in {environment.store.address}", "Upload one with `retailpipe upload FILE`.")
-    return f"{_count(len(workbooks), 'workbook')} in {environment.store.address}"
+    return f"{counted(len(workbooks), 'workbook')} in {environment.store.address}"
 
 
 def _database(environment: Environment) -> str:
@@ -98,20 +96,20 @@ def _ingestion(environment: Environment) -> str:
     keys = found.waiting
     if keys:
         more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
-        verb = "is" if len(keys) == 1 else "are"
+        verb = noun(len(keys), "is", "are")
         raise _Failed(
-            f"{_count(len(keys), 'workbook')} in the store {verb} not loaded: {', '.join(keys[:3])}{more}",
+            f"{counted(len(keys), 'workbook')} in the store {verb} not loaded: {', '.join(keys[:3])}{more}",
             "Load them with `retailpipe ingest`.",
         )
     if found.removed:
         first, count = shlex.quote(found.removed[0]), len(found.removed)
         raise _Failed(
-            f"{_count(count, 'loaded workbook')} {'is' if count == 1 else 'are'} no longer in the store: "
+            f"{counted(count, 'loaded workbook is', 'loaded workbooks are')} no longer in the store: "
             f"{', '.join(found.removed[:3])}{f' and {count - 3} more' if count > 3 else ''}",
             f"Put it back, or delete its rows with `retailpipe forget {first}`.",
         )
     if found.kept:
-        return f"all workbooks in the store are loaded, except {_count(len(found.kept), 'forgotten one')}"
+        return f"all workbooks in the store are loaded, except {counted(len(found.kept), 'forgotten one')}"
     return "all workbooks in the store are loaded"
 
 
@@ -125,30 +123,32 @@ def _transformation(environment: Environment) -> str:
         entries = ledger.current_loads(connection).values()
         loaded = {entry.load_id for entry in entries if entry.table_name == Contract.default().table}
         built = {load_id for (load_id,) in connection.rows("select load_id from public_silver.built_loads")}
+        problem = own_models_problem(connection, environment)
+        unread = () if loaded != built or problem else tables_unread(connection)
     if loaded != built:
         changed = sorted(loaded ^ built)
         shown = ", ".join(str(load_id) for load_id in changed[:5]) + (", ..." if len(changed) > 5 else "")
         raise _Failed(
-            f"silver and gold are out of date: {_count(len(changed), 'load')} added or replaced since the last build"
+            f"silver and gold are out of date: {counted(len(changed), 'load')} added or replaced since the last build"
             f" (load_id {shown})",
             "Rebuild them with `retailpipe transform`.",
         )
-    return f"silver and gold are up to date with bronze ({_count(len(loaded), 'load')})"
+    if problem:
+        raise _Failed(problem, "Rebuild them with `retailpipe transform`.")
+    more = f"; no model reads {', '.join(unread)}: write one (docs/models.md)" if unread else ""
+    return f"silver and gold are up to date with bronze ({counted(len(loaded), 'load')}){more}"
 
 
 def _verification(environment: Environment) -> str:
     report = verify(environment)
-    broken = [invariant for invariant in report.invariants if not invariant.ok]
-    if broken:
-        first = broken[0]
-        verb = "does" if len(broken) == 1 else "do"
-        more = f", and {len(broken) - 1} more" if len(broken) > 1 else ""
+    if report.broken:
+        first = report.broken[0]
+        more = f", and {len(report.broken) - 1} more" if len(report.broken) > 1 else ""
         raise _Failed(
-            f"{len(broken)} of {len(report.invariants)} invariants {verb} not hold: "
-            f"{first.name} (expected {first.expected}, actual {first.actual}){more}",
+            f"{report.verdict}: {first.name} (expected {first.expected}, actual {first.actual}){more}",
             "List all invariants with `retailpipe verify`.",
         )
-    return f"all {len(report.invariants)} invariants hold"
+    return report.verdict
 
 
 def _transformation_and_verification(environment: Environment) -> str:

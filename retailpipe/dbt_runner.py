@@ -6,18 +6,19 @@ set only during that call.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
+import re
 import sys
 import threading
 from contextlib import suppress
 from importlib import import_module
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from retailpipe.bronze.build_record import OwnModel
 from retailpipe.environment import Environment
 from retailpipe.errors import RetailpipeError, TransformError
+from retailpipe.models import OWN_PROJECT, Project, generated_project, own_models, project_folder
 from retailpipe.progress import Progress
 from retailpipe.reports import BuildReport, Node
 from retailpipe.variables import environment_variables, no_libpq_variables
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
 
 _ROWS_SHOWN = 5
+_PARSE = ["--log-level", "none", "--log-level-file", "none", "--no-use-colors", "--no-write-json", "parse"]
+_FAILED = ("error", "fail", "runtime error")
+_SKIPPED = ("skipped", "partial success")
 _dbt_lock = threading.Lock()
 _log = logging.getLogger(__name__)
 
@@ -37,7 +41,7 @@ class WarmUp:
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
         self._thread: threading.Thread | None = None
-        self._manifest: Manifest | None = None
+        self._parsed: tuple[str, Manifest] | None = None
 
     def start(self) -> None:
         """Start the thread, unless it was started before."""
@@ -45,20 +49,32 @@ class WarmUp:
             self._thread = threading.Thread(target=self._parse, name="warm-up", daemon=True)
             self._thread.start()
 
-    def manifest(self) -> Manifest | None:
-        """Wait for the thread and return the parsed project; None if the thread was not started, or failed."""
+    def wait(self) -> None:
+        """Wait for the thread, if it was started."""
         if self._thread:
             self._thread.join()
-        return self._manifest
+
+    def manifest(self, project: Project | None = None) -> Manifest | None:
+        """Wait for the thread and return the parsed project; None if the thread was not started, or failed.
+
+        project: the project to build if there are models of one's own; None if the thread parsed another state of it.
+        """
+        self.wait()
+        if self._parsed and self._parsed[0] == (project.fingerprint if project else ""):
+            return self._parsed[1]
+        return None
 
     def _parse(self) -> None:
         with suppress(Exception):  # `transform` will raise the same error again and report it
             # The import takes the longest. It runs before `invoke`, which holds the lock, because it needs no settings.
             import_module("dbt.cli.main")
             import_module("dbt.task.build")
-            arguments = ["--log-level", "none", "--log-level-file", "none", "--no-write-json", "parse"]
-            result: Any = invoke(self._environment, arguments, [])
-            self._manifest = result.result
+            own = own_models(self._environment)
+            # The database is not asked for its tables: the load, which runs meanwhile, may add one.
+            project = generated_project(self._environment, own, None) if own else None
+            result: Any = invoke(self._environment, _PARSE, [], project=project)
+            if result.result:
+                self._parsed = (project.fingerprint if project else "", result.result)
 
 
 def is_usage_error(error: BaseException) -> bool:
@@ -68,34 +84,26 @@ def is_usage_error(error: BaseException) -> bool:
     return isinstance(error, DbtUsageException)
 
 
-def project_folder() -> Path:
-    """Return the folder of the dbt project: in the installed package or at the top of a checkout.
-
-    Raises TransformError.
-    """
-    package = Path(__file__).parent
-    for folder in (package / "dbt_project", package.parent / "dbt_project"):
-        if (folder / "dbt_project.yml").is_file():
-            return folder
-    raise TransformError(
-        "the dbt project is missing from this installation of retailpipe", hint="Install retailpipe again."
-    )
-
-
 def invoke(
-    environment: Environment, arguments: list[str], callbacks: list[Any], manifest: Manifest | None = None
+    environment: Environment,
+    arguments: list[str],
+    callbacks: list[Any],
+    manifest: Manifest | None = None,
+    *,
+    project: Project | None = None,
 ) -> dbtRunnerResult:
     """Run one dbt command with the environment's connection; its target and log files go to the environment's folder.
 
     manifest: the project as an earlier `dbt parse` returned it, or None to parse it now.
+    project: the project that includes the models of one's own, or None for our own project.
     Returns dbt's result, even if dbt failed. Raises KeyboardInterrupt if dbt was interrupted.
     """
-    project = str(project_folder())
+    ours = str(project_folder())
     state = environment.folder / "dbt"
     settings = _settings(environment) | {
         "DBT_TARGET": "aws" if environment.stack else "local",
-        "DBT_PROJECT_DIR": project,
-        "DBT_PROFILES_DIR": project,
+        "DBT_PROJECT_DIR": str(project.folder) if project else ours,
+        "DBT_PROFILES_DIR": ours,
         "DBT_TARGET_PATH": str(state / "target"),
         "DBT_LOG_PATH": str(state / "logs"),
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
@@ -117,22 +125,79 @@ def invoke(
     return result
 
 
-def relations() -> list[str]:
-    """The tables and views of the dbt project, as schema.name, sorted."""
-    models = (project_folder() / "models").rglob("*.sql")
-    return sorted(f"public_{model.parent.name}.{model.stem}" for model in models)
+def parse(environment: Environment, project: Project) -> Manifest:
+    """Parse the project with the models of one's own. Raises TransformError with dbt's message if dbt cannot."""
+    result: Any = invoke(environment, _PARSE, [], project=project)
+    if result.result is None or result.exception:
+        raise parse_error(environment, result.exception)
+    return result.result
 
 
-def project_hash() -> str:
-    """A hash of the files of the dbt project and of the version of dbt."""
-    from importlib.metadata import version
+def parse_error(environment: Environment, error: BaseException) -> TransformError:
+    """The error of models of one's own that dbt cannot read, with their file and line."""
+    message = re.sub(r"\x1b\[\d*m|\[WARNING\](?:\[\w+\])?: ", "", str(error)).strip()
+    hint = "Correct the file and try again."
+    target, place = str(getattr(error, "target_name", "")), re.search(r"\(models/([^()]+)\)", message)
+    if target and place:  # dbt does not say in which line an unknown name is
+        name = target.rpartition(".")[2]
+        with suppress(OSError):
+            lines = (environment.folder / "models" / place[1]).read_text(encoding="utf-8").splitlines()
+            message += next((f"\n    line {n}\n      {line}" for n, line in enumerate(lines, 1) if name in line), "")
+        if getattr(error, "target_kind", "") == "source":
+            hint = "Check the name, or load a workbook into this table first."
+    return TransformError(message, hint=hint)
 
-    folder = project_folder()
-    digest = hashlib.sha256(version("dbt-core").encode())
-    files = [folder / "dbt_project.yml", *(folder / "models").rglob("*.*"), *(folder / "macros").rglob("*.sql")]
-    for file in sorted([*files, *(folder / "tests").rglob("*.sql")]):
-        digest.update(f"\n{file.relative_to(folder).as_posix()}\n".encode() + file.read_bytes())
-    return digest.hexdigest()
+
+def own_nodes(manifest: Manifest) -> list[OwnModel]:
+    """The models of one's own in a parsed project. Raises TransformError if an invariant in their yml is malformed."""
+    models: list[OwnModel] = []
+    nodes: list[Any] = [node for node in manifest.nodes.values() if node.package_name == OWN_PROJECT]
+    for node in nodes:
+        if node.resource_type not in ("model", "snapshot"):
+            continue
+        sources: list[Any] = [manifest.sources[name] for name in node.depends_on.nodes if name in manifest.sources]
+        models.append(
+            OwnModel(
+                name=str(node.name),
+                schema=str(node.schema) if node.relation_name else "",
+                relation=str(node.alias) if node.relation_name else "",
+                reads=tuple(sorted({str(source.identifier) for source in sources if source.schema == "bronze"})),
+                invariants=_invariants(node),
+                incremental=str(node.config.materialized) in ("incremental", "snapshot"),
+            )
+        )
+    return models
+
+
+def _invariants(node: Any) -> dict[str, Any]:
+    """The invariants that the yml of a model declares, in one form. Raises TransformError."""
+    meta: dict[str, Any] = node.config.meta
+    file = str(node.patch_path or node.original_file_path).partition("://")[2] or str(node.original_file_path)
+
+    def tables(value: Any, parts: int, key: str) -> list[str]:
+        names = cast("list[Any]", value) if isinstance(value, list) else [value]
+        for name in names:
+            if not isinstance(name, str) or len(name.split(".")) != parts or not all(name.split(".")) or "\0" in name:
+                form = "bronze.TABLE" if parts == 2 else "bronze.TABLE.COLUMN"
+                raise TransformError(
+                    f"{file}: {key} of model {node.name} must be {form}, or a list of them; it is {name!r}",
+                    hint="docs/models.md describes rows_of and sum_of.",
+                )
+        return names
+
+    declared: dict[str, Any] = {}
+    if "rows_of" in meta:
+        declared["rows_of"] = tables(meta["rows_of"], 2, "rows_of")
+    if "sum_of" in meta:
+        sums = meta["sum_of"]
+        if not isinstance(sums, dict):
+            raise TransformError(
+                f"{file}: sum_of of model {node.name} must map columns of the model to bronze.TABLE.COLUMN",
+                hint="docs/models.md describes rows_of and sum_of.",
+            )
+        items = cast("dict[object, Any]", sums).items()
+        declared["sum_of"] = {str(column): tables(value, 3, "sum_of") for column, value in items}
+    return declared
 
 
 def _close_log() -> None:
@@ -196,11 +261,17 @@ class Listener:
             self._progress.advance()
 
 
+def ours_succeeded(results: list[Any]) -> bool:
+    """Whether all our own models and tests succeeded, whatever happened to the models of one's own."""
+    ours = [result for result in results if result.node.package_name != OWN_PROJECT]
+    return bool(ours) and not any(result.status in (*_FAILED, *_SKIPPED) for result in ours)
+
+
 def build_report(environment: Environment, results: list[Any], seconds: float) -> BuildReport:
     """The report of a build from dbt's results, one per model and test."""
     done = [result for result in results if result.status in ("success", "pass", "warn")]
-    failed = [result for result in results if result.status in ("error", "fail", "runtime error")]
-    skipped = [result for result in results if result.status in ("skipped", "partial success")]
+    failed = [result for result in results if result.status in _FAILED]
+    skipped = [result for result in results if result.status in _SKIPPED]
     tests = [result for result in done if result.node.resource_type == "test"]
     return BuildReport(
         ok=not failed and not skipped,

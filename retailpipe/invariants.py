@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from retailpipe.bronze import ledger
+from retailpipe.bronze import build_record, ledger
 from retailpipe.environment import Environment
 from retailpipe.errors import NothingLoaded, WarehouseError
 from retailpipe.reports import Invariant, VerifyReport
@@ -15,8 +17,7 @@ from retailpipe.reports import Invariant, VerifyReport
 if TYPE_CHECKING:
     from retailpipe.connection import Connection
 
-LAYERS = ("bronze", "public_silver", "public_gold")
-_BUILT_FROM = "raw_transactions"
+LAYERS = ("bronze", "public_silver", "public_gold", "public_own")
 _ROWS_OF_TABLE = """
 select
     'rows loaded in the ledger = rows in bronze.{table}', expected::text, actual::text, expected = actual
@@ -59,11 +60,16 @@ def verified(connection: Connection) -> VerifyReport:
     counts = ", ".join(f"(select count(*) from {name})" for name in names)
     found = connection.row(f"select {counts}") or ()
     rows = connection.rows(statement)
-    # Only raw_transactions is built into silver. For tables of other contracts, only the number of rows is compared.
-    for table in sorted({load.table_name for load in ledger.current_loads(connection).values()} - {_BUILT_FROM}):
+    # Only raw_transactions is built into silver. For tables of other contracts, the number of rows is compared, and
+    # what one's own models declare.
+    for table in sorted(
+        {load.table_name for load in ledger.current_loads(connection).values()} - {build_record.OUR_TABLE}
+    ):
         rows += connection.rows(_ROWS_OF_TABLE.format(table=table))
     tables = dict(zip(names, (int(count) for count in found), strict=True))
     invariants = tuple(Invariant(name, ok, expected, actual) for name, expected, actual, ok in rows)
+    if "bronze.own_models" in names:  # created by a later version than the other tables
+        invariants += _of_own_models(connection)
     return VerifyReport(all(invariant.ok for invariant in invariants), tables, invariants)
 
 
@@ -71,8 +77,80 @@ def _is_empty(connection: Connection, tables: Sequence[str]) -> bool:
     """Whether no workbook is loaded. Rows without a load are a broken invariant, so then the warehouse is not empty."""
     if "bronze.loads" in tables and ledger.current_loads(connection):
         return False
-    rows = f"bronze.{_BUILT_FROM}"
+    rows = f"bronze.{build_record.OUR_TABLE}"
     return rows not in tables or connection.row(f"select exists (select from {rows})") == (False,)
+
+
+@dataclass(frozen=True)
+class _Figure:
+    """The number of rows of a table, or the sum of a column of it. Names are not trusted: they come from yml files."""
+
+    schema: str
+    table: str
+    column: str = ""
+
+    @property
+    def name(self) -> str:
+        return ".".join(filter(None, (self.schema, self.table, self.column)))
+
+    @property
+    def sql(self) -> str:
+        table = f"{_quoted(self.schema)}.{_quoted(self.table)}"
+        return f"(select {f'sum({_quoted(self.column)}::numeric)' if self.column else 'count(*)'} from {table})"
+
+
+def _of_own_models(connection: Connection) -> tuple[Invariant, ...]:
+    """The invariants that the yml of one's own models declares: the figures of bronze that a model must preserve."""
+    pairs: list[tuple[str, list[_Figure], _Figure]] = []
+    for model in build_record.own_models(connection):
+        if rows_of := model.invariants.get("rows_of"):
+            figures = [_Figure(*name.split(".")) for name in rows_of]
+            pairs.append(("rows", figures, _Figure(model.schema, model.relation)))
+        for column, names in model.invariants.get("sum_of", {}).items():
+            figures = [_Figure(*name.split(".")) for name in names]
+            pairs.append(("sum", figures, _Figure(model.schema, model.relation, column)))
+    missing = _missing(connection, [figure for _, figures, own in pairs for figure in (*figures, own)])
+    invariants: list[Invariant] = []
+    for kind, figures, own in pairs:
+        name = f"{kind} of {' + '.join(figure.name for figure in figures)} = {kind} of {own.name}"
+        if absent := [figure for figure in (*figures, own) if figure in missing]:
+            what = "is missing or is not a number" if absent[0].column else "is missing"
+            invariants.append(Invariant(name, False, "", f"{absent[0].name} {what}"))
+            continue
+        expected = " + ".join(f"coalesce({figure.sql}, 0)" for figure in figures)
+        row = connection.row(
+            "select trim_scale(expected)::text, trim_scale(actual)::text, expected = actual "
+            f"from (select ({expected})::numeric as expected, coalesce({own.sql}, 0)::numeric as actual) as figures"
+        )
+        found_expected, found_actual, ok = row or ("", "", False)
+        invariants.append(Invariant(name, ok, found_expected, found_actual))
+    return tuple(invariants)
+
+
+def _missing(connection: Connection, figures: Sequence[_Figure]) -> set[_Figure]:
+    """The figures whose table does not exist, or whose column does not exist or is not a number."""
+    rows = connection.rows(
+        """
+        select schema, "table", "column"
+        from jsonb_to_recordset($1::jsonb) as figure (schema text, "table" text, "column" text)
+        where
+            to_regclass(format('%I.%I', schema, "table")) is null
+            or "column" <> '' and not exists (
+                select from pg_attribute
+                where
+                    attrelid = to_regclass(format('%I.%I', schema, "table"))
+                    and attname = "column" and attnum > 0 and not attisdropped
+                    and format_type(atttypid, null)
+                        in ('smallint', 'integer', 'bigint', 'numeric', 'real', 'double precision')
+            )
+        """,
+        json.dumps([asdict(figure) for figure in figures]),
+    )
+    return {_Figure(*row) for row in rows}
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _tables(connection: Connection) -> list[str]:

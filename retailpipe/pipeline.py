@@ -10,7 +10,7 @@ from pathlib import Path
 from retailpipe.backlog import waiting, write_missing_receipts
 from retailpipe.bronze import schema
 from retailpipe.bronze.ledger import current_loads
-from retailpipe.builds import is_empty, is_up_to_date, transform
+from retailpipe.builds import is_empty, transform, up_to_date
 from retailpipe.contract import Contract
 from retailpipe.dbt_runner import WarmUp
 from retailpipe.environment import Environment, expanded
@@ -198,7 +198,7 @@ def run(
         options = _Options(contract, allow_duplicate, replace=replace)
         loads = _ingest(environment, sources, options, progress, warm_up.start)
     except RetailpipeError as error:
-        warm_up.manifest()  # wait: until it ends, dbt's environment variables are set for the whole process
+        warm_up.wait()  # until it ends, dbt's environment variables are set for the whole process
         if not isinstance(error, SomeNotLoaded) or any(isinstance(each, WarehouseError) for each in error.failures):
             raise
         failed, loads = error, list(error.reports)
@@ -238,12 +238,12 @@ def _build_and_verify(
 ) -> tuple[BuildReport, VerifyReport | None]:
     verification_failed = False
     with environment.warehouse.connect(read_only=True) as connection:
-        if is_up_to_date(connection):
+        if nothing_to_build := up_to_date(connection, environment):
             progress.step("verifying")
             try:
                 verification = verified(connection)
                 if verification.ok:
-                    return BuildReport(True, 0, 0, (), 0, 0.0, up_to_date=True), verification
+                    return nothing_to_build, verification
             except NothingLoaded:
                 raise
             except WarehouseError:  # a table was dropped during this check

@@ -47,6 +47,13 @@ def rejects(environment: Environment, *, source: str | None = None, limit: int |
 
     Raises SourceNotFound if the source is not loaded, WarehouseError if schema bronze does not exist.
     """
+    return counted_rejects(environment, source=source, limit=limit)[0]
+
+
+def counted_rejects(
+    environment: Environment, *, source: str | None = None, limit: int | None = None
+) -> tuple[pa.Table, int]:
+    """The rows that `rejects` returns, and how many there are without the limit. Raises what `rejects` raises."""
     with environment.warehouse.connect(read_only=True) as connection:
         if not schema.has_schema(connection):
             raise WarehouseError("no workbook is loaded yet", hint="Load a workbook with `retailpipe run FILE`.")
@@ -56,9 +63,9 @@ def rejects(environment: Environment, *, source: str | None = None, limit: int |
                 source = f"{INPUT}{source}"
             if source not in loads:
                 raise SourceNotFound(f"{source} is not loaded", hint="List the loads with `retailpipe status`.")
-        return connection.table(
+        found = connection.table(
             """
-            select source, rejected_rows.*
+            select source, rejected_rows.*, count(*) over () as total
             from bronze.rejected_rows inner join bronze.loads using (load_id)
             where $1 in ('', source)
             order by load_id, sheet, source_row
@@ -67,6 +74,8 @@ def rejects(environment: Environment, *, source: str | None = None, limit: int |
             source or "",
             limit if limit is not None else 2**31 - 1,
         )
+    totals = found.column("total").slice(0, 1).to_pylist()
+    return found.drop_columns("total"), sum(totals)
 
 
 def query(environment: Environment, sql: str) -> pa.Table:

@@ -8,6 +8,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Literal, cast
 
+from retailpipe.counts import counted, noun
 from retailpipe.errors import LoadError, RetailpipeError
 
 _SHEETS_SHOWN = 12
@@ -84,7 +85,7 @@ class Replacement(Report):
 
     def __str__(self) -> str:
         loaded = (
-            f"{_counted(self.load.rows_loaded, 'row')} loaded {self.load.loaded_at:%Y-%m-%d}"
+            f"{counted(self.load.rows_loaded, 'row')} loaded {self.load.loaded_at:%Y-%m-%d}"
             if self.load
             else "not loaded"
         )
@@ -127,7 +128,7 @@ class LoadReport(Report):
     rows_skipped: int = 0
 
     def __str__(self) -> str:
-        counts = f"{self.rows_read:,} rows read, {self.rows_loaded:,} loaded, {self.rows_rejected:,} rejected"
+        counts = f"{counted(self.rows_read, 'row')} read, {self.rows_loaded:,} loaded, {self.rows_rejected:,} rejected"
         if self.rows_skipped:
             counts += f", {self.rows_skipped:,} skipped"
         if self.status == "unchanged":
@@ -140,7 +141,7 @@ class LoadReport(Report):
     def _replacement(self) -> str:
         if self.replaces is None:
             return ""
-        old = f"{_counted(self.replaces.rows_loaded, 'row')} of {self.replaces.loaded_at:%Y-%m-%d}"
+        old = f"{counted(self.replaces.rows_loaded, 'row')} of {self.replaces.loaded_at:%Y-%m-%d}"
         return f"; replaces {old} with {self.rows_loaded:,}"
 
 
@@ -257,6 +258,9 @@ class BuildReport(Report):
     skipped: models and tests that dbt did not run, because a node they depend on failed.
     seconds: elapsed time.
     up_to_date: whether there was nothing to build, so that dbt was not started.
+    tables_read: the tables of bronze that the models read, such as bronze.raw_transactions.
+    tables_unread: the tables of bronze with loaded rows that no model reads.
+    leftovers: tables and views of silver, gold and public_own that no model builds any more; nothing drops them.
     """
 
     ok: bool
@@ -266,13 +270,14 @@ class BuildReport(Report):
     skipped: int
     seconds: float
     up_to_date: bool = False
+    tables_read: tuple[str, ...] = ()
+    tables_unread: tuple[str, ...] = ()
+    leftovers: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         if self.up_to_date:
             return "nothing to build: silver and gold are up to date"
-        models = f"{self.models} model{'' if self.models == 1 else 's'} built"
-        tests = f"{self.tests} test{'' if self.tests == 1 else 's'} passed"
-        done = f"{models}, {tests} in {self.seconds:.1f} s"
+        done = f"{counted(self.models, 'model')} built, {counted(self.tests, 'test')} passed in {self.seconds:.1f} s"
         if self.ok:
             return done
         return f"{done}; {len(self.failures)} failed, {self.skipped} skipped"
@@ -296,6 +301,22 @@ class VerifyReport(Report):
     tables: dict[str, int]
     invariants: tuple[Invariant, ...]
 
+    def __str__(self) -> str:
+        return f"{'verified' if self.ok else 'FAILED'}: {self.verdict}"
+
+    @property
+    def broken(self) -> tuple[Invariant, ...]:
+        """The invariants that do not hold."""
+        return tuple(invariant for invariant in self.invariants if not invariant.ok)
+
+    @property
+    def verdict(self) -> str:
+        """Whether all invariants hold, or how many do not."""
+        if self.ok:
+            return f"all {len(self.invariants)} invariants hold"
+        broken = len(self.broken)
+        return f"{broken} of {counted(len(self.invariants), 'invariant')} {noun(broken, 'does', 'do')} not hold"
+
 
 @dataclass(frozen=True)
 class CheckPoint(Report):
@@ -313,6 +334,12 @@ class CheckReport(Report):
 
     ok: bool
     points: tuple[CheckPoint, ...]
+
+    def __str__(self) -> str:
+        if self.ok:
+            return f"checked: all {len(self.points)} points pass"
+        failed = sum(not point.ok for point in self.points)
+        return f"FAILED: {failed} of {counted(len(self.points), 'point')} {noun(failed, 'does', 'do')} not pass"
 
 
 @dataclass(frozen=True)
@@ -348,7 +375,7 @@ class Forgotten(Report):
     def __str__(self) -> str:
         if self.load_id is None:
             return f"{self.source}: was not loaded; workbook {self.workbook}"
-        counts = f"{_counted(self.rows, 'row')}, {_counted(self.rejects, 'rejected row')}"
+        counts = f"{counted(self.rows, 'row')}, {counted(self.rejects, 'rejected row')}"
         return f"{self.source}: forgot load {self.load_id} ({counts}); workbook {self.workbook}"
 
 
@@ -393,18 +420,14 @@ class SomeNotLoaded(LoadError):
     def __init__(self, reports: Sequence[LoadReport], failures: Sequence[RetailpipeError], *, untried: int = 0) -> None:
         lines = "".join(f"\n- {failure}" for failure in failures)
         if untried:
-            lines += f"\n- {untried} more {'were' if untried > 1 else 'was'} not tried"
+            lines += f"\n- {untried} more {noun(untried, 'was', 'were')} not tried"
         hint = " ".join(dict.fromkeys(failure.hint for failure in failures if failure.hint))
         missing = len(failures) + untried
-        verb = "was" if missing == 1 else "were"
-        super().__init__(f"{missing} of {len(reports) + missing} workbooks {verb} not loaded:{lines}", hint=hint)
+        which = f"{missing} of {counted(len(reports) + missing, 'workbook')} {noun(missing, 'was', 'were')}"
+        super().__init__(f"{which} not loaded:{lines}", hint=hint)
         self.reports = tuple(reports)
         self.failures = tuple(failures)
         self.untried = untried
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _plain(value: Any) -> Any:

@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol
 
+from retailpipe.counts import counted
 from retailpipe.errors import ReplacementNeeded, SourceNotFound, StoreError, UsageError
 from retailpipe.keys import INPUT, SUFFIX, SUFFIXES, is_workbook, is_workbook_name
 from retailpipe.progress import Progress
@@ -49,7 +50,7 @@ class Stored(Report):
     etag: str = ""
 
     def __str__(self) -> str:
-        return f"{self.key} ({self.size:,} bytes)"
+        return f"{self.key} ({counted(self.size, 'byte')})"
 
 
 @dataclass(frozen=True)
@@ -214,8 +215,12 @@ class FolderStore:
     def workbooks(self) -> list[Stored]:
         found: list[Stored] = []
         for folder, _, names in os.walk(self._folder / INPUT, onerror=_raise_unreadable):
-            files = [Path(folder) / name for name in names if is_workbook_name(name)]
-            found += [self._stored(file) for file in files if file.is_file()]
+            for file in (Path(folder) / name for name in names if is_workbook_name(name)):
+                try:
+                    if file.is_file():
+                        found.append(self._stored(file))
+                except OSError as error:  # a file that was deleted since the listing is left out
+                    _raise_unreadable(error)
         return sorted(found, key=lambda stored: stored.key)
 
     def acknowledge(self, snapshot: Snapshot, report: LoadReport) -> None:
@@ -390,7 +395,8 @@ def _copy_and_hash(source: BinaryIO, target: BinaryIO) -> str:
 
 
 def _raise_unreadable(error: OSError) -> None:
-    if not isinstance(error, FileNotFoundError):  # a store without workbooks has no such folder yet
+    # A store without workbooks has no such folder yet.
+    if not isinstance(error, FileNotFoundError):
         raise StoreError(f"cannot read {error.filename}: {error.strerror}", hint=remedy(error)) from error
 
 

@@ -1,4 +1,4 @@
-"""The watcher: it loads, builds and publishes each upload, and loses or loads no workbook twice."""
+"""The watcher of a stack: it loads, builds and publishes each upload, and loses or loads no workbook twice."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ import pytest
 from moto.sqs.models import sqs_backends
 
 from retailpipe import Environment, backlog, pipeline
-from retailpipe import watch as module
 from retailpipe.aws.notices import given_up
-from retailpipe.errors import AwsError, UsageError, WarehouseError
+from retailpipe.errors import AwsError, WarehouseError
 from retailpipe.progress import NoProgress
-from retailpipe.watch import Handled, watch
+from retailpipe.watch import Handled, watch, worker
+from retailpipe.watch import queue as module
 from tests.conftest import ROW, Program, Workbook
 from tests.support.aws import recorded_calls
 from tests.support.proxy import proxy
@@ -32,7 +32,7 @@ from tests.support.tls_server import TlsServer
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_RETRY_SECONDS", 0.3)
+    monkeypatch.setattr(worker, "RETRY_SECONDS", 0.3)
     monkeypatch.setattr(module, "_RETURN_SECONDS", 0)
 
 
@@ -203,11 +203,6 @@ def test_a_deleted_queue_is_an_error(on_aws: Environment, made: HandMade) -> Non
         list(watch(on_aws, once=True))
 
 
-def test_watching_a_local_environment_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="needs an AWS stack"):
-        list(watch(Environment.local(tmp_path)))
-
-
 def test_idle_exit_ends_the_watch(on_aws: Environment) -> None:
     started = time.monotonic()
 
@@ -304,7 +299,7 @@ def test_a_message_stays_hidden_until_its_work_is_done(
                     hidden_until.append(message.visible_at)
                 time.sleep(0.01)
 
-    watcher = module.Watcher(on_aws, Slow())
+    watcher = module.QueueWatcher(on_aws, Slow())
     notify(made, put(made, make_workbook()))
 
     handled = watcher.handle(watcher.receive(1))

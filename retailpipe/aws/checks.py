@@ -12,6 +12,7 @@ from retailpipe.aws.notices import subscriptions
 from retailpipe.aws.rds import RdsDatabase
 from retailpipe.aws.session import aws_errors
 from retailpipe.aws.stack import Stack
+from retailpipe.counts import counted
 from retailpipe.errors import AwsError
 
 _DEPLOY = "Deploy the stack again with `pulumi up`."
@@ -86,7 +87,7 @@ def topic(stack: Stack) -> str:
         )
     emails = [each for each in found if each.protocol == "email"]
     pending = [each.endpoint for each in emails if each.pending]
-    detail = f"subscribers: the queue, {len(emails)} email {'address' if len(emails) == 1 else 'addresses'}"
+    detail = f"subscribers: the queue, {counted(len(emails), 'email address', 'email addresses')}"
     return detail + (f"; not confirmed yet: {', '.join(pending)}" if pending else "")
 
 

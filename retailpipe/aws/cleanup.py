@@ -18,6 +18,7 @@ from retailpipe.aws.pulumi import Pulumi
 from retailpipe.aws.session import Aws, aws_errors
 from retailpipe.aws.shell import ENV_FILE
 from retailpipe.aws.stack import Stack, stack_folder
+from retailpipe.counts import counted
 from retailpipe.errors import AwsError, OutputsError, StackNotFound
 from retailpipe.names import CHECK_BUCKET, NOTIFY_UPLOAD, Names, parse_stack_name
 from retailpipe.outputs import StackOutputs
@@ -27,6 +28,8 @@ from retailpipe.reports import Report
 _MAX_DELETED = 1000
 """Keys per delete request: the maximum of S3."""
 _NOT_FOUND_CODES = {"NoSuchBucket", "404", "ResourceNotFoundException"}
+_OWN = ("contracts", "models")
+"""What the user has written in the stack's folder: it is kept."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Remains(Report):
     buckets: one for each pipeline of the stack.
     versions: number of object versions and delete markers in the buckets.
     log_groups: the stack's log groups in CloudWatch, including those that AWS created.
-    folder: the stack's folder on this machine, or None.
+    folder: the stack's folder on this machine, or None if it contains only what is kept: contracts and models.
     variables: the file aws_config.env of this stack in the current folder, or None.
     """
 
@@ -59,7 +62,7 @@ class Remains(Report):
 
     @property
     def _counted(self) -> str:
-        return "1 object version" if self.versions == 1 else f"{self.versions:,} object versions"
+        return counted(self.versions, "object version")
 
     def lines(self) -> list[str]:
         """Return what `remove` deletes, one text per item. Without the pulumi command: only the buckets' content."""
@@ -69,7 +72,9 @@ class Remains(Report):
         lines = [f"stack {self.stack} of project {self.project}"] if self.deployed else []
         lines += [f"{where} with {self._counted}"] if self.buckets else []
         lines += [f"log group {name}" for name in self.log_groups]
-        lines += [f"folder {self.folder}"] if self.folder else []
+        if self.folder:
+            kept = [f"{name}/" for name in _OWN if (self.folder / name).exists()]
+            lines += [f"folder {self.folder}{', except ' if kept else ''}{' and '.join(kept)}"]
         return lines + ([f"file {self.variables}"] if self.variables else [])
 
 
@@ -121,7 +126,7 @@ class Cleanup:
             buckets=tuple(buckets),
             versions=sum(1 for bucket in buckets for _ in self._versions(bucket)),
             log_groups=tuple(self._log_groups()),
-            folder=folder if folder.exists() else None,
+            folder=folder if _removable(folder) else None,
             variables=self._variables(),
         )
 
@@ -159,7 +164,7 @@ class Cleanup:
             progress.step("removing logs")
             for name in self._log_groups():
                 self._remove_log_group(name)
-            shutil.rmtree(stack_folder(self._project, self._stack), ignore_errors=True)
+            _remove(stack_folder(self._project, self._stack))
             if file := self._variables():
                 file.unlink()
         return self.remains()
@@ -286,3 +291,18 @@ class Cleanup:
         except AwsError as error:
             if error.code not in _NOT_FOUND_CODES:
                 raise
+
+
+def _removable(folder: Path) -> list[Path]:
+    """What a cleanup deletes of a stack's folder: all but what the user has written."""
+    return [path for path in folder.iterdir() if path.name not in _OWN] if folder.is_dir() else []
+
+
+def _remove(folder: Path) -> None:
+    for path in _removable(folder):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    with suppress(OSError):  # contracts/ or models/ are kept, or there is no folder
+        folder.rmdir()

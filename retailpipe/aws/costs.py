@@ -11,6 +11,7 @@ from typing import Any, Self
 from retailpipe.aws.instance import database_status
 from retailpipe.aws.session import aws_errors
 from retailpipe.aws.stack import Stack
+from retailpipe.counts import noun
 from retailpipe.errors import UnknownPrice
 
 _GB = 1024**3
@@ -115,7 +116,7 @@ def monthly_cost(setup: Setup, prices: Prices | None = None) -> MonthlyCost:
     storage = setup.database_storage * month["storage_gb"]
     bucket = setup.bucket * month["bucket_gb"]
     items = [
-        item("database", hours * hourly, 0, f"{setup.database_class}, {hours:g} hours"),
+        item("database", hours * hourly, 0, f"{setup.database_class}, {hours:g} {noun(hours, 'hour')}"),
         item("public address", hours * prices.hour["public_address"], 0, "of the database, only while it runs"),
         item("storage", storage, storage, f"{setup.database_storage} GB"),
         item("password", month["secret"], month["secret"], "a secret with the password, which RDS changes every week"),

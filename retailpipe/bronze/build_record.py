@@ -1,32 +1,102 @@
-"""Record what the last complete, successful build of silver and gold was built from.
+"""Record what the last successful build was built from.
 
-Table bronze.builds has one row, or no row if there was no such build or a later build failed.
+Table bronze.builds has one row for our models, and one for all models if there are models of one's own. A row is
+missing if there was no such build, or a later one failed: if only models of one's own failed, the row of ours remains,
+so the next build need not be a full refresh.
+
+Table bronze.own_models has the models of one's own that the last build knew: which tables of bronze they read, and
+which invariants their yml declares. So `verify` need not read the models, which may be on another machine.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from retailpipe.connection import Connection
 
-# Silver and gold are built only from this table, so loads into other tables do not count.
-_CURRENT_LOAD_IDS = """
-    select coalesce(array_agg(load_id order by load_id), '{}') from bronze.loads
-    where status = 'loaded' and table_name = 'raw_transactions'
+OUR_TABLE = "raw_transactions"
+"""The only table of bronze that our models read."""
+
+_READ = f"(select '{OUR_TABLE}' as name union select unnest(reads) from bronze.own_models)"
+_OUR_LOAD_IDS = f"""
+    select coalesce(array_agg(load_id order by load_id), '{{}}') from bronze.loads
+    where status = 'loaded' and table_name = '{OUR_TABLE}'
 """
+_ALL_LOAD_IDS = f"""
+    select coalesce(array_agg(load_id order by load_id), '{{}}') from bronze.loads
+    where status = 'loaded' and table_name in {_READ}
+"""
+_CURRENT = f"((project = $1 and load_ids = ({_OUR_LOAD_IDS})) or (project = $2 and load_ids = ({_ALL_LOAD_IDS})))"
 
 
-def is_built(connection: Connection, project: str) -> bool:
-    """Whether the last build used this version of the dbt project and exactly the loads that are current now."""
-    found = connection.row(
-        f"select exists (select from bronze.builds where project = $1 and load_ids = ({_CURRENT_LOAD_IDS}))", project
+@dataclass(frozen=True)
+class OwnModel:
+    """A model of one's own.
+
+    schema, relation: its table or view; empty if it has none.
+    reads: the tables of bronze that it reads, without those that it reads through other models.
+    invariants: what its yml declares: `rows_of` is a list of tables, `sum_of` maps each column to a list of columns.
+    """
+
+    name: str
+    schema: str
+    relation: str
+    reads: tuple[str, ...]
+    invariants: dict[str, Any]
+    incremental: bool = False
+
+
+@dataclass(frozen=True)
+class Built:
+    """What the record says.
+
+    ours: whether the last build used this version of our models and exactly the loads that are current now.
+    all: the same for all models; if there are no models of one's own, whether none were built.
+    """
+
+    ours: bool
+    all: bool
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables that models read and build.
+
+    read: the tables of bronze that models read.
+    unread: the tables of bronze with loaded rows that no model reads.
+    leftovers: tables and views of silver, gold and public_own that no model builds.
+    missing: whether a table or view of a model does not exist.
+    """
+
+    read: tuple[str, ...]
+    unread: tuple[str, ...]
+    leftovers: tuple[str, ...]
+    missing: bool
+
+
+def built(connection: Connection, ours: str, everything: str | None) -> Built:
+    """Compare the record with the hash of our models, and of all models if there are models of one's own."""
+    row = connection.row(
+        f"""
+        select
+            coalesce(bool_or(project = $1 and {_CURRENT}), false),
+            coalesce(bool_or(project = $2 and {_CURRENT}), false),
+            count(*) filter (where project <> $1) + (select count(*) from bronze.own_models)
+        from bronze.builds
+        """,
+        ours,
+        everything or "",
     )
-    return found == (True,)
+    ours_current, all_current, own = row or (False, False, 0)
+    return Built(ours_current, all_current if everything else not own)
 
 
 def built_by(connection: Connection, project: str) -> bool:
-    """Whether the last build used this version of the dbt project."""
+    """Whether the last build used this version of the models."""
     return connection.row("select exists (select from bronze.builds where project = $1)", project) == (True,)
 
 
@@ -35,6 +105,106 @@ def clear(connection: Connection) -> None:
     connection.execute("delete from bronze.builds")
 
 
-def record(connection: Connection, project: str) -> None:
-    """Record a complete, successful build."""
-    connection.execute(f"insert into bronze.builds (project, load_ids) values ($1, ({_CURRENT_LOAD_IDS}))", project)
+def clear_outdated(connection: Connection, ours: str, everything: str | None) -> None:
+    """Delete the rows of other versions of the models, and of loads that are not current any more."""
+    connection.execute(f"delete from bronze.builds where not {_CURRENT}", ours, everything or "")
+
+
+def record(connection: Connection, ours: str, everything: str | None = None) -> None:
+    """Record a complete, successful build of our models, or of all models."""
+    project, load_ids = (everything, _ALL_LOAD_IDS) if everything else (ours, _OUR_LOAD_IDS)
+    connection.execute(f"insert into bronze.builds (project, load_ids) values ($1, ({load_ids}))", project)
+
+
+def replace_own_models(connection: Connection, models: Sequence[OwnModel]) -> None:
+    """Record the models of one's own that a build is about to build."""
+    connection.execute("delete from bronze.own_models")
+    if models:
+        connection.execute(
+            """
+            insert into bronze.own_models (name, schema_name, relation_name, reads, invariants)
+            select
+                name, schema, relation, array(select jsonb_array_elements_text(reads)), invariants
+            from jsonb_to_recordset($1::jsonb)
+                as model (name text, schema text, relation text, reads jsonb, invariants jsonb)
+            """,
+            json.dumps(
+                [
+                    {
+                        "name": model.name,
+                        "schema": model.schema,
+                        "relation": model.relation,
+                        "reads": model.reads,
+                        "invariants": model.invariants,
+                    }
+                    for model in models
+                ]
+            ),
+        )
+
+
+def own_models(connection: Connection) -> list[OwnModel]:
+    """The models of one's own that the last build knew, by name. The table must exist."""
+    rows = connection.rows(
+        "select name, schema_name, relation_name, array_to_json(reads)::text, invariants::text "
+        "from bronze.own_models order by name"
+    )
+    return [
+        OwnModel(name, schema, relation, tuple(json.loads(reads)), json.loads(invariants))
+        for name, schema, relation, reads, invariants in rows
+    ]
+
+
+def own_models_hold_rows(connection: Connection) -> bool:
+    """Whether there are models of one's own that were not built from an empty bronze."""
+    row = connection.row(
+        "select exists (select from bronze.own_models) "
+        "and (select count(*) from bronze.builds where load_ids = '{}') < 2"
+    )
+    return row == (True,)
+
+
+def contract_tables(connection: Connection) -> list[str]:
+    """The tables of bronze that workbooks were loaded into; none if schema bronze does not exist."""
+    if connection.row("select to_regclass('bronze.loads') is null") == (True,):
+        return []
+    return [name for (name,) in connection.rows("select distinct table_name from bronze.loads")]
+
+
+def tables(connection: Connection, relations: Sequence[str]) -> Tables:
+    """Which tables are read, not read, left over and missing. relations: those of our models, as schema.name."""
+    row = connection.row(
+        f"""
+        select
+            (select array_agg(name order by name) from {_READ} as names),
+            (
+                select array_agg(distinct table_name order by table_name) from bronze.loads
+                where status = 'loaded' and rows_loaded > 0 and table_name not in {_READ}
+            ),
+            (
+                select array_agg(format('%I.%I', nspname, relname) order by nspname, relname)
+                from pg_class inner join pg_namespace on pg_namespace.oid = relnamespace
+                where
+                    relkind in ('r', 'v', 'm')
+                    and nspname in ('public_silver', 'public_gold', 'public_own')
+                    and nspname || '.' || relname not in (select jsonb_array_elements_text($1::jsonb))
+                    and (nspname, relname) not in (select schema_name, relation_name from bronze.own_models)
+            ),
+            exists (
+                select from (
+                    select name from jsonb_array_elements_text($1::jsonb) as names (name)
+                    union all
+                    select format('%I.%I', schema_name, relation_name) from bronze.own_models where relation_name <> ''
+                ) as names
+                where to_regclass(name) is null
+            )
+        """,
+        json.dumps([*relations]),
+    )
+    read, unread, leftovers, missing = row or (None, None, None, True)
+    return Tables(
+        tuple(f"bronze.{name}" for name in read or ()),
+        tuple(f"bronze.{name}" for name in unread or ()),
+        tuple(leftovers or ()),
+        bool(missing),
+    )

@@ -19,6 +19,7 @@ from retailpipe.bronze.judge import Judge
 from retailpipe.bronze.overlap import NewRows, copied_rows, create_temporary_table, has_other_loads, overlap
 from retailpipe.bronze.schema import ensure_schema
 from retailpipe.contract import Contract
+from retailpipe.counts import counted, noun
 from retailpipe.errors import DuplicateContent, DuplicateRows, LoadError, TooManyRejects, WarehouseError
 from retailpipe.progress import NoProgress, Progress
 from retailpipe.reports import LoadReport, LoadStatus, Overlap, Reject, Replaced
@@ -207,23 +208,24 @@ def _refuse_too_many(judge: Judge, contract: Contract, source: str) -> None:
     count = len(judge.rejects)
     if count <= allowed:
         return
-    counted = Counter((reject.column_name, reject.code) for reject in judge.rejects)
+    problems = Counter((reject.column_name, reject.code) for reject in judge.rejects)
     first: dict[tuple[str, str], Reject] = {}
     for reject in judge.rejects:
         first.setdefault((reject.column_name, reject.code), reject)
     lines = [
         f"\n  {number:,} x {code} in {column}, first in {_cell_of(first[column, code], contract)}: "
         f"{first[column, code].message}"
-        for (column, code), number in counted.most_common(_REJECTS_SHOWN)
+        for (column, code), number in problems.most_common(_REJECTS_SHOWN)
     ]
-    if (more := len(counted) - _REJECTS_SHOWN) > 0:
-        lines.append(f"\n  and {more} more {'kind' if more == 1 else 'kinds'} of problem")
+    if (more := len(problems) - _REJECTS_SHOWN) > 0:
+        lines.append(f"\n  and {more} more {noun(more, 'kind')} of problem")
     # Over the limit, reading stopped early: there may be more rejects.
-    counted_rows = f"at least {count:,}" if judge.over_reject_limit else f"{count:,} of {judge.rows_read:,}"
+    how_many = f"at least {count:,}" if judge.over_reject_limit else f"{count:,} of {judge.rows_read:,}"
+    rows = noun(count if judge.over_reject_limit else judge.rows_read, "row")
     place = source if contract.several_sheets else place_of(source, judge.rejects[0].sheet)
     raise TooManyRejects(
-        f"{place}: {counted_rows} {'row breaks' if count == 1 else 'rows break'} "
-        f"the contract; {allowed:,} {'is' if allowed == 1 else 'are'} allowed; nothing was loaded{''.join(lines)}",
+        f"{place}: {how_many} {rows} {noun(count, 'breaks', 'break')} "
+        f"the contract; {allowed:,} {noun(allowed, 'is', 'are')} allowed; nothing was loaded{''.join(lines)}",
         hint="Correct the workbook, or raise max_rejects in your own contract file and pass it with --contract.",
     )
 
@@ -239,10 +241,10 @@ def _refuse_duplicates(
     """Raise DuplicateRows if other sources hold a larger share of the rows than the contract allows."""
     if rows_in_others <= contract.max_overlap * judge.rows_accepted:
         return
-    verb = "is" if rows_in_others == 1 else "are"
+    rows = f"{rows_in_others:,} of {counted(judge.rows_accepted, 'row')} {noun(rows_in_others, 'is', 'are')}"
     places = "; ".join(f"{each.rows:,} in {each}" for each in overlaps)
     raise DuplicateRows(
-        f"{source}: {rows_in_others:,} of {judge.rows_accepted:,} rows {verb} already loaded from other workbooks and "
+        f"{source}: {rows} already loaded from other workbooks and "
         f"would count twice: {places}; the contract allows {contract.max_overlap:.0%}; nothing was loaded",
         hint=_duplicate_hint(source),
     )

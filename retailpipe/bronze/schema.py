@@ -97,6 +97,18 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "alter table bronze.loads add constraint known_status check (status in ('loaded', 'replaced', 'forgotten'))",
     ),
     (
+        """
+        create table bronze.own_models (
+            name text primary key,
+            schema_name text not null,
+            relation_name text not null,
+            reads text[] not null,
+            invariants jsonb not null
+        )
+        """,
+        "comment on table bronze.own_models is 'The models of one''s own that the last build knew'",
+    ),
+    (
         # Rows of several sheets of a workbook have the same row numbers.
         "alter table bronze.rejected_rows drop constraint rejected_rows_pkey",
         "alter table bronze.rejected_rows add primary key (load_id, sheet, source_row)",
@@ -122,7 +134,7 @@ def ensure_schema(connection: Connection, contract: Contract) -> bool:
     If nothing has to change, it costs two queries. Raises SchemaError, as `init` does.
     """
     state = _state(connection, contract)
-    if state.version == len(MIGRATIONS) and state.has_table:
+    if state.version == len(MIGRATIONS) and state.has_table and not state.new_columns:
         return False
     # Another process may migrate at the same time: take the lock, then look again.
     connection.execute(f"select pg_advisory_xact_lock({LOCK_CLASS_SCHEMA}, 0)")
@@ -135,6 +147,10 @@ def ensure_schema(connection: Connection, contract: Contract) -> bool:
         # nothing: the rows of a load lie together, so the index holds two numbers for 128 pages. A B-tree would write a
         # WAL record for each row.
         connection.execute(f'create index on bronze."{contract.table}" using brin (load_id)')
+    elif state.new_columns:
+        kinds = _table_columns(contract)
+        added = ", ".join(f'add column "{name}" {kinds[name]}' for name in state.new_columns)
+        connection.execute(f'alter table bronze."{contract.table}" {added}')
     return True
 
 
@@ -154,10 +170,12 @@ class _State:
 
     version: the schema's version; 0 for an empty schema, None if there is no schema.
     has_table: whether the contract's table exists.
+    new_columns: the contract's columns that its table does not have yet.
     """
 
     version: int | None
     has_table: bool
+    new_columns: tuple[str, ...] = ()
 
 
 def _state(connection: Connection, contract: Contract | None = None) -> _State:
@@ -197,9 +215,10 @@ def _state(connection: Connection, contract: Contract | None = None) -> _State:
             f"schema bronze is at version {version}; this retailpipe supports versions up to {len(MIGRATIONS)}",
             hint="A newer retailpipe created the schema. Install that version, or use another database.",
         )
+    new_columns: tuple[str, ...] = ()
     if contract and columns:
-        _check_table(contract, dict(column.split(" ", 1) for column in columns))
-    return _State(int(version), bool(columns))
+        new_columns = _new_columns(contract, dict(column.split(" ", 1) for column in columns))
+    return _State(int(version), bool(columns), new_columns)
 
 
 def _migrate(connection: Connection, version: int | None) -> None:
@@ -216,16 +235,24 @@ def _migrate(connection: Connection, version: int | None) -> None:
         connection.execute(f"insert into bronze.migrations (version) values ({number})")
 
 
-def _check_table(contract: Contract, columns: dict[str, str]) -> None:
-    """Raise SchemaError unless the names and types of the table's columns are those of the contract."""
+def _new_columns(contract: Contract, columns: dict[str, str]) -> tuple[str, ...]:
+    """Return the contract's columns that the table does not have.
+
+    The table may have columns of other contracts, which stay null. Raises SchemaError if a column has another type, or
+    if the table has other columns and also lacks some: a column that was renamed in the contract would be two columns.
+    """
     found = {name: kind.removesuffix(" without time zone") for name, kind in columns.items()}
     wanted = {name: kind.removesuffix(" not null") for name, kind in _table_columns(contract).items()}
-    if found != wanted:
-        different = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+    missing = wanted.keys() - found.keys()
+    others = found.keys() - wanted.keys()
+    different = sorted(name for name, kind in found.items() if wanted.get(name, kind) != kind)
+    if different or (missing and others) or missing & {"load_id", "source_row"}:
+        different += sorted(missing | others)
         raise SchemaError(
             f"table bronze.{contract.table} differs from contract {contract.name!r} in {', '.join(different)}",
             hint="Set another table in the contract, or drop this table if its rows are not needed.",
         )
+    return tuple(name for name in wanted if name not in found)
 
 
 def _table_columns(contract: Contract) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from retailpipe.cli import aws, contracts, queries, server, steps
+from retailpipe.cli import aws, contracts, queries, server, steps, watching
 from retailpipe.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def options(
 
 steps.register(app)
 queries.register(app)
+watching.register(app)
 app.add_typer(contracts.app, name="contract")
 app.add_typer(server.app, name="local")
 aws.register(app)

@@ -14,7 +14,7 @@ import typer
 from retailpipe.cli import database, schedule
 from retailpipe.cli.invocation import as_typed, remember_environment
 from retailpipe.cli.options import Json, Profile, Region, StackName, Yes, on_stack, stack_of
-from retailpipe.cli.output import print_handled, print_json, table_text
+from retailpipe.cli.output import print_json, say_table
 from retailpipe.cli.progress import progress_shown
 from retailpipe.cli.terminal import say
 from retailpipe.environment import Environment
@@ -55,40 +55,6 @@ def env(
         )
         return
     print_json(variables) if json else say(shell.as_shell(variables), nl=False)
-
-
-@on_stack
-def watch(
-    environment: Environment,
-    once: Annotated[bool, typer.Option("--once", help="Stop when all uploaded workbooks are processed.")] = False,
-    idle_exit: Annotated[
-        str | None,
-        typer.Option("--idle-exit", metavar="TIME", help="Stop after this time without an upload, such as 10m."),
-    ] = None,
-    json: Json = False,
-) -> None:
-    """Load, build and verify each uploaded workbook, until Ctrl-C.
-
-    With --json, it prints one JSON document per line.
-
-    \b
-    Example: retailpipe watch --stack dev --idle-exit 2h
-    """
-    import json as json_module
-
-    from retailpipe.aws.logs import span
-    from retailpipe.watch import watch as watch_environment
-
-    idle = span(idle_exit) if idle_exit else None
-    all_well = True
-    say(f"watching {environment.store.address}", err=True)
-    with progress_shown() as progress:
-        for handled in watch_environment(environment, once=once, idle_exit=idle, progress=progress):
-            progress.end()
-            all_well = all_well and handled.ok
-            say(json_module.dumps(handled.as_dict(), ensure_ascii=False)) if json else print_handled(handled)
-    if not all_well:
-        raise typer.Exit(1)
 
 
 @on_stack
@@ -160,7 +126,7 @@ def cost(
         return
     rows = [[item.item, f"{item.running:.2f}", f"{item.stopped:.2f}", item.about] for item in found.items]
     rows.append(["total", f"{found.running:.2f}", f"{found.stopped:.2f}", "USD per month"])
-    say(table_text(["item", "running", "stopped", ""], rows))
+    say_table(["item", "running", "stopped", "for"], rows)
     say(f"prices of {found.region}, as of {found.as_of}; prices differ in other regions")
 
 
@@ -230,7 +196,7 @@ def _kept_resources_note(remains: "Remains") -> str:
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the program."""
-    for function in (env, watch, logs, subscribe):
+    for function in (env, logs, subscribe):
         app.command()(function)
     app.add_typer(schedule.app, name="schedule")
     app.add_typer(database.app, name="db")

@@ -4,12 +4,13 @@ from typing import Annotated
 
 import typer
 
+from retailpipe.cli.help import Commands
 from retailpipe.cli.options import Json, on_stack, stack_of
 from retailpipe.cli.output import print_json, print_report
 from retailpipe.cli.terminal import say
 from retailpipe.environment import Environment
 
-app = typer.Typer(help="Manage the database of the stack.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(cls=Commands, help="Manage the database of the stack.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command("status")

@@ -43,6 +43,14 @@ DatabaseUrl = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text.")]
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet",
+        help="For cron: print nothing if all is well; print failures and warnings to standard error. "
+        "With --json, only hide the progress.",
+    ),
+]
 ContractFile = Annotated[
     Path | None,
     typer.Option("--contract", metavar="FILE", help="A contract file. Default: the contract for Online Retail."),
@@ -95,6 +103,8 @@ _ENVIRONMENT_OPTIONS: dict[str, Any] = {
     "profile": Profile,
     "region": Region,
 }
+_LAST = ("quiet", "json")
+"""The options that the help shows after those of the environment."""
 _STACK_OPTIONS = ("stack", "outputs", "profile", "region")
 
 
@@ -113,8 +123,8 @@ def _with_options(
     function: Callable[..., None], options: dict[str, Any], name: str, opened: Callable[..., Environment]
 ) -> Callable[..., None]:
     signature = inspect.signature(function, eval_str=True)
-    own = [parameter for parameter in signature.parameters.values() if parameter.name not in (name, "json")]
-    last = [parameter for parameter in signature.parameters.values() if parameter.name == "json"]
+    own = [parameter for parameter in signature.parameters.values() if parameter.name not in (name, *_LAST)]
+    last = [parameter for parameter in signature.parameters.values() if parameter.name in _LAST]
     added = [
         inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
         for n, kind in options.items()

@@ -6,13 +6,17 @@ import csv
 import io
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout
 from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from retailpipe.cli.invocation import as_typed
-from retailpipe.cli.terminal import say
+from retailpipe.cli.invocation import as_typed, command
+from retailpipe.cli.tables import shown, table_text, wrapped
+from retailpipe.cli.terminal import escaped, say, width
+from retailpipe.counts import counted
 from retailpipe.errors import UsageError
 from retailpipe.reports import (
     BuildReport,
@@ -38,6 +42,20 @@ def print_json(document: object) -> None:
     say(json.dumps(document, ensure_ascii=False, indent=2, default=_json_value))
 
 
+def print_result(document: object, print_text: Callable[[], None], *, json: bool, quiet: bool, ok: bool = True) -> None:
+    """Print the result of a command: the document if `json`, else the text as `unless_quiet` does."""
+    print_json(document) if json else unless_quiet(print_text, quiet=quiet, ok=ok)
+
+
+def unless_quiet(print_text: Callable[[], None], *, quiet: bool, ok: bool) -> None:
+    """Print a text. If `quiet`, print nothing if all is well, and the text to standard error otherwise."""
+    if not quiet:
+        print_text()
+    elif not ok:
+        with redirect_stdout(sys.stderr):
+            print_text()
+
+
 def print_report(report: Report, json: bool) -> None:
     """Print a report that its own `str()` shows completely."""
     print_json(report.as_dict()) if json else say(str(report))
@@ -51,7 +69,7 @@ def print_loads(reports: Sequence[LoadReport]) -> None:
         if report.ignored_columns:
             say(f"  ignored columns, not in the contract: {', '.join(report.ignored_columns)}")
         for overlap in report.overlaps:
-            say(f"  also in {overlap}: {overlap.rows:,} {'row' if overlap.rows == 1 else 'rows'}")
+            say(f"  also in {overlap}: {counted(overlap.rows, 'row')}")
         for reject in report.rejects[:_REJECTS_SHOWN]:
             cell = reject.cell if reject.sheet == report.sheet else f"{reject.sheet!r} {reject.cell}"
             say(f"  rejected {cell}: {reject.message}")
@@ -64,21 +82,29 @@ def print_build(report: BuildReport) -> None:
     for failure in report.failures:
         say(f"  {failure.status}: {failure.kind} {failure.name}: {failure.message}")
         if failure.rows:
-            say(indented(table_text(list(failure.rows[0]), [list(row.values()) for row in failure.rows])))
+            say_table(list(failure.rows[0]), [list(row.values()) for row in failure.rows], indent=4)
+    if report.tables_read and not report.up_to_date:
+        say(f"  read: {', '.join(report.tables_read)}")
+    for table in report.tables_unread:
+        say(f"  no model reads {table}; write one: docs/models.md")
+    for relation in report.leftovers:
+        say(f"  no model builds {relation} any more; drop it if you do not need it")
 
 
 def print_verification(report: VerifyReport) -> None:
-    say(table_text(["table", "rows"], list(report.tables.items())))
+    say_table(["table", "rows"], list(report.tables.items()))
     say("")
     rows = [["ok" if i.ok else "FAILED", i.name, i.expected, i.actual] for i in report.invariants]
-    say(table_text(["", "invariant", "expected", "actual"], rows))
+    say_table(["result", "invariant", "expected", "actual"], rows)
+    say(f"\n{report}")
 
 
 def print_check(report: CheckReport) -> None:
     for point in report.points:
-        say(f"{'ok' if point.ok else 'FAILED':<7} {point.name}: {point.detail}")
+        say_text(f"{'ok' if point.ok else 'FAILED':<7} {point.name}: {point.detail}", indent=8)
         if point.hint and not point.ok:
             say(f"        {as_typed(point.hint)}")
+    say(f"\n{report}")
 
 
 def print_run(report: RunReport) -> None:
@@ -94,15 +120,15 @@ def print_built(report: RunReport) -> None:
     print_build(report.build)
     if report.verification is None:
         return
-    broken = [invariant for invariant in report.verification.invariants if not invariant.ok]
-    if broken:
+    if report.verification.broken:
         print_verification(report.verification)
     else:
-        say(f"verified: all {len(report.verification.invariants)} invariants hold")
-        for layer in ("silver", "gold"):
+        say(str(report.verification))
+        for layer in ("silver", "gold", "own"):
             prefix = f"public_{layer}."
             counts = {n.removeprefix(prefix): r for n, r in report.verification.tables.items() if n.startswith(prefix)}
-            say(f"  {layer}: {', '.join(f'{name} {rows:,}' for name, rows in counts.items())}")
+            if counts:
+                say_text(f"  {layer}: {', '.join(f'{name} {rows:,}' for name, rows in counts.items())}", indent=4)
 
 
 def print_forgotten(report: ForgetReport) -> None:
@@ -131,7 +157,8 @@ def print_status(report: StatusReport) -> None:
             "last_date",
             "finished_at",
         ]
-        say(table_text(columns, [[load[column] for column in columns] for load in report.loads]))
+        rows = [[load[column] for column in columns] for load in report.loads]
+        say_table(columns, rows, spare=["first_date", "last_date", "finished_at"], complete="status --json")
     else:
         say("nothing is loaded yet")
     if report.removed:
@@ -147,7 +174,7 @@ def print_status(report: StatusReport) -> None:
     else:
         say("no new workbooks")
     if report.given_up:
-        notices = "1 upload notice is" if report.given_up == 1 else f"{report.given_up} upload notices are"
+        notices = counted(report.given_up, "upload notice is", "upload notices are")
         say(as_typed(f"failed: {notices} in the dead-letter queue; load the workbooks with `retailpipe ingest`"))
 
 
@@ -171,39 +198,52 @@ def print_table(table: pa.Table, form: str) -> None:
         writer.writerows([_csv_value(value) for value in row] for row in rows)
         say(buffer.getvalue(), nl=False)
     else:
-        say(table_text(table.column_names, rows))
-        say(f"({len(rows):,} {'row' if len(rows) == 1 else 'rows'})")
+        say_table(table.column_names, rows)
+        say(f"({counted(len(rows), 'row')})")
 
 
-def table_text(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Return the rows as an aligned table with a header; columns of numbers are right-aligned."""
-    cells = [[_shown(value) for value in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
-    right = [all(isinstance(row[i], int | float | Decimal | None) for row in rows) for i in range(len(columns))]
+def print_rejects(found: pa.Table, total: int) -> None:
+    """Print rejected rows. Many have the same hint, so each hint is printed once, with a number, below the table."""
+    columns = ["source", "sheet", "cell", "column_name", "raw_value", "code", "message"]
+    numbers: dict[str, int] = {}
+    rows = [
+        [*(row[column] for column in columns), numbers.setdefault(row["hint"], len(numbers) + 1)]
+        for row in found.to_pylist()
+    ]
+    # A workbook is loaded from one sheet, and the cell and the message tell the rest.
+    spare = ["sheet", "code", "column_name", "raw_value"]
+    say_table([*columns, "hint"], rows, spare=spare, complete="rejects --json")
+    say(f"({len(rows):,} of {counted(total, 'row')})" if len(rows) < total else f"({counted(total, 'row')})")
+    for hint, number in numbers.items():
+        say_text(f"hint {number}: {as_typed(hint)}", indent=4)
 
-    def line(values: Sequence[str]) -> str:
-        aligned = [v.rjust(w) if r else v.ljust(w) for v, w, r in zip(values, widths, right, strict=True)]
-        return "  ".join(aligned).rstrip()
 
-    return "\n".join([line(columns), line(["-" * width for width in widths]), *map(line, cells)])
-
-
-def indented(text: str) -> str:
-    return "\n".join(f"    {line}" for line in text.splitlines())
+def say_text(text: str, *, indent: int) -> None:
+    """Print a text. On a terminal it is wrapped between words, and all lines but the first are indented."""
+    screen = width()
+    lines = wrapped(escaped(text), screen - indent, break_words=False) if screen else [text]
+    say(f"\n{' ' * indent}".join(lines))
 
 
-def _shown(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    if isinstance(value, datetime):
-        return value.isoformat(sep=" ", timespec="seconds").removesuffix("+00:00")
-    if isinstance(value, bytes):
-        return rf"\x{value.hex()}"
-    return " ".join(str(value).splitlines())
+def say_table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    *,
+    indent: int = 0,
+    spare: Sequence[str] = (),
+    complete: str = "",
+) -> None:
+    """Print rows as a table that is not wider than the terminal.
+
+    spare: the columns that may be left out if the table does not fit, the least important first.
+    complete: the command that prints all columns.
+    """
+    screen = width()
+    text, left_out = table_text(columns, rows, width=screen and screen - indent, spare=spare)
+    if text:
+        say("\n".join(" " * indent + line for line in text.split("\n")))
+    if left_out:
+        say(f"the terminal is too narrow for {', '.join(left_out)}; see them with `{command(complete)}`")
 
 
 def _csv_value(value: Any) -> Any:
@@ -212,7 +252,7 @@ def _csv_value(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat(sep=" ")
     if isinstance(value, bytes):
-        return _shown(value)
+        return shown(value)
     return json.dumps(value, default=_json_value) if isinstance(value, list | Mapping) else value
 
 
@@ -223,4 +263,4 @@ def _json_value(value: Any) -> Any:
         return float(value) if Decimal(repr(float(value))) == value else format(value, "f")
     if isinstance(value, datetime | date):
         return value.isoformat()
-    return _shown(value)
+    return shown(value)

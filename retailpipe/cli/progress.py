@@ -9,19 +9,22 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from retailpipe.cli.terminal import say
-from retailpipe.progress import Progress
+from retailpipe.progress import NoProgress, Progress
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
 _SECONDS_BETWEEN_LINES = 2.0
+_WIDE = 90
+_NARROW = 75
+"""Below these widths of the terminal, rich would cut the counts: the bar is shorter, then the unit is left out."""
 
 
 @contextmanager
-def progress_shown() -> Generator[Progress]:
-    """Show the progress of the steps that run inside the `with` block."""
-    progress = _Bars() if sys.stderr.isatty() else _Lines()
+def progress_shown(*, quiet: bool = False) -> Generator[Progress]:
+    """Show the progress of the steps that run inside the `with` block, unless `quiet`."""
+    progress = NoProgress() if quiet else _Bars() if sys.stderr.isatty() else _Lines()
     try:
         yield progress
     finally:
@@ -90,14 +93,15 @@ class _Bars:
         from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as RichProgress
 
+        console = Console(stderr=True)
         self._bars = RichProgress(
             SpinnerColumn(finished_text="✓"),
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=24 if console.width >= _WIDE else 8),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[unit]}"),
+            *([TextColumn("{task.fields[unit]}")] if console.width >= _NARROW else []),
             TimeElapsedColumn(),
-            console=Console(stderr=True),
+            console=console,
         )
         self._bars.start()
         return self._bars

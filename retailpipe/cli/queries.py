@@ -7,7 +7,7 @@ import typer
 
 from retailpipe import queries
 from retailpipe.cli.options import ContractFile, Json, on_environment, open_contract
-from retailpipe.cli.output import print_json, print_status, print_table
+from retailpipe.cli.output import print_json, print_rejects, print_status, print_table
 from retailpipe.environment import Environment
 
 
@@ -39,18 +39,15 @@ def rejects(
     limit: Annotated[int | None, typer.Option(min=1, help="Print at most this many rows.")] = None,
     json: Json = False,
 ) -> None:
-    """List the rejected rows, each with its cell and the reason.
+    """List the rejected rows, each with its cell, the reason and a hint.
 
     A row is rejected if a value breaks the contract. The other rows of the workbook are loaded.
 
     \b
     Example: retailpipe rejects input/online_retail.xlsx --limit 20
     """
-    found = queries.rejects(environment, source=source, limit=limit)
-    if json:
-        print_table(found, "json")
-    else:
-        print_table(found.select(["source", "sheet", "cell", "column_name", "raw_value", "code", "message"]), "table")
+    found, total = queries.counted_rejects(environment, source=source, limit=limit)
+    print_table(found, "json") if json else print_rejects(found, total)
 
 
 @on_environment

@@ -2,12 +2,15 @@
 
 import typer
 
+from retailpipe.cli.help import Commands
 from retailpipe.cli.options import Json, on_stack, stack_of
 from retailpipe.cli.output import print_json, print_report
 from retailpipe.cli.terminal import say
 from retailpipe.environment import Environment
 
-app = typer.Typer(help="Manage the schedule of the stack's bucket check.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    cls=Commands, help="Manage the schedule of the stack's bucket check.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 @app.command("on")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from retailpipe.cli.help import Commands
 from retailpipe.cli.invocation import remember_environment
 from retailpipe.cli.options import Json, Local
 from retailpipe.cli.output import print_json
@@ -16,7 +17,7 @@ from retailpipe.errors import UsageError
 if TYPE_CHECKING:
     from retailpipe.local.server import EmbeddedServer
 
-app = typer.Typer(help="Manage the embedded PostgreSQL.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(cls=Commands, help="Manage the embedded PostgreSQL.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command()

@@ -15,6 +15,7 @@ from retailpipe.cli.options import (
     AllowDuplicate,
     ContractFile,
     Json,
+    Quiet,
     Replace,
     SkipFailed,
     Yes,
@@ -27,6 +28,7 @@ from retailpipe.cli.output import (
     print_forgotten,
     print_json,
     print_loads,
+    print_result,
     print_run,
     print_table,
     print_verification,
@@ -36,7 +38,7 @@ from retailpipe.cli.terminal import escaped, say
 from retailpipe.environment import Environment
 from retailpipe.errors import WarehouseError
 from retailpipe.invariants import verify as verify_environment
-from retailpipe.reports import SomeNotLoaded
+from retailpipe.reports import RunReport, SomeNotLoaded
 from retailpipe.undo import forget as forget_workbook
 from retailpipe.undo import restore as restore_workbook
 
@@ -61,6 +63,7 @@ def demo(
             "environments.",
         ),
     ] = None,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Run the whole pipeline on this machine with a generated workbook.
@@ -76,25 +79,27 @@ def demo(
     folder = local or demo_folder(workbook)
     remember_environment(["--local", str(folder)])
     environment = Environment.embedded(folder)
-    with progress_shown() as progress:
+    with progress_shown(quiet=quiet) as progress:
         report = run_demo(environment, rows=rows, workbook=workbook, progress=progress)
-    if json:
-        print_json(report.as_dict() | {"folder": str(environment.folder)})
-    else:
-        print_run(report)
-        say("")
-        print_table(queries.query(environment, _MONTHS), "table")
-        say("\nNext commands to try:")
-        for line in (
-            command("verify"),
-            command("rejects"),
-            command('query "select * from public_gold.top_products order by rank limit 10"'),
-            f"{program()} demo --workbook FILE",
-            command("local stop"),
-        ):
-            say(f"  {line}")
-        say(f"database URL for psql: {environment.server.url() if environment.server else ''}")
+    document = report.as_dict() | {"folder": str(environment.folder)}
+    print_result(document, lambda: _print_demo(report, environment), json=json, quiet=quiet, ok=report.ok)
     _exit(report.ok)
+
+
+def _print_demo(report: RunReport, environment: Environment) -> None:
+    print_run(report)
+    say("")
+    print_table(queries.query(environment, _MONTHS), "table")
+    say("\nNext commands to try:")
+    for line in (
+        command("verify"),
+        command("rejects"),
+        command('query "select * from public_gold.top_products order by rank limit 10"'),
+        f"{program()} demo --workbook FILE",
+        command("local stop"),
+    ):
+        say(f"  {line}")
+    say(f"database URL for psql: {environment.server.url() if environment.server else ''}")
 
 
 @on_environment
@@ -108,6 +113,7 @@ def run(
     allow_duplicate: AllowDuplicate = False,
     replace: Replace = False,
     skip_failed: SkipFailed = False,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Run the whole pipeline: upload, ingest, transform, verify.
@@ -118,7 +124,7 @@ def run(
     Example: retailpipe run online_retail.xlsx
     """
     replace = replace or _confirm_replacements(environment, source)
-    with progress_shown() as progress:
+    with progress_shown(quiet=quiet) as progress:
         report = pipeline.run(
             environment,
             source,
@@ -128,7 +134,8 @@ def run(
             skip_failed=skip_failed,
             progress=progress,
         )
-    print_json(report.as_dict()) if json else print_run(report)
+    all_well = report.ok and not report.failures
+    print_result(report.as_dict(), lambda: print_run(report), json=json, quiet=quiet, ok=all_well)
     _exit(report.ok)
 
 
@@ -150,6 +157,7 @@ def upload(
     environment: Environment,
     file: Annotated[Path, typer.Argument(help="The workbook, an .xlsx or .csv file.")],
     replace: Replace = False,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Copy a workbook into the store.
@@ -160,9 +168,9 @@ def upload(
     Example: retailpipe upload online_retail.xlsx
     """
     replace = replace or _confirm_replacements(environment, file)
-    with progress_shown() as progress:
+    with progress_shown(quiet=quiet) as progress:
         stored = pipeline.upload(environment, file, replace=replace, progress=progress)
-    print_json(stored.as_dict()) if json else say(f"uploaded {stored}")
+    print_result(stored.as_dict(), lambda: say(f"uploaded {stored}"), json=json, quiet=quiet)
 
 
 @on_environment
@@ -179,6 +187,7 @@ def ingest(
     allow_duplicate: AllowDuplicate = False,
     replace: Replace = False,
     skip_failed: SkipFailed = False,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Load workbooks from the store into bronze.
@@ -190,7 +199,7 @@ def ingest(
     """
     if not dry_run:
         replace = replace or _confirm_replacements(environment, *(sources or []))
-    with progress_shown() as progress:
+    with progress_shown(quiet=quiet) as progress:
         try:
             reports = pipeline.ingest(
                 environment,
@@ -202,7 +211,7 @@ def ingest(
                 progress=progress,
             )
         except SomeNotLoaded as error:
-            if not json and error.reports:
+            if error.reports and not (json or quiet):
                 print_loads(error.reports)
             if not skip_failed or any(isinstance(each, WarehouseError) for each in error.failures):
                 raise
@@ -211,7 +220,7 @@ def ingest(
             if json:
                 print_json([report.as_dict() for report in error.reports])
             return
-    print_json([report.as_dict() for report in reports]) if json else print_loads(reports)
+    print_result([report.as_dict() for report in reports], lambda: print_loads(reports), json=json, quiet=quiet)
 
 
 @on_environment
@@ -269,6 +278,7 @@ def transform(
     full_refresh: Annotated[
         bool, typer.Option("--full-refresh", help="Rebuild incremental models from scratch.")
     ] = False,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Build silver and gold from bronze and test them (dbt build).
@@ -276,9 +286,9 @@ def transform(
     \b
     Example: retailpipe transform --select +monthly_sales_summary
     """
-    with progress_shown() as progress:
+    with progress_shown(quiet=quiet) as progress:
         report = transform_environment(environment, select=select, full_refresh=full_refresh, progress=progress)
-    print_json(report.as_dict()) if json else print_build(report)
+    print_result(report.as_dict(), lambda: print_build(report), json=json, quiet=quiet, ok=report.ok)
     _exit(report.ok)
 
 
@@ -297,26 +307,26 @@ def dbt(environment: Environment, context: typer.Context) -> None:
 
 
 @on_environment
-def verify(environment: Environment, json: Json = False) -> None:
+def verify(environment: Environment, quiet: Quiet = False, json: Json = False) -> None:
     """Count the rows of every table and compare bronze, silver and gold with each other.
 
     \b
     Example: retailpipe verify
     """
     report = verify_environment(environment)
-    print_json(report.as_dict()) if json else print_verification(report)
+    print_result(report.as_dict(), lambda: print_verification(report), json=json, quiet=quiet, ok=report.ok)
     _exit(report.ok)
 
 
 @on_environment
-def check(environment: Environment, json: Json = False) -> None:
+def check(environment: Environment, quiet: Quiet = False, json: Json = False) -> None:
     """Check every part of the environment and show how to fix what fails.
 
     \b
     Example: retailpipe check
     """
     report = check_environment(environment)
-    print_json(report.as_dict()) if json else print_check(report)
+    print_result(report.as_dict(), lambda: print_check(report), json=json, quiet=quiet, ok=report.ok)
     _exit(report.ok)
 
 

@@ -7,16 +7,26 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
 import sys
 
 _CONTROLS = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """Control characters except tab and line feed, and characters that change the direction of text or break lines."""
+_LEAST_WIDTH = 20
+"""Nothing is laid out for a narrower terminal."""
 
 
 def say(text: str = "", *, err: bool = False, nl: bool = True) -> None:
     """Print text to standard output, or to standard error if `err`; escape control characters on a terminal."""
     stream = sys.stderr if err else sys.stdout
     print(escaped(text) if stream.isatty() else text, end="\n" if nl else "", file=stream, flush=True)
+
+
+def width() -> int | None:
+    """Return how many columns the terminal has; None if standard output is not a terminal."""
+    if not sys.stdout.isatty():
+        return None
+    return max(shutil.get_terminal_size().columns, _LEAST_WIDTH)
 
 
 def escaped(text: str) -> str:

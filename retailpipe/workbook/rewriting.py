@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from xml.parsers import expat
 
+from retailpipe.counts import counted
 from retailpipe.workbook.cells import (
     DIGITS,
     EXACT_INTEGERS,
@@ -267,7 +268,7 @@ class _Parser:
                 return self._number(value)
             case "s":
                 if not value.isascii() or not value.isdigit() or int(value) >= self._strings:
-                    strings = f"{self._strings:,} shared string{'' if self._strings == 1 else 's'}"
+                    strings = counted(self._strings, "shared string")
                     reason = f"{_brief(value)} is not a valid index: the workbook has {strings}"
                     raise self._error(reason)
                 return f' t="s"><v>{int(value)}'

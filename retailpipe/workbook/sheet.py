@@ -171,7 +171,7 @@ def no_sheet_named(file: str, contract: Contract, sheets: Sequence[tuple[str, bo
 def _listed(misfits: Iterable[WorkbookError], others: int) -> str:
     lines = "".join(f"\n  {misfit}" for misfit in misfits)
     if others:
-        lines += f"\n  and {others:,} more {'sheet' if others == 1 else 'sheets'}"
+        lines += f"\n  and {others:,} more {noun(others, 'sheet')}"
     return lines
 
 

@@ -19,6 +19,7 @@ from retailpipe import Environment, check
 from retailpipe.aws.cleanup import Cleanup
 from retailpipe.aws.logs import span
 from retailpipe.aws.session import Aws, aws_errors
+from retailpipe.aws.stack import stack_folder
 from retailpipe.errors import AwsError, UsageError
 from tests.conftest import Program, Workbook
 from tests.support.lacking import skip
@@ -390,10 +391,16 @@ def test_cleanup_deletes_everything_and_can_be_repeated(made: HandMade, project:
     done(run_in(project, "env", *STACK, "--write", "aws_config.env"))
     done(run_in(project, "status", *STACK))
     remove_outputs(made)
+    folder = stack_folder("retailpipe", "dev")
+    model = folder / "models" / "branches.sql"
+    for file in (model, folder / "tmp" / "copy"):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("select 1")
 
     first, second = run_in(project, "cleanup", *STACK, "--yes"), run_in(project, "cleanup", *STACK, "--yes")
 
     assert done(first) == done(second) == "nothing is left of stack dev\n"
+    assert [file for file in folder.rglob("*") if file.is_file()] == [model]  # written by the user
     assert (project / "destroyed").exists()
     assert not (project / "aws_config.env").exists()
     assert made.client("logs").describe_log_groups()["logGroups"] == []

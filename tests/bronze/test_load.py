@@ -66,6 +66,11 @@ def quantities(environment: Environment) -> list[int]:
     return [row["quantity"] for row in rows(environment, "select quantity from bronze.raw_transactions order by 1")]
 
 
+def written(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
 class Paused(NoProgress):
     """Pauses a load after its first rows, until `go_on` is set."""
 
@@ -329,6 +334,26 @@ def test_a_contract_that_does_not_fit_the_table_is_refused(
 
     assert "another table" in caught.value.hint
     assert quantities(environment) == [6]
+
+
+def test_a_column_that_is_added_to_a_contract_is_added_to_the_table(
+    environment: Environment, make_workbook: Workbook, tmp_path: Path
+) -> None:
+    first = Contract.from_file(written(tmp_path / "orders.toml", ORDERS))
+    retailpipe.ingest(environment, make_workbook([(1, None, 1)], headers=("Order", "Select", "Amount")), contract=first)
+    channel = '[[columns]]\nheader = "Channel"\nname = "channel"\ntype = "string"\n'
+    second = Contract.from_file(written(tmp_path / "orders.toml", ORDERS + channel))
+    newer = make_workbook([("web", 2, None, 2)], headers=("Channel", "Order", "Select", "Amount"), name="february.xlsx")
+
+    (planned,) = retailpipe.ingest(environment, newer, contract=second, dry_run=True)
+    (report,) = retailpipe.ingest(environment, newer, contract=second)
+
+    assert (planned.rows_loaded, report.rows_loaded) == (1, 1)
+    found = rows(environment, 'select "order" as id, channel from bronze."order" order by 1')
+    assert found == [{"id": 1, "channel": None}, {"id": 2, "channel": "web"}]
+    # The older contract still loads into the table.
+    older = make_workbook([(3, None, 3)], headers=("Order", "Select", "Amount"), name="march.xlsx")
+    assert retailpipe.ingest(environment, older, contract=first)[0].status == "loaded"
 
 
 def test_a_contract_that_no_longer_requires_a_column_loads_rows_without_it(

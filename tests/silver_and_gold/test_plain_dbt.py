@@ -13,7 +13,7 @@ import pytest
 from psycopg2.extensions import parse_dsn
 
 from retailpipe import Environment, ingest
-from retailpipe.dbt_runner import project_folder
+from retailpipe.models import project_folder
 from tests.conftest import Workbook
 from tests.support.servers import password_of
 

@@ -14,9 +14,9 @@ from adbc_driver_postgresql import dbapi
 import retailpipe
 from retailpipe import BuildReport, Environment
 from retailpipe.builds import transform
-from retailpipe.dbt_runner import project_folder
 from retailpipe.errors import SchemaError, UsageError, WarehouseError
 from retailpipe.local.server import EmbeddedServer
+from retailpipe.models import project_folder
 from retailpipe.progress import NoProgress
 from retailpipe.sample import write_sample
 from tests.conftest import Workbook

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Sequence
 from pathlib import Path
 
 
-def on_a_terminal(arguments: Sequence[str | Path], folder: Path) -> tuple[str, int]:
-    """Run `retailpipe` in a folder, and return what it printed and its exit code."""
+def on_a_terminal(arguments: Sequence[str | Path], folder: Path, columns: int = 80) -> tuple[str, int]:
+    """Run `retailpipe` in a folder on a terminal with this many columns; return what it printed and its exit code."""
     ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     command = [sys.executable, "-m", "retailpipe", *map(str, arguments)]
     process = subprocess.Popen(command, cwd=folder, stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)

@@ -30,19 +30,20 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
 
-from retailpipe import backlog, hints, pipeline
+from retailpipe import backlog, hints
 from retailpipe.aws.notices import publish
 from retailpipe.aws.session import aws_errors, is_credentials_error
 from retailpipe.aws.store import BucketStore
-from retailpipe.builds import is_built
-from retailpipe.dbt_runner import project_hash
+from retailpipe.counts import counted
 from retailpipe.environment import Environment
 from retailpipe.errors import AwsError, RetailpipeError, SourceNotFound, UsageError, WarehouseError
 from retailpipe.keys import is_workbook
+from retailpipe.models import own_models, project_hash
 from retailpipe.progress import Progress
-from retailpipe.reports import LoadReport, Report, RunReport
+from retailpipe.reports import LoadReport, RunReport
+from retailpipe.watch.worker import Handled, Worker, is_over, is_transient
 
 _WAIT_SECONDS = 20
 """How long one request waits for a message: the maximum of SQS."""
@@ -53,10 +54,7 @@ _MAX_MESSAGES = 10
 """Messages per request: the maximum of SQS for receiving and for batches."""
 _RETURN_SECONDS = 30
 """After how long a failed message becomes visible again."""
-_RETRY_SECONDS = 20.0
-"""Pause between two tries while AWS or the database cannot be reached."""
 _SHORT_TIMEOUT_SECONDS = 5
-_T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 
@@ -68,46 +66,18 @@ class Message:
     key: str
 
 
-@dataclass(frozen=True)
-class Handled(Report):
-    """The result for one batch of messages.
-
-    keys: the workbooks the messages are about.
-    run: None if nothing had to be built, or the build could not start.
-    failures: one text for each workbook that was not loaded, and for a build that could not start.
-    """
-
-    keys: tuple[str, ...]
-    run: RunReport | None
-    failures: tuple[str, ...]
-
-    @property
-    def ok(self) -> bool:
-        return not self.failures and (self.run is None or self.run.ok)
-
-
-def watch(
+def watch_queue(
     environment: Environment,
     *,
     once: bool = False,
     idle_exit: timedelta | None = None,
     progress: Progress | None = None,
 ) -> Generator[Handled]:
-    """Load, build and verify each upload, publish the result to the topic, and yield the result of each batch.
+    """`watch` of a stack. Publishes the results to its topic. Raises UsageError if the environment is not a stack.
 
-    Starts with the workbooks in the bucket that are not loaded, because their messages may have been lost. Several
-    watchers may run at the same time. While AWS or the database cannot be reached, it retries until they can.
-
-    once: stop when there are no new workbooks in the bucket and no messages in the queue.
-    idle_exit: stop when no message has arrived for this long.
-
-    Raises UsageError if the environment is not an AWS stack, and AwsError if the credentials are missing or expired, or
-    the queue does not exist. With `once`, or after `idle_exit`, it also raises AwsError or WarehouseError if AWS or the
-    database cannot be reached. A workbook that cannot be loaded does not stop the watch: it is reported in `failures`
-    and published to the topic.
+    Starts with the workbooks in the bucket that are not loaded, because their messages may have been lost.
     """
-    patience = 0.0 if once else idle_exit.total_seconds() if idle_exit else None
-    watcher = Watcher(environment, progress, patience=patience)
+    watcher = QueueWatcher(environment, progress, once=once, idle_exit=idle_exit)
     yield from watcher.catch_up()
     last = time.monotonic()
     while True:
@@ -115,32 +85,32 @@ def watch(
         if messages:
             yield watcher.handle(messages)
             last = time.monotonic()
-        elif once or (idle_exit is not None and time.monotonic() - last >= idle_exit.total_seconds()):
+        elif once or is_over(last, idle_exit):
             return
 
 
-class Watcher:
-    """The steps of a watch.
-
-    patience: for how many seconds to retry while AWS or the database cannot be reached; None: without a limit.
-    """
+class QueueWatcher(Worker):
+    """The steps of the watch of a stack."""
 
     def __init__(
-        self, environment: Environment, progress: Progress | None = None, *, patience: float | None = None
+        self,
+        environment: Environment,
+        progress: Progress | None = None,
+        *,
+        once: bool = False,
+        idle_exit: timedelta | None = None,
     ) -> None:
+        super().__init__(environment, progress, once=once, idle_exit=idle_exit)
         if environment.stack is None or not isinstance(environment.store, BucketStore):
-            raise UsageError("watching needs an AWS stack", hint="Add --stack NAME.")
-        self._environment = environment
+            raise UsageError("watching a queue needs an AWS stack", hint="Add --stack NAME.")
         self._stack = environment.stack
         self._store = environment.store
-        self._progress = progress
-        self._patience = patience
 
     def catch_up(self) -> Generator[Handled]:
         """Load the workbooks in the bucket that are not loaded, and finish a build that a killed watcher left."""
-        self._until_reachable(lambda: backlog.write_missing_receipts(self._environment))
-        keys = self._until_reachable(lambda: backlog.waiting(self._environment))
-        if keys or (self._until_reachable(lambda: backlog.loaded(self._environment)) and not self._is_built()):
+        self.until_reachable(lambda: backlog.write_missing_receipts(self.environment))
+        keys = self.until_reachable(lambda: backlog.waiting(self.environment))
+        if keys or (self.until_reachable(lambda: backlog.loaded(self.environment)) and not self.is_built()):
             yield self._work(keys)[0]
 
     def receive(self, wait_seconds: int) -> list[Message]:
@@ -158,7 +128,7 @@ class Watcher:
             return answer.get("Messages", [])
 
         messages: list[Message] = []
-        for found in self._until_reachable(poll):
+        for found in self.until_reachable(poll):
             if key := self._uploaded_key(found["Body"]):
                 messages.append(Message(found["ReceiptHandle"], key))
             else:
@@ -180,75 +150,38 @@ class Watcher:
         return handled
 
     def _work(self, keys: Sequence[str]) -> tuple[Handled, set[str]]:
-        """Load workbooks, then build and verify once. Return the result, and the keys whose messages may be deleted.
+        loads = self.until_reachable(lambda: backlog.loaded(self.environment))
+        return self.work(keys, {stored.key: load for stored, load in loads})
 
-        Those are loaded, or no longer in the bucket. A failed build is retried by the next upload and the next watch.
-        """
-        loads: list[LoadReport] = []
-        failures: list[str] = []
-        known = {stored.key: load for stored, load in self._until_reachable(lambda: backlog.loaded(self._environment))}
-        done = {key for key in keys if key in known}
-        for key in [key for key in keys if key not in known]:
-            try:
-                loads += self._load(key)
-                done.add(key)
-            except SourceNotFound as error:
-                _log.warning("%s; skipped its message", error)
-                done.add(key)
-            except RetailpipeError as error:
-                if isinstance(error, AwsError) and is_credentials_error(error):
-                    raise
-                failures.append(self._described(error))
-                # A transient error is not caused by the workbook: publish nothing; the message becomes visible again.
-                if not (isinstance(error, AwsError | WarehouseError) and error.transient):
-                    self._publish_failure(key, error)
-        run = None
-        if loads or not self._is_built():
-            try:
-                run = self._build(loads)
-            except RetailpipeError as error:
-                failures.append(self._described(error))
-                failed = [str(error)]
-                subject, text = "Silver and gold were not built", self._failure_text(error)
-                self._publish_once(lambda: self._build_note(failed), subject, text)
-            if run and not run.build.up_to_date:
-                earlier = [known[key] for key in keys if key in known] or [*known.values()]
-                subject, text = self._result_texts(run, loads or earlier)
-                if run.ok:
-                    self._publish(subject, text, "result")
-                else:
-                    failed = _failed_names(run)
-                    self._publish_once(lambda: self._build_note(failed), subject, text)
-        return Handled(tuple(keys), run, tuple(failures)), done
+    def gone(self, error: SourceNotFound) -> None:
+        _log.warning("%s; skipped its message", error)
 
-    def _load(self, key: str) -> list[LoadReport]:
-        return self._until_reachable(
-            lambda: pipeline.ingest(self._environment, pipeline.Key(key), progress=self._progress)
-        )
+    def not_loaded(self, key: str, error: RetailpipeError) -> bool:
+        if isinstance(error, AwsError) and is_credentials_error(error):
+            raise error
+        # A transient error is not caused by the workbook: publish nothing; the message becomes visible again.
+        if not is_transient(error):
+            self._publish_failure(key, error)
+        return True
 
-    def _build(self, loads: Sequence[LoadReport]) -> RunReport:
-        """Transform and verify. A model that fails with an error is built again: the database may have restarted."""
+    def not_built(self, error: RetailpipeError) -> None:
+        failed = [str(error)]
+        subject, text = "Silver and gold were not built", self._failure_text(error)
+        self._publish_once(lambda: self._build_note(failed), subject, text)
 
-        def complete() -> RunReport:
-            return pipeline.complete(self._environment, loads, progress=self._progress)
+    def built(self, run: RunReport, loads: Sequence[LoadReport]) -> None:
+        subject, text = self._result_texts(run, loads)
+        if run.ok:
+            self._publish(subject, text, "result")
+        else:
+            failed = _failed_names(run)
+            self._publish_once(lambda: self._build_note(failed), subject, text)
 
-        run = self._until_reachable(complete)
-        if any(node.status == "error" for node in run.build.failures):
-            time.sleep(_RETRY_SECONDS)
-            run = self._until_reachable(complete)
-        return run
-
-    def _is_built(self) -> bool:
-        return bool(self._until_reachable(lambda: is_built(self._environment)))
-
-    def _hint(self, error: RetailpipeError) -> str:
+    def hint(self, error: RetailpipeError) -> str:
         return hints.complete_commands(error.hint, ["--stack", self._stack.outputs.name])
 
-    def _described(self, error: RetailpipeError) -> str:
-        return f"{error}. {self._hint(error)}".strip()
-
     def _failure_text(self, error: RetailpipeError) -> str:
-        hint = self._hint(error)
+        hint = self.hint(error)
         return f"Reason: {error}.\n" + (f"What to do: {hint}\n" if hint else "")
 
     def _publish_failure(self, key: str, error: RetailpipeError) -> None:
@@ -258,9 +191,9 @@ class Watcher:
 
     def _build_note(self, failures: Sequence[str]) -> str:
         """Return the key of the note which says that this dbt project fails in this way on the current loads."""
-        loads = self._until_reachable(lambda: backlog.loaded(self._environment))
+        loads = self.until_reachable(lambda: backlog.loaded(self.environment))
         return self._store.build_failure_note(
-            [*failures, project_hash(), *(str(report.load_id) for _, report in loads)]
+            [*failures, project_hash(own_models(self.environment)), *(str(report.load_id) for _, report in loads)]
         )
 
     def _publish_once(self, note_key: Callable[[], str | None], subject: str, text: str) -> None:
@@ -297,7 +230,7 @@ class Watcher:
             command = f"retailpipe rejects --stack {self._stack.outputs.name}"
             lines.append(f"\nTo see the rejected rows, run:\n\n    {command}")
         outcome = "Loaded" if run.ok else "Loaded, but silver and gold have errors"
-        subject = f"{outcome}: {rows:,} {'row' if rows == 1 else 'rows'}, {rejects:,} rejected"
+        subject = f"{outcome}: {counted(rows, 'row')}, {rejects:,} rejected"
         return subject, "\n".join(lines) + "\n"
 
     def _publish(self, subject: str, text: str, kind: str) -> bool:
@@ -308,19 +241,6 @@ class Watcher:
             _log.warning("%s", error)
             return False
         return True
-
-    def _until_reachable(self, work: Callable[[], _T]) -> _T:
-        """Return the result of work, retried on transient errors for `patience` seconds; other errors are raised."""
-        started = time.monotonic()
-        while True:
-            try:
-                return work()
-            except (AwsError, WarehouseError) as error:
-                waited = time.monotonic() - started
-                if not error.transient or (self._patience is not None and waited >= self._patience):
-                    raise
-                _log.warning("%s Retrying in %d s", self._described(error), _RETRY_SECONDS)
-            time.sleep(_RETRY_SECONDS)
 
     def _uploaded_key(self, body: str) -> str | None:
         """The workbook's key in a notice of an upload to this stack's bucket; None for any other message."""

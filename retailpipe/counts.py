@@ -1,0 +1,16 @@
+"""Counts with their nouns in the right form: 1 row, 2 rows."""
+
+from __future__ import annotations
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """The number with its noun: `1 row`, `1,200 rows`. many: the plural, if it is not the singular and an s.
+
+    A verb may follow the noun: counted(2, "workbook is", "workbooks are").
+    """
+    return f"{number:,} {noun(number, one, many)}"
+
+
+def noun(number: float, one: str, many: str = "") -> str:
+    """The form of a noun after the number, as in `counted`."""
+    return one if number == 1 else many or f"{one}s"
