@@ -40,9 +40,9 @@ class RepeatedCells(Sequence[Cell]):
         found: int | None = self.places[index].as_py()
         return "" if found is None else self.distinct[found]
 
-    def select(self, places: Sequence[int]) -> RepeatedCells:
+    def select(self, places: pa.Array) -> RepeatedCells:
         """Return the cells of the rows with these indices."""
-        return RepeatedCells(self.distinct, self.places.take(pa.array(places, pa.int32())))
+        return RepeatedCells(self.distinct, self.places.take(places))
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,9 @@ class Chunk:
 
     def select(self, places: Sequence[int]) -> Self:
         """Return the rows with these indices in the chunk. Its `values` is None, so its `check` does nothing."""
+        indices = pa.array(places, pa.int32())
         columns = [
-            column.select(places) if isinstance(column, RepeatedCells) else [column[place] for place in places]
+            column.select(indices) if isinstance(column, RepeatedCells) else [column[place] for place in places]
             for column in self.columns
         ]
         return replace(self, columns=columns, numbers=[self.numbers[place] for place in places], values=None)
