@@ -36,12 +36,14 @@ from retailpipe.errors import (
     WorkbookError,
 )
 from retailpipe.invariants import verify
+from retailpipe.listing import environments
 from retailpipe.pipeline import ingest, init, run, upload
 from retailpipe.progress import Progress
 from retailpipe.queries import query, rejects, status
 from retailpipe.reports import (
     BuildReport,
     CheckReport,
+    EnvironmentReport,
     LoadReport,
     RunReport,
     SomeNotLoaded,
@@ -58,6 +60,7 @@ __all__ = [
     "ContractError",
     "DuplicateContent",
     "Environment",
+    "EnvironmentReport",
     "LoadError",
     "LoadReport",
     "OutputsError",
@@ -82,6 +85,7 @@ __all__ = [
     "WarehouseError",
     "WorkbookError",
     "check",
+    "environments",
     "ingest",
     "init",
     "query",

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from retailpipe.environment import Environment
 from retailpipe.errors import RetailpipeError, TransformError
+from retailpipe.folders import make_folder
 from retailpipe.progress import Progress
 from retailpipe.reports import BuildReport, Node
 from retailpipe.variables import environment_variables, no_libpq_variables
@@ -89,6 +90,8 @@ def invoke(
     """
     project = str(project_folder())
     state = environment.folder / "dbt"
+    with suppress(OSError):  # dbt reports folders that cannot be created
+        make_folder(environment.folder)
     settings = _settings(environment) | {
         "DBT_TARGET": "aws" if environment.stack else "local",
         "DBT_PROJECT_DIR": project,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 GROUPS: "Mapping[str, tuple[str, ...]]" = {
     "Get started": ("demo", "run", "init"),
     "Load and build": ("upload", "ingest", "transform", "dbt", "watch"),
-    "Inspect": ("status", "rejects", "query"),
+    "Inspect": ("status", "rejects", "query", "environments"),
     "Verify": ("verify", "check"),
     "Embedded PostgreSQL": ("local",),
     "AWS stack": ("env", "logs", "subscribe", "schedule", "db", "cost", "cleanup"),
@@ -69,5 +69,6 @@ def options(
 
 steps.register(app)
 queries.register(app)
+app.command()(server.environments)
 app.add_typer(server.app, name="local")
 aws.register(app)

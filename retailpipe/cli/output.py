@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from retailpipe.cli.invocation import as_typed
@@ -16,6 +17,7 @@ from retailpipe.errors import UsageError
 from retailpipe.reports import (
     BuildReport,
     CheckReport,
+    EnvironmentReport,
     LoadReport,
     Report,
     RunReport,
@@ -26,6 +28,7 @@ from retailpipe.reports import (
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from retailpipe.local.remains import Remains
     from retailpipe.watch import Handled
 
 _REJECTS_SHOWN = 3
@@ -128,6 +131,45 @@ def print_status(report: StatusReport) -> None:
         say(as_typed(f"failed: {notices} in the dead-letter queue; load the workbooks with `retailpipe ingest`"))
 
 
+def print_environments(reports: Sequence[EnvironmentReport]) -> None:
+    if not reports:
+        say(as_typed("there are no environments yet; create one with `retailpipe run FILE`"))
+        return
+    servers = {"own": "your own server", "none": "no database"}
+    rows = [
+        [
+            f"running on port {report.port}"
+            if report.server == "running"
+            else servers.get(report.server, report.server),
+            report.workbooks,
+            report.last_load,
+            _megabytes(report.size),
+            report.folder,
+        ]
+        for report in reports
+    ]
+    say(table_text(["server", "workbooks", "last_load", "size", "folder"], rows))
+
+
+def print_servers(reports: Sequence[EnvironmentReport], remains: Sequence[Remains]) -> None:
+    if reports:
+        rows = [[each.server, each.port, each.pid, _megabytes(each.size), each.folder] for each in reports]
+        say(table_text(["state", "port", "pid", "size", "folder"], rows))
+    else:
+        say("there are no embedded servers")
+    known = [each for each in remains if each.folder is not None]
+    if known:
+        say("\nremains of environments that do not exist any more or have other data:")
+        columns = ["pid", "size", "data", "environment", "kept"]
+        rows = [[e.pid, _megabytes(e.size), e.data, e.folder, e.kept] for e in known]
+        say(table_text(columns, rows))
+    if any(not each.kept for each in known):
+        say(as_typed("delete them with `retailpipe local destroy --remains`"))
+    if unknown := [each for each in remains if each.folder is None]:
+        size, home = _megabytes(sum(each.size for each in unknown)), Path(unknown[0].data).parent
+        say(f"\nmade by an earlier version, environment unknown: {len(unknown)} in {home}, {size}")
+
+
 def print_table(table: pa.Table, form: str) -> None:
     """Print the rows of a query. form: table, csv or json.
 
@@ -167,6 +209,10 @@ def table_text(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 def indented(text: str) -> str:
     return "\n".join(f"    {line}" for line in text.splitlines())
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
 
 
 def _shown(value: Any) -> str:

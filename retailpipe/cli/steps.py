@@ -15,6 +15,7 @@ from retailpipe.cli.options import (
     ContractFile,
     Json,
     Replace,
+    creation_announced,
     on_environment,
     open_contract,
 )
@@ -69,7 +70,7 @@ def demo(
     folder = local or demo_folder(workbook)
     remember_environment(["--local", str(folder)])
     environment = Environment.embedded(folder)
-    with progress_shown() as progress:
+    with creation_announced(environment), progress_shown() as progress:
         report = run_demo(environment, rows=rows, workbook=workbook, progress=progress)
     if json:
         print_json(report.as_dict() | {"folder": str(environment.folder)})
