@@ -36,14 +36,14 @@ def remains() -> list[Remains]:
 
 def folders() -> list[Path]:
     """The folders of the environments, sorted."""
-    default = expanded(default_folder()).absolute()
+    default: list[Path] = []
     below: list[Path] = []
-    with suppress(OSError):
-        default = default.resolve()
-        below = [child.resolve() for child in default.iterdir() if _has_any(child, PASSFILE, LAST_LOAD)]
+    with suppress(OSError, RuntimeError):  # the user may have no home directory, or cannot read the default folder
+        home = expanded(default_folder()).resolve()
+        default = [home] if _has_any(home, PASSFILE, LAST_LOAD, INPUT) else []
+        below = [child.resolve() for child in home.iterdir() if _has_any(child, PASSFILE, LAST_LOAD)]
     registered = [folder for folder in register.folders() if _has_any(folder, PASSFILE, LAST_LOAD, DATA, INPUT)]
-    itself = [default] if _has_any(default, PASSFILE, LAST_LOAD, INPUT) else []
-    return sorted({*itself, *below, *registered})
+    return sorted({*default, *below, *registered})
 
 
 def stop_all() -> tuple[list[str], list[ServerError]]:

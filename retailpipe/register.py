@@ -59,8 +59,11 @@ def _records() -> Path:
     """The folder of the register. Raises OSError if the user has no home directory."""
     from platformdirs import user_state_path
 
-    state = user_state_path("retailpipe", appauthor=False)
-    if not state.is_absolute():
+    try:
+        state = user_state_path("retailpipe", appauthor=False)
+    except RuntimeError as error:
+        raise FileNotFoundError(str(error)) from error
+    if not state.is_absolute():  # older versions of platformdirs return `~` unchanged instead of raising an error
         raise FileNotFoundError(f"{state} is not an absolute path")
     return state / "environments"
 

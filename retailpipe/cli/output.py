@@ -36,7 +36,11 @@ _REJECTS_SHOWN = 3
 
 def print_json(document: object) -> None:
     """Print one JSON document. A number that JSON readers would round is printed as a string."""
-    say(json.dumps(document, ensure_ascii=False, indent=2, default=_json_value))
+    say(_json_text(document))
+
+
+def _json_text(document: object) -> str:
+    return json.dumps(document, ensure_ascii=False, indent=2, default=_json_value)
 
 
 def print_report(report: Report, json: bool) -> None:
@@ -175,23 +179,37 @@ def print_table(table: pa.Table, form: str) -> None:
 
     Raises UsageError if two columns have the same name and the form is json.
     """
-    # Rows are read by position, because two columns may have the same name.
-    rows = list(zip(*(column.to_pylist() for column in table.columns), strict=True))
+    if form == "table":
+        say(table_text(table.column_names, _rows(table)))
+        say(f"({table.num_rows:,} {'row' if table.num_rows == 1 else 'rows'})")
+    else:
+        say(table_document(table, form), nl=False)
+
+
+def table_document(table: pa.Table, form: str) -> str:
+    """Return the rows of a query as a document that ends with a line break. form: table, csv or json.
+
+    Raises UsageError if two columns have the same name and the form is json.
+    """
     if form == "json":
         names = table.column_names
         if doubled := sorted({name for name in names if names.count(name) > 1}):
             message = f"JSON needs unique column names; several columns are named {', '.join(doubled)}"
             raise UsageError(message, hint="Give each column its own name: select ... as name.")
-        print_json([dict(zip(names, row, strict=True)) for row in rows])
-    elif form == "csv":
+        return _json_text([dict(zip(names, row, strict=True)) for row in _rows(table)]) + "\n"
+    if form == "csv":
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
         writer.writerow(table.column_names)
-        writer.writerows([_csv_value(value) for value in row] for row in rows)
-        say(buffer.getvalue(), nl=False)
-    else:
-        say(table_text(table.column_names, rows))
-        say(f"({len(rows):,} {'row' if len(rows) == 1 else 'rows'})")
+        writer.writerows([_csv_value(value) for value in row] for row in _rows(table))
+        return buffer.getvalue()
+    return table_text(table.column_names, _rows(table)) + "\n"
+
+
+def _rows(table: pa.Table) -> list[tuple[Any, ...]]:
+    from retailpipe.spreadsheet import rows_of
+
+    return list(rows_of(table))
 
 
 def table_text(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

@@ -15,6 +15,7 @@ Folder names may contain any character, so no name is ever passed to a shell.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import secrets
 import socket
@@ -196,7 +197,7 @@ class EmbeddedServer:
             ) from error
 
     def _url(self, port: int) -> str:
-        passfile = quote(str(self.passfile), safe="/")
+        passfile = quote(os.fsencode(self.passfile), safe="/")
         return f"postgresql://{USER}@{HOST}:{port}/{DATABASE}?passfile={passfile}"
 
     def _running(self) -> int | None:
@@ -281,7 +282,7 @@ class EmbeddedServer:
 
         The port should stay the same, because users save URLs that contain it.
         """
-        wanted = [int(hashlib.sha256(str(self._folder.resolve()).encode()).hexdigest(), 16) % len(_PORTS) + _PORTS[0]]
+        wanted = [int(hashlib.sha256(os.fsencode(self._folder.resolve())).hexdigest(), 16) % len(_PORTS) + _PORTS[0]]
         with suppress(OSError, ValueError):
             wanted.insert(0, int(self._port_file.read_text()))
         wanted += [secrets.choice(_PORTS) for _ in range(100)]

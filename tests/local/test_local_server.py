@@ -239,7 +239,7 @@ def test_destroy_deletes_only_the_server_its_data_and_its_passwords(folder: Path
     assert ended(process)
     assert not home.exists()
     # The lock file is kept: another process may be waiting for it.
-    assert sorted(path.name for path in folder.iterdir()) == [".postgres.lock", "input"]
+    assert sorted(path.name for path in folder.iterdir()) == [".gitignore", ".postgres.lock", "input"]
     assert (folder / "input" / "book.xlsx").read_bytes() == b"a workbook"
 
 
