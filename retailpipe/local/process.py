@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,9 +45,14 @@ class ServerProcess:
         try:
             process = psutil.Process(self.pid)
             process.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown
-            process.wait(STOP_SECONDS)
-        except psutil.TimeoutExpired:
-            return False
+            deadline = time.monotonic() + STOP_SECONDS
+            # It stays a zombie while the program that started it, such as a notebook, runs and does not wait for it.
+            while process.status() != psutil.STATUS_ZOMBIE:
+                if time.monotonic() > deadline:
+                    return False
+                time.sleep(0.02)
+            with suppress(psutil.TimeoutExpired):
+                process.wait(0)  # if this is the program that started it
         except psutil.NoSuchProcess:
             pass
         return True
