@@ -64,7 +64,8 @@ profile: $(TOOLS)  ## Measure the CPU time per row of each step of a load
 build: $(TOOLS)  ## Build the wheel and the source distribution in dist/
 	$(UV) build
 
-clean:  ## Delete .venv, .tools, dist and caches
+clean:  ## Stop the embedded servers, which use programs in .venv; delete .venv, .tools, dist and caches
+	@if [ -x .venv/bin/retailpipe ]; then .venv/bin/retailpipe local stop --all || true; fi
 	rm -rf .venv .tools dist .pytest_cache .ruff_cache
 
 .tools/bin/uv:

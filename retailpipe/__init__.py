@@ -40,6 +40,7 @@ from retailpipe.errors import (
     WorkbookError,
 )
 from retailpipe.invariants import verify
+from retailpipe.listing import environments
 from retailpipe.pipeline import ingest, init, replacements, run, upload
 from retailpipe.progress import Progress
 from retailpipe.queries import query, rejects, status
@@ -48,6 +49,7 @@ from retailpipe.reports import (
     CheckReport,
     ContractCheck,
     ContractDraft,
+    EnvironmentReport,
     ForgetReport,
     Forgotten,
     LoadReport,
@@ -74,6 +76,7 @@ __all__ = [
     "DuplicateContent",
     "DuplicateRows",
     "Environment",
+    "EnvironmentReport",
     "ForgetReport",
     "Forgotten",
     "LoadError",
@@ -107,6 +110,7 @@ __all__ = [
     "check",
     "check_contract",
     "draft_contract",
+    "environments",
     "forget",
     "ingest",
     "init",

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 from retailpipe.bronze.build_record import OwnModel
 from retailpipe.environment import Environment
 from retailpipe.errors import RetailpipeError, TransformError
+from retailpipe.folders import make_folder
 from retailpipe.models import OWN_PROJECT, Project, generated_project, own_models, project_folder
 from retailpipe.progress import Progress
 from retailpipe.reports import BuildReport, Node
@@ -100,6 +101,8 @@ def invoke(
     """
     ours = str(project_folder())
     state = environment.folder / "dbt"
+    with suppress(OSError):  # dbt reports folders that cannot be created
+        make_folder(environment.folder)
     settings = _settings(environment) | {
         "DBT_TARGET": "aws" if environment.stack else "local",
         "DBT_PROJECT_DIR": str(project.folder) if project else ours,

@@ -410,6 +410,32 @@ class StatusReport(Report):
     removed: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class EnvironmentReport(Report):
+    """An environment in a folder of this machine, as far as it can be read without starting its server.
+
+    server: the state of the embedded server; `own` if workbooks were loaded but only into another server, which was
+        selected by its URL; `none` if there is no database.
+    port, pid: of the server if it runs.
+    size: bytes on disk, with the data of the server.
+    workbooks: how many are in the store; None if the store cannot be read.
+    last_load: when the last load ended; None if no load is recorded.
+    """
+
+    folder: str
+    server: Literal["running", "starting", "stopped", "own", "none"]
+    port: int | None
+    pid: int | None
+    size: int
+    workbooks: int | None
+    last_load: datetime | None
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the environment has an embedded server."""
+        return self.server in ("running", "starting", "stopped")
+
+
 class SomeNotLoaded(LoadError):
     """Some of several workbooks were not loaded.
 

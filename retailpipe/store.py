@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import shlex
 import shutil
@@ -15,14 +16,16 @@ import stat
 import tempfile
 import time
 from collections.abc import Generator, Iterable
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol
 
+from retailpipe import register
 from retailpipe.counts import counted
 from retailpipe.errors import ReplacementNeeded, SourceNotFound, StoreError, UsageError
+from retailpipe.folders import LAST_LOAD, make_folder
 from retailpipe.keys import INPUT, SUFFIX, SUFFIXES, is_workbook, is_workbook_name
 from retailpipe.progress import Progress
 from retailpipe.reports import LoadReport, Report
@@ -161,7 +164,8 @@ class FolderStore:
         if self.holds(path):
             return self._stored(self._folder / self.key_of(path))
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self._folder)
+            target.parent.mkdir(exist_ok=True)
             copy = self._copy(path, INPUT + path.name)
             try:
                 present = self._content_hash(target)
@@ -224,10 +228,26 @@ class FolderStore:
         return sorted(found, key=lambda stored: stored.key)
 
     def acknowledge(self, snapshot: Snapshot, report: LoadReport) -> None:
-        """Do nothing: a folder has no receipts, because its users can read the warehouse."""
+        """Write the time of this load into the folder, and record the folder as an environment of this machine.
+
+        So `retailpipe environments` need not start the server. Receipts are not needed: users can read the warehouse.
+        """
+        if report.status in ("loaded", "replaced"):
+            with suppress(OSError):
+                content = {"source": snapshot.key, "finished_at": datetime.now(UTC).isoformat(timespec="seconds")}
+                register.replace_private(self._folder / LAST_LOAD, json.dumps(content))
+            register.record(self._folder)
+
+    def last_load(self) -> datetime | None:
+        """When the last load from this folder ended; None if no load is recorded. Raises nothing."""
+        try:
+            moment = datetime.fromisoformat(json.loads((self._folder / LAST_LOAD).read_text())["finished_at"])
+            return moment.astimezone(UTC)
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
 
     def write_missing_receipts(self, loads: Iterable[tuple[Stored, LoadReport]]) -> None:
-        """Do nothing, as `acknowledge` does."""
+        """Do nothing: a folder has no receipts."""
 
     def remove_receipts(self, key: str) -> None:
         """Do nothing, as `acknowledge`."""
@@ -276,7 +296,8 @@ class FolderStore:
             return ""
 
     def _copy(self, file: Path, key: str) -> Snapshot:
-        self._temporary.mkdir(parents=True, exist_ok=True)
+        make_folder(self._folder)
+        self._temporary.mkdir(exist_ok=True)
         remove_orphans(self._temporary)
         return _copy_to(self._temporary, file, key)
 

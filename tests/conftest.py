@@ -47,13 +47,22 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_register(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Hide the user's register of environments from servers that live longer than one test."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Hide the user's settings and data directory from every test."""
+    """Hide the user's settings, data directory and register of environments from every test."""
     for name in list(os.environ):
         if name.startswith(("RETAILPIPE_", "PG", "DBT_", "AWS_", "PULUMI_")) and name != "RETAILPIPE_DATASET":
             monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data home"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state home"))
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,11 @@ import pytest
 
 from retailpipe import Environment
 from retailpipe.errors import RetailpipeError, UsageError
+from retailpipe.folders import make_folder
+from retailpipe.local.server import EmbeddedServer
+from retailpipe.store import FolderStore
+from tests.conftest import Workbook
+from tests.support.lacking import skip
 
 URL = "postgresql://someone@db.example.invalid:5432/shop"
 
@@ -63,6 +68,60 @@ def test_without_any_setting_the_folder_is_in_the_users_data_directory(
 
     assert Environment.local().folder == tmp_path / "data" / "retailpipe"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_created_is_excluded_from_git(tmp_path: Path) -> None:
+    make_folder(tmp_path / "a" / "shop")
+
+    assert (tmp_path / "a" / "shop" / ".gitignore").read_text() == "*\n"
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["shop"]
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    (tmp_path / "a" / "shop" / "pgpass").write_text("secret")
+    listed = subprocess.run(["git", "status", "--porcelain"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert listed.stdout == ""
+
+
+def test_a_folder_that_exists_gets_no_gitignore_and_keeps_its_own(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "ours").mkdir()
+    (tmp_path / "ours" / ".gitignore").write_text("pgpass\n")
+
+    make_folder(tmp_path / "mine")
+    make_folder(tmp_path / "ours")
+
+    assert list((tmp_path / "mine").iterdir()) == []
+    assert (tmp_path / "ours" / ".gitignore").read_text() == "pgpass\n"
+
+
+def test_every_first_use_of_a_folder_excludes_it_from_git(tmp_path: Path, make_workbook: Workbook) -> None:
+    FolderStore(tmp_path / "first").upload(make_workbook())
+    EmbeddedServer(tmp_path / "second").start()
+    EmbeddedServer(tmp_path / "second").destroy()
+
+    assert (tmp_path / "first" / ".gitignore").exists()
+    assert (tmp_path / "second" / ".gitignore").exists()
+
+
+def test_the_repository_ignores_what_the_readme_creates() -> None:
+    root = Path(__file__).resolve().parents[1]
+    names = [
+        "shop/pgpass",
+        "online_retail.xlsx",
+        "outputs.json",
+        "aws_config.env",
+        "pgpass",
+        "postgres/data/PG_VERSION",
+    ]
+    if not (root / ".git").exists():
+        skip("this is not a git repository")
+
+    ignored = subprocess.run(["git", "check-ignore", *names], cwd=root, capture_output=True, text=True, check=False)
+    tracked = subprocess.run(
+        ["git", "ls-files", "--cached", "--ignored", "--exclude-standard"], cwd=root, capture_output=True, text=True
+    )
+
+    assert ignored.stdout.split() == names
+    assert tracked.stdout == ""
 
 
 def test_a_file_is_refused(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ GROUPS: "Mapping[str, tuple[str, ...]]" = {
     "Get started": ("demo", "run", "init"),
     "Load and build": ("upload", "ingest", "transform", "dbt", "watch"),
     "Undo": ("forget", "restore"),
-    "Inspect": ("status", "rejects", "query"),
+    "Inspect": ("status", "rejects", "query", "environments"),
     "Verify": ("verify", "check"),
     "Contracts": ("contract",),
     "Embedded PostgreSQL": ("local",),
@@ -73,5 +73,6 @@ steps.register(app)
 queries.register(app)
 watching.register(app)
 app.add_typer(contracts.app, name="contract")
+app.command()(server.environments)
 app.add_typer(server.app, name="local")
 aws.register(app)

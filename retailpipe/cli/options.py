@@ -9,14 +9,15 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlencode
 
 import typer
 
-from retailpipe.cli.invocation import remember_environment
+from retailpipe.cli.invocation import program, remember_environment
 from retailpipe.cli.terminal import say
 from retailpipe.contract import Contract
 from retailpipe.environment import Environment
@@ -139,11 +140,28 @@ def _with_options(
     @functools.wraps(function)
     def command(**values: Any) -> None:
         environment = opened(**{option: values.pop(option) for option in options})
-        function(**{name: environment}, **values)
+        with creation_announced(environment):
+            function(**{name: environment}, **values)
 
     command.__signature__ = signature.replace(parameters=keywords)  # pyright: ignore[reportAttributeAccessIssue] - typer reads it
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in keywords}
     return command
+
+
+@contextmanager
+def creation_announced(environment: Environment) -> Generator[None]:
+    """Say on standard error if the `with` block creates a local environment, so that a mistyped --local is noticed."""
+    existed = environment.stack is not None or environment.folder.exists()
+    try:
+        yield
+    finally:
+        server_created = environment.server is not None and environment.server.created
+        if server_created or (not existed and environment.folder.exists()):
+            from retailpipe.listing import folders
+
+            others = set(folders()) - {environment.folder.resolve()}
+            more = f"; list all with `{program()} environments`" if others else ""
+            say(f"created a new environment in {environment.folder}{more}", err=True)
 
 
 def open_environment(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from datetime import date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from retailpipe.cli.invocation import as_typed, command
@@ -21,6 +22,7 @@ from retailpipe.errors import UsageError
 from retailpipe.reports import (
     BuildReport,
     CheckReport,
+    EnvironmentReport,
     ForgetReport,
     LoadReport,
     Report,
@@ -32,6 +34,7 @@ from retailpipe.reports import (
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from retailpipe.local.remains import Remains
     from retailpipe.watch import Handled
 
 _REJECTS_SHOWN = 3
@@ -39,7 +42,11 @@ _REJECTS_SHOWN = 3
 
 def print_json(document: object) -> None:
     """Print one JSON document. A number that JSON readers would round is printed as a string."""
-    say(json.dumps(document, ensure_ascii=False, indent=2, default=_json_value))
+    say(_json_text(document))
+
+
+def _json_text(document: object) -> str:
+    return json.dumps(document, ensure_ascii=False, indent=2, default=_json_value)
 
 
 def print_result(document: object, print_text: Callable[[], None], *, json: bool, quiet: bool, ok: bool = True) -> None:
@@ -178,28 +185,86 @@ def print_status(report: StatusReport) -> None:
         say(as_typed(f"failed: {notices} in the dead-letter queue; load the workbooks with `retailpipe ingest`"))
 
 
+def print_environments(reports: Sequence[EnvironmentReport]) -> None:
+    if not reports:
+        say(as_typed("there are no environments yet; create one with `retailpipe run FILE`"))
+        return
+    servers = {"own": "your own server", "none": "no database"}
+    rows = [
+        [
+            f"running on port {report.port}"
+            if report.server == "running"
+            else servers.get(report.server, report.server),
+            report.workbooks,
+            report.last_load,
+            _megabytes(report.size),
+            report.folder,
+        ]
+        for report in reports
+    ]
+    say_table(["server", "workbooks", "last_load", "size", "folder"], rows)
+
+
+def print_servers(reports: Sequence[EnvironmentReport], remains: Sequence[Remains]) -> None:
+    if reports:
+        rows = [[each.server, each.port, each.pid, _megabytes(each.size), each.folder] for each in reports]
+        say_table(["state", "port", "pid", "size", "folder"], rows)
+    else:
+        say("there are no embedded servers")
+    known = [each for each in remains if each.folder is not None]
+    if known:
+        say("\nremains of environments that do not exist any more or have other data:")
+        columns = ["pid", "size", "data", "environment", "kept"]
+        rows = [[e.pid, _megabytes(e.size), e.data, e.folder, e.kept] for e in known]
+        say_table(columns, rows)
+    if any(not each.kept for each in known):
+        say(as_typed("delete them with `retailpipe local destroy --remains`"))
+    if unknown := [each for each in remains if each.folder is None]:
+        size, home = _megabytes(sum(each.size for each in unknown)), Path(unknown[0].data).parent
+        say(f"\nmade by an earlier version, environment unknown: {len(unknown)} in {home}, {size}")
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
+
+
 def print_table(table: pa.Table, form: str) -> None:
     """Print the rows of a query. form: table, csv or json.
 
     Raises UsageError if two columns have the same name and the form is json.
     """
-    # Rows are read by position, because two columns may have the same name.
-    rows = list(zip(*(column.to_pylist() for column in table.columns), strict=True))
+    if form == "table":
+        say_table(table.column_names, _rows(table))
+        say(f"({counted(table.num_rows, 'row')})")
+    else:
+        say(table_document(table, form), nl=False)
+
+
+def table_document(table: pa.Table, form: str) -> str:
+    """Return the rows of a query as a document that ends with a line break. form: table, csv or json.
+
+    Raises UsageError if two columns have the same name and the form is json.
+    """
     if form == "json":
         names = table.column_names
         if doubled := sorted({name for name in names if names.count(name) > 1}):
             message = f"JSON needs unique column names; several columns are named {', '.join(doubled)}"
             raise UsageError(message, hint="Give each column its own name: select ... as name.")
-        print_json([dict(zip(names, row, strict=True)) for row in rows])
-    elif form == "csv":
+        return _json_text([dict(zip(names, row, strict=True)) for row in _rows(table)]) + "\n"
+    if form == "csv":
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
         writer.writerow(table.column_names)
-        writer.writerows([_csv_value(value) for value in row] for row in rows)
-        say(buffer.getvalue(), nl=False)
-    else:
-        say_table(table.column_names, rows)
-        say(f"({counted(len(rows), 'row')})")
+        writer.writerows([_csv_value(value) for value in row] for row in _rows(table))
+        return buffer.getvalue()
+    text, _ = table_text(table.column_names, _rows(table))
+    return text + "\n"
+
+
+def _rows(table: pa.Table) -> list[tuple[Any, ...]]:
+    from retailpipe.spreadsheet import rows_of
+
+    return list(rows_of(table))
 
 
 def print_rejects(found: pa.Table, total: int) -> None:

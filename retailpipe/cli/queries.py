@@ -1,14 +1,22 @@
 """The commands that change nothing: `status`, `rejects` and `query`."""
 
+import sys
 from enum import StrEnum
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from retailpipe import queries
 from retailpipe.cli.options import ContractFile, Json, on_environment, open_contract
-from retailpipe.cli.output import print_json, print_rejects, print_status, print_table
+from retailpipe.cli.output import print_json, print_rejects, print_status, print_table, table_document
+from retailpipe.cli.terminal import say
+from retailpipe.counts import counted
 from retailpipe.environment import Environment
+from retailpipe.errors import UsageError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class Form(StrEnum):
@@ -17,6 +25,7 @@ class Form(StrEnum):
     table = "table"
     csv = "csv"
     json = "json"
+    xlsx = "xlsx"
 
 
 @on_environment
@@ -54,7 +63,15 @@ def rejects(
 def query(
     environment: Environment,
     sql: Annotated[str, typer.Argument(help="One SELECT statement.")],
-    form: Annotated[Form, typer.Option("--format", help="The output format. --json means --format json.")] = Form.table,
+    form: Annotated[
+        Form | None,
+        typer.Option(
+            "--format", help="The output format. Default: that of FILE's name, else table. --json means --format json."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Write the rows to this file; replace an old one.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Run one SELECT on the database and print the rows.
@@ -62,10 +79,43 @@ def query(
     The transaction is read-only. On the embedded PostgreSQL the query runs as a role that can only read; on any other
     server it runs with the rights of the connection's user.
 
+    In a workbook (xlsx), numbers with more than 15 digits are text, and times with a time zone are in UTC.
+
     \b
-    Example: retailpipe query "select * from public_gold.monthly_sales_summary" --format csv
+    Example: retailpipe query "select * from public_gold.monthly_sales_summary" --out sales.xlsx
     """
-    print_table(queries.query(environment, sql), "json" if json else form.value)
+    chosen = _chosen(form, out, json)
+    if chosen == Form.xlsx and out is None and sys.stdout.isatty():
+        raise UsageError("a workbook cannot be shown on a terminal", hint="Add --out FILE.")
+    table = queries.query(environment, sql)
+    if out is not None:
+        from retailpipe.cli.files import write_file
+
+        write_file(out, _document(table, chosen))
+        say(f"wrote {counted(table.num_rows, 'row')} to {out}", err=True)
+    elif chosen == Form.xlsx:
+        sys.stdout.buffer.write(_document(table, chosen))
+    else:
+        print_table(table, chosen.value)
+
+
+def _chosen(form: Form | None, out: Path | None, json: bool) -> Form:
+    """Return the format that the options select."""
+    if json and form == Form.xlsx:
+        raise UsageError("--json and --format xlsx select different formats", hint="Pass only one of them.")
+    if json:
+        return Form.json
+    ending = out.suffix.lower().removeprefix(".") if out else ""
+    return form or (Form(ending) if ending in (Form.csv, Form.json, Form.xlsx) else Form.table)
+
+
+def _document(table: "pa.Table", form: Form) -> bytes:
+    """Return the rows as the content of a file."""
+    if form == Form.xlsx:
+        from retailpipe.spreadsheet import spreadsheet
+
+        return spreadsheet(table)
+    return table_document(table, form.value).encode(errors="backslashreplace")
 
 
 def register(app: typer.Typer) -> None:

@@ -18,7 +18,8 @@ from typing import IO
 
 from retailpipe.errors import ServerError
 
-_ROOT_HOME = Path("/var/lib/retailpipe")
+ROOT_HOME = Path("/var/lib/retailpipe")
+"""The folder for copies and data of root's servers, which run as `nobody`."""
 _NEEDED = ("initdb", "postgres")
 _OTHER_BINARIES = (
     "Set RETAILPIPE_PG_BIN to the bin folder of a PostgreSQL server, or use a running server with --database-url."
@@ -29,10 +30,10 @@ _KEPT_VARIABLES = ("PATH", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 
 def root_home() -> Path:
-    """Create and return the folder for copies and data that `nobody`, which runs root's servers, must reach."""
-    _ROOT_HOME.mkdir(parents=True, exist_ok=True)
-    _ROOT_HOME.chmod(0o755)
-    return _ROOT_HOME
+    """Create and return ROOT_HOME, so that `nobody` can reach it."""
+    ROOT_HOME.mkdir(parents=True, exist_ok=True)
+    ROOT_HOME.chmod(0o755)
+    return ROOT_HOME
 
 
 @dataclass(frozen=True)

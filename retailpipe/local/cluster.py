@@ -14,7 +14,9 @@ import tempfile
 from pathlib import Path
 
 from retailpipe.errors import ServerError
+from retailpipe.folders import DATA, PASSFILE
 from retailpipe.local.binaries import Account, Binaries, root_home
+from retailpipe.local.remains import write_note
 
 USER = "retailpipe"
 """The role that owns the database. It has no rights outside it."""
@@ -36,8 +38,8 @@ class Cluster:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.home = folder / "postgres"
-        self.passfile = folder / "pgpass"
+        self.home = folder / DATA
+        self.passfile = folder / PASSFILE
 
     @property
     def data(self) -> Path:
@@ -114,7 +116,9 @@ class Cluster:
             if account.reaches(self._folder):
                 self.home.mkdir(mode=0o700)
             else:
-                self.home.symlink_to(tempfile.mkdtemp(dir=root_home(), prefix="postgres-"))
+                elsewhere = Path(tempfile.mkdtemp(dir=root_home(), prefix="postgres-"))
+                write_note(elsewhere.resolve(), self._folder)
+                self.home.symlink_to(elsewhere)
         account.own(self.home.resolve())
 
     def _run(self, command: list[str | Path], binaries: Binaries, stdin_text: str = "") -> None:

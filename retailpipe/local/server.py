@@ -15,34 +15,35 @@ Folder names may contain any character, so no name is ever passed to a shell.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import secrets
-import shutil
-import signal
 import socket
 import subprocess
 import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from retailpipe import register
 from retailpipe.errors import ServerError, WarehouseError
+from retailpipe.folders import LAST_LOAD, make_folder
 from retailpipe.local.binaries import Account, Binaries
 from retailpipe.local.cluster import DATABASE, HOST, READER, SPACE_HINT, USER, Cluster
+from retailpipe.local.process import PID_FILE, STOP_SECONDS, ServerProcess
+from retailpipe.local.remains import delete_data, write_note
 
 _PORTS = range(20_000, 32_000)
 """Below the ports that operating systems use for outgoing connections."""
 _LOCK_SECONDS = 120
 _START_SECONDS = 60
-"""How long to wait for one start, and for one stop."""
+"""How long to wait for one start."""
 _RETRY_SECONDS = 20
 """How long a start is retried after a transient failure."""
 _ENDING_SECONDS = 2
 """How long to wait for a killed server to end."""
 _MAX_LOG_SIZE = 10_000_000
-_PID_FILE = "postmaster.pid"
 _TRANSIENT_FAILURE = re.compile(r"lock file .* already exists|shared memory block|still in use|could not bind")
 """Log messages of a server that starts before all processes of a killed server have ended; a retry succeeds."""
 _SETTINGS = {
@@ -66,11 +67,15 @@ _SETTINGS = {
 
 
 class EmbeddedServer:
-    """The PostgreSQL server of the environment in a folder. Every method can raise ServerError."""
+    """The PostgreSQL server of the environment in a folder. Every method can raise ServerError.
+
+    created: whether this object has created the database.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._cluster = Cluster(folder)
+        self.created = False
 
     @property
     def log(self) -> Path:
@@ -81,6 +86,19 @@ class EmbeddedServer:
     def is_running(self) -> bool:
         """Whether the server is running and accepts connections."""
         return self._running() is not None
+
+    @property
+    def process(self) -> ServerProcess | None:
+        """The process of the server; None if it is not running."""
+        return ServerProcess.of(self._cluster.data)
+
+    @property
+    def has_database(self) -> bool:
+        """Whether there is a database; False if the folder cannot be read."""
+        try:
+            return (self._cluster.data / "PG_VERSION").exists()
+        except OSError:
+            return False
 
     def start(self) -> str:
         """Start the server if it is not running and return its URL, as `url` does.
@@ -109,12 +127,11 @@ class EmbeddedServer:
             return False
         with self._locked():
             self._stop()
+            delete_data(self._cluster.home.resolve())
             if self._cluster.home.is_symlink():
-                shutil.rmtree(self._cluster.home.resolve(), ignore_errors=True)
                 self._cluster.home.unlink()
-            elif self._cluster.home.exists():
-                shutil.rmtree(self._cluster.home)
-            for file in (self._cluster.passfile, self._port_file, self.log, self.log.with_suffix(".log.1")):
+            old_log, last_load = self.log.with_suffix(".log.1"), self._folder / LAST_LOAD
+            for file in (self._cluster.passfile, self._port_file, self.log, old_log, last_load):
                 file.unlink(missing_ok=True)
         return True
 
@@ -140,6 +157,16 @@ class EmbeddedServer:
             time.sleep(0.02)
         return True
 
+    @property
+    def has_reader(self) -> bool:
+        """Whether the database has the role that can only read; one of an earlier version does not have it."""
+        return self._cluster.has_reader
+
+    @property
+    def passfile(self) -> Path:
+        """The file with the passwords of the roles, readable only by its owner."""
+        return self._cluster.passfile.absolute()
+
     def readers_url(self, url: str) -> str:
         """Return the URI of the read-only role, given `url()`; the same URI if the server does not have this role."""
         return url.replace(f"//{USER}@", f"//{READER}@", 1) if self._cluster.has_reader else url
@@ -158,7 +185,7 @@ class EmbeddedServer:
         from filelock import FileLock, Timeout
 
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self._folder)
             with FileLock(self._lock_file, timeout=_LOCK_SECONDS):
                 yield
         except Timeout as error:
@@ -170,34 +197,21 @@ class EmbeddedServer:
             ) from error
 
     def _url(self, port: int) -> str:
-        passfile = quote(str(self._cluster.passfile.absolute()), safe="/")
+        passfile = quote(os.fsencode(self.passfile), safe="/")
         return f"postgresql://{USER}@{HOST}:{port}/{DATABASE}?passfile={passfile}"
 
     def _running(self) -> int | None:
         """Return the port of the server, or None if it is not running or not ready for connections."""
-        state = self._state()
-        return state.port if state and state.is_ready else None
-
-    def _state(self) -> _State | None:
-        """Return what the pid file in the data folder says, or None if the server that wrote it is not alive."""
-        try:
-            # Lines: pid, data folder, start time, port, socket folder, address, shared memory, status.
-            lines = (self._cluster.data / _PID_FILE).read_text().splitlines()
-            pid = int(lines[0])
-            # The pid may belong to another program: it was reused, or the folder was copied from another machine or
-            # container. A PostgreSQL server works in its data folder, so its working folder identifies it.
-            if _working_folder(pid) != self._cluster.data:
-                return None
-            if len(lines) < 8:
-                return _State(pid, 0, is_ready=False)
-            return _State(pid, int(lines[3]), is_ready=lines[7].strip() == "ready")
-        except (OSError, IndexError, ValueError):
-            return None
+        process = self.process
+        return process.port if process and process.is_ready else None
 
     def _start(self) -> int:
         binaries = Binaries.find(Account.current())
         if not (self._cluster.data / "PG_VERSION").exists():
             self._cluster.make(binaries)
+            self.created = True
+        register.record(self._folder)
+        write_note(self._cluster.home.resolve(), self._folder)  # again at each start: the folder may have been moved
         found = int((self._cluster.data / "PG_VERSION").read_text().split(".")[0])
         if found != binaries.major_version:
             raise ServerError(
@@ -228,7 +242,7 @@ class EmbeddedServer:
         If a server is already starting, wait for that one.
         """
         process = None
-        if self._state() is None:
+        if self.process is None:
             self._remove_stale_pid_file()
             port = self._free_port()
             self._port_file.write_text(f"{port}\n")
@@ -245,7 +259,7 @@ class EmbeddedServer:
                 if process:
                     process.returncode = 0  # the server outlives this process; this prevents Popen's ResourceWarning
                 return port
-            ended = process.poll() is not None if process else self._state() is None
+            ended = process.poll() is not None if process else self.process is None
             if ended:
                 return None
             time.sleep(0.02)
@@ -253,22 +267,14 @@ class EmbeddedServer:
 
     def _stop(self) -> bool:
         """Stop the server and wait for its end; the lock must be held. Returns False if it was not running."""
-        import psutil
-
-        state = self._state()
-        if state is None:
+        process = self.process
+        if process is None:
             return False
-        try:
-            process = psutil.Process(state.pid)
-            process.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown
-            process.wait(_START_SECONDS)
-        except psutil.TimeoutExpired as error:
+        if not process.stop():
             raise ServerError(
-                f"PostgreSQL in {self._folder} did not stop within {_START_SECONDS} s",
+                f"PostgreSQL in {self._folder} did not stop within {STOP_SECONDS} s",
                 hint=f"Read its log {self.log}, then try again.",
-            ) from error
-        except psutil.NoSuchProcess:
-            pass
+            )
         return True
 
     def _free_port(self) -> int:
@@ -276,7 +282,7 @@ class EmbeddedServer:
 
         The port should stay the same, because users save URLs that contain it.
         """
-        wanted = [int(hashlib.sha256(str(self._folder.resolve()).encode()).hexdigest(), 16) % len(_PORTS) + _PORTS[0]]
+        wanted = [int(hashlib.sha256(os.fsencode(self._folder.resolve())).hexdigest(), 16) % len(_PORTS) + _PORTS[0]]
         with suppress(OSError, ValueError):
             wanted.insert(0, int(self._port_file.read_text()))
         wanted += [secrets.choice(_PORTS) for _ in range(100)]
@@ -300,14 +306,14 @@ class EmbeddedServer:
         """
         import psutil
 
-        file = self._cluster.data / _PID_FILE
+        file = self._cluster.data / PID_FILE
         try:
             blocks_start = psutil.pid_exists(int(file.read_text().splitlines()[0]))
         except FileNotFoundError:
             return
         except (OSError, IndexError, ValueError, OverflowError):  # the file contains no valid pid
             blocks_start = True
-        if blocks_start and self._state() is None:
+        if blocks_start and self.process is None:
             file.unlink(missing_ok=True)
 
     def _log_after(self, begins: int) -> str:
@@ -316,25 +322,3 @@ class EmbeddedServer:
             return self.log.read_bytes()[begins:].decode(errors="replace")
         except OSError:
             return "(the log file is missing)"
-
-
-@dataclass(frozen=True)
-class _State:
-    """A server that is alive: its pid, its port (0 if not known yet), and whether it accepts connections."""
-
-    pid: int
-    port: int
-    is_ready: bool
-
-
-def _working_folder(pid: int) -> Path | None:
-    """Return the working folder of a process; None if there is no such process."""
-    with suppress(OSError):
-        return Path(f"/proc/{pid}/cwd").readlink()  # Linux; importing psutil takes 10% of the time of a short command
-    import psutil
-
-    try:
-        process = psutil.Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else Path(process.cwd())
-    except psutil.Error:
-        return None

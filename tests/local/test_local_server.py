@@ -220,6 +220,17 @@ def test_stop_ends_the_server_although_a_client_is_connected(folder: Path) -> No
     assert ask(server.start(), "select to_regclass('half')") is None
 
 
+def test_stop_does_not_wait_for_the_program_that_started_the_server(folder: Path, program: Program) -> None:
+    """The ended server stays a zombie, because this program does not wait for its child."""
+    process = postmaster(EmbeddedServer(folder).start())
+    assert process.ppid() == os.getpid()
+
+    done = program("local", "stop", "--local", folder)
+
+    assert (done.returncode, done.stdout) == (0, "stopped\n")
+    assert process.status() == psutil.STATUS_ZOMBIE
+
+
 def test_stop_without_a_server_changes_nothing(folder: Path) -> None:
     server = EmbeddedServer(folder)
 
@@ -239,7 +250,7 @@ def test_destroy_deletes_only_the_server_its_data_and_its_passwords(folder: Path
     assert ended(process)
     assert not home.exists()
     # The lock file is kept: another process may be waiting for it.
-    assert sorted(path.name for path in folder.iterdir()) == [".postgres.lock", "input"]
+    assert sorted(path.name for path in folder.iterdir()) == [".gitignore", ".postgres.lock", "input"]
     assert (folder / "input" / "book.xlsx").read_bytes() == b"a workbook"
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from retailpipe import Environment
 from retailpipe.errors import ServerError
+from retailpipe.local.remains import delete_data
 from retailpipe.local.server import EmbeddedServer
 from tests.support.servers import START, as_superuser, ask, ended, launch, outcome, postmaster
 
@@ -104,8 +105,8 @@ def test_a_folder_that_was_deleted_by_hand_is_created_again(closed: Path, state:
     finally:
         if not ended(old):
             old.kill()
-        if not folder.joinpath("postgres").exists():
-            shutil.rmtree(home, ignore_errors=True)
+        if (folder / "postgres").resolve() != home:
+            delete_data(home)
 
 
 def test_a_folder_below_a_file_is_an_error(tmp_path: Path) -> None:

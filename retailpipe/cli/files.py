@@ -1,0 +1,39 @@
+"""Writes the output of a command to a file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from retailpipe.environment import expanded
+from retailpipe.errors import UsageError
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file, or replace it in one step: an error leaves no half file and keeps the old one.
+
+    What is not a regular file, such as a pipe or /dev/stdout, is written directly.
+    Raises UsageError if the file cannot be written.
+    """
+    try:
+        path = expanded(path)
+        if path.absolute().is_relative_to("/dev") or (path.exists() and not path.is_file()):
+            path.write_bytes(content)
+            return
+        target = path.resolve()  # the file behind a link is replaced, not the link
+        fresh = target.with_name(f".{target.name[:200]}.{os.getpid()}")
+        try:
+            with fresh.open("xb") as file:
+                file.write(content)
+            if target.exists():
+                shutil.copymode(target, fresh)
+            fresh.replace(target)
+        finally:
+            with suppress(OSError):
+                fresh.unlink(missing_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {path}: {error.strerror}", hint="Check the name, the folder and the free disk space."
+        ) from error
