@@ -57,7 +57,7 @@ def upload(
     except ReplacementNeeded as error:
         with suppress(WarehouseError):  # without the database, the error names no rows
             if found := replacements(environment, path):
-                message = f"{environment.store.address} already has other content under this name: {found[0]}"
+                message = f"{environment.store.address} already has a different {found[0]}"
                 raise ReplacementNeeded(message, hint=error.hint) from error
         raise
 

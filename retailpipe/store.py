@@ -305,7 +305,7 @@ class FolderStore:
 def replacement_needed(present: Stored, path: Path, address: str) -> ReplacementNeeded:
     """The error of an upload that would replace a workbook with other content."""
     return ReplacementNeeded(
-        f"{address} already has another {present.key}: {present.size:,} bytes, "
+        f"{address} already has a different {present.key}: {present.size:,} bytes, "
         f"written {present.modified:%Y-%m-%d %H:%M} UTC",
         hint="Workbooks are known by their names: rename the file to add it, or replace the workbook with "
         f"`retailpipe upload {shlex.quote(str(path))} --replace`. The store keeps the replaced one.",

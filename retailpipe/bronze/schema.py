@@ -246,7 +246,7 @@ def _new_columns(contract: Contract, columns: dict[str, str]) -> tuple[str, ...]
     missing = wanted.keys() - found.keys()
     others = found.keys() - wanted.keys()
     different = sorted(name for name, kind in found.items() if wanted.get(name, kind) != kind)
-    if different or (missing and others) or missing & {"load_id", "source_row"}:
+    if different or (missing and others) or missing & {"load_id", "source_row", "source_sheet"}:
         different += sorted(missing | others)
         raise SchemaError(
             f"table bronze.{contract.table} differs from contract {contract.name!r} in {', '.join(different)}",

@@ -53,7 +53,7 @@ def test_several_sheets_are_replaced_together(tmp_path: Path, environment: Envir
     retailpipe.ingest(environment, path, contract=shop)
     book_of(path, {"Jan": [HEADER, ["a", 1]], "Mar": [HEADER, ["d", 4]]})
 
-    [report] = retailpipe.ingest(environment, path, contract=shop)
+    [report] = retailpipe.ingest(environment, path, contract=shop, replace=True)
     [again] = retailpipe.ingest(environment, path, contract=shop)
 
     assert (report.status, report.sheet, again.status) == ("replaced", "Jan, Mar", "unchanged")

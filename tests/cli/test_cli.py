@@ -69,7 +69,7 @@ def test_a_hint_names_the_environment_of_the_call(program: Program, tmp_path: Pa
 
     done = program("verify", "--local", folder, env={"RETAILPIPE_DATABASE_URL": database_url})
 
-    assert f"transform --local '{folder}'`" in done.stderr
+    assert f"run --local '{folder}' FILE`" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -59,8 +59,8 @@ def resources_of(stack: Declared, name: str) -> dict[str, str]:
 
 
 STUDENT_MAY = {
-    "workbook": "s3:AbortMultipartUpload s3:GetObject s3:GetObjectVersion s3:PutObject",
-    "receipt": "s3:AbortMultipartUpload s3:GetObject s3:GetObjectVersion s3:PutObject",
+    "workbook": "s3:AbortMultipartUpload s3:DeleteObject s3:GetObject s3:GetObjectVersion s3:PutObject",
+    "receipt": "s3:AbortMultipartUpload s3:DeleteObject s3:GetObject s3:GetObjectVersion s3:PutObject",
     "password": "secretsmanager:GetSecretValue",
     "log of notify_upload": "logs:FilterLogEvents logs:GetLogEvents",
     "log of check_bucket": "logs:FilterLogEvents logs:GetLogEvents",
@@ -102,7 +102,6 @@ DENIED_TO_STUDENTS = [
     ("lambda:GetFunction", "Function pipeline-functions-check-bucket"),
     ("lambda:GetFunctionConfiguration", "Function pipeline-functions-check-bucket"),
     ("lambda:UpdateFunctionCode", "Function pipeline-functions-notify-upload"),
-    ("s3:DeleteObject", "workbook"),
     ("s3:DeleteObjectVersion", "workbook"),
     ("s3:PutBucketPolicy", "Bucket pipeline-storage-bucket"),
     ("rds:DeleteDBInstance", "database"),

@@ -89,7 +89,7 @@ def test_any_sequence_of_loads_and_builds_equals_a_full_refresh(
             assert dbt(environment, ["--quiet", "run"]) == 0
         else:
             name, rows = each
-            retailpipe.ingest(environment, save(tmp_path / name, rows), allow_duplicate=True)
+            retailpipe.ingest(environment, save(tmp_path / name, rows), allow_duplicate=True, replace=True)
     built = content(environment)
 
     assert dbt(environment, ["--quiet", "run", "--full-refresh"]) == 0
@@ -110,7 +110,7 @@ def test_a_build_rewrites_only_days_whose_loads_changed(environment: Environment
     assert retailpipe.transform(environment).ok
     before = written()
 
-    retailpipe.ingest(environment, on(2, name="second.xlsx", quantity=7), on(3, name="third.xlsx"))
+    retailpipe.ingest(environment, on(2, name="second.xlsx", quantity=7), on(3, name="third.xlsx"), replace=True)
     assert retailpipe.transform(environment).ok
 
     after = written()
@@ -122,7 +122,7 @@ def test_a_build_rewrites_only_days_whose_loads_changed(environment: Environment
 def test_days_without_any_load_are_deleted(environment: Environment, make_workbook: Workbook) -> None:
     retailpipe.ingest(environment, make_workbook())
     assert retailpipe.transform(environment).ok
-    retailpipe.ingest(environment, make_workbook([(*ROW[:4], datetime(2011, 1, 1), *ROW[5:])]))
+    retailpipe.ingest(environment, make_workbook([(*ROW[:4], datetime(2011, 1, 1), *ROW[5:])]), replace=True)
 
     assert retailpipe.transform(environment).ok
 

@@ -14,7 +14,7 @@ from adbc_driver_postgresql import dbapi
 import retailpipe
 from retailpipe import BuildReport, Environment
 from retailpipe.builds import transform
-from retailpipe.errors import SchemaError, UsageError, WarehouseError
+from retailpipe.errors import NothingLoaded, SchemaError, UsageError, WarehouseError
 from retailpipe.local.server import EmbeddedServer
 from retailpipe.models import project_folder
 from retailpipe.progress import NoProgress
@@ -273,7 +273,8 @@ def test_a_build_of_an_empty_warehouse_succeeds(environment: Environment) -> Non
     assert report.ok
     assert count(environment, "public_silver.dim_date") == 0
     assert count(environment, "public_gold.monthly_sales_summary") == 0
-    assert retailpipe.verify(environment).ok
+    with pytest.raises(NothingLoaded):
+        retailpipe.verify(environment)
 
 
 def test_a_build_waits_for_a_running_load(environment: Environment, make_workbook: Workbook) -> None:
