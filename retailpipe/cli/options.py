@@ -140,7 +140,7 @@ def _with_options(
     @functools.wraps(function)
     def command(**values: Any) -> None:
         environment = opened(**{option: values.pop(option) for option in options})
-        with creation_announced(environment):
+        with creation_announced(environment, quiet=bool(values.get("quiet"))):
             function(**{name: environment}, **values)
 
     command.__signature__ = signature.replace(parameters=keywords)  # pyright: ignore[reportAttributeAccessIssue] - typer reads it
@@ -149,14 +149,17 @@ def _with_options(
 
 
 @contextmanager
-def creation_announced(environment: Environment) -> Generator[None]:
-    """Say on standard error if the `with` block creates a local environment, so that a mistyped --local is noticed."""
+def creation_announced(environment: Environment, *, quiet: bool = False) -> Generator[None]:
+    """Say on standard error if the `with` block creates a local environment, so that a mistyped --local is noticed.
+
+    quiet: say nothing.
+    """
     existed = environment.stack is not None or environment.folder.exists()
     try:
         yield
     finally:
         server_created = environment.server is not None and environment.server.created
-        if server_created or (not existed and environment.folder.exists()):
+        if not quiet and (server_created or (not existed and environment.folder.exists())):
             from retailpipe.listing import folders
 
             others = set(folders()) - {environment.folder.resolve()}

@@ -80,7 +80,7 @@ def demo(
     folder = local or demo_folder(workbook)
     remember_environment(["--local", str(folder)])
     environment = Environment.embedded(folder)
-    with creation_announced(environment), progress_shown(quiet=quiet) as progress:
+    with creation_announced(environment, quiet=quiet), progress_shown(quiet=quiet) as progress:
         report = run_demo(environment, rows=rows, workbook=workbook, progress=progress)
     document = report.as_dict() | {"folder": str(environment.folder)}
     print_result(document, lambda: _print_demo(report, environment), json=json, quiet=quiet, ok=report.ok)
