@@ -21,6 +21,7 @@ from retailpipe.drafting.draft import unique_name
 from retailpipe.drafting.types import is_identifier
 from retailpipe.errors import SheetError, SourceNotFound, StoreError, UsageError, WorkbookError
 from retailpipe.reports import ContractCheck, ContractDraft
+from tests.conftest import Workbook
 from tests.support.workbooks import (
     book_of,
     german_csv,
@@ -53,13 +54,29 @@ def column_of(path: Path, cells: Sequence[object], header: str = "Value") -> tup
     return keys["columns"][1], draft.text
 
 
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [("shop.xlsx", "shop.xlsx"), ("Sales 2024-01.xlsx", "Sales *-*.xlsx"), ("größe [7].xlsx", "größe [*].xlsx")],
+)
+def test_a_draft_is_for_workbooks_whose_names_differ_only_in_their_numbers(
+    tmp_path: Path, make_workbook: Workbook, name: str, files: str
+) -> None:
+    draft = retailpipe.draft_contract(make_workbook(name=name))
+
+    assert tomllib.loads(draft.text)["files"] == files
+    (tmp_path / "draft.toml").write_text(draft.text, encoding="utf-8")
+    contract = Contract.from_file(tmp_path / "draft.toml")
+    assert contract.takes(f"input/{name}")
+    assert not contract.takes("input/other.xlsx")
+
+
 def test_the_published_workbook_loads_under_its_draft_with_the_types_of_its_contract(dataset: Path) -> None:
     draft = retailpipe.draft_contract(dataset)
 
     expected = {column.name: (column.type, column.required) for column in Contract.default().columns}
     keys = tomllib.loads(draft.text)
     assert {each["name"]: (each["type"], each.get("required", False)) for each in keys["columns"]} == expected
-    assert set(keys) == {"name", "table", "columns"}
+    assert set(keys) == {"name", "table", "files", "columns"}
 
 
 def test_a_title_above_the_header_and_totals_below_the_rows(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from retailpipe.errors import NothingLoaded, ReplacementNeeded, SourceNotFound, 
 from retailpipe.store import FolderStore
 from tests.conftest import Program, Workbook
 from tests.support.stacks import HandMade
+from tests.support.terminals import on_a_terminal
 from tests.support.workbooks import line
 
 
@@ -324,3 +325,22 @@ def test_skip_failed_loads_the_others_and_succeeds(
     assert "not loaded yet: input/bad.xlsx" in listed.stdout
     assert "not loaded: input/bad.xlsx" in run.stdout
     assert quantities(environment) == [5]
+
+
+def test_a_terminal_asks_before_it_replaces_or_forgets(
+    environment: Environment, database_url: str, make_workbook: Workbook, tmp_path: Path
+) -> None:
+    retailpipe.ingest(environment, make_workbook([line(quantity=1), line(quantity=2)]))
+    book = make_workbook([line(quantity=3)])
+    where = ("--local", environment.folder, "--database-url", database_url)
+
+    asked, refused = on_a_terminal(["ingest", book, *where], tmp_path, 200, answer="n\n")
+    kept = quantities(environment)
+    _, replaced = on_a_terminal(["ingest", book, *where], tmp_path, 200, answer="y\n")
+    new = quantities(environment)
+    _, cancelled = on_a_terminal(["forget", "book.xlsx", *where], tmp_path, 200, answer="n\n")
+
+    assert "input/book.xlsx" in asked
+    assert "2 rows loaded" in asked
+    assert (refused, kept, replaced, new, cancelled) == (1, [1, 2], 0, [3], 1)
+    assert quantities(environment) == [3]

@@ -205,6 +205,7 @@ def _contract_lines(
         "",
         f"name = {_text(name)}",
         f"table = {_text(name)}",
+        f"files = {_text(_file_pattern(book.file))}",
     ]
     names = [header.table.name for header in headers]
     visible = [table.name for table in book.tables if table.visible]
@@ -228,6 +229,12 @@ def _contract_lines(
             lines += [f"# the file is not {UTF_8.upper()}; this is the usual encoding of Windows"]
             lines += [f"encoding = {_text(encoding)}"]
     return lines
+
+
+def _file_pattern(file: str) -> str:
+    """The pattern for the names of workbooks like this one: numbers, such as a month, may be others."""
+    stem, dot, suffix = file.rpartition(".")
+    return re.sub(r"\d+", "*", stem) + dot + suffix
 
 
 def _content_lines(headers: Sequence[Header], content: _Content, rules: Sequence[SkipRule]) -> list[str]:

@@ -13,8 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
-def on_a_terminal(arguments: Sequence[str | Path], folder: Path, columns: int = 80) -> tuple[str, int]:
-    """Run `retailpipe` in a folder on a terminal with this many columns; return what it printed and its exit code."""
+def on_a_terminal(
+    arguments: Sequence[str | Path], folder: Path, columns: int = 80, answer: str = ""
+) -> tuple[str, int]:
+    """Run `retailpipe` in a folder on a terminal with this many columns; return what it printed and its exit code.
+
+    answer: what a person types, before the program asks.
+    """
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     command = [sys.executable, "-m", "retailpipe", *map(str, arguments)]
@@ -22,6 +27,7 @@ def on_a_terminal(arguments: Sequence[str | Path], folder: Path, columns: int = 
     env = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
     process = subprocess.Popen(command, cwd=folder, env=env, stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
+    os.write(ours, answer.encode())
     shown = b""
     while True:
         try:
