@@ -199,6 +199,7 @@ def test_other_files_are_ignored(environment: Environment, inbox: Path) -> None:
     assert list(watch(environment, once=True)) == []
 
 
+@pytest.mark.nightly  # it waits for two pauses of 20 s between retries; test_watch.py has the same test for a stack
 def test_a_database_that_is_down_is_retried_until_it_is_up(
     tmp_path: Path, database_url: str, make_workbook: Workbook
 ) -> None:
@@ -253,6 +254,7 @@ def test_the_command_prints_what_it_did_and_nothing_with_quiet_if_all_is_well(
 ) -> None:
     place = ["--local", tmp_path / "home", "--database-url", database_url]
     inbox = tmp_path / "home" / "input"
+    inbox.parent.mkdir()
     created = program("watch", "--once", *place)
     shutil.copy(make_workbook(), inbox)
     (inbox / "bad.xlsx").write_text("not a workbook")
@@ -271,6 +273,7 @@ def test_the_command_prints_what_it_did_and_nothing_with_quiet_if_all_is_well(
 
 def test_ctrl_c_ends_the_watch(database_url: str, tmp_path: Path) -> None:
     inbox = tmp_path / "home" / "input"
+    inbox.parent.mkdir()
     command = ["watch", "--local", str(tmp_path / "home"), "--database-url", database_url]
     watcher = subprocess.Popen([sys.executable, "-m", "retailpipe", *command], stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60

@@ -28,7 +28,7 @@ from tests.support.servers import as_superuser, ask
 
 KEY = "input/book.xlsx"
 ROWS = 30_000
-KILLS = 20
+KILLS = 10
 
 SHAPE = """
 select count(*) as rows, coalesce(sum(quantity * source_row), 0)::text as fingerprint, count(distinct load_id) as loads

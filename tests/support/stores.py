@@ -14,5 +14,6 @@ FolderStore(Path(sys.argv[1])).upload(Path(sys.argv[2]), replace=True)
 
 
 def files(folder: Path) -> list[str]:
-    """The relative paths of all files below a folder, sorted."""
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    """The relative paths of all files below a folder, sorted, except the .gitignore of an environment."""
+    found = (path for path in folder.rglob("*") if path.is_file() and path != folder / ".gitignore")
+    return sorted(path.relative_to(folder).as_posix() for path in found)
