@@ -2,7 +2,7 @@
 # All of them use uv: the one on PATH, else one that is installed into .tools/ first.
 
 PYTHON ?= python3
-UV := $(shell command -v uv || echo .tools/bin/uv)
+UV := $(if $(shell command -v uv),uv,.tools/bin/uv)
 # Compile packages to bytecode when they are installed: without it, the first import of dbt takes 1.5 s longer.
 export UV_COMPILE_BYTECODE := 1
 TOOLS := $(filter .tools/bin/uv,$(UV))
@@ -19,7 +19,7 @@ test: $(TOOLS)  ## Run the tests
 	$(UV) run pytest -n 2 --dist loadscope
 
 engine: $(TOOLS)  ## Test the Pulumi program with the real pulumi command, which must be on PATH
-	$(UV) run pytest -m engine
+	$(UV) run pytest -m "engine and not nightly"
 
 nightly: $(TOOLS)  ## Run the tests that are too slow for every change
 	$(UV) run pytest -m nightly
@@ -37,7 +37,7 @@ format: $(TOOLS)  ## Fix style and formatting
 	$(UV) run ruff format
 
 rehearse: $(TOOLS)  ## Test a whole stack on a simulated AWS, created by Terraform's AWS provider
-	$(UV) run pytest -m rehearse
+	$(UV) run pytest -m rehearse -n 2 --dist loadscope
 
 docs: $(TOOLS)  ## Generate docs/cli.md, docs/settings.md, docs/costs.md and the config of Pulumi.yaml
 	$(UV) run python docs/reference.py
@@ -53,7 +53,7 @@ bench-growth: $(TOOLS)  ## Measure how the time of a load depends on the number 
 	$(UV) run python benchmarks/growth.py $(BENCH)
 
 bench-run: $(TOOLS)  ## Measure the whole pipeline: first run, nothing new, one new month
-	$(UV) run python benchmarks/whole_way.py $(BENCH)
+	$(UV) run python benchmarks/whole_run.py $(BENCH)
 
 bench-start: $(TOOLS)  ## Measure the time of commands that change nothing
 	$(UV) run python benchmarks/start.py $(BENCH)
@@ -69,7 +69,7 @@ clean:  ## Stop the embedded servers, which use programs in .venv; delete .venv,
 	rm -rf .venv .tools dist .pytest_cache .ruff_cache
 
 .tools/bin/uv:
-	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11 ..." if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed. If it has another name, pass the name: make PYTHON=python3.12 demo" if sys.version_info < (3, 11) else 0)'
 	@echo "installing uv into .tools/"
 	@$(PYTHON) -m venv .tools
 	@.tools/bin/python -m pip --quiet --disable-pip-version-check install uv

@@ -1,13 +1,5 @@
-"""The Pulumi program: read the settings, create the pipeline, and export its outputs."""
+"""The Pulumi program of a stack."""
 
-import pulumi
+from retailpipe.infra.program import declare
 
-from retailpipe.errors import SettingsError
-from retailpipe.infra import RetailPipeline, Settings
-
-try:
-    pipeline = RetailPipeline("pipeline", Settings.of_stack())
-except SettingsError as error:
-    raise pulumi.RunError(f"{error}\n{error.hint}") from None
-for name, value in pipeline.outputs.items():
-    pulumi.export(name, value)
+declare()

@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from measure import PROGRAM, Figures, circumstances, empty_bronze, execute, put, sample, spread, table
+from measure import PROGRAM, Figures, circumstances, empty_bronze, execute, sample, spread, table, write_section
 
 from retailpipe.environment import Environment
 
@@ -45,7 +45,7 @@ class Peer:
 
 
 def main() -> None:
-    arguments = parsed()
+    arguments = parse_arguments()
     environment = Environment.embedded(arguments.folder.absolute())
     workbook = arguments.workbook or sample(arguments.folder, arguments.rows)
     url = environment.warehouse.uri
@@ -72,10 +72,12 @@ def main() -> None:
     about = (
         f"{workbook.name}, {rows:,} rows loaded; {arguments.rounds} rounds of whole processes, each tool once per round"
     )
-    put("Comparison with other tools", f"{circumstances(url)}. {about}.\n\n{table(*lines)}", arguments.results)
+    write_section(
+        "Comparison with other tools", f"{circumstances(url)}. {about}.\n\n{table(*lines)}", arguments.results
+    )
 
 
-def parsed() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workbook", type=Path, help="the workbook to load; default: a synthetic one")
     parser.add_argument("--rows", type=int, default=541_909, help="how many rows the synthetic workbook has")

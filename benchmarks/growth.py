@@ -10,7 +10,7 @@ import os
 import sys
 from pathlib import Path
 
-from measure import PROGRAM, Figures, circumstances, empty_bronze, put, sample, spread, table
+from measure import PROGRAM, Figures, circumstances, empty_bronze, sample, spread, table, write_section
 
 from retailpipe.environment import Environment
 from retailpipe.sample import MAX_ROWS
@@ -51,7 +51,7 @@ def main() -> None:
     about = f"Synthetic workbooks; {arguments.rounds} alternating rounds, whole processes"
     meaning = '"µs per additional row": the time beyond that of the smallest workbook, divided by the additional rows'
     text = f"{circumstances(url)}. {about}; {meaning}."
-    put("Growth", f"{text}\n\n{table(*lines)}", arguments.results)
+    write_section("Growth", f"{text}\n\n{table(*lines)}", arguments.results)
 
 
 if __name__ == "__main__":

@@ -121,7 +121,7 @@ def circumstances(url: str) -> str:
     )
 
 
-def put(title: str, text: str, results: Path | None) -> None:
+def write_section(title: str, text: str, results: Path | None) -> None:
     """Print a section. If there is a file of results, write it there too, replacing the section with this title."""
     print(f"\n## {title}\n\n{text}\n")
     if results is None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pyarrow as pa
-from measure import circumstances, empty_bronze, put, sample, table
+from measure import circumstances, empty_bronze, sample, table, write_section
 
 from retailpipe.bronze import ledger
 from retailpipe.bronze.judge import Judge
@@ -42,7 +42,7 @@ TITLE = "CPU time of each step of a load"
 
 
 class Steps:
-    """The CPU seconds of each step: the least of all rounds, which has the least noise."""
+    """The CPU seconds of each step: the minimum of all rounds, which has the least noise."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -141,7 +141,7 @@ def main() -> None:
     about = (
         f"{workbook.name}, {rows:,} rows; the least of {arguments.rounds} rounds, each step separately in one thread"
     )
-    put(TITLE, f"{circumstances(environment.warehouse.uri)}. {about}.\n\n{table(*lines)}", arguments.results)
+    write_section(TITLE, f"{circumstances(environment.warehouse.uri)}. {about}.\n\n{table(*lines)}", arguments.results)
 
 
 IMPORTS = "import retailpipe.cli.app, retailpipe.bronze.loader, retailpipe.connection, retailpipe.store"

@@ -10,7 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from measure import PROGRAM, Figures, circumstances, put, sample, spread, table
+from measure import PROGRAM, Figures, circumstances, sample, spread, table, write_section
 
 from retailpipe.environment import Environment
 
@@ -52,7 +52,9 @@ def main() -> None:
         for name, figures in measured.items()
     ]
     about = f"{arguments.rounds} alternating rounds, whole processes, {arguments.rows:,} rows loaded, server running"
-    put("Commands that change nothing", f"{circumstances(url)}. {about}.\n\n{table(*lines)}", arguments.results)
+    write_section(
+        "Commands that change nothing", f"{circumstances(url)}. {about}.\n\n{table(*lines)}", arguments.results
+    )
     if environment.server:
         environment.server.destroy()
 

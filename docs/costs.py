@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from retailpipe.aws.costs import WEEKDAY_HOURS, MonthlyCost, Setup, monthly_cost
+from retailpipe.prices import WEEKDAY_HOURS, MonthlyCost, Setup, monthly_cost
 
 HEAD = """\
 # What a stack costs

@@ -17,6 +17,7 @@ from retailpipe.drafting import draft_contract
 from retailpipe.environment import Environment
 from retailpipe.errors import (
     AwsError,
+    ClassError,
     ContractError,
     DuplicateContent,
     DuplicateRows,
@@ -54,6 +55,7 @@ from retailpipe.reports import (
     Forgotten,
     LoadReport,
     Overlap,
+    Refusal,
     Replaced,
     Replacement,
     RunReport,
@@ -69,6 +71,7 @@ __all__ = [
     "AwsError",
     "BuildReport",
     "CheckReport",
+    "ClassError",
     "Contract",
     "ContractCheck",
     "ContractDraft",
@@ -85,6 +88,7 @@ __all__ = [
     "OutputsError",
     "Overlap",
     "Progress",
+    "Refusal",
     "Replaced",
     "Replacement",
     "ReplacementNeeded",

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 
 from retailpipe.bindings import Bindings
-from retailpipe.bronze import ledger, schema
+from retailpipe.bronze import ledger, refusals, schema
 from retailpipe.contract import Contract
 from retailpipe.environment import Environment
-from retailpipe.errors import SourceNotFound, StoreError, WarehouseError
-from retailpipe.reports import LoadReport
+from retailpipe.errors import ContractError, SourceNotFound, StoreError, WarehouseError
+from retailpipe.reports import LoadReport, Refusal
 from retailpipe.store import Snapshot, Stored
 
 
@@ -29,7 +30,7 @@ class Comparison:
 
 
 def waiting(environment: Environment, *, contract: Contract | None = None, dry_run: bool = False) -> list[str]:
-    """The keys of the workbooks that `ingest` loads if it is called without sources; arguments as `compare`."""
+    """The keys of the workbooks that `ingest` loads if it is called without sources. Arguments as in `compare`."""
     return compare(environment, contract=contract, dry_run=dry_run).waiting
 
 
@@ -51,7 +52,11 @@ def compare(environment: Environment, *, contract: Contract | None = None, dry_r
         if load is None and kept_hash is None:
             keys.append(stored.key)
             continue
-        wanted = contract or bindings.contract_for(stored.key)
+        try:
+            wanted = contract or bindings.contract_for(stored.key)
+        except ContractError:  # several contracts are for it: the load will raise this error again and report it
+            keys.append(stored.key)
+            continue
         is_unchanged = bool(stored.etag) and stored.etag == etags.get(stored.key)
         if is_unchanged and (load is None or load.holds(load.content_hash, wanted)):
             continue
@@ -65,16 +70,28 @@ def compare(environment: Environment, *, contract: Contract | None = None, dry_r
             continue
         except StoreError:  # the load will raise this error again and report it
             keys.append(stored.key)
-    if (
-        same and not dry_run
-    ):  # same content, other etag: record the new etag, so that the next call need not read the workbook
-        # A database user with read-only rights must be able to call this too, so a failure to write is ignored.
+    if same and not dry_run:
+        # The content is the same, but the etag is not: record the new one, so that the next call need not read the
+        # workbook. A database user with read-only rights must be able to call this too, so a failed write is ignored.
         with suppress(WarehouseError), environment.warehouse.connect() as connection:
             for snapshot in same:
-                ledger.note_etag(connection, snapshot.key, snapshot.etag, snapshot.content_hash)
+                ledger.record_etag(connection, snapshot.key, snapshot.etag, snapshot.content_hash)
             connection.commit()
     stored_keys = {stored.key for stored in workbooks}
     return Comparison(keys, sorted((kept.keys() & stored_keys) - {*keys}), sorted(loads.keys() - stored_keys))
+
+
+def refusals_of(environment: Environment, keys: Collection[str]) -> list[Refusal]:
+    """Return why workbooks that are not loaded were refused when that was last tried, in the order of `keys`.
+
+    Raises StoreError, WarehouseError.
+    """
+    if not keys:
+        return []
+    workbooks = environment.store.workbooks()
+    with environment.warehouse.connect(read_only=True) as connection:
+        found = refusals.current(connection, workbooks) if schema.is_migrated(connection) else {}
+    return [found[key] for key in keys if key in found]
 
 
 def loaded(environment: Environment) -> list[tuple[Stored, LoadReport]]:
@@ -99,11 +116,12 @@ def write_missing_receipts(environment: Environment) -> None:
 def _current(environment: Environment) -> tuple[dict[str, ledger.Entry], dict[str, str], dict[str, str]]:
     """The current load of each source, the etags, and the content of each source that was forgotten but kept.
 
-    The etag of a source belongs to the content that is loaded or kept. All are empty before `init`.
+    The etag of a source belongs to the content that is loaded or kept. All are empty before `init`. A schema of an
+    earlier version must be readable too: the next load migrates it, and must not load what was forgotten.
     """
     with environment.warehouse.connect(read_only=True) as connection:
         loads = ledger.current_loads(connection) if schema.has_schema(connection) else {}
-        if not schema.is_migrated(connection):
+        if connection.row("select to_regclass('bronze.etags') is null") == (True,):  # before version 3
             return loads, {}, {}
         contents = ledger.kept_contents(connection)
         etags = ledger.loaded_etags(connection) | {source: etag for source, (_, etag) in contents.items()}

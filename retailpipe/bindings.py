@@ -21,7 +21,9 @@ class Bindings:
     @classmethod
     def of(cls, folder: Path) -> Bindings:
         """Read the contracts in the environment's folder. Raises ContractError."""
-        return cls([(file, Contract.from_file(file)) for file in sorted((folder / FOLDER).glob("*.toml"))])
+        # An editor's lock file is hidden, and no contract.
+        files = [file for file in sorted((folder / FOLDER).glob("*.toml")) if not file.name.startswith(".")]
+        return cls([(file, Contract.from_file(file)) for file in files])
 
     def contract_for(self, key: str) -> Contract | None:
         """The contract for a workbook, or None if `files` of no contract matches its name.
@@ -39,9 +41,17 @@ class Bindings:
 
 
 def named_contract(name: str | Path, folder: Path) -> Contract:
-    """The contract in a file, or the one with this name in the environment's folder. Raises ContractError."""
+    """The contract in a file or, if there is none, the one with this name in the environment. Raises ContractError."""
     file = Path(name)
     kept = folder / FOLDER / (file.name if file.suffix == ".toml" else f"{file.name}.toml")
-    if file.exists() or file.name != str(name) or not kept.exists():
+    if file.exists() or file.name != str(name):
         return Contract.from_file(file)
+    if not kept.exists():
+        names = ", ".join(sorted(each.stem for each in kept.parent.glob("*.toml") if not each.name.startswith(".")))
+        raise ContractError(
+            f"there is no contract {name}: no file of this name, and none in {kept.parent}",
+            hint=f"The contracts there are {names}."
+            if names
+            else "Draft one with `retailpipe contract init FILE --save`.",
+        )
     return Contract.from_file(kept)

@@ -41,33 +41,33 @@ def transform(
     progress: Progress | None = None,
     warm_up: WarmUp | None = None,
 ) -> BuildReport:
-    """Build silver, gold and the models of one's own from bronze with `dbt build`, and run their tests.
+    """Build silver, gold and the user's models from bronze with `dbt build`, and run their tests.
 
     select: nodes in dbt's selection syntax, such as `fact_sales_daily+`; default: all.
     full_refresh: rebuild incremental models from scratch. A build of all nodes always does so if the last build failed
         or used another version of the models.
     warm_up: a WarmUp that may have been started for this call.
 
-    The report lists models and tests that fail. If dbt cannot read the models of one's own, the report says why, and
-    only silver and gold are built. Raises TransformError if dbt cannot run at all, UsageError if `select` matches
+    The report lists models and tests that fail. If dbt cannot read the user's models, the report says why, and only
+    silver and gold are built. Raises TransformError if dbt cannot run at all, UsageError if `select` matches
     nothing.
     """
     progress = progress or NoProgress()
     started = time.monotonic()
     own = own_models(environment)
-    ours, everything = project_hash(), project_hash(own) if own else None
+    our_hash, all_hash = project_hash(), project_hash(own) if own else None
     with _bronze_locked(environment, progress) as connection:
         progress.step("starting dbt")
         attempt = _Attempt.prepared(environment, connection, own, warm_up)
         if not select:
             # Incremental models must not extend rows that a failed build or another version of the models left.
-            outdated = not build_record.built_by(connection, ours)
-            if attempt.incremental and everything:
-                outdated = outdated or not build_record.built_by(connection, everything)
+            outdated = not build_record.built_by(connection, our_hash)
+            if attempt.incremental and all_hash:
+                outdated = outdated or not build_record.built_by(connection, all_hash)
             full_refresh = full_refresh or outdated
             build_record.clear(connection)
         else:
-            build_record.clear_outdated(connection, ours, everything)
+            build_record.clear_outdated(connection, our_hash, all_hash)
         connection.commit()
         arguments = [*_BUILD, *_NO_UNIT_TESTS, *(["--select", select] if select else [])]
         arguments += ["--full-refresh"] if full_refresh else []
@@ -80,9 +80,9 @@ def transform(
         results: list[Any] = list(getattr(result.result, "results", []))
         if not select:
             if dbt_runner.ours_succeeded(results):
-                build_record.record(connection, ours)
-            if result.success and everything and not attempt.problem:
-                build_record.record(connection, ours, everything)
+                build_record.record(connection, our_hash)
+            if result.success and all_hash and not attempt.problem:
+                build_record.record(connection, our_hash, all_hash)
             connection.commit()
         tables = build_record.tables(connection, relations())
     if result.exception:
@@ -101,7 +101,7 @@ def transform(
 
 
 def _with_problem(report: BuildReport, problem: TransformError) -> BuildReport:
-    """The report of a build of only our models, because those of one's own have a problem."""
+    """The report of a build of only our models, because the user's have a problem."""
     message = f"{problem}\n{problem.hint} Your own models were not built: their tables are unchanged."
     failures = (Node(OWN_PROJECT, "project", "error", message), *report.failures)
     return replace(report, ok=False, failures=failures, tables_read=(f"bronze.{build_record.OUR_TABLE}",))
@@ -111,10 +111,10 @@ def _with_problem(report: BuildReport, problem: TransformError) -> BuildReport:
 class _Attempt:
     """What dbt is about to build.
 
-    project: the project with the models of one's own; None for our project.
+    project: the project with the user's models; None for our project.
     manifest: the project as dbt has parsed it; None if dbt is to parse it.
-    incremental: whether a model of one's own is incremental.
-    problem: why the models of one's own cannot be built; then only ours are.
+    incremental: whether a model of the user is incremental.
+    problem: why the user's models cannot be built; then only ours are built.
     """
 
     project: Project | None = None
@@ -126,7 +126,7 @@ class _Attempt:
     def prepared(
         cls, environment: Environment, connection: Connection, own: OwnModels | None, warm_up: WarmUp | None
     ) -> _Attempt:
-        """Parse the models of one's own, and record them in bronze.own_models. Without them, dbt parses our project."""
+        """Parse the user's models, and record them in bronze.own_models. Without them, dbt parses our project."""
         if not own:
             build_record.replace_own_models(connection, [])
             return cls(manifest=warm_up.manifest() if warm_up else None)
@@ -163,7 +163,7 @@ def up_to_date(connection: Connection, environment: Environment) -> BuildReport 
 
 
 def own_models_problem(connection: Connection, environment: Environment) -> str | None:
-    """Why the models of one's own are not up to date, or None."""
+    """Why the user's models are not up to date, or None."""
     own = own_models(environment)
     if own and own.problem:
         return str(own.problem)
@@ -175,7 +175,7 @@ def own_models_problem(connection: Connection, environment: Environment) -> str 
     return (
         "your own models are not built from all current loads, or have changed since"
         if own
-        else ("your own models are removed, but their last build is still recorded")
+        else ("your own models were removed, but the last build still records them")
     )
 
 
@@ -194,7 +194,7 @@ def is_built(environment: Environment) -> bool:
 
 
 def is_empty(connection: Connection) -> bool:
-    """Whether no workbook is loaded, and no model was built, or all were built from no workbook."""
+    """Whether no workbook is loaded, and the models were never built, or were built when none was loaded."""
     if not is_migrated(connection):
         return False
     loads, is_built = connection.row(
@@ -213,8 +213,8 @@ def dbt(environment: Environment, arguments: Sequence[str]) -> int:
     """Run any dbt command on an environment; dbt prints its own output. Returns dbt's exit code: 0, 1 or 2.
 
     While a command builds or tests, loads and other builds wait, as during `transform`.
-    Raises UsageError if dbt's command line does not accept the arguments, TransformError if the files of the models of
-    one's own cannot be read.
+    Raises UsageError if dbt's command line does not accept the arguments, TransformError if the files of the user's
+    models cannot be read.
     """
     own = own_models(environment)
     project: Project | None = None

@@ -97,9 +97,11 @@ def _ingestion(environment: Environment) -> str:
     if keys:
         more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
         verb = noun(len(keys), "is", "are")
+        refusals = backlog.refusals_of(environment, keys)
+        reason = f"; {refusals[0]}" if refusals else ""
         raise _Failed(
-            f"{counted(len(keys), 'workbook')} in the store {verb} not loaded: {', '.join(keys[:3])}{more}",
-            "Load them with `retailpipe ingest`.",
+            f"{counted(len(keys), 'workbook')} in the store {verb} not loaded: {', '.join(keys[:3])}{more}{reason}",
+            _remedy(environment, refusals[0].source) if refusals else "Load them with `retailpipe ingest`.",
         )
     if found.removed:
         first, count = shlex.quote(found.removed[0]), len(found.removed)
@@ -111,6 +113,14 @@ def _ingestion(environment: Environment) -> str:
     if found.kept:
         return f"all workbooks in the store are loaded, except {counted(len(found.kept), 'forgotten one')}"
     return "all workbooks in the store are loaded"
+
+
+def _remedy(environment: Environment, refused: str) -> str:
+    """The hint for a refused workbook. `forget` would also delete the rows of its earlier content, if any."""
+    with environment.warehouse.connect(read_only=True) as connection:
+        undo = "restore" if refused in ledger.current_loads(connection) else "forget"
+    what = "bring the earlier one back" if undo == "restore" else "remove it"
+    return f"Correct {refused}, or {what} with `retailpipe {undo} {shlex.quote(refused)}`."
 
 
 def _transformation(environment: Environment) -> str:
@@ -129,8 +139,8 @@ def _transformation(environment: Environment) -> str:
         changed = sorted(loaded ^ built)
         shown = ", ".join(str(load_id) for load_id in changed[:5]) + (", ..." if len(changed) > 5 else "")
         raise _Failed(
-            f"silver and gold are out of date: {counted(len(changed), 'load')} added or replaced since the last build"
-            f" (load_id {shown})",
+            f"silver and gold are out of date: {counted(len(changed), 'load')} added, replaced or forgotten since "
+            f"the last build (load_id {shown})",
             "Rebuild them with `retailpipe transform`.",
         )
     if problem:

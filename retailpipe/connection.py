@@ -130,6 +130,11 @@ class Connection:
         self._run(self._connected.commit)
         self._uncommitted = False
 
+    def rollback(self) -> None:
+        """Roll back what is not committed. After a statement that failed, nothing else is possible in a transaction."""
+        self._run(self._connected.rollback)
+        self._uncommitted = False
+
     def close(self) -> None:
         """Roll back what is not committed, and close. Does not raise, because the connection may already be lost."""
         if self._uncommitted:  # closing alone does not wait for the rollback, and the locks would be held a bit longer

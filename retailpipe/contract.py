@@ -1,7 +1,7 @@
 """Contracts: the columns, types and rules that a workbook must follow, read from a TOML file.
 
-docs/contract.md describes the file. No column names are written in the reader and the loader: they take everything
-about a workbook from its contract.
+docs/contract.md describes the file. The reader and the loader contain no column names: all they use about a workbook is
+in its contract.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from retailpipe.errors import ContractError
 from retailpipe.keys import INPUT
-from retailpipe.toml_file import CORRECT, TomlFile
+from retailpipe.toml_file import TomlFile
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,11 +45,12 @@ _POSTGRESQL_TYPES = {
 _DECIMAL = re.compile(r"decimal128\((\d+), ?(\d+)\)")
 _SHARE = re.compile(r"(\d+(?:\.\d+)?) ?%")
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
-OWN_TABLES = {"builds", "etags", "loads", "migrations", "own_models", "rejected_rows"}
+OWN_TABLES = {"builds", "etags", "loads", "migrations", "own_models", "refusals", "rejected_rows"}
 """Names that a contract's table may not have: tables of retailpipe in schema bronze."""
 OWN_COLUMNS = {"load_id", "source_row", "source_sheet", "cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"}
 """Names that a column may not have: columns that retailpipe or PostgreSQL adds to every table."""
 ALL_SHEETS = "all"
+_CORRECT = "Correct this line of the contract."
 _KEYS = {
     *("name", "table", "max_rejects", "max_overlap", "columns", "files"),
     *("sheet", "header_row", "skip_rows", "skip_footer", "decimal", "thousands", "delimiter", "encoding"),
@@ -76,7 +77,7 @@ def wildcard(pattern: str) -> re.Pattern[str]:
 
 @dataclass(frozen=True)
 class Separators:
-    """The characters of numbers that are kept as text. thousands: "" if there are no groups; " " is any blank."""
+    """The characters of numbers that are kept as text. thousands: "" if digits are not grouped; " " for any blank."""
 
     decimal: str = "."
     thousands: str = ""
@@ -84,7 +85,7 @@ class Separators:
 
 @dataclass(frozen=True)
 class SkipRule:
-    """A rule for rows to pass over: those whose cell in a column matches a pattern; "" matches blank cells.
+    """A rule for rows to skip: those whose cell in a column matches a pattern; "" matches blank cells.
 
     column: the header of the column.
     """
@@ -158,10 +159,10 @@ class Contract:
         rows, a Decimal is a share of the rows read (Decimal("0.01") is one percent).
     max_overlap: the share of a workbook's rows that other workbooks may hold too; with more, nothing is loaded.
     fingerprint: a hash of the contract's content without comments; when it changes, workbooks are loaded again.
-    sheet: the name of the sheet to load, a pattern of names, or ALL_SHEETS; None for the only sheet that fits.
+    sheets: the names of the sheets to load, or patterns of names, or ALL_SHEETS; empty for the only sheet that fits.
     header_row: the row of the header, as Excel shows it; None for the first row that is not blank.
-    skip_rows: the rules for rows to pass over.
-    skip_footer: how many of the last rows that are not blank are passed over.
+    skip_rows: the rules for rows to skip.
+    skip_footer: how many of the last rows that are not blank are skipped.
     delimiter, encoding: of CSV files; None to detect the delimiter, and for UTF-8.
     files: patterns of the names of the workbooks that this contract is for.
     """
@@ -172,7 +173,7 @@ class Contract:
     max_rejects: int | Decimal
     fingerprint: str
     max_overlap: Decimal = Decimal("0.5")
-    sheet: str | None = None
+    sheets: tuple[str, ...] = ()
     header_row: int | None = None
     skip_rows: tuple[SkipRule, ...] = ()
     skip_footer: int = 0
@@ -199,7 +200,7 @@ class Contract:
             ) from error
         except UnicodeDecodeError as error:
             line = error.object[: error.start].count(b"\n") + 1
-            raise ContractError(f"{path}, line {line} is not UTF-8: {error.reason}", hint=CORRECT) from error
+            raise ContractError(f"{path}, line {line} is not UTF-8: {error.reason}", hint=_CORRECT) from error
         return _Reader(str(path), text).contract()
 
     @cached_property
@@ -211,19 +212,20 @@ class Contract:
     @property
     def several_sheets(self) -> bool:
         """Whether several sheets are loaded together; the table then has a column `source_sheet`."""
-        return self.sheet is not None and (self.sheet.casefold() == ALL_SHEETS or not {"*", "?"}.isdisjoint(self.sheet))
+        is_pattern = any(each.casefold() == ALL_SHEETS or not {"*", "?"}.isdisjoint(each) for each in self.sheets)
+        return is_pattern or len(self.sheets) > 1
 
     def reads_sheet(self, name: str) -> bool:
         """Whether `sheet` allows the sheet of this name. Case is ignored, as in Excel."""
-        if self.sheet is None or self.sheet.casefold() == ALL_SHEETS:
+        if not self.sheets:
             return True
-        return bool(wildcard(self.sheet).fullmatch(name.strip()))
+        return any(each.casefold() == ALL_SHEETS or wildcard(each).fullmatch(name.strip()) for each in self.sheets)
 
     def takes(self, key: str) -> bool:
         """Whether one of `files` matches the key of a workbook, such as input/branch-7.xlsx.
 
         A pattern without a slash is compared with the file's name, another one with the whole key below input/. Case
-        is ignored. A contract without `files` takes no workbook by itself.
+        is ignored. A contract without `files` matches no workbook.
         """
         path = key.removeprefix(INPUT)
         name = path.rpartition("/")[2]
@@ -268,7 +270,7 @@ class _Reader:
     """Parses the text of a contract; reports each mistake as a ContractError with its line."""
 
     def __init__(self, file: str, text: str) -> None:
-        self._toml = TomlFile(file, text, "columns")
+        self._toml = TomlFile(file, text, "columns", ContractError, _CORRECT)
         self._data = self._toml.data
 
     def contract(self) -> Contract:
@@ -292,13 +294,13 @@ class _Reader:
             max_rejects=self._max_rejects(),
             max_overlap=self._max_overlap(),
             fingerprint=hashlib.sha256(canonical.encode()).hexdigest(),
-            sheet=toml.text(data, "sheet", None).strip() if "sheet" in data else None,
+            sheets=tuple(each.strip() for each in self._one_or_several("sheet")),
             header_row=toml.whole(data, "header_row", None, _MAX_ROWS),
             skip_rows=self._skip_rules(),
             skip_footer=toml.whole(data, "skip_footer", None, _MAX_FOOTER) or 0,
             delimiter=toml.choice(data, "delimiter", None, _DELIMITERS),
             encoding=self._encoding(),
-            files=self._files(),
+            files=self._one_or_several("files"),
         )
 
     def _check_columns(self, columns: Sequence[Column]) -> None:
@@ -359,7 +361,7 @@ class _Reader:
         separators = Separators(decimal, default.thousands if thousands is None else thousands)
         if separators.decimal == separators.thousands:
             key = given[-1] if given else "decimal"
-            both = f"decimal and thousands are both {separators.decimal!r}: set each to another character"
+            both = f"decimal and thousands are both {separators.decimal!r}: set them to different characters"
             raise toml.error(key, number, both)
         return separators
 
@@ -389,13 +391,11 @@ class _Reader:
             raise self._toml.error("encoding", None, reason) from error
         return value
 
-    def _files(self) -> tuple[str, ...]:
-        value = self._data.get("files")
-        return (
-            (self._toml.text(self._data, "files", None),)
-            if isinstance(value, str)
-            else self._toml.texts(self._data, "files", None)
-        )
+    def _one_or_several(self, key: str) -> tuple[str, ...]:
+        """A key that is a string or a list of strings; () if it is missing."""
+        if isinstance(self._data.get(key), str):
+            return (self._toml.text(self._data, key, None),)
+        return self._toml.texts(self._data, key, None)
 
     def _identifier(self, table: dict[str, Any], key: str, number: int | None, reserved: set[str]) -> str:
         value = self._toml.text(table, key, number)

@@ -12,5 +12,5 @@ def counted(number: int, one: str, many: str = "") -> str:
 
 
 def noun(number: float, one: str, many: str = "") -> str:
-    """The form of a noun after the number, as in `counted`."""
+    """The noun in the form that follows the number: the singular for 1, else the plural. Arguments as in `counted`."""
     return one if number == 1 else many or f"{one}s"

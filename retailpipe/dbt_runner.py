@@ -56,9 +56,10 @@ class WarmUp:
             self._thread.join()
 
     def manifest(self, project: Project | None = None) -> Manifest | None:
-        """Wait for the thread and return the parsed project; None if the thread was not started, or failed.
+        """Wait for the thread and return the project that it parsed.
 
-        project: the project to build if there are models of one's own; None if the thread parsed another state of it.
+        None if the thread was not started, failed, or parsed another version of the project.
+        project: the project to build if there are models of the user; None for our project.
         """
         self.wait()
         if self._parsed and self._parsed[0] == (project.fingerprint if project else ""):
@@ -71,7 +72,7 @@ class WarmUp:
             import_module("dbt.cli.main")
             import_module("dbt.task.build")
             own = own_models(self._environment)
-            # The database is not asked for its tables: the load, which runs meanwhile, may add one.
+            # The tables are not read from the database: the load, which runs meanwhile, may add one.
             project = generated_project(self._environment, own, None) if own else None
             result: Any = invoke(self._environment, _PARSE, [], project=project)
             if result.result:
@@ -96,7 +97,7 @@ def invoke(
     """Run one dbt command with the environment's connection; its target and log files go to the environment's folder.
 
     manifest: the project as an earlier `dbt parse` returned it, or None to parse it now.
-    project: the project that includes the models of one's own, or None for our own project.
+    project: the project that includes the user's models, or None for our own project.
     Returns dbt's result, even if dbt failed. Raises KeyboardInterrupt if dbt was interrupted.
     """
     ours = str(project_folder())
@@ -129,7 +130,7 @@ def invoke(
 
 
 def parse(environment: Environment, project: Project) -> Manifest:
-    """Parse the project with the models of one's own. Raises TransformError with dbt's message if dbt cannot."""
+    """Parse the project with the user's models. Raises TransformError with dbt's message if dbt cannot."""
     result: Any = invoke(environment, _PARSE, [], project=project)
     if result.result is None or result.exception:
         raise parse_error(environment, result.exception)
@@ -137,7 +138,7 @@ def parse(environment: Environment, project: Project) -> Manifest:
 
 
 def parse_error(environment: Environment, error: BaseException) -> TransformError:
-    """The error of models of one's own that dbt cannot read, with their file and line."""
+    """The error of models of the user that dbt cannot read, with their file and line."""
     message = re.sub(r"\x1b\[\d*m|\[WARNING\](?:\[\w+\])?: ", "", str(error)).strip()
     hint = "Correct the file and try again."
     target, place = str(getattr(error, "target_name", "")), re.search(r"\(models/([^()]+)\)", message)
@@ -152,7 +153,7 @@ def parse_error(environment: Environment, error: BaseException) -> TransformErro
 
 
 def own_nodes(manifest: Manifest) -> list[OwnModel]:
-    """The models of one's own in a parsed project. Raises TransformError if an invariant in their yml is malformed."""
+    """The user's models in a parsed project. Raises TransformError if an invariant in their yml is malformed."""
     models: list[OwnModel] = []
     nodes: list[Any] = [node for node in manifest.nodes.values() if node.package_name == OWN_PROJECT]
     for node in nodes:
@@ -265,7 +266,7 @@ class Listener:
 
 
 def ours_succeeded(results: list[Any]) -> bool:
-    """Whether all our own models and tests succeeded, whatever happened to the models of one's own."""
+    """Whether all our own models and tests succeeded; the results of the user's models do not count."""
     ours = [result for result in results if result.node.package_name != OWN_PROJECT]
     return bool(ours) and not any(result.status in (*_FAILED, *_SKIPPED) for result in ours)
 

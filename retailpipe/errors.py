@@ -2,8 +2,9 @@
 
 RetailpipeError
 ├── UsageError            an argument or a setting is wrong
-│   └── SettingsError     the config of a stack is wrong
-├── ContractError         a contract file is wrong
+│   ├── SettingsError     the config of a stack is wrong
+│   └── ClassError        a class file, a roster, a rubric or a submission is wrong
+├── ContractError         a contract file is wrong, or its table has other columns
 ├── StoreError            a workbook cannot be written to the store or read from it
 │   ├── SourceNotFound    no file and no key of the store has that name
 │   └── ReplacementNeeded the store has another content under that name
@@ -15,8 +16,8 @@ RetailpipeError
 │   │   └── DuplicateRows other workbooks hold too many of its rows
 │   └── SomeNotLoaded     some of several workbooks failed
 ├── WarehouseError        the database cannot be reached, or a statement failed
-│   ├── NothingLoaded     no workbook is loaded, so there is nothing to verify
-│   ├── SchemaError       schema bronze is of a newer version or another program, or a table differs
+│   ├── NothingLoaded     no workbook is loaded, so there is nothing to build or to verify
+│   ├── SchemaError       schema bronze is of a newer version or another program
 │   └── ServerError       the embedded PostgreSQL server cannot be created, started or stopped
 ├── TransformError        dbt could not run
 ├── AwsError              AWS refused a request, or cannot be reached
@@ -29,6 +30,8 @@ prints it with the options of the environment.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 
 class RetailpipeError(Exception):
@@ -51,7 +54,7 @@ class UsageError(RetailpipeError):
 
 
 class ContractError(RetailpipeError):
-    """A contract file is wrong. The message names the file and the line."""
+    """A contract file is wrong: the message names the file and the line. Or its table in bronze has other columns."""
 
 
 class StoreError(RetailpipeError):
@@ -94,8 +97,8 @@ class WarehouseError(RetailpipeError):
     """The database cannot be reached, or a statement failed.
 
     transient: whether a retry may succeed later: the database is stopped, the network is down, the disk is full.
-    copied: if PostgreSQL refused a value of a COPY: the row of the value in the COPY (from 1) and its column; else
-    None.
+    copied: the place of a value of a COPY that PostgreSQL refused: its row in the COPY (from 1) and its column; None
+        for other errors.
     """
 
     def __init__(
@@ -116,7 +119,7 @@ class NothingLoaded(WarehouseError):
 
 
 class SchemaError(WarehouseError):
-    """Schema bronze was created by a newer version or another program, or a table does not match its contract."""
+    """Schema bronze was created by a newer version or another program."""
 
 
 class ServerError(WarehouseError):
@@ -153,4 +156,18 @@ class UnknownPrice(RetailpipeError):
 
 
 class SettingsError(UsageError):
-    """The config of a stack is wrong. The message lists every mistake with the command that fixes it."""
+    """The config of a stack is wrong. The message lists every mistake with the command that fixes it.
+
+    mistakes: the reason of each mistake by the name of its setting; empty if the error is about something else.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", mistakes: Mapping[str, str] | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.mistakes = dict(mistakes or {})
+
+
+class ClassError(UsageError):
+    """A class file, a roster, a rubric or a submission is wrong.
+
+    The message lists every mistake with its file and line.
+    """

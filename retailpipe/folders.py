@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 LAST_LOAD = ".last_load.json"
-"""Says when the last load ended."""
+"""The file with the time at which the last load ended."""
 PASSFILE = "pgpass"
-"""The passwords of the embedded database; exists if and only if there is one."""
+"""The file with the passwords of the embedded database. It exists if and only if that database does."""
 DATA = "postgres"
 """The folder with the data of the embedded database, or a link to it."""
+LOG = "postgres.log"
+"""The log of the embedded server."""
+_FOLDERS = ("input", "replaced", "contracts", "models", "dbt", "tmp")
+"""The other folders of an environment."""
 _DISK_BLOCK = 512
 """The unit of st_blocks on every system, in bytes."""
 
@@ -33,21 +37,28 @@ def make_folder(folder: Path) -> None:
         file.write("*\n")
 
 
-def size_on_disk(folder: Path, *, without: Collection[Path] = ()) -> int:
-    """The bytes that a folder takes on the disk; what cannot be read is not counted.
+def environment_size(folder: Path) -> int:
+    """The bytes that an environment takes on the disk, without other files of the user in its folder.
 
-    without: folders below it that are not counted.
+    That folder may be a whole home directory, which would take minutes to count.
     """
-    return sum(status.st_blocks for status in _statuses(folder, without)) * _DISK_BLOCK
+    folders = [folder / name for name in _FOLDERS if not (folder / name).is_symlink()]
+    size = sum(map(size_on_disk, [*folders, folder / DATA]))  # the data may be behind a link
+    for name in (LOG, f"{LOG}.1"):
+        with suppress(OSError):
+            size += (folder / name).lstat().st_blocks * _DISK_BLOCK
+    return size
 
 
-def _statuses(folder: Path, without: Collection[Path]) -> Iterator[os.stat_result]:
+def size_on_disk(folder: Path) -> int:
+    """The bytes that a folder takes on the disk; what cannot be read is not counted."""
+    return sum(status.st_blocks for status in _statuses(folder)) * _DISK_BLOCK
+
+
+def _statuses(folder: Path) -> Iterator[os.stat_result]:
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             with suppress(OSError):
-                is_folder = entry.is_dir(follow_symlinks=False)
-                if is_folder and Path(entry.path) in without:
-                    continue
                 yield entry.stat(follow_symlinks=False)
-                if is_folder:
-                    yield from _statuses(Path(entry.path), without)
+                if entry.is_dir(follow_symlinks=False):
+                    yield from _statuses(Path(entry.path))

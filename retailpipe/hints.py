@@ -1,6 +1,6 @@
 """Complete the commands in hints, so that users can type them as printed.
 
-A hint contains commands between backquotes, such as `retailpipe status`. Here they get the options that choose the
+A hint contains commands between backquotes, such as `retailpipe status`. This module adds the options that select the
 environment, such as `--stack dev`.
 """
 
@@ -9,28 +9,33 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-_GROUPS = ("local", "db", "schedule")
+_GROUPS = ("class", "contract", "local", "db", "schedule")
 """Commands with subcommands: options go after the subcommand."""
-_WITHOUT_ENVIRONMENT = ("contract",)
-"""Commands that use no environment, so they have none of these options."""
-_WHOLE_MACHINE = ("environments", "local list", "local stop --all", "local destroy --remains")
-"""Commands that are not for one environment: they have none of its options."""
+_SAVE = "--save"
+"""The option of `contract init` that needs an environment: a local one, as these commands have only --local."""
+_WHOLE_MACHINE = ("environments", "class init", "local list", "local stop --all", "local destroy --remains")
+"""Commands that are not for one environment or one class: they have none of its options."""
 
 
 def complete_commands(hint: str, options: Sequence[str], program: str = "retailpipe") -> str:
-    """Return the hint with each command starting with `program` and containing `options`."""
+    """Return the hint in which each command starts with `program` and contains `options`."""
     return re.sub(r"`retailpipe ([^`]*)`", lambda found: f"`{command(found[1], options, program)}`", hint)
 
 
 def command(arguments: str, options: Sequence[str], program: str = "retailpipe") -> str:
     """The command line for `arguments`.
 
-    `options` are left out if the arguments already contain --stack, and if the command is not for one environment.
+    `options` are left out if the arguments already contain --stack or --class, and if the command is not for one
+    environment.
     """
     name, _, rest = arguments.partition(" ")
     if name in _GROUPS:
         second, _, rest = rest.partition(" ")
         name = f"{name} {second}"
-    is_without = name in _WITHOUT_ENVIRONMENT or arguments.startswith(_WHOLE_MACHINE)
-    chosen = () if "--stack" in rest.split() or is_without else options
+    is_complete = not {"--stack", "--class"}.isdisjoint(rest.split())
+    chosen = () if is_complete or arguments.startswith(_WHOLE_MACHINE) else options
+    if name.startswith("contract "):
+        if "--stack" in chosen or "--outputs" in chosen:
+            rest = rest.removesuffix(f" {_SAVE}")
+        chosen = chosen[:2] if chosen[:1] == ["--local"] and rest.endswith(_SAVE) else ()
     return " ".join([program, name, *chosen, *([rest] if rest else [])])

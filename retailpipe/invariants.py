@@ -60,15 +60,15 @@ def verified(connection: Connection) -> VerifyReport:
     counts = ", ".join(f"(select count(*) from {name})" for name in names)
     found = connection.row(f"select {counts}") or ()
     rows = connection.rows(statement)
-    # Only raw_transactions is built into silver. For tables of other contracts, the number of rows is compared, and
-    # what one's own models declare.
+    # Only raw_transactions is built into silver. For tables of other contracts, only the number of rows is compared,
+    # and the invariants that the user's models declare.
     for table in sorted(
         {load.table_name for load in ledger.current_loads(connection).values()} - {build_record.OUR_TABLE}
     ):
         rows += connection.rows(_ROWS_OF_TABLE.format(table=table))
     tables = dict(zip(names, (int(count) for count in found), strict=True))
     invariants = tuple(Invariant(name, ok, expected, actual) for name, expected, actual, ok in rows)
-    if "bronze.own_models" in names:  # created by a later version than the other tables
+    if "bronze.own_models" in names:  # a schema of an older version does not have it
         invariants += _of_own_models(connection)
     return VerifyReport(all(invariant.ok for invariant in invariants), tables, invariants)
 
@@ -100,7 +100,7 @@ class _Figure:
 
 
 def _of_own_models(connection: Connection) -> tuple[Invariant, ...]:
-    """The invariants that the yml of one's own models declares: the figures of bronze that a model must preserve."""
+    """The invariants that the yml of the user's models declares: the figures of bronze that a model must preserve."""
     pairs: list[tuple[str, list[_Figure], _Figure]] = []
     for model in build_record.own_models(connection):
         if rows_of := model.invariants.get("rows_of"):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
 from retailpipe import register
 from retailpipe.environment import default_folder, expanded
 from retailpipe.errors import ServerError, StoreError
-from retailpipe.folders import DATA, LAST_LOAD, PASSFILE, size_on_disk
+from retailpipe.folders import DATA, LAST_LOAD, PASSFILE, environment_size
 from retailpipe.keys import INPUT
 from retailpipe.local.process import ServerProcess
 from retailpipe.local.remains import Remains, find_remains
@@ -25,8 +24,7 @@ def environments() -> list[EnvironmentReport]:
     They are the registered ones, the default one, and those in folders directly below the default folder. An
     environment is registered when its server starts or a workbook is loaded.
     """
-    found = folders()
-    return [_report(folder, found) for folder in found]
+    return [_report(folder) for folder in folders()]
 
 
 def remains() -> list[Remains]:
@@ -66,7 +64,7 @@ def stop_all() -> tuple[list[str], list[ServerError]]:
     return stopped, errors
 
 
-def _report(folder: Path, known: Collection[Path]) -> EnvironmentReport:
+def _report(folder: Path) -> EnvironmentReport:
     server = EmbeddedServer(folder)
     store = FolderStore(folder)
     last_load = store.last_load()
@@ -81,11 +79,8 @@ def _report(folder: Path, known: Collection[Path]) -> EnvironmentReport:
         workbooks = len(store.workbooks())
     except (StoreError, OSError):
         workbooks = None
-    size = size_on_disk(folder, without=known)
-    if (folder / DATA).is_symlink():
-        size += size_on_disk((folder / DATA).resolve())
     port, pid = (process.port or None, process.pid) if process else (None, None)
-    return EnvironmentReport(str(folder), state, port, pid, size, workbooks, last_load)
+    return EnvironmentReport(str(folder), state, port, pid, environment_size(folder), workbooks, last_load)
 
 
 def _has_any(folder: Path, *names: str) -> bool:

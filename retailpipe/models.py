@@ -1,15 +1,15 @@
-"""The dbt models that are built: ours, and those of one's own in the folder `models/` of the environment.
+"""The dbt models that are built: ours, and the user's in the folder `models/` of the environment.
 
-Our dbt project is never changed. Models of one's own are built by a generated dbt project, of which ours is a package:
+Our dbt project is never changed. The user's models are built by a generated dbt project, of which ours is a package:
 
-    dbt/project/dbt_project.yml             project `own`; its tables land in schema public_own
+    dbt/project/dbt_project.yml             project `own`; its tables are in schema public_own
     dbt/project/models                      a link to the folder `models/`
     dbt/project/dbt_packages/retailpipe     a link to our project
     dbt/project/dbt_packages/bronze         the source `bronze`: the tables of all contracts
     dbt/project/profiles.yml                a link to our profiles
 
-A link instead of a path in `model-paths`, because dbt writes a compiled model to the path of the model below its target
-folder: from an absolute path it would overwrite the model itself.
+`models` is a link, not an absolute path in `model-paths`, because dbt writes a compiled model to the path of the model
+below its target folder: with an absolute path it would overwrite the model itself.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from retailpipe.environment import Environment
 from retailpipe.errors import TransformError
 
 OWN_PROJECT = "own"
-"""The dbt project that holds the models of one's own: `--select own` selects them."""
+"""The dbt project that holds the user's models: `--select own` selects them."""
 OWN_SCHEMA = "public_own"
 
 _FOLDER = "models"
@@ -48,7 +48,7 @@ flags:
   warn_error_options:
     # As in our own project: money is `numeric` without precision.
     silence: [JinjaLogWarning]
-    # A name in a .yml file that no model has: its tests would not run, and nobody would notice.
+    # An error for a name in a .yml file that no model has: otherwise its tests are skipped with only a warning.
     error: [NoNodeForYamlKey, DuplicateYAMLKeysDeprecation]
 
 models:
@@ -61,7 +61,7 @@ models:
 
 @dataclass(frozen=True)
 class OwnModels:
-    """The models of one's own, as they are in the folder now.
+    """The user's models, as they are in the folder now.
 
     digest: a hash of the names and contents of their files.
     problem: why dbt cannot read them, or None.
@@ -74,7 +74,7 @@ class OwnModels:
 
 @dataclass(frozen=True)
 class Project:
-    """A dbt project to run. fingerprint: changes with the generated files and the models of one's own."""
+    """A dbt project to run. fingerprint: changes with the generated files and the user's models."""
 
     folder: Path
     fingerprint: str
@@ -98,7 +98,7 @@ def relations() -> list[str]:
 
 
 def project_hash(own: OwnModels | None = None) -> str:
-    """A hash of the files of our dbt project, of the models of one's own if given, and of the version of dbt."""
+    """A hash of the files of our dbt project, of the user's models if given, and of the version of dbt."""
     from importlib.metadata import version
 
     folder = project_folder()
@@ -112,7 +112,7 @@ def project_hash(own: OwnModels | None = None) -> str:
 
 
 def own_models(environment: Environment) -> OwnModels | None:
-    """The models of one's own in the folder of an environment; None if there are none. Raises nothing."""
+    """The user's models in the folder of an environment; None if there are none. Raises nothing."""
     folder = environment.folder / _FOLDER
     digest, names = hashlib.sha256(), {relation.partition(".")[2]: "a model of retailpipe" for relation in relations()}
     problem: TransformError | None = None
@@ -137,7 +137,7 @@ def own_models(environment: Environment) -> OwnModels | None:
 
 
 def generated_project(environment: Environment, own: OwnModels, tables: Iterable[str] | None) -> Project:
-    """Write the dbt project that builds the models of one's own together with ours, where it is not yet up to date.
+    """Write the files of the dbt project that builds the user's models together with ours, unless they are up to date.
 
     tables: the tables of the source `bronze`; None keeps those of the last time.
 
@@ -178,12 +178,12 @@ def _files(folder: Path) -> Generator[Path]:
         for name in sorted([*names, *linked]):
             file = Path(path) / name
             hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-            if not hidden or file.is_symlink():  # dbt ignores hidden files, but stumbles over links to missing files
+            if not hidden or file.is_symlink():  # dbt ignores hidden files, but fails on links to missing files
                 yield file
 
 
 def _content(file: Path) -> tuple[bytes, tuple[str, str] | None]:
-    """The content of a file, and what is wrong with it, if anything: the rest of the message, and the hint."""
+    """The content of a file, and the end of the message and the hint if dbt cannot read it, else None."""
     mode = file.lstat().st_mode
     if stat.S_ISLNK(mode):
         return b"", (" is a link", "Put a copy of the file in its place. The folder models/ itself may be a link.")

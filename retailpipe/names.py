@@ -17,7 +17,7 @@ A bucket name may have 63 characters, and also contains the account (12) and the
 """
 
 PROJECT = "retailpipe"
-"""The default project: that of a stack which is named without one."""
+"""The project of a stack whose name contains no project."""
 
 NOTIFY_UPLOAD, CHECK_BUCKET = "notify-upload", "check-bucket"
 """The two Lambdas, as they appear in resource names."""

@@ -15,10 +15,18 @@ from retailpipe.builds import is_empty, transform, up_to_date
 from retailpipe.contract import Contract
 from retailpipe.dbt_runner import WarmUp
 from retailpipe.environment import Environment, expanded
-from retailpipe.errors import NothingLoaded, ReplacementNeeded, RetailpipeError, SourceNotFound, WarehouseError
+from retailpipe.errors import (
+    NothingLoaded,
+    ReplacementNeeded,
+    RetailpipeError,
+    SheetError,
+    SourceNotFound,
+    WarehouseError,
+)
 from retailpipe.invariants import verified, verify
 from retailpipe.keys import INPUT
 from retailpipe.progress import NoProgress, Progress
+from retailpipe.refused import note_refusal
 from retailpipe.reports import (
     BuildReport,
     LoadReport,
@@ -30,6 +38,8 @@ from retailpipe.reports import (
 )
 from retailpipe.store import Snapshot, Stored, file_snapshot
 
+_FALLBACK = "No contract of the environment is for this name, so the contract for Online Retail was used."
+
 
 class Key(str):
     """A key of the store. `ingest` and `run` never treat it as the path of a file, even if a file has the same name."""
@@ -38,7 +48,10 @@ class Key(str):
 
 
 def init(environment: Environment, *, contract: Contract | None = None) -> int:
-    """Create or migrate schema bronze; safe to repeat. Returns the schema's version. Raises SchemaError."""
+    """Create or migrate schema bronze; safe to repeat. Returns the schema's version.
+
+    Raises SchemaError, ContractError.
+    """
     return schema.init(environment.warehouse, contract or Contract.default())
 
 
@@ -107,7 +120,8 @@ def ingest(
     contract: the contract of all sources. Default: for each, the contract in `contracts/` of the environment whose
         `files` matches its name, else the contract for Online Retail.
     allow_duplicate: load content, or rows, that are already loaded under another name.
-    dry_run: report what would be loaded and rejected, and change nothing, not even the store.
+    dry_run: report what would be loaded and rejected, and change nothing, not even the store. Rows are compared with
+        those that are loaded, but not with those of the other sources.
     replace: as in `upload`, for files. Without it, a file that would replace a workbook with other content is refused.
 
     If one source is passed and it fails, its error is raised. Otherwise SomeNotLoaded reports the failures, and the
@@ -121,8 +135,8 @@ def ingest(
 def _backlog(environment: Environment, options: _Options) -> list[Key]:
     """The keys of the workbooks to load.
 
-    Unless it is a dry run, also write missing receipts: from them, the Lambda check_bucket finds out which workbooks
-    are loaded.
+    Unless it is a dry run, also write missing receipts: the Lambda check_bucket reads them to find workbooks that are
+    not loaded.
     """
     keys = [Key(key) for key in waiting(environment, contract=options.contract, dry_run=options.dry_run)]
     if not options.dry_run:
@@ -148,16 +162,25 @@ def _ingest(
     for source in wanted:
         try:
             with _snapshot(environment, source, options, progress) as snapshot:
-                report = load(
-                    environment.warehouse,
-                    snapshot,
-                    options.contract or bindings.contract_for(snapshot.key) or Contract.default(),
-                    allow_duplicate=options.allow_duplicate,
-                    dry_run=options.dry_run,
-                    would_load=would_load,
-                    progress=progress,
-                    starting=starting,
-                )
+                chosen = options.contract
+                try:
+                    chosen = chosen or bindings.contract_for(snapshot.key)
+                    report = load(
+                        environment.warehouse,
+                        snapshot,
+                        chosen or Contract.default(),
+                        allow_duplicate=options.allow_duplicate,
+                        dry_run=options.dry_run,
+                        would_load=would_load,
+                        progress=progress,
+                        starting=starting,
+                    )
+                except RetailpipeError as error:
+                    if isinstance(error, SheetError) and chosen is None:
+                        error.hint = f"{_FALLBACK} {error.hint}"
+                    if not options.dry_run:
+                        note_refusal(environment, snapshot, error)
+                    raise
                 reports.append(report)
                 if not options.dry_run:
                     environment.store.acknowledge(snapshot, report)
@@ -206,7 +229,7 @@ def run(
         if not isinstance(error, SomeNotLoaded) or any(isinstance(each, WarehouseError) for each in error.failures):
             raise
         failed, loads = error, list(error.reports)
-    failures = [f"{failure}. {failure.hint}" for failure in failed.failures] if failed else []
+    failures = [_described(failure) for failure in failed.failures] if failed else []
     try:
         return _transform_and_verify(environment, loads, failures, progress, warm_up, skip_failed)
     except NothingLoaded:
@@ -222,6 +245,11 @@ def complete(
     what `transform` and `verify` raise.
     """
     return _transform_and_verify(environment, loads, [], progress or NoProgress(), WarmUp(environment))
+
+
+def _described(failure: RetailpipeError) -> str:
+    """The message and the hint of an error; the hint has its own line if the message has several."""
+    return f"{failure}\n  {failure.hint}" if "\n" in str(failure) else f"{failure}. {failure.hint}"
 
 
 def _transform_and_verify(
@@ -273,7 +301,7 @@ def _snapshot(
         if options.dry_run:
             return file_snapshot(path, environment.store.key_of(path))
         stored = upload(environment, path, replace=options.replace, progress=progress)
-        return environment.store.snapshot(stored.key, at_hand=path, progress=progress)
+        return environment.store.snapshot(stored.key, local_file=path, progress=progress)
     keys = [stored.key for stored in environment.store.workbooks()]
     for key in (str(source), f"{INPUT}{source}"):
         if key in keys:

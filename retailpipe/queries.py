@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from retailpipe.backlog import compare
+from retailpipe.backlog import compare, refusals_of
 from retailpipe.bronze import ledger, schema
 from retailpipe.contract import Contract
 from retailpipe.environment import Environment
@@ -27,6 +27,7 @@ def status(environment: Environment, *, contract: Contract | None = None) -> Sta
         if schema.has_schema(connection):
             loads = connection.table("select * from bronze.loads order by load_id desc").to_pylist()
     found = compare(environment, contract=contract)
+    refused = refusals_of(environment, found.waiting)
     given_up = None
     if environment.stack:
         from retailpipe.aws.notices import given_up as count_given_up
@@ -39,6 +40,7 @@ def status(environment: Environment, *, contract: Contract | None = None) -> Sta
         given_up,
         kept=tuple(found.kept),
         removed=tuple(found.removed),
+        refusals=tuple(refused),
     )
 
 

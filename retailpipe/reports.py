@@ -12,6 +12,7 @@ from retailpipe.counts import counted, noun
 from retailpipe.errors import LoadError, RetailpipeError
 
 _SHEETS_SHOWN = 12
+_LONGEST_REASON = 200
 
 LoadStatus = Literal["loaded", "replaced", "unchanged", "would load", "would replace"]
 
@@ -43,7 +44,7 @@ class Reject(Report):
 class Overlap(Report):
     """Rows of a new load that the current load of another source holds too.
 
-    rows: how many rows of the other source the new load has too.
+    rows: how many rows of the other source are also in the new load.
     first_date, last_date: of the other source.
     """
 
@@ -73,7 +74,7 @@ class Replaced(Report):
 
 @dataclass(frozen=True)
 class Replacement(Report):
-    """A workbook in the store that an upload would replace, because its content is another one.
+    """A workbook in the store that an upload would replace, because its content differs.
 
     size: in bytes. modified: in UTC. load: its current load; None if it is not loaded.
     """
@@ -89,7 +90,7 @@ class Replacement(Report):
             if self.load
             else "not loaded"
         )
-        return f"{self.key} ({self.size:,} bytes of {self.modified:%Y-%m-%d %H:%M} UTC, {loaded})"
+        return f"{self.key} ({self.size:,} bytes, written {self.modified:%Y-%m-%d %H:%M} UTC, {loaded})"
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ class LoadReport(Report):
     replaces: the load whose rows this one replaces, or would replace; None for a new source.
     rows_in_others: how many of the loaded rows other sources hold too.
     overlaps: the sources that hold most of these rows, at most 5.
-    rows_skipped: rows that the contract passes over by `skip_rows` and `skip_footer`; not part of rows_read.
+    rows_skipped: rows that the contract's `skip_rows` and `skip_footer` exclude; not part of rows_read.
     """
 
     source: str
@@ -193,8 +194,10 @@ class ContractCheck(Report):
 
     ok: whether it would load: no more rows are rejected than the contract allows.
     rows_read: always rows_accepted + rows_rejected.
-    rows_skipped: rows that the contract passes over.
+    rows_skipped: rows that the contract's `skip_rows` and `skip_footer` exclude; not part of rows_read.
     missing_columns: headers of optional columns that a sheet does not have.
+    is_bound: whether `files` of the contract matches the name, so that `run` and `ingest` choose the contract; None if
+        the contract has no `files`.
     """
 
     ok: bool
@@ -212,16 +215,20 @@ class ContractCheck(Report):
     faults: tuple[Fault, ...]
     ignored_columns: tuple[str, ...]
     missing_columns: tuple[str, ...]
+    is_bound: bool | None = None
 
     def __str__(self) -> str:
         verdict = "would load" if self.ok else "would not load"
         lines = [f"{self.file}: {verdict} into bronze.{self.table} under contract {self.contract!r}"]
         for sheet in self.sheets[:_SHEETS_SHOWN]:
             name = f"sheet {sheet.name!r}: " if sheet.name else ""
-            lines.append(f"  {name}header in row {sheet.header_row:,}, {sheet.rows_read:,} rows")
+            lines.append(f"  {name}header in row {sheet.header_row:,}, {counted(sheet.rows_read, 'row')}")
         if len(self.sheets) > _SHEETS_SHOWN:
-            lines.append(f"  and {len(self.sheets) - _SHEETS_SHOWN:,} more sheets")
-        counts = f"  {self.rows_read:,} rows read, {self.rows_accepted:,} accepted, {self.rows_rejected:,} rejected"
+            more = len(self.sheets) - _SHEETS_SHOWN
+            lines.append(f"  and {more:,} more {noun(more, 'sheet')}")
+        counts = (
+            f"  {counted(self.rows_read, 'row')} read, {self.rows_accepted:,} accepted, {self.rows_rejected:,} rejected"
+        )
         skipped = f", {self.rows_skipped:,} skipped" if self.rows_skipped else ""
         lines.append(f"{counts} ({self.rejects_allowed:,} allowed){skipped}")
         if self.first_date and self.last_date:
@@ -230,6 +237,10 @@ class ContractCheck(Report):
             lines.append(f"  ignored columns, not in the contract: {', '.join(self.ignored_columns)}")
         if self.missing_columns:
             lines.append(f"  optional columns that are missing: {', '.join(self.missing_columns)}")
+        if self.is_bound is False:
+            lines.append(
+                "  `files` of the contract does not match this name: correct it, or pass --contract to load it"
+            )
         for fault in self.faults:
             lines.append(
                 f"  {counted(fault.rows, 'row')} with {fault.code} in {fault.column_name}, in {', '.join(fault.cells)}"
@@ -393,12 +404,28 @@ class ForgetReport(Report):
 
 
 @dataclass(frozen=True)
+class Refusal(Report):
+    """Why the present content of a workbook was not loaded when that was last tried. refused_at: in UTC."""
+
+    source: str
+    reason: str
+    refused_at: datetime
+
+    def __str__(self) -> str:
+        first = self.reason.partition("\n")[0].rstrip(":")
+        short = first if len(first) <= _LONGEST_REASON else f"{first[:_LONGEST_REASON]}..."
+        return f"refused on {self.refused_at:%Y-%m-%d at %H:%M} UTC: {short}"
+
+
+@dataclass(frozen=True)
 class StatusReport(Report):
     """The ledger, newest load first, and the keys of the workbooks that are not loaded yet.
 
+    refusals: why workbooks among those were refused when they were last tried.
+
     kept: workbooks in the store that were forgotten with --keep-workbook: they are loaded again only if they are named.
     removed: workbooks that are loaded, but are no longer in the store.
-    given_up: the number of messages in a stack's dead-letter queue: notices of uploads that `watch` could not load.
+    given_up: the number of messages in a stack's dead-letter queue: notices of workbooks that `watch` could not load.
         None for a local environment.
     """
 
@@ -408,13 +435,14 @@ class StatusReport(Report):
     given_up: int | None = None
     kept: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
 
 
 @dataclass(frozen=True)
 class EnvironmentReport(Report):
     """An environment in a folder of this machine, as far as it can be read without starting its server.
 
-    server: the state of the embedded server; `own` if workbooks were loaded but only into another server, which was
+    server: the state of the embedded server; `own` if workbooks were loaded, but only into a server that was
         selected by its URL; `none` if there is no database.
     port, pid: of the server if it runs.
     size: bytes on disk, with the data of the server.

@@ -8,7 +8,7 @@ arguments always produce the same file.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -92,17 +92,23 @@ def write_sample(
 
     If there are at least 100 rows, five of them break the contract. Raises UsageError if a sheet cannot hold the rows.
     """
-    import xlsxwriter
-
     if not 1 <= rows <= MAX_ROWS:
         raise UsageError(f"a sheet cannot have {rows:,} rows", hint=f"Choose a number from 1 to {MAX_ROWS:,}.")
+    write_rows(path, sample_rows(rows, seed, first_day, days), progress)
+
+
+def write_rows(path: Path, rows: Iterable[Row], progress: Progress | None = None) -> None:
+    """Write a workbook with these rows below its header; rows are streamed to the file."""
+    import xlsxwriter
+
     progress = progress or NoProgress()
     workbook = xlsxwriter.Workbook(str(path), {"constant_memory": True})
     workbook.set_properties({"created": _FIRST_DAY})  # the default is the current time, which differs in each file
     day_and_time = workbook.add_format({"num_format": "m/d/yyyy h:mm"})
     sheet = workbook.add_worksheet("Online Retail")
     sheet.write_row(0, 0, HEADERS)
-    for number, row in enumerate(sample_rows(rows, seed, first_day, days), start=1):
+    number = 0
+    for number, row in enumerate(rows, start=1):
         for column, value in enumerate(row):
             if isinstance(value, datetime):
                 sheet.write_datetime(number, column, value, day_and_time)
@@ -110,38 +116,43 @@ def write_sample(
                 sheet.write(number, column, value)
         if number % _PROGRESS_ROWS == 0:
             progress.advance(_PROGRESS_ROWS)
-    progress.advance(rows % _PROGRESS_ROWS)
+    progress.advance(number % _PROGRESS_ROWS)
     workbook.close()
 
 
-def sample_rows(rows: int, seed: int = 1, first_day: datetime = _FIRST_DAY, days: int = 364) -> Iterator[Row]:
-    """Yield the rows of a sample, sorted by invoice date; None is a blank cell."""
-    chance = random.Random(seed)  # noqa: S311 - sample data, not a secret
-    products = [_product(chance, number) for number in range(max(20, min(4_000, rows // 20)))]
+def sample_rows(
+    rows: int, seed: int = 1, first_day: datetime = _FIRST_DAY, days: int = 364, *, with_broken_rows: bool = True
+) -> Iterator[Row]:
+    """Yield the rows of a sample, sorted by invoice date; None is a blank cell.
+
+    with_broken_rows: if there are at least 100 rows, five of them break the contract.
+    """
+    rng = random.Random(seed)  # noqa: S311 - sample data, not a secret
+    products = [_product(rng, number) for number in range(max(20, min(4_000, rows // 20)))]
     weights = [1 / (rank + 5) for rank in range(len(products))]
-    customers = [_customer(chance, number) for number in range(max(5, min(4_500, rows // 80)))]
-    broken_rows = chance.sample(range(rows), _BROKEN_ROWS) if rows >= 100 else []
+    customers = [_customer(rng, number) for number in range(max(5, min(4_500, rows // 80)))]
+    broken_rows = rng.sample(range(rows), _BROKEN_ROWS) if rows >= 100 and with_broken_rows else []
     broken = {index: kind for kind, index in enumerate(broken_rows)}
     invoice, written = 500_000, 0
     while written < rows:
         invoice += 1
         moment = first_day + timedelta(
-            days=days * written // rows, minutes=_minute_of_day(chance, (days * written / rows) % 1)
+            days=days * written // rows, minutes=_minute_of_day(rng, (days * written / rows) % 1)
         )
-        customer = chance.choice(customers)
-        lines = min(1 + int(chance.expovariate(1 / 20)), rows - written)
-        for row in _invoice(chance, invoice, moment, customer, chance.choices(products, weights, k=lines)):
+        customer = rng.choice(customers)
+        lines = min(1 + int(rng.expovariate(1 / 20)), rows - written)
+        for row in _invoice(rng, invoice, moment, customer, rng.choices(products, weights, k=lines)):
             yield _broken(row, broken[written]) if written in broken else row
             written += 1
 
 
 def _invoice(
-    chance: random.Random, invoice: int, moment: datetime, customer: _Customer, products: list[_Product]
+    rng: random.Random, invoice: int, moment: datetime, customer: _Customer, products: list[_Product]
 ) -> Iterator[Row]:
-    kind = chance.random()
+    kind = rng.random()
     for product in products:
-        name = chance.choices(product.names, [8, *[1] * (len(product.names) - 1)])[0]
-        quantity = chance.choice((1, 1, 2, 3, 4, 6, 8, 10, 12, 24, 48))
+        name = rng.choices(product.names, [8, *[1] * (len(product.names) - 1)])[0]
+        quantity = rng.choice((1, 1, 2, 3, 4, 6, 8, 10, 12, 24, 48))
         number: int | str = invoice
         price = product.price
         if kind < 0.02:
@@ -151,33 +162,33 @@ def _invoice(
                 _Customer(None, customer.country),
                 -quantity,
                 0.0,
-                chance.choice(_REMARKS),
+                rng.choice(_REMARKS),
             )
-        elif chance.random() < 0.005:
+        elif rng.random() < 0.005:
             price = 0.0
         code = product.code
-        if chance.random() < 0.01:
-            code, (name, price) = chance.choice(list(_SERVICES.items()))
+        if rng.random() < 0.01:
+            code, (name, price) = rng.choice(list(_SERVICES.items()))
             quantity = 1 if quantity > 0 else -1
         yield (number, code, name or None, quantity, moment, price, customer.number, customer.country)
 
 
-def _product(chance: random.Random, number: int) -> _Product:
-    name = f"{chance.choice(_STYLES)} {chance.choice(_MATERIALS)} {chance.choice(_THINGS)}"
-    suffix = chance.choice(("", "", "", "A", "B", "b"))
+def _product(rng: random.Random, number: int) -> _Product:
+    name = f"{rng.choice(_STYLES)} {rng.choice(_MATERIALS)} {rng.choice(_THINGS)}"
+    suffix = rng.choice(("", "", "", "A", "B", "b"))
     code = f"{20_000 + number}{suffix}" if suffix else 20_000 + number
-    names = (name, f"{name} ") if chance.random() < 0.2 else (name,)
-    return _Product(code, names, round(chance.choice((0.42, 0.85, 1.25, 1.65, 2.1, 2.55, 3.75, 4.95, 8.5, 12.75)), 2))
+    names = (name, f"{name} ") if rng.random() < 0.2 else (name,)
+    return _Product(code, names, round(rng.choice((0.42, 0.85, 1.25, 1.65, 2.1, 2.55, 3.75, 4.95, 8.5, 12.75)), 2))
 
 
-def _customer(chance: random.Random, number: int) -> _Customer:
-    country = chance.choices(list(_COUNTRIES), list(_COUNTRIES.values()))[0]
-    return _Customer(None if chance.random() < 0.2 else 12_000 + number, country)
+def _customer(rng: random.Random, number: int) -> _Customer:
+    country = rng.choices(list(_COUNTRIES), list(_COUNTRIES.values()))[0]
+    return _Customer(None if rng.random() < 0.2 else 12_000 + number, country)
 
 
-def _minute_of_day(chance: random.Random, part_of_day: float) -> int:
+def _minute_of_day(rng: random.Random, part_of_day: float) -> int:
     """Return a time from 8:00, in minutes after midnight. part_of_day: the share of the day's rows that exist."""
-    return 8 * 60 + int(part_of_day * 10 * 60) + chance.randrange(5)
+    return 8 * 60 + int(part_of_day * 10 * 60) + rng.randrange(5)
 
 
 def _broken(row: Row, kind: int) -> Row:

@@ -28,7 +28,7 @@ _MAX_TEXT = 32_767
 _DIGITS = 15
 _EXPONENTS = (-300, 300)
 _BATCH_ROWS = 5_000
-_OTHER_FORMAT = "Write them as CSV with --format csv."
+_OTHER_FORMAT = "Or write the rows as CSV: --format csv."
 _MIN_WIDTH, _MAX_WIDTH = 9, 60
 _WIDTHS: dict[type, int] = {datetime: 20, date: 11, time: 9}
 """Widths of columns in characters: Excel shows ##### for a date in a narrow column."""
@@ -42,7 +42,9 @@ def spreadsheet(table: pa.Table) -> bytes:
     import xlsxwriter
 
     if table.num_rows > MAX_ROWS:
-        message = f"the query returned {table.num_rows:,} rows, but a sheet of Excel holds {MAX_ROWS:,} and a header"
+        message = (
+            f"the query returned {table.num_rows:,} rows, but an Excel sheet can contain {MAX_ROWS:,} and a header"
+        )
         raise UsageError(message, hint=f"Add a limit to the query. {_OTHER_FORMAT}")
     content = io.BytesIO()
     with tempfile.TemporaryDirectory(prefix="retailpipe-") as folder:
@@ -113,13 +115,13 @@ class _Sheet:
             text = _as_text(value)
             self._write_text(row, column, text, self._formats[str] if text.startswith(("=", "+", "-", "@")) else None)
 
-    def _write_text(self, row: int, column: int, text: str, form: Format | None) -> None:
+    def _write_text(self, row: int, column: int, text: str, cell_format: Format | None) -> None:
         if len(text.encode("utf-16-le", "surrogatepass")) // 2 > _MAX_TEXT:
             place = f"row {row:,} of column {self._names[column]}" if row else f"the name of column {column + 1}"
-            message = f"{place} has {len(text):,} characters, but a cell of Excel holds {_MAX_TEXT:,}"
+            message = f"{place} has {len(text):,} characters, but an Excel cell can contain {_MAX_TEXT:,}"
             raise UsageError(message, hint=f"Shorten it in the query with left(TEXT, {_MAX_TEXT}). {_OTHER_FORMAT}")
         self._widen(column, len(text) + 1)
-        self._sheet.write_string(row, column, text, form)
+        self._sheet.write_string(row, column, text, cell_format)
 
     def _widen(self, column: int, width: int) -> None:
         self._widths[column] = max(self._widths[column], width)

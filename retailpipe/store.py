@@ -32,6 +32,7 @@ from retailpipe.reports import LoadReport, Report
 from retailpipe.versions import Versions
 
 _CHUNK_BYTES = 1 << 20
+_COPY = "retailpipe-"
 _TRIES = 5
 _SETTLED_SECONDS = 2.0
 """Two changes within this time may have the same timestamp: some file systems have a resolution of two seconds."""
@@ -95,11 +96,16 @@ class Store(Protocol):
         """Remove a workbook; the store keeps it as an earlier version. Returns False if there is no such workbook."""
         ...
 
-    def restore(self, key: str) -> Stored:
+    def restore(self, key: str, *, content_hash: str = "") -> Stored:
         """Exchange a workbook with its newest earlier version; the present one, if any, becomes an earlier version.
 
+        content_hash: take the version with this content instead, unless there is none or the workbook has it already.
         Raises SourceNotFound if the store keeps no earlier version with other content.
         """
+        ...
+
+    def keeps(self, key: str, content_hash: str) -> bool:
+        """Whether an earlier version of a workbook has this content."""
         ...
 
     def key_of(self, path: Path) -> str:
@@ -111,11 +117,11 @@ class Store(Protocol):
         ...
 
     def snapshot(
-        self, key: str, *, at_hand: Path | None = None, progress: Progress | None = None
+        self, key: str, *, local_file: Path | None = None, progress: Progress | None = None
     ) -> AbstractContextManager[Snapshot]:
         """A snapshot of a workbook. Raises SourceNotFound if there is no workbook with that key.
 
-        at_hand: a local file that may have the same content; the store may read it instead of downloading.
+        local_file: a local file that may have the same content; the store may read it instead of downloading.
         """
         ...
 
@@ -207,14 +213,22 @@ class FolderStore:
             raise StoreError(f"cannot remove {file}: {error.strerror}", hint=remedy(error)) from error
         return True
 
-    def restore(self, key: str) -> Stored:
+    def restore(self, key: str, *, content_hash: str = "") -> Stored:
         file = self._folder / key
         try:
-            if not is_workbook(key) or ".." in file.parts or not self._versions(file).restore():
+            if not is_workbook(key) or ".." in file.parts or not self._versions(file).restore(content_hash):
                 raise nothing_to_restore(key, self.address)
         except OSError as error:
             raise StoreError(f"cannot restore {file}: {error.strerror}", hint=remedy(error)) from error
         return self._stored(file)
+
+    def keeps(self, key: str, content_hash: str) -> bool:
+        file = self._folder / key
+        try:
+            return self._versions(file).find(content_hash) is not None
+        except OSError as error:
+            reading = f"cannot read the earlier versions of {file}: {error.strerror}"
+            raise StoreError(reading, hint=remedy(error)) from error
 
     def workbooks(self) -> list[Stored]:
         found: list[Stored] = []
@@ -230,7 +244,8 @@ class FolderStore:
     def acknowledge(self, snapshot: Snapshot, report: LoadReport) -> None:
         """Write the time of this load into the folder, and record the folder as an environment of this machine.
 
-        So `retailpipe environments` need not start the server. Receipts are not needed: users can read the warehouse.
+        `retailpipe environments` reads both without starting the server. Receipts are not needed: users can read
+        the warehouse.
         """
         if report.status in ("loaded", "replaced"):
             with suppress(OSError):
@@ -250,11 +265,11 @@ class FolderStore:
         """Do nothing: a folder has no receipts."""
 
     def remove_receipts(self, key: str) -> None:
-        """Do nothing, as `acknowledge`."""
+        """Do nothing: a folder has no receipts."""
 
     @contextmanager
     def snapshot(
-        self, key: str, *, at_hand: Path | None = None, progress: Progress | None = None
+        self, key: str, *, local_file: Path | None = None, progress: Progress | None = None
     ) -> Generator[Snapshot]:
         file = self._folder / key
         not_found = SourceNotFound(
@@ -307,7 +322,7 @@ def replacement_needed(present: Stored, path: Path, address: str) -> Replacement
     return ReplacementNeeded(
         f"{address} already has a different {present.key}: {present.size:,} bytes, "
         f"written {present.modified:%Y-%m-%d %H:%M} UTC",
-        hint="Workbooks are known by their names: rename the file to add it, or replace the workbook with "
+        hint="Workbooks are identified by their names: rename the file to add it, or replace the workbook with "
         f"`retailpipe upload {shlex.quote(str(path))} --replace`. The store keeps the replaced one.",
     )
 
@@ -315,17 +330,25 @@ def replacement_needed(present: Stored, path: Path, address: str) -> Replacement
 def nothing_to_restore(key: str, address: str) -> SourceNotFound:
     """The error of a workbook without an earlier version."""
     return SourceNotFound(
-        f"{address} keeps no earlier version of {key}",
+        f"{address} has no earlier version of {key}",
         hint="Only a workbook that was replaced or forgotten can be restored. `retailpipe status` lists the workbooks.",
     )
 
 
+def copy_prefix() -> str:
+    """Return how the names of this process's copies begin."""
+    return f"{_COPY}{os.getpid()}-"
+
+
 def remove_orphans(temporary: Path) -> None:
-    """Delete copies, and folders of copies, that a killed process left: their names begin with its process id."""
-    for copy in temporary.glob("*-*"):
+    """Delete copies, and folders of copies, that a killed process left: their names contain its process id.
+
+    Only names of `copy_prefix` are deleted: the folder may be one of the user, with files such as 2024-report.xlsx.
+    """
+    for copy in temporary.glob(f"{_COPY}*-*"):
         import psutil
 
-        owner = copy.name.partition("-")[0]
+        owner = copy.name.removeprefix(_COPY).partition("-")[0]
         if owner.isdigit() and not psutil.pid_exists(int(owner)):
             if copy.is_dir():
                 shutil.rmtree(copy, ignore_errors=True)
@@ -375,13 +398,13 @@ def _check_encoding(name: str) -> None:
 
 
 def _copy_to(folder: Path, file: Path, key: str) -> Snapshot:
-    """Copy a file to a folder; retry if another program writes to it meanwhile, so that the copy has one content.
+    """Copy a file to a folder; retry if another program writes to it meanwhile, so that the copy is not a mixture.
 
     Raises OSError, and StoreError after 5 attempts.
     """
     for attempt in range(_TRIES):
         time.sleep(0.2 * attempt)
-        handle, name = tempfile.mkstemp(prefix=f"{os.getpid()}-", suffix=SUFFIX, dir=folder)
+        handle, name = tempfile.mkstemp(prefix=copy_prefix(), suffix=SUFFIX, dir=folder)
         copy = Path(name)
         try:
             with os.fdopen(handle, "wb") as target, file.open("rb") as source:

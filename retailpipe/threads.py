@@ -1,13 +1,15 @@
-"""A daemon thread that runs calls one after the other."""
+"""Daemon threads: one that runs calls one after the other, and several that run calls in parallel."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError, Future
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -44,3 +46,27 @@ class Worker:
             except BaseException as error:
                 future.set_exception(error)
             del item, work, future  # otherwise they would keep the result alive until the next call
+
+
+def in_parallel(work: Callable[[S], T], items: Sequence[S], threads: int) -> list[T]:
+    """Return the results of `work` for all items, in their order, from at most this many calls at the same time.
+
+    Raises the error of the first item that has one. The calls that have not started by then are not made.
+    """
+    stopped = threading.Event()
+
+    def unless_stopped(item: S) -> T:
+        if stopped.is_set():
+            raise CancelledError
+        return work(item)
+
+    workers = [Worker(f"parallel call {number}") for number in range(min(threads, len(items)))]
+    try:
+        futures = [
+            workers[number % len(workers)].submit(partial(unless_stopped, item)) for number, item in enumerate(items)
+        ]
+        return [future.result() for future in futures]
+    finally:
+        stopped.set()
+        for worker in workers:
+            worker.shutdown(wait=False)

@@ -4,40 +4,42 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Sequence
 from typing import Any, cast
 
-from retailpipe.errors import ContractError
-
-CORRECT = "Correct this line of the contract."
+from retailpipe.errors import RetailpipeError
 
 
 class TomlFile:
-    """The keys of a TOML file. Raises ContractError if the text is not TOML.
+    """The keys of a TOML file. Raises `error_class` if the text is not TOML; so do the methods if a key is not valid.
 
     A key is at the top level (number None), or in one of the file's repeated sections, such as [[columns]]: then
     `number` is the index of that section.
 
     file: the file's name in messages.
-    section: the name of the repeated sections.
+    section: the name of the repeated sections; empty if the file has none.
+    error_class, hint: the class and the hint of all errors.
     """
 
-    def __init__(self, file: str, text: str, section: str) -> None:
+    def __init__(self, file: str, text: str, section: str, error_class: type[RetailpipeError], hint: str) -> None:
         self.file = file
         self.lines = text.split("\n")
+        self._error_class = error_class
+        self._hint = hint
         self._heading = re.compile(rf"""\s*\[\[\s*["']?{section}["']?\s*\]\]""")
         try:
             self.data = tomllib.loads(text)
         except (ValueError, RecursionError) as error:
             reason = str(error).replace("end of document", f"line {len(self.lines)}, the end")
-            raise ContractError(f"{file} is not valid TOML: {reason}", hint=CORRECT) from error
+            raise error_class(f"{file} is not valid TOML: {reason}", hint=hint) from error
 
     @property
     def sections(self) -> int:
-        """How many lines are the heading of a repeated section."""
+        """The number of lines that are the heading of a repeated section."""
         return sum(bool(self._heading.match(line)) for line in self.lines)
 
     def text(self, table: dict[str, Any], key: str, number: int | None) -> str:
-        """Return a key that must be there, and be a string that is not empty. Raises ContractError."""
+        """Return the value of a required key: a string that is not empty."""
         value = table.get(key)
         if value is None:
             raise self.error(key, number, f"{key} is missing")
@@ -46,14 +48,14 @@ class TomlFile:
         return value
 
     def boolean(self, table: dict[str, Any], key: str, number: int | None) -> bool:
-        """Return a key that is true or false; false if it is missing. Raises ContractError."""
+        """Return the value of a key: true or false; false if the key is missing."""
         value = table.get(key, False)
         if not isinstance(value, bool):
             raise self.error(key, number, f"{key} must be true or false")
         return value
 
     def whole(self, table: dict[str, Any], key: str, number: int | None, maximum: int | None = None) -> int | None:
-        """Return a key that is a whole number from 1 to a maximum; None if it is missing. Raises ContractError."""
+        """Return the value of a key: a whole number from 1 to `maximum`; None if missing."""
         value = table.get(key)
         if value is None:
             return None
@@ -64,7 +66,7 @@ class TomlFile:
         return value
 
     def texts(self, table: dict[str, Any], key: str, number: int | None) -> tuple[str, ...]:
-        """Return a key that is a list of strings that are not empty; () if it is missing. Raises ContractError."""
+        """Return the value of a key: a list of strings that are not empty; () if missing."""
         value = table.get(key, [])
         items = cast("list[object]", value)
         if not isinstance(value, list) or not all(isinstance(item, str) and item.strip() for item in items):
@@ -72,7 +74,7 @@ class TomlFile:
         return tuple(str(item) for item in items)
 
     def choice(self, table: dict[str, Any], key: str, number: int | None, choices: dict[str, str]) -> str | None:
-        """Return a key that is one of some texts; None if it is missing. Raises ContractError.
+        """Return the value of a key: one of `choices`; None if it is missing.
 
         choices: the texts, each with its description for the message.
         """
@@ -82,17 +84,38 @@ class TomlFile:
         raise self.error(key, number, f"{key} must be one of {', '.join(choices.values())}")
 
     def only_keys(self, table: dict[str, Any], allowed: set[str], number: int | None = None) -> None:
-        """Raise ContractError if a table has other keys than these."""
+        """Raise the error if a table has a key that is not in `allowed`."""
         for key in table:
             if key not in allowed:
                 known = ", ".join(sorted(allowed))
                 raise self.error(key, number, f"unknown key {key!r}; the keys are {known}")
 
-    def error(self, key: str, number: int | None, message: str) -> ContractError:
+    def error(self, key: str, number: int | None, message: str) -> RetailpipeError:
         """The error for a key, with its line."""
         line = self._line_of(key, number)
         shown = f": {self.lines[line - 1].strip()}" if self.lines else ""
-        return ContractError(f"{self.file}, line {line}: {message}{shown}", hint=CORRECT)
+        return self._error_class(f"{self.file}, line {line}: {message}{shown}", hint=self._hint)
+
+    def place(self, table: Sequence[str], key: str) -> str:
+        """The file and the line of a key in a table such as [students.anna]; the heading's line if the key is missing.
+
+        table: the names of the heading, such as ("students", "anna").
+        """
+        name = r"\s*\.\s*".join(rf"""["']?{re.escape(each)}["']?""" for each in table)
+        heading, any_heading = re.compile(rf"\s*\[\s*{name}\s*\]"), re.compile(r"\s*\[")
+        assignment = re.compile(rf"""\s*["']?{re.escape(key)}["']?\s*[=.]""")
+        start = next((n for n, line in enumerate(self.lines) if heading.match(line)), None)
+        if start is None:  # the table is written as name = {...} or as name.key = ...
+            inline = re.compile(rf"\s*{name}\s*[.=]")
+            lines = [n for n, line in enumerate(self.lines, start=1) if inline.match(line)]
+            of_key = [n for n in lines if re.search(rf"(?<!\w){re.escape(key)}(?!\w)", self.lines[n - 1])]
+            return f"{self.file}, line {(of_key or lines or [self._line_of(table[-1], None)])[0]}"
+        for n in range(start + 1, len(self.lines)):
+            if any_heading.match(self.lines[n]):
+                break
+            if assignment.match(self.lines[n]):
+                return f"{self.file}, line {n + 1}"
+        return f"{self.file}, line {start + 1}"
 
     def _line_of(self, key: str, number: int | None) -> int:
         """Return the line, from 1, of a key: at the top level (number None) or in the section with this number.

@@ -20,10 +20,10 @@ _CELLS_SHOWN = 3
 def check_contract(contract: Contract, path: str | Path) -> ContractCheck:
     """Read a whole workbook under a contract, and report which rows a load would accept and reject. Nothing is written.
 
-    A load compares more: whether the content is already loaded, and whether the database can hold each text.
+    A load also checks whether the content is already loaded, and whether the database can store each text.
 
     Raises SourceNotFound, UsageError, StoreError if the path is not a workbook, WorkbookError if it cannot be read,
-    SheetError if no sheet fits the contract, or has rows.
+    SheetError if no sheet fits the contract, or there are no rows.
     """
     from retailpipe.bronze.judge import Judge
     from retailpipe.workbook.reader import open_workbook
@@ -60,11 +60,12 @@ def check_contract(contract: Contract, path: str | Path) -> ContractCheck:
         faults=faults.reported(),
         ignored_columns=workbook.ignored,
         missing_columns=_missing(workbook, contract),
+        is_bound=contract.takes(path.name) if contract.files else None,
     )
 
 
 class _Faults:
-    """Counts rejects by column and code, and keeps the first of each."""
+    """Counts rejects by column and code, and keeps the first few of each."""
 
     def __init__(self, contract: Contract) -> None:
         self._several_sheets = contract.several_sheets

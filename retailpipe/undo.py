@@ -16,7 +16,7 @@ from retailpipe.reports import ForgetReport, Forgotten, RunReport
 def forget(
     environment: Environment, source: str, *, keep_workbook: bool = False, progress: Progress | None = None
 ) -> ForgetReport:
-    """Undo the load of a workbook: delete its rows, its rejected rows and the workbook, and build silver and gold anew.
+    """Undo the load of a workbook: delete its rows, its rejected rows and the workbook, and rebuild silver and gold.
 
     The rows and the workbook are removed in one transaction: if the workbook cannot be removed, the rows stay. The
     ledger keeps the load's line with status `forgotten`. The store keeps the workbook as an earlier version, so that
@@ -39,15 +39,24 @@ def forget(
     return ForgetReport(built.ok, forgotten, built)
 
 
-def restore(environment: Environment, source: str, *, progress: Progress | None = None) -> RunReport:
+def restore(
+    environment: Environment, source: str, *, contract: Contract | None = None, progress: Progress | None = None
+) -> RunReport:
     """Bring back the workbook that was replaced or forgotten last, and run the pipeline with it.
 
-    The present workbook of that name, if any, becomes the earlier version: a second call undoes the first.
+    The present workbook of that name, if any, becomes the earlier version: a second call undoes the first. If the
+    present workbook was refused, the workbook whose rows are loaded is brought back.
+
+    contract: as in `run`.
 
     Raises SourceNotFound if the store keeps no earlier version, and what `run` raises.
     """
     key = source if source.startswith(INPUT) else f"{INPUT}{source}"
-    return run(environment, Key(environment.store.restore(key).key), progress=progress)
+    with environment.warehouse.connect(read_only=True) as connection:
+        loads = ledger.current_loads(connection) if schema.has_schema(connection) else {}
+    loaded = loads[key].content_hash if key in loads else ""
+    stored = environment.store.restore(key, content_hash=loaded)
+    return run(environment, Key(stored.key), contract=contract, progress=progress)
 
 
 def _known_key(environment: Environment, source: str) -> str:
@@ -78,7 +87,7 @@ def _forget(environment: Environment, key: str, keep_workbook: bool, progress: P
             ledger.forget_load(connection, load, keep=keep, etag=stored.etag if stored else "")
         removed = False
         if not keep_workbook:
-            # The store comes before the commit: if this process is killed in between, the rows are still loaded, and
+            # Change the store before the commit: if this process is killed in between, the rows are still loaded, and
             # `forget` can be repeated. After the commit, the next `ingest` would load the workbook again.
             environment.store.remove_receipts(key)
             removed = environment.store.remove(key)

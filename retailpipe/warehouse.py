@@ -102,7 +102,7 @@ class Warehouse:
         try:
             yield opening.result
         finally:
-            # If the caller never asked for the connection, do not wait for it here: the thread closes it later.
+            # If the caller did not use the connection, do not wait for it here: the thread closes it later.
             worker.submit(lambda: opening.exception() or opening.result().close())
             worker.shutdown(wait=opening.done())
 

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +20,7 @@ from retailpipe import Environment
 from retailpipe.local.server import EmbeddedServer
 from retailpipe.sample import HEADERS
 from retailpipe.store import FolderStore
-from tests.support.aws import moto_server
+from tests.support.aws import empty_account, moto_server
 from tests.support.lacking import skip
 from tests.support.servers import as_superuser
 from tests.support.stacks import HandMade, hand_made, variables
@@ -166,7 +165,7 @@ def made(
     moto: str, tls: TlsServer, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[HandMade]:
     """A stack for one test, with an empty database; the environment variables point this process to both."""
-    urllib.request.urlopen(urllib.request.Request(f"{moto}/moto-api/reset", method="POST")).close()
+    empty_account(moto)
     for name, value in variables(moto, tls.ca).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache home"))
@@ -202,7 +201,7 @@ def store(folder: Path) -> FolderStore:
 
 @pytest.fixture
 def book(tmp_path: Path) -> Path:
-    """A file with the name of a workbook; its content is not one, because stores do not read it."""
+    """A file with the name of a workbook. Its content is not a workbook, because stores do not parse it."""
     book = tmp_path / "book.xlsx"
     book.write_bytes(b"first content")
     return book

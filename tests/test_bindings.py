@@ -8,7 +8,8 @@ import pytest
 
 import retailpipe
 from retailpipe import Environment
-from retailpipe.errors import ContractError
+from retailpipe.errors import ContractError, SheetError
+from retailpipe.reports import SomeNotLoaded
 from tests.conftest import Program, Workbook
 
 BRANCH = """
@@ -85,6 +86,62 @@ def test_two_contracts_for_one_workbook_are_an_error(environment: Environment, b
 
     with pytest.raises(ContractError, match=r"input/branch-7\.xlsx matches .*branch\.toml and .*z\.toml"):
         retailpipe.ingest(environment, branch)
+
+
+def test_two_contracts_for_one_workbook_do_not_stop_the_others(
+    environment: Environment, make_workbook: Workbook, branch: Path
+) -> None:
+    file = keep(environment, BRANCH)
+    retailpipe.ingest(environment, branch)
+    keep(environment, BRANCH, "z.toml")
+    environment.store.upload(make_workbook())
+
+    with pytest.raises(SomeNotLoaded, match="several contracts") as caught:
+        retailpipe.ingest(environment)
+    status = retailpipe.status(environment)
+    file.unlink()
+
+    assert [report.source for report in caught.value.reports] == ["input/book.xlsx"]
+    assert status.waiting == ("input/branch-7.xlsx",)
+    assert "several contracts" in str(status.refusals[0])
+    assert retailpipe.status(environment).waiting == ()
+
+
+def test_a_table_that_does_not_fit_its_contract_does_not_stop_the_others(
+    environment: Environment, make_workbook: Workbook, branch: Path
+) -> None:
+    keep(environment, BRANCH)
+    retailpipe.ingest(environment, branch)
+    keep(environment, BRANCH.replace('"int32"', '"string"'))
+    environment.store.upload(make_workbook(name="z.xlsx"))
+
+    with pytest.raises(SomeNotLoaded, match="sold is integer, not text") as caught:
+        retailpipe.ingest(environment)
+    keep(environment, BRANCH.replace('"int32"', '"string"').replace("branch_sales", "sales_as_text"))
+    (moved,) = retailpipe.ingest(environment)
+
+    assert [report.source for report in caught.value.reports] == ["input/z.xlsx"]
+    assert moved.status == "replaced"
+    assert retailpipe.query(environment, "select sold from bronze.sales_as_text").to_pylist() == [
+        {"sold": "3"},
+        {"sold": "4"},
+    ]
+
+
+def test_the_lock_file_of_an_editor_is_no_contract(environment: Environment, branch: Path) -> None:
+    file = keep(environment, BRANCH)
+    file.with_name(".#branch.toml").symlink_to("pupil@host.1234")
+
+    (report,) = retailpipe.ingest(environment, branch)
+
+    assert report.rows_loaded == 2
+
+
+def test_a_workbook_without_a_contract_is_told_which_one_was_used(environment: Environment, branch: Path) -> None:
+    with pytest.raises(SheetError, match="'InvoiceNo' is missing") as caught:
+        retailpipe.ingest(environment, branch)
+
+    assert "so the contract for Online Retail was used" in caught.value.hint
 
 
 def test_a_mistake_in_a_contract_names_its_file_and_line(environment: Environment, branch: Path) -> None:

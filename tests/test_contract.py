@@ -427,6 +427,14 @@ def test_a_contract_without_files_takes_no_workbook_by_itself(tmp_path: Path) ->
 @pytest.mark.parametrize(("sheet", "several"), [("Sales 2024", False), ("2024-*", True), ("Q?", True), ("ALL", True)])
 def test_a_pattern_loads_several_sheets_together(tmp_path: Path, sheet: str, several: bool) -> None:
     assert contract(tmp_path, with_line(5, f'sheet = "{sheet}"')).several_sheets is several
+    assert contract(tmp_path, with_line(5, f'sheet = ["{sheet}"]')).several_sheets is several
+
+
+def test_a_list_names_the_sheets_that_are_loaded_together(tmp_path: Path) -> None:
+    listed = contract(tmp_path, with_line(5, 'sheet = ["North", "South *"]'))
+
+    assert listed.several_sheets
+    assert [name for name in ("north", "South 1", "South", "Notes") if listed.reads_sheet(name)] == ["north", "South 1"]
 
 
 @given(data=st.data())

@@ -113,15 +113,14 @@ def test_sheets_beside_another_kind_of_sheet_get_a_pattern(tmp_path: Path) -> No
     assert (check.ok, check.rows_read) == (True, 3)
 
 
-def test_sheets_that_no_pattern_tells_apart_are_named_in_a_comment(tmp_path: Path) -> None:
+def test_sheets_that_no_pattern_distinguishes_are_listed(tmp_path: Path) -> None:
     same: dict[str, Any] = {name: [["Day", "Amount"], [date(2024, 1, 1), 1]] for name in ("North", "South")}
     path = book_of(tmp_path / "book.xlsx", {**same, "Notes": [["a", "b", "c"], ["d", "e", "f"]]})
 
-    draft, keys, check = drafted(path)
+    _, keys, check = drafted(path)
 
-    assert keys["sheet"] == "North"
-    assert "no pattern matches only these sheets: North, South" in draft.text
-    assert check.ok
+    assert keys["sheet"] == ["North", "South"]
+    assert (check.ok, check.rows_read, [sheet.name for sheet in check.sheets]) == (True, 2, ["North", "South"])
 
 
 def test_a_sheet_may_be_named(tmp_path: Path) -> None:
@@ -198,11 +197,15 @@ def test_the_type_of_a_column_fits_all_of_its_cells(
     ("cells", "header", "comment"),
     [
         ([12.0, 13.0], "Customer No", "looks like an identifier: kept as text"),
-        (["01/02/2024"], "Day", "doubt: day and month cannot be told apart; read with the day first"),
-        (["1,234", "5,678"], "Price", '# doubt: 1,234 can be read in two ways; the other is decimal = ".", thousands'),
+        (["01/02/2024"], "Day", "doubt: day or month may be first; read with the day first"),
+        (
+            ["1,234", "5,678"],
+            "Price",
+            '# doubt: 1,234 can be read in two ways; for the other, set decimal = ".", thousands',
+        ),
         ([1.0, None, 3.0], "Pieces", "# 1 of 3 cells are blank"),
         ([*map(float, range(30)), "n/a"], "Pieces", "1 of 31 cells are not numbers, first in B32: kept as text"),
-        ([None, None], "Pieces", "no cell is filled in"),
+        ([None, None], "Pieces", "all cells are blank"),
         ([datetime(1900, 2, 1)], "Born", "dates before 1900-03-01, first in B2: kept as text"),
     ],
 )
@@ -270,14 +273,14 @@ def test_totals_and_notes_below_the_rows_become_rules(
     assert (check.rows_rejected, check.rows_skipped) == (0, len(rules))
 
 
-def test_subtotals_between_the_rows_are_passed_over_too(tmp_path: Path) -> None:
+def test_subtotals_between_the_rows_are_skipped_too(tmp_path: Path) -> None:
     total = ["Total", None, 7.5]
     path = book_of(tmp_path / "book.xlsx", {"Sales": [["Code", "Day", "Amount"], *DATA * 9, total, *DATA * 9, total]})
 
     draft, keys, check = drafted(path)
 
     assert keys["columns"][1].get("required") is True
-    assert "# these rules pass over 2 rows" in draft.text
+    assert "# these rules skip 2 rows" in draft.text
     assert (check.rows_read, check.rows_rejected, check.rows_skipped) == (54, 0, 2)
 
 
@@ -295,7 +298,7 @@ def test_columns_without_a_header_or_with_a_repeated_one_are_not_read(tmp_path: 
 def test_a_row_of_numbers_that_was_taken_for_the_header_is_doubtful(tmp_path: Path) -> None:
     draft, _, _ = drafted(book_of(tmp_path / "book.xlsx", {"Sales": [["Country", 2023, 2024], ["France", 1, 2]]}))
 
-    assert "# doubt: row 1 was taken for the header" in draft.text
+    assert "# doubt: row 1 was taken as the header" in draft.text
 
 
 def test_a_csv_file_with_a_title(tmp_path: Path) -> None:
@@ -390,9 +393,25 @@ def test_what_is_not_a_workbook_cannot_be_drafted(tmp_path: Path) -> None:
 def test_a_draft_does_not_overwrite_a_file_and_leaves_nothing_if_it_cannot_be_written(tmp_path: Path) -> None:
     draft = ContractDraft("a", "a.xlsx", ("A",), "text")
     write_draft(draft, tmp_path / "contracts" / "a.toml")
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(UsageError, match="already exists"):
         write_draft(draft, tmp_path / "contracts" / "a.toml")
     with pytest.raises(StoreError, match="cannot write"):
         write_draft(draft, tmp_path / "contracts" / "a.toml" / "b.toml")
 
     assert [path.name for path in (tmp_path / "contracts").iterdir()] == ["a.toml"]
+
+
+def test_a_csv_file_may_have_a_title_notes_and_rows_that_end_in_a_delimiter(tmp_path: Path) -> None:
+    """It is in UTF-16, too."""
+    path = tmp_path / "till.csv"
+    days = "".join(f"{day:02d}.03.2024;Shop {day % 3};{day},50;\n" for day in range(1, 29))
+    path.write_text(f"Till of March\n\nDay;Shop;Amount\n{days}\nTotal;;420,00\nAs of: 1.4.2024\n", encoding="utf-16")
+
+    _, keys, check = drafted(path)
+
+    assert (keys["encoding"], keys["header_row"]) == ("utf-16", 3)
+    assert keys["skip_rows"] == [
+        {"column": "Day", "matches": "Total*"},
+        {"column": "Day", "matches": "As of:*"},
+    ]
+    assert (check.rows_accepted, check.rows_rejected, check.rows_skipped) == (28, 0, 2)

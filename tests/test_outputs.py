@@ -79,7 +79,7 @@ def test_text_that_is_not_outputs_raises_an_error(text: str) -> None:
 def test_outputs_too_long_for_the_ssm_parameter_raise_an_error() -> None:
     outputs = StackOutputs.from_mapping({**OUTPUTS, "dashboard": "d" * MAX_BYTES})
 
-    with pytest.raises(OutputsError, match=r"an SSM parameter holds at most 4,096"):
+    with pytest.raises(OutputsError, match=r"an SSM parameter can contain at most 4,096"):
         outputs.as_json()
 
 

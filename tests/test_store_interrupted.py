@@ -54,6 +54,16 @@ def test_a_killed_upload_leaves_the_old_content_and_the_next_access_deletes_its_
     assert files(folder) == ["input/book.xlsx"]
 
 
+def test_files_of_the_user_in_the_folder_of_copies_are_kept(store: FolderStore, folder: Path, book: Path) -> None:
+    (folder / "tmp" / "2024-branches").mkdir(parents=True)
+    (folder / "tmp" / "2024-branches" / "north.xlsx").write_text("mine")
+    (folder / "tmp" / "99999999-report.xlsx").write_text("mine")
+
+    store.upload(book)
+
+    assert files(folder) == ["input/book.xlsx", "tmp/2024-branches/north.xlsx", "tmp/99999999-report.xlsx"]
+
+
 def test_the_copies_of_another_running_process_are_not_deleted(store: FolderStore, folder: Path, book: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from retailpipe.store import FolderStore\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,20 @@ import pytest
 
 import retailpipe
 from retailpipe import Environment
-from retailpipe.errors import NothingLoaded, ReplacementNeeded, SourceNotFound, StoreError
+from retailpipe.errors import (
+    DuplicateContent,
+    NothingLoaded,
+    ReplacementNeeded,
+    SourceNotFound,
+    StoreError,
+    TooManyRejects,
+)
 from retailpipe.store import FolderStore
+from retailpipe.versions import Versions
 from tests.conftest import Program, Workbook
 from tests.support.stacks import HandMade
 from tests.support.terminals import on_a_terminal
-from tests.support.workbooks import line
+from tests.support.workbooks import contract_of, line
 
 
 def rows(environment: Environment, sql: str) -> list[dict[str, Any]]:
@@ -126,6 +135,68 @@ def test_a_workbook_without_an_earlier_version_cannot_be_restored(
             retailpipe.restore(anywhere, source)
 
 
+def test_a_refused_replacement_says_so_and_restore_brings_the_loaded_workbook_back(
+    anywhere: Environment, make_workbook: Workbook
+) -> None:
+    """Also if it was replaced twice: the newest earlier version is then a refused one too."""
+    retailpipe.ingest(anywhere, make_workbook([line(quantity=1), line(quantity=2)]))
+    bad = [line(price=-1)] * 11
+    with pytest.raises(TooManyRejects):
+        retailpipe.ingest(anywhere, make_workbook(bad), replace=True)
+
+    with pytest.raises(TooManyRejects) as caught:
+        retailpipe.ingest(anywhere, make_workbook([*bad, line(price=-2)]), replace=True)
+    refused = retailpipe.status(anywhere)
+    report = retailpipe.restore(anywhere, "book.xlsx")
+
+    assert "2 rows of its earlier content stay loaded (load 1)" in str(caught.value)
+    assert "`retailpipe restore input/book.xlsx`" in caught.value.hint
+    assert [each.source for each in refused.refusals] == list(refused.waiting) == ["input/book.xlsx"]
+    assert [(each.status, each.load_id) for each in report.loads] == [("unchanged", 1)]
+    assert retailpipe.status(anywhere).refusals == ()
+    assert quantities(anywhere) == [1, 2]
+
+
+def test_a_replacement_refused_as_a_duplicate_is_not_to_be_forgotten(
+    environment: Environment, make_workbook: Workbook
+) -> None:
+    """`forget` would also delete the rows of the earlier content."""
+    retailpipe.ingest(environment, make_workbook([line(quantity=1)]))
+    retailpipe.ingest(environment, make_workbook([line(quantity=2)], name="other.xlsx"))
+
+    with pytest.raises(DuplicateContent) as caught:
+        retailpipe.ingest(environment, make_workbook([line(quantity=2)]), replace=True)
+
+    assert "forget" not in caught.value.hint
+    assert "`retailpipe restore input/book.xlsx`" in caught.value.hint
+
+
+def test_a_restored_workbook_is_loaded_under_a_contract_that_is_passed(
+    environment: Environment, make_workbook: Workbook, tmp_path: Path
+) -> None:
+    own = contract_of(tmp_path, {"header": "Code", "type": "string"})
+    retailpipe.ingest(environment, make_workbook([("a",)], headers=("Code",)), contract=own)
+    retailpipe.ingest(environment, make_workbook([("b",)], headers=("Code",)), contract=own, replace=True)
+
+    report = retailpipe.restore(environment, "book.xlsx", contract=own)
+
+    assert report.loads[0].status == "replaced"
+    assert rows(environment, "select code from bronze.shop_rows") == [{"code": "a"}]
+
+
+def test_the_oldest_version_can_be_restored(store: FolderStore, folder: Path, book: Path) -> None:
+    contents = [f"content {number}" for number in range(4)]
+    for content in contents:
+        book.write_text(content)
+        store.upload(book, replace=True)
+
+    store.restore("input/book.xlsx", content_hash=hashlib.sha256(b"content 0").hexdigest())
+
+    kept = sorted((folder / "replaced" / "input" / "book.xlsx").iterdir())
+    assert (folder / "input" / "book.xlsx").read_text() == "content 0"
+    assert [file.read_text() for file in kept] == contents[1:]
+
+
 def test_a_folder_keeps_the_last_three_versions(store: FolderStore, folder: Path, book: Path) -> None:
     for number in range(6):
         book.write_text(f"content {number}")
@@ -151,6 +222,22 @@ def test_an_upload_that_is_killed_before_it_replaces_can_be_repeated(
 
     with pytest.raises(SourceNotFound, match="no earlier version"):
         store.restore("input/book.xlsx")
+
+
+def test_uploads_that_are_killed_push_no_earlier_version_out(store: FolderStore, folder: Path, book: Path) -> None:
+    """Each of them keeps the old content, and ends before it replaces it."""
+    store.upload(book)
+    book.write_bytes(b"second content")
+    store.upload(book, replace=True)
+    file = folder / "input" / "book.xlsx"
+
+    for _ in range(4):
+        Versions(file, folder / "replaced" / "input" / "book.xlsx").keep()
+    store.restore("input/book.xlsx")
+
+    assert file.read_bytes() == b"first content"
+    kept = sorted((folder / "replaced" / "input" / "book.xlsx").iterdir())
+    assert [version.read_bytes() for version in kept] == [b"second content"]
 
 
 # Forgetting
@@ -209,6 +296,20 @@ def test_a_kept_workbook_is_loaded_again_only_if_it_is_named(anywhere: Environme
     assert loaded.status == "loaded"
     assert retailpipe.status(anywhere).kept == ()
     assert quantities(anywhere) == [1, 2]
+
+
+def test_a_kept_workbook_stays_forgotten_in_a_schema_of_an_earlier_version(
+    environment: Environment, make_workbook: Workbook
+) -> None:
+    retailpipe.ingest(environment, make_workbook())
+    retailpipe.forget(environment, "book.xlsx", keep_workbook=True)
+    with environment.warehouse.connect() as connection:
+        connection.execute("drop table bronze.refusals")
+        connection.execute("delete from bronze.migrations where version = (select max(version) from bronze.migrations)")
+        connection.commit()
+
+    assert retailpipe.status(environment).kept == ("input/book.xlsx",)
+    assert retailpipe.ingest(environment) == []
 
 
 def test_a_kept_workbook_that_changes_is_loaded(environment: Environment, make_workbook: Workbook) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from retailpipe.errors import WarehouseError
 from retailpipe.warehouse import Warehouse
-from tests.support.servers import ask
+from tests.support.servers import run_sql
 
 
 @pytest.fixture
@@ -46,14 +46,14 @@ def one(warehouse: Warehouse, sql: str) -> Any:
     ],
 )
 def test_a_query_cannot_write(warehouse: Warehouse, database_url: str, sql: str) -> None:
-    ask(database_url, "create table kept as select 1 as n; create sequence numbers")
+    run_sql(database_url, "create table kept as select 1 as n; create sequence numbers")
 
     with pytest.raises(WarehouseError) as caught:
         warehouse.query(sql)
 
     assert "lost" not in str(caught.value)
-    assert ask(database_url, "select array_agg(n) from kept") == [1]
-    assert ask(database_url, "select is_called from numbers") is False
+    assert run_sql(database_url, "select array_agg(n) from kept") == [1]
+    assert run_sql(database_url, "select is_called from numbers") is False
 
 
 @pytest.mark.parametrize(
@@ -66,12 +66,12 @@ def test_a_query_cannot_write(warehouse: Warehouse, database_url: str, sql: str)
     ],
 )
 def test_several_statements_are_refused(warehouse: Warehouse, database_url: str, sql: str) -> None:
-    ask(database_url, "create table kept as select 1 as n")
+    run_sql(database_url, "create table kept as select 1 as n")
 
     with pytest.raises(WarehouseError, match="syntax error"):
         warehouse.query(sql)
 
-    assert ask(database_url, "select n from kept") == 1
+    assert run_sql(database_url, "select n from kept") == 1
 
 
 @pytest.mark.parametrize(

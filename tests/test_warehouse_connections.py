@@ -13,7 +13,7 @@ import pytest
 
 from retailpipe.errors import UsageError, WarehouseError
 from retailpipe.warehouse import Warehouse
-from tests.support.servers import as_superuser, ask
+from tests.support.servers import as_superuser, run_sql
 
 SECRET = "hunter2secret"
 
@@ -27,9 +27,9 @@ def warehouse(database_url: str) -> Warehouse:
 def role(database_url: str) -> Iterator[str]:
     """A role for this test only, without a password."""
     name = "role_of_" + urlsplit(database_url).path.strip("/")
-    ask(as_superuser(database_url), f"create role {name} login")
+    run_sql(as_superuser(database_url), f"create role {name} login")
     yield name
-    ask(as_superuser(database_url), f"drop role {name}")
+    run_sql(as_superuser(database_url), f"drop role {name}")
 
 
 def replaced(database_url: str, **parts: Any) -> str:
@@ -53,8 +53,8 @@ def test_what_is_not_committed_is_rolled_back(warehouse: Warehouse, database_url
         connection.execute("create table kept (n int)")
         connection.commit()
 
-    assert ask(database_url, "select to_regclass('gone')") is None
-    assert ask(database_url, "select to_regclass('kept')::text") == "kept"
+    assert run_sql(database_url, "select to_regclass('gone')") is None
+    assert run_sql(database_url, "select to_regclass('kept')::text") == "kept"
 
 
 def test_an_exception_of_the_caller_rolls_back_and_is_raised_unchanged(warehouse: Warehouse, database_url: str) -> None:
@@ -66,7 +66,7 @@ def test_an_exception_of_the_caller_rolls_back_and_is_raised_unchanged(warehouse
     with pytest.raises(ZeroDivisionError):
         fail()
 
-    assert ask(database_url, "select to_regclass('gone')") is None
+    assert run_sql(database_url, "select to_regclass('gone')") is None
 
 
 def test_no_connection_stays_open(warehouse: Warehouse, database_url: str) -> None:
@@ -78,9 +78,9 @@ def test_no_connection_stays_open(warehouse: Warehouse, database_url: str) -> No
 
     others = "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
     deadline = time.monotonic() + 10
-    while ask(database_url, others) and time.monotonic() < deadline:
+    while run_sql(database_url, others) and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert ask(database_url, others) == 0
+    assert run_sql(database_url, others) == 0
 
 
 def test_the_application_name_is_retailpipe_unless_the_url_sets_another(
@@ -109,7 +109,7 @@ def test_options_of_the_url_cannot_make_a_query_write(database_url: str) -> None
 def test_a_plus_in_the_url_stays_a_plus_as_in_libpq(database_url: str) -> None:
     named = f"{database_url}&application_name=a+b"
 
-    assert ask(named, "select current_setting('application_name')") == "a+b"
+    assert run_sql(named, "select current_setting('application_name')") == "a+b"
     assert one(Warehouse.at(named), "select current_setting('application_name')") == "a+b"
 
 
@@ -117,7 +117,7 @@ def test_a_url_with_the_host_in_its_parameters_works_as_in_libpq(database_url: s
     parts = urlsplit(database_url)
     short = f"postgresql://{parts.path}?host=127.0.0.1&port={parts.port}&user={parts.username}&{parts.query}"
 
-    assert ask(short, "select 1") == 1
+    assert run_sql(short, "select 1") == 1
     assert one(Warehouse.at(short), "select 1 as n") == 1
 
 
@@ -125,22 +125,22 @@ def test_a_url_with_several_hosts_works_as_in_libpq(database_url: str) -> None:
     parts = urlsplit(database_url)
     several = f"postgresql://{parts.username}@127.0.0.1:1,127.0.0.1:{parts.port}{parts.path}?{parts.query}"
 
-    assert ask(several, "select 1") == 1
+    assert run_sql(several, "select 1") == 1
     assert one(Warehouse.at(several), "select 1 as n") == 1
 
 
 @pytest.mark.parametrize("quoted", [True, False])
 @pytest.mark.parametrize("password", ["plain", "a#b", "a?b", "a[b]", "a+b&c=d", "a~!*(),;"])
 def test_a_password_in_the_url_works_as_in_libpq(database_url: str, role: str, password: str, quoted: bool) -> None:
-    ask(as_superuser(database_url), f"alter role {role} password '{password}'")
+    run_sql(as_superuser(database_url), f"alter role {role} password '{password}'")
     url = replaced(database_url, user=role, password=quote(password, safe="") if quoted else password)
 
-    assert ask(url, "select current_user") == role
+    assert run_sql(url, "select current_user") == role
     assert one(Warehouse.at(url), "select current_user::text as u") == role
 
 
 def test_a_percent_encoded_password_may_have_any_character(database_url: str, role: str) -> None:
-    ask(as_superuser(database_url), f"alter role {role} password 'p@ss/w:o#r%d? [é]'")
+    run_sql(as_superuser(database_url), f"alter role {role} password 'p@ss/w:o#r%d? [é]'")
     url = replaced(database_url, user=role, password=quote("p@ss/w:o#r%d? [é]", safe=""))
 
     assert one(Warehouse.at(url), "select current_user::text as u") == role
@@ -223,7 +223,7 @@ def test_a_connection_that_is_lost_while_rows_arrive_is_an_error(warehouse: Ware
     def terminate() -> None:
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
-            if ask(
+            if run_sql(
                 database_url,
                 "select count(pg_terminate_backend(pid)) from pg_stat_activity"
                 " where datname = current_database() and pid <> pg_backend_pid() and query like '%slowly%'",

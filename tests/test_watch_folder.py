@@ -52,9 +52,9 @@ def loads(environment: Environment) -> int:
 
 
 def wait_for(watcher: FolderWatcher) -> list[str]:
-    """Look at the folder until a workbook has settled."""
+    """Poll the folder until a workbook has settled."""
     deadline = time.monotonic() + 60
-    while not (keys := watcher.look()):
+    while not (keys := watcher.poll()):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     return keys
@@ -143,7 +143,7 @@ def test_a_file_that_is_being_copied_is_not_loaded(
     with (inbox / "slow.xlsx").open("wb", buffering=0) as file:
         for start in range(0, len(content), 500):
             file.write(content[start : start + 500])
-            assert watcher.look() == []
+            assert watcher.poll() == []
             assert watcher.is_changing
         last = time.monotonic()
     keys = wait_for(watcher)
@@ -189,7 +189,7 @@ def test_a_deleted_workbook_is_not_reported(environment: Environment, inbox: Pat
 
     assert sorted(keys) == ["input/gone.xlsx", "input/kept.xlsx"]
     assert loads_of(watcher, keys) == 1
-    assert watcher.look() == []
+    assert watcher.poll() == []
 
 
 def test_other_files_are_ignored(environment: Environment, inbox: Path) -> None:
@@ -243,7 +243,7 @@ def test_a_folder_that_cannot_be_read_for_a_while_loses_nothing(
     assert loads_of(watcher, keys) == 1
     (inbox / "book.xlsx").unlink()
     inbox.rmdir()
-    assert watcher.look() == []
+    assert watcher.poll() == []
     inbox.write_text("a file")
     with pytest.raises(StoreError, match="cannot read"):
         list(FolderWatcher(environment, once=True).catch_up())

@@ -4,8 +4,8 @@
   - `forget_changed_days` deletes the days whose loads have changed or no longer exist;
   - `days_to_build` selects the days that are then missing from the table;
   - `of_days_to_build` is the condition that selects the transactions of those days.
-  All three run in one transaction and depend only on the content of the table. The next build corrects
-  whatever an earlier build left behind, even an interrupted one.
+  All three run in one transaction and depend only on the content of the table. If a build is
+  interrupted, the next build corrects the table.
 #}
 {% macro forget_changed_days() -%}
     {% if is_incremental() -%}

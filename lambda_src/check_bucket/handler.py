@@ -14,7 +14,7 @@ import shlex
 import tempfile
 
 from common import client, log, printable
-from keys import INPUT, RECEIPTS, SUFFIX, waiting
+from keys import INPUT, RECEIPTS, SUFFIX, SUFFIXES, is_csv_name, waiting
 from source import PullFailed, fetch, file_name, shown
 
 _SHOWN = 20
@@ -72,12 +72,12 @@ def pull(bucket, url):
     Raises PullFailed.
     """
     name = file_name(url) or "source"
-    key = INPUT + (name if name.lower().endswith(SUFFIX) else name + SUFFIX)
+    key = INPUT + (name if name.lower().endswith(SUFFIXES) else name + SUFFIX)
     known = _metadata(bucket, key)
     source = hashlib.sha256(url.encode()).hexdigest()
     etag = known.get("source-etag") if known.get("source") == source else None
     with tempfile.TemporaryFile() as file:
-        fetched = fetch(url, etag, file)
+        fetched = fetch(url, etag, file, is_csv_name(key))
         if not fetched or fetched[0] == known.get("sha256"):
             return None
         file.seek(0)
@@ -89,14 +89,14 @@ def pull(bucket, url):
 
 
 def _ascii(text):
-    """Replace characters that S3 metadata cannot hold: it must be printable ASCII."""
+    """Replace the characters that S3 metadata cannot hold: only printable ASCII is allowed."""
     return "".join(character if " " <= character <= "~" else "?" for character in text)
 
 
 def _metadata(bucket, key):
     """Return the metadata of the last pull; empty if the object does not exist.
 
-    List the key first: for a missing key HEAD would return 403, because the role may list only under its prefixes.
+    List the key first: for a missing key, HEAD returns 403 instead of 404 if the role may list only some prefixes.
     """
     found = [stored for stored in _list(bucket, key) if stored["Key"] == key]
     return client("s3").head_object(Bucket=bucket, Key=key)["Metadata"] if found else {}

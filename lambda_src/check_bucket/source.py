@@ -34,16 +34,17 @@ class PullFailed(Exception):
     """The workbook was not downloaded; nothing was stored."""
 
 
-def fetch(url, etag, file):
+def fetch(url, etag, file, is_csv):
     """Download an address into a file. Return its SHA-256 and its ETag, or None if the server still has `etag`.
 
     etag: the ETag of the last download, or empty. file: a file that is open for writing in binary mode.
+    is_csv: whether the content must be a CSV file instead of an .xlsx workbook.
     Raises PullFailed.
     """
     request = _request(url)
     if etag:
         request.add_header("If-None-Match", etag)
-    return _in_time(lambda: _fetch(request, file))
+    return _in_time(lambda: _fetch(request, file, is_csv))
 
 
 def shown(url):
@@ -86,10 +87,10 @@ def _request(url):
 
 
 def _in_time(work):
-    """Return the result of work, or raise PullFailed after MOST_SECONDS.
+    """Run `work` in a thread and return its result. Raises PullFailed after MOST_SECONDS.
 
-    A socket timeout is not enough: a server that sends one byte now and then never triggers it. The thread is left
-    running, because Python cannot stop it; it ends with the process.
+    A socket timeout is not enough: a server that sends single bytes slowly never triggers it. After PullFailed, the
+    thread still runs, because Python cannot stop it; it ends with the process.
     """
     outcome = queue.SimpleQueue()
 
@@ -109,10 +110,10 @@ def _in_time(work):
     return result
 
 
-def _fetch(request, file):
+def _fetch(request, file, is_csv):
     try:
         with _opener.open(request, timeout=_SOCKET_TIMEOUT_SECONDS) as response:
-            digest = _stream(response, file)
+            digest = _stream(response, file, is_csv)
             return digest, response.headers.get("ETag") or ""
     except urllib.error.HTTPError as error:
         if error.code == http.HTTPStatus.NOT_MODIFIED:
@@ -128,7 +129,7 @@ def _fetch(request, file):
         raise PullFailed(f"the server cannot be reached: {error}") from None
 
 
-def _stream(response, file):
+def _stream(response, file, is_csv):
     """Write the body of a response into a file, and return its SHA-256.
 
     Raises PullFailed if the body is not a workbook, is too large, or is not complete.
@@ -140,8 +141,10 @@ def _stream(response, file):
         raise PullFailed("the Content-Length of the response is not a number")
     digest, size = hashlib.sha256(), 0
     while block := response.read(_BLOCK):
-        if not size and not block.startswith(_ZIP):
+        if not size and not is_csv and not block.startswith(_ZIP):
             raise PullFailed(f"the server sent {kind} not an .xlsx workbook")
+        if not size and is_csv and block.lstrip().startswith((b"<", _ZIP)):  # such as the page of a login
+            raise PullFailed(f"the server sent {kind} not a CSV file")
         size += len(block)
         if max(size, int(claimed)) > MAX_BYTES:
             raise PullFailed(f"the workbook has more than {MAX_BYTES:,} bytes")

@@ -144,7 +144,7 @@ def allow(stack: Stack, address: str | None = None, *, dry_run: bool = False) ->
         )
     before = pulumi.config("allowedCidrs")
     networks = [part.strip() for part in before.split(",") if part.strip()]
-    if any(_holds(each, network) for each in networks):
+    if any(_contains(each, network) for each in networks):
         return Allowed(str(network), before, before)
     after = ",".join([*networks, str(network)])
     if not dry_run:
@@ -152,16 +152,16 @@ def allow(stack: Stack, address: str | None = None, *, dry_run: bool = False) ->
     return Allowed(str(network), before, after)
 
 
-def _holds(network: str, other: Network) -> bool:
+def _contains(network: str, other: Network) -> bool:
     """Whether a network contains another; False if the text is not a network or is of the other IP version."""
     try:
-        held = ipaddress.ip_network(network)
+        container = ipaddress.ip_network(network)
     except ValueError:
         return False
-    if isinstance(held, ipaddress.IPv4Network) and isinstance(other, ipaddress.IPv4Network):
-        return other.subnet_of(held)
-    if isinstance(held, ipaddress.IPv6Network) and isinstance(other, ipaddress.IPv6Network):
-        return other.subnet_of(held)
+    if isinstance(container, ipaddress.IPv4Network) and isinstance(other, ipaddress.IPv4Network):
+        return other.subnet_of(container)
+    if isinstance(container, ipaddress.IPv6Network) and isinstance(other, ipaddress.IPv6Network):
+        return other.subnet_of(container)
     return False
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -17,9 +16,6 @@ from retailpipe.reports import Report
 _POLL_SECONDS = 2.0
 _MAX_DELIVERY_DELAY = timedelta(seconds=30)
 """How late CloudWatch may deliver a line: each poll starts this far before the newest line."""
-_DURATION = re.compile(r"([1-9][0-9]*)([smhdw])")
-_LONGEST = timedelta(days=3660)
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 @dataclass(frozen=True)
@@ -59,20 +55,6 @@ def logs(
         start = max([*seen.values(), start + _MAX_DELIVERY_DELAY]) - _MAX_DELIVERY_DELAY
         seen = {event: at for event, at in seen.items() if at >= start}
         time.sleep(_POLL_SECONDS)
-
-
-def span(text: str) -> timedelta:
-    """Parse a duration such as 90s, 10m, 1h, 2d or 1w. Raises UsageError."""
-    found = _DURATION.fullmatch(text.strip())
-    if not found:
-        raise UsageError(f"{text!r} is not a duration", hint="Write it as 90s, 10m, 1h or 2d.")
-    try:
-        length = timedelta(**{_UNITS[found[2]]: int(found[1])})
-    except OverflowError:
-        length = timedelta.max
-    if length > _LONGEST:
-        raise UsageError(f"{text!r} is longer than ten years", hint="Choose a shorter time, such as 1h or 2d.")
-    return length
 
 
 def _events(stack: Stack, group: str, start: datetime) -> Iterator[dict[str, Any]]:

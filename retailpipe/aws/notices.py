@@ -52,7 +52,7 @@ def subscribe(stack: Stack, address: str) -> list[Subscription]:
 def publish(stack: Stack, kind: str, subject: str, text: str) -> None:
     """Publish a notice to the topic. Raises AwsError.
 
-    kind: result or failure. Only the Lambda publishes kind upload, which the topic forwards to the queue.
+    kind: result or failure. Only notify_upload publishes the kind upload, which the topic forwards to the queue.
     subject: SNS allows 100 characters of printable ASCII; others are replaced by "?", longer subjects are cut.
     """
     plain = "".join(character if " " <= character <= "~" else "?" for character in subject)

@@ -144,7 +144,7 @@ class RdsDatabase:
                 if given
                 else f"If {ca_bundle()} is outdated, delete it; it is downloaded again."
             )
-            hint = f"{check} Otherwise the connection to AWS may be intercepted."
+            hint = f"{check} If the error remains, the connection to AWS may be intercepted."
             return WarehouseError(f"the certificate of {place} is not Amazon's: {message}", hint=hint)
         if "translate host name" in message or "not known" in message:
             hint = (

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -45,6 +46,7 @@ class Aws:
         self._region = region
         self._session: Any = None
         self._clients: dict[str, Any] = {}
+        self._elsewhere: dict[str, Aws] = {}
         self._lock = threading.Lock()
 
     @property
@@ -58,7 +60,15 @@ class Aws:
 
     def in_region(self, region: str) -> Aws:
         """Return clients with the same credentials in another region."""
-        return self if self._opened().region_name == region else Aws(self._profile, region)
+        if self._opened().region_name == region:
+            return self
+        with self._lock:
+            return self._elsewhere.setdefault(region, Aws(self._profile, region))
+
+    @property
+    def profile(self) -> str | None:
+        """The profile in ~/.aws/config; None for boto3's default."""
+        return self._profile
 
     def client(self, service: str, *, read_timeout: int = 60, attempts: int = 6) -> Any:
         """Return the boto3 client of a service, created once per set of arguments. Thread-safe, as are the clients.
@@ -83,11 +93,21 @@ class Aws:
                     self._clients[key] = session.client(service, region_name=region, config=config)
             return self._clients[key]
 
+    def command(self, *words: str, program: str = "aws") -> str:
+        """Return a command with the region and profile of these clients, quoted for a shell.
+
+        program: aws for the AWS CLI, or retailpipe.
+        """
+        profile = ["--profile", self._profile] if self._profile else []
+        return shlex.join([program, *words, "--region", self.region, *profile])
+
     def close(self) -> None:
         """Close the connections of all clients."""
         for client in self._clients.values():
             client.close()
         self._clients.clear()
+        for aws in self._elsewhere.values():
+            aws.close()
 
     def _opened(self) -> Any:
         if self._session is None:
@@ -169,7 +189,7 @@ def _from_response(doing: str, error: ClientError) -> AwsError:
     if code in _DENIED:
         hint = (
             "Ask your instructor or the account's administrator for this permission (students need the stack's student "
-            "policy), or use another profile: --profile NAME. `aws sts get-caller-identity` shows who you are."
+            "policy), or use another profile: --profile NAME. `aws sts get-caller-identity` shows your user."
         )
         return AwsError(f"cannot {doing}: access denied ({error.operation_name})", hint=hint, code=code)
     if _BUSY.search(code):

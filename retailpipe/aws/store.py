@@ -10,7 +10,6 @@ import base64
 import hashlib
 import json
 import logging
-import os
 import re
 import tempfile
 import zlib
@@ -23,12 +22,13 @@ from typing import Any
 from retailpipe.aws.session import aws_errors
 from retailpipe.aws.stack import Stack
 from retailpipe.errors import AwsError, SourceNotFound, StoreError
-from retailpipe.keys import INPUT, RECEIPTS, Receipt, is_workbook, receipt_key, receipts_prefix
+from retailpipe.keys import INPUT, RECEIPTS, Receipt, is_csv_name, is_workbook, receipt_key, receipts_prefix
 from retailpipe.progress import NoProgress, Progress
 from retailpipe.reports import LoadReport
 from retailpipe.store import (
     Snapshot,
     Stored,
+    copy_prefix,
     file_snapshot,
     nothing_to_restore,
     remedy,
@@ -37,9 +37,10 @@ from retailpipe.store import (
 )
 
 _PART = 16 << 20
+"""Bytes in each part of an upload or a download."""
 _ATTEMPTS = 10
 """How often each part of a download is tried: a broken connection costs one part, not the whole download."""
-_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+_WORKBOOK_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 _UNEXPLAINED = {"400", "403"}
 """HTTP codes that S3 returns without a reason, because the response to HEAD has no body."""
 _MISSING = {"404", "NoSuchKey", "NotFound", "NoSuchVersion"}
@@ -81,7 +82,7 @@ class BucketStore:
                     ExtraArgs={
                         **self._owner,
                         "ChecksumAlgorithm": "SHA256",
-                        "ContentType": _TYPE,
+                        "ContentType": "text/csv" if is_csv_name(copy.key) else _WORKBOOK_TYPE,
                         "Metadata": {"sha256": copy.content_hash},
                     },
                     Callback=(progress or NoProgress()).advance,
@@ -105,18 +106,12 @@ class BucketStore:
             self._s3.delete_object(Bucket=self._bucket, Key=key, **self._owner)
         return True
 
-    def restore(self, key: str) -> Stored:
-        present = self._head(key)
-        with aws_errors(f"list the versions of {key} in {self.address}"):
-            pages = self._s3.get_paginator("list_object_versions").paginate(
-                Bucket=self._bucket, Prefix=key, **self._owner
-            )
-            versions = [each for page in pages for each in page.get("Versions", []) if each["Key"] == key]
-        earlier = [each for each in versions if not present or each["ETag"] != present["ETag"]]
+    def restore(self, key: str, *, content_hash: str = "") -> Stored:
+        earlier = self._earlier(key)
         if not earlier:
             raise nothing_to_restore(key, self.address)
-        newest = max(earlier, key=lambda each: each["LastModified"])
-        source = {"Bucket": self._bucket, "Key": key, "VersionId": newest["VersionId"]}
+        version = (self._find(key, earlier, content_hash) if content_hash else None) or earlier[0]
+        source = {"Bucket": self._bucket, "Key": key, "VersionId": version["VersionId"]}
         with aws_errors(f"restore {key} in {self.address}"):
             self._s3.copy_object(
                 Bucket=self._bucket,
@@ -130,6 +125,35 @@ class BucketStore:
             raise nothing_to_restore(key, self.address)
         return _stored(key, restored)
 
+    def keeps(self, key: str, content_hash: str) -> bool:
+        return self._find(key, self._earlier(key), content_hash) is not None
+
+    def _earlier(self, key: str) -> list[dict[str, Any]]:
+        """The versions of a workbook that differ from the present one, newest first."""
+        present = self._head(key)
+        with aws_errors(f"list the versions of {key} in {self.address}"):
+            pages = self._s3.get_paginator("list_object_versions").paginate(
+                Bucket=self._bucket, Prefix=key, **self._owner
+            )
+            versions = [each for page in pages for each in page.get("Versions", []) if each["Key"] == key]
+        earlier = [each for each in versions if not present or each["ETag"] != present["ETag"]]
+        return sorted(earlier, key=lambda each: each["LastModified"], reverse=True)
+
+    def _find(self, key: str, versions: Iterable[dict[str, Any]], content_hash: str) -> dict[str, Any] | None:
+        """The first of some versions with a content, as far as its uploader or S3 has recorded the SHA-256."""
+        for version in versions:
+            with aws_errors(f"read the properties of a version of {key} in {self.address}"):
+                head = self._s3.head_object(
+                    Bucket=self._bucket,
+                    Key=key,
+                    VersionId=version["VersionId"],
+                    ChecksumMode="ENABLED",
+                    **self._owner,
+                )
+            if _expected(head).get("SHA-256") == content_hash:
+                return version
+        return None
+
     def workbooks(self) -> list[Stored]:
         found = (
             Stored(each["Key"], each["Size"], each["LastModified"].astimezone(UTC), each["ETag"].strip('"'))
@@ -140,7 +164,7 @@ class BucketStore:
 
     @contextmanager
     def snapshot(
-        self, key: str, *, at_hand: Path | None = None, progress: Progress | None = None
+        self, key: str, *, local_file: Path | None = None, progress: Progress | None = None
     ) -> Generator[Snapshot]:
         head = self._head(key) if key.startswith(INPUT) else None
         if head is None:
@@ -149,15 +173,15 @@ class BucketStore:
                 hint="List the workbooks with `retailpipe status`, or pass a file to upload it.",
             )
         etag = head["ETag"].strip('"')
-        if at_hand:
-            with file_snapshot(at_hand, key) as copy:
+        if local_file:
+            with file_snapshot(local_file, key) as copy:
                 if _is_same(head, copy.path):
                     yield Snapshot(key, copy.path, copy.content_hash, etag)
                     return
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             remove_orphans(self._folder)
-            folder = tempfile.TemporaryDirectory(dir=self._folder, prefix=f"{os.getpid()}-")
+            folder = tempfile.TemporaryDirectory(dir=self._folder, prefix=copy_prefix())
         except OSError as error:
             raise StoreError(f"cannot download {key}: {error.strerror}", hint=remedy(error)) from error
         with folder:
@@ -201,8 +225,8 @@ class BucketStore:
 
         None if the workbook was removed.
         """
-        there = self._head(key)
-        return f"{receipt_key(key, there['ETag'])}.failed" if there else None
+        head = self._head(key)
+        return f"{receipt_key(key, head['ETag'])}.failed" if head else None
 
     def build_failure_note(self, failure: Collection[str]) -> str:
         """Return the key of the note which says that a build failed.
@@ -230,7 +254,7 @@ class BucketStore:
 
     @property
     def _owner(self) -> dict[str, str]:
-        """The argument that makes S3 refuse a bucket of another account: bucket names are global, can be taken over."""
+        """The argument that makes S3 refuse a bucket of another account, which may have taken its name."""
         return {"ExpectedBucketOwner": self._stack.outputs.account_id}
 
     def _head(self, key: str) -> dict[str, Any] | None:

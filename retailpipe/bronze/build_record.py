@@ -1,11 +1,11 @@
 """Record what the last successful build was built from.
 
-Table bronze.builds has one row for our models, and one for all models if there are models of one's own. A row is
-missing if there was no such build, or a later one failed: if only models of one's own failed, the row of ours remains,
-so the next build need not be a full refresh.
+Table bronze.builds has one row for our models, and one for all models if there are models of the user. A row is missing
+if there was no such build, or a later one failed: if only the user's models failed, the row of our models remains, so
+the next build need not be a full refresh.
 
-Table bronze.own_models has the models of one's own that the last build knew: which tables of bronze they read, and
-which invariants their yml declares. So `verify` need not read the models, which may be on another machine.
+Table bronze.own_models has the user's models as the last build parsed them: which tables of bronze they read, and which
+invariants their yml declares. So `verify` need not read the models, which may be on another machine.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _CURRENT = f"((project = $1 and load_ids = ({_OUR_LOAD_IDS})) or (project = $2 a
 
 @dataclass(frozen=True)
 class OwnModel:
-    """A model of one's own.
+    """A model of the user.
 
     schema, relation: its table or view; empty if it has none.
     reads: the tables of bronze that it reads, without those that it reads through other models.
@@ -55,7 +55,7 @@ class Built:
     """What the record says.
 
     ours: whether the last build used this version of our models and exactly the loads that are current now.
-    all: the same for all models; if there are no models of one's own, whether none were built.
+    all: the same for all models; if the user has no models, whether none are recorded.
     """
 
     ours: bool
@@ -78,8 +78,8 @@ class Tables:
     missing: bool
 
 
-def built(connection: Connection, ours: str, everything: str | None) -> Built:
-    """Compare the record with the hash of our models, and of all models if there are models of one's own."""
+def built(connection: Connection, our_hash: str, all_hash: str | None) -> Built:
+    """Compare the record with the hash of our models, and with that of all models if there are models of the user."""
     row = connection.row(
         f"""
         select
@@ -88,11 +88,11 @@ def built(connection: Connection, ours: str, everything: str | None) -> Built:
             count(*) filter (where project <> $1) + (select count(*) from bronze.own_models)
         from bronze.builds
         """,
-        ours,
-        everything or "",
+        our_hash,
+        all_hash or "",
     )
     ours_current, all_current, own = row or (False, False, 0)
-    return Built(ours_current, all_current if everything else not own)
+    return Built(ours_current, all_current if all_hash else not own)
 
 
 def built_by(connection: Connection, project: str) -> bool:
@@ -105,19 +105,19 @@ def clear(connection: Connection) -> None:
     connection.execute("delete from bronze.builds")
 
 
-def clear_outdated(connection: Connection, ours: str, everything: str | None) -> None:
+def clear_outdated(connection: Connection, our_hash: str, all_hash: str | None) -> None:
     """Delete the rows of other versions of the models, and of loads that are not current any more."""
-    connection.execute(f"delete from bronze.builds where not {_CURRENT}", ours, everything or "")
+    connection.execute(f"delete from bronze.builds where not {_CURRENT}", our_hash, all_hash or "")
 
 
-def record(connection: Connection, ours: str, everything: str | None = None) -> None:
+def record(connection: Connection, our_hash: str, all_hash: str | None = None) -> None:
     """Record a complete, successful build of our models, or of all models."""
-    project, load_ids = (everything, _ALL_LOAD_IDS) if everything else (ours, _OUR_LOAD_IDS)
+    project, load_ids = (all_hash, _ALL_LOAD_IDS) if all_hash else (our_hash, _OUR_LOAD_IDS)
     connection.execute(f"insert into bronze.builds (project, load_ids) values ($1, ({load_ids}))", project)
 
 
 def replace_own_models(connection: Connection, models: Sequence[OwnModel]) -> None:
-    """Record the models of one's own that a build is about to build."""
+    """Record the user's models that a build is about to build."""
     connection.execute("delete from bronze.own_models")
     if models:
         connection.execute(
@@ -144,7 +144,7 @@ def replace_own_models(connection: Connection, models: Sequence[OwnModel]) -> No
 
 
 def own_models(connection: Connection) -> list[OwnModel]:
-    """The models of one's own that the last build knew, by name. The table must exist."""
+    """The user's models that the last build parsed, sorted by name. The table must exist."""
     rows = connection.rows(
         "select name, schema_name, relation_name, array_to_json(reads)::text, invariants::text "
         "from bronze.own_models order by name"
@@ -156,7 +156,7 @@ def own_models(connection: Connection) -> list[OwnModel]:
 
 
 def own_models_hold_rows(connection: Connection) -> bool:
-    """Whether there are models of one's own that were not built from an empty bronze."""
+    """Whether there are models of the user whose last build was not from an empty bronze."""
     row = connection.row(
         "select exists (select from bronze.own_models) "
         "and (select count(*) from bronze.builds where load_ids = '{}') < 2"

@@ -31,7 +31,7 @@ class Judge:
 
     Invariant: rows_read = rows_accepted + len(rejects).
 
-    max_rows: the most rows that the workbook can have.
+    max_rows: the largest number of rows that the workbook can have.
     """
 
     def __init__(self, contract: Contract, max_rows: int = MAX_ROWS) -> None:

@@ -60,12 +60,12 @@ class Entry:
         return same_contract and self.content_hash == content_hash
 
 
-# A time zone would make Arrow import its modules of time zones.
+# In UTC without a zone, because for times with a zone Arrow imports its time zone modules, which takes time.
 _ENTRY_COLUMNS = ", ".join(Entry.__dataclass_fields__).replace("finished_at", "finished_at at time zone 'UTC'")
 
 
 def lock(connection: Connection, source: str, content_hash: str, progress: Progress) -> None:
-    """Wait until there is no build, no other load of this source and no other load of this content; lock them out.
+    """Wait until there is no build and no other load of this source or this content, and make later ones wait.
 
     The locks are released when the transaction ends. They are taken in the order bronze, source, content: a load that
     waits for one lock never holds a later one.
@@ -88,9 +88,9 @@ def lock(connection: Connection, source: str, content_hash: str, progress: Progr
 
 
 def lock_rows(connection: Connection, table: str) -> None:
-    """Wait until no other load compares its rows with those in a table and commits; lock them out until the commit.
+    """Wait until no other load is comparing its rows with those in a table, and make later ones wait until the commit.
 
-    Without this lock, two loads with the same rows that run at the same time would not see each other.
+    Without this lock, two loads with the same rows that run at the same time would not detect each other.
     """
     connection.row(
         f"""
@@ -161,7 +161,7 @@ def unchanged(load: Entry, seconds: float = 0.0) -> LoadReport:
     )
 
 
-def note_etag(connection: Connection, source: str, etag: str, content_hash: str) -> None:
+def record_etag(connection: Connection, source: str, etag: str, content_hash: str) -> None:
     """Record the store's ETag of a loaded content, so that the workbook need not be read again to recognize it."""
     connection.execute(
         """
@@ -224,7 +224,7 @@ def forget_load(connection: Connection, load: Entry, *, keep: bool, etag: str = 
         """
     )
     if keep:
-        note_etag(connection, load.source, etag, load.content_hash)
+        record_etag(connection, load.source, etag, load.content_hash)
     else:
         connection.execute("delete from bronze.etags where source = $1", load.source)
 

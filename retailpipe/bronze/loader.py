@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from retailpipe.bronze import ledger
 from retailpipe.bronze.judge import Judge
-from retailpipe.bronze.overlap import NewRows, copied_rows, create_temporary_table, has_other_loads, overlap
+from retailpipe.bronze.overlap import NewRows, create_temporary_table, has_other_loads, overlap, rows_of_load
 from retailpipe.bronze.schema import ensure_schema
 from retailpipe.contract import Contract
 from retailpipe.counts import counted, noun
@@ -58,8 +58,8 @@ def load(
     would_load: content hash -> key of the workbooks that the same dry run would have loaded before this one.
     starting: called before the first row is loaded, unless the workbook is unchanged.
 
-    Raises WorkbookError, SheetError, TooManyRejects, DuplicateContent, DuplicateRows, LoadError, SchemaError,
-    WarehouseError.
+    Raises WorkbookError, SheetError, ContractError, TooManyRejects, DuplicateContent, DuplicateRows, LoadError,
+    SchemaError, WarehouseError.
     """
     progress = progress or NoProgress()
     started = time.monotonic()
@@ -77,16 +77,16 @@ def load(
         old, other = ledger.current_load(connection, snapshot.key, snapshot.content_hash)
         if old and old.holds(snapshot.content_hash, contract):
             if snapshot.etag and not dry_run:
-                ledger.note_etag(connection, snapshot.key, snapshot.etag, snapshot.content_hash)
+                ledger.record_etag(connection, snapshot.key, snapshot.etag, snapshot.content_hash)
                 connection.commit()
             return ledger.unchanged(old, time.monotonic() - started)
         other = other or (would_load or {}).get(snapshot.content_hash)
-        # If only the contract changed, the rows are counted already, and were allowed then.
+        # If only the contract changed, the content was compared with other loads when it was first loaded.
         is_new_content = old is None or old.content_hash != snapshot.content_hash
         if other and is_new_content and not allow_duplicate:
             raise DuplicateContent(
                 f"{snapshot.key} has the same content as {other}, so each row would be counted twice",
-                hint=_duplicate_hint(snapshot.key),
+                hint=_duplicate_hint(snapshot.key, replaces=old is not None),
             )
 
         if starting:
@@ -100,7 +100,7 @@ def load(
             sheets = workbook.sheet_names
             load_id = ledger.open_load(connection, snapshot.key, snapshot.content_hash, contract, sheets)
             _copy(connection, contract, batches, load_id, snapshot.key)
-            new_rows = copied_rows(contract, load_id)
+            new_rows = rows_of_load(contract, load_id)
         elif has_other_loads(connection, contract, snapshot.key):
             target = create_temporary_table(connection, contract)
             _copy(connection, contract, batches, 0, snapshot.key, target)
@@ -117,7 +117,7 @@ def load(
             rows = NewRows(snapshot.key, new_rows, judge.first_date, judge.last_date)
             rows_in_others, overlaps = overlap(connection, contract, rows)
             if not allow_duplicate:
-                _refuse_duplicates(judge, contract, snapshot.key, rows_in_others, overlaps)
+                _refuse_duplicates(judge, contract, snapshot.key, rows_in_others, overlaps, replaces=old is not None)
         status: LoadStatus = "would load" if dry_run else "loaded"
         if old:
             status = "would replace" if dry_run else "replaced"
@@ -151,7 +151,7 @@ def load(
 def _accepted(workbook: WorkbookReader, judge: Judge, progress: Progress) -> Iterator[tuple[pa.RecordBatch, Layout]]:
     """Yield the accepted rows of each chunk, with the layout of their sheet.
 
-    Stop early if no number of rows would allow so many rejects.
+    Stop early if there are more rejects than the contract allows for the longest possible workbook.
     """
     for layout, chunk in workbook.chunks():
         batch = judge.judge(chunk, layout)
@@ -169,7 +169,7 @@ def _copy(
     source: str,
     target: tuple[str, str] | None = None,
 ) -> None:
-    """Stream the rows, each with its load_id, into the contract's table, or into another table of that form.
+    """Stream the rows, each with its load_id, into the contract's table, or into another table with its columns.
 
     One COPY loads all batches, unless the type of a decimal column widens: then another COPY starts. If PostgreSQL
     refuses a value, raises LoadError with the cell that holds it.
@@ -186,9 +186,9 @@ def _copy(
             yield batch.append_column(field, pa.repeat(number, batch.num_rows))
 
     try:
-        for schema, alike in groupby(numbered(), key=attrgetter("schema")):
+        for schema, same_schema in groupby(numbered(), key=attrgetter("schema")):
             copied = sum(len(numbers) for numbers, _ in sent[:-1])
-            connection.ingest(*(target or ("bronze", contract.table)), schema, alike)
+            connection.ingest(*(target or ("bronze", contract.table)), schema, same_schema)
     except WarehouseError as error:
         if not error.copied:
             raise
@@ -226,7 +226,9 @@ def _refuse_too_many(judge: Judge, contract: Contract, source: str) -> None:
     raise TooManyRejects(
         f"{place}: {how_many} {rows} {noun(count, 'breaks', 'break')} "
         f"the contract; {allowed:,} {noun(allowed, 'is', 'are')} allowed; nothing was loaded{''.join(lines)}",
-        hint="Correct the workbook, or raise max_rejects in your own contract file and pass it with --contract.",
+        hint="Correct the workbook, or raise max_rejects in your own contract file and pass it with --contract."
+        if contract.fingerprint == Contract.default().fingerprint
+        else "Correct the workbook, or raise max_rejects in its contract.",
     )
 
 
@@ -236,7 +238,13 @@ def _cell_of(reject: Reject, contract: Contract) -> str:
 
 
 def _refuse_duplicates(
-    judge: Judge, contract: Contract, source: str, rows_in_others: int, overlaps: tuple[Overlap, ...]
+    judge: Judge,
+    contract: Contract,
+    source: str,
+    rows_in_others: int,
+    overlaps: tuple[Overlap, ...],
+    *,
+    replaces: bool,
 ) -> None:
     """Raise DuplicateRows if other sources hold a larger share of the rows than the contract allows."""
     if rows_in_others <= contract.max_overlap * judge.rows_accepted:
@@ -246,15 +254,15 @@ def _refuse_duplicates(
     raise DuplicateRows(
         f"{source}: {rows} already loaded from other workbooks and "
         f"would count twice: {places}; the contract allows {contract.max_overlap:.0%}; nothing was loaded",
-        hint=_duplicate_hint(source),
+        hint=_duplicate_hint(source, replaces=replaces),
     )
 
 
-def _duplicate_hint(source: str) -> str:
-    return (
-        f"Remove it with `retailpipe forget {shlex.quote(source)}`, or load it anyway with "
-        f"`retailpipe ingest {shlex.quote(source)} --allow-duplicate`."
-    )
+def _duplicate_hint(source: str, *, replaces: bool) -> str:
+    """The hint of a refused duplicate. replaces: it would replace loaded rows, which `forget` would delete too."""
+    name = shlex.quote(source)
+    load = f"oad it anyway with `retailpipe ingest {name} --allow-duplicate`."
+    return f"L{load}" if replaces else f"Remove it with `retailpipe forget {name}`, or l{load}"
 
 
 @contextmanager

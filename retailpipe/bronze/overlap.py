@@ -37,7 +37,7 @@ class NewRows:
     last_date: datetime | None = None
 
 
-def copied_rows(contract: Contract, load_id: int) -> str:
+def rows_of_load(contract: Contract, load_id: int) -> str:
     """The relation of a load's rows in the contract's table."""
     return f'bronze."{contract.table}" where load_id = {load_id}'
 

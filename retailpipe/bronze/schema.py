@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from retailpipe.contract import Contract
-from retailpipe.errors import SchemaError
+from retailpipe.errors import ContractError, SchemaError
 from retailpipe.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -106,12 +106,23 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             invariants jsonb not null
         )
         """,
-        "comment on table bronze.own_models is 'The models of one''s own that the last build knew'",
+        "comment on table bronze.own_models is 'The users'' own models in the last build'",
     ),
     (
         # Rows of several sheets of a workbook have the same row numbers.
         "alter table bronze.rejected_rows drop constraint rejected_rows_pkey",
         "alter table bronze.rejected_rows add primary key (load_id, sheet, source_row)",
+    ),
+    (
+        """
+        create table bronze.refusals (
+            source text primary key,
+            etag text not null,
+            reason text not null,
+            refused_at timestamptz not null
+        )
+        """,
+        "comment on table bronze.refusals is 'Why a workbook was not loaded, the last time that this was tried'",
     ),
 )
 
@@ -119,8 +130,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 def init(warehouse: Warehouse, contract: Contract) -> int:
     """Create or migrate schema bronze and the contract's table, and return the schema's version. Safe to repeat.
 
-    Raises SchemaError if the schema is newer than this library, if another program created it, or if the columns of
-    the contract's table differ from the contract.
+    Raises SchemaError if the schema is newer than this library, or if another program created it; ContractError if the
+    columns of the contract's table differ from the contract.
     """
     with warehouse.connect() as connection:
         ensure_schema(connection, contract)
@@ -131,7 +142,7 @@ def init(warehouse: Warehouse, contract: Contract) -> int:
 def ensure_schema(connection: Connection, contract: Contract) -> bool:
     """Do the work of `init` in the connection's transaction, and return whether anything was changed.
 
-    If nothing has to change, it costs two queries. Raises SchemaError, as `init` does.
+    If nothing has to change, it costs two queries. Raises what `init` raises.
     """
     state = _state(connection, contract)
     if state.version == len(MIGRATIONS) and state.has_table and not state.new_columns:
@@ -179,7 +190,7 @@ class _State:
 
 
 def _state(connection: Connection, contract: Contract | None = None) -> _State:
-    """Return what exists of schema bronze and of the contract's table. Raises SchemaError, as `init` does."""
+    """Return what exists of schema bronze and of the contract's table. Raises what `init` raises."""
     row = connection.row(
         """
         select
@@ -238,8 +249,8 @@ def _migrate(connection: Connection, version: int | None) -> None:
 def _new_columns(contract: Contract, columns: dict[str, str]) -> tuple[str, ...]:
     """Return the contract's columns that the table does not have.
 
-    The table may have columns of other contracts, which stay null. Raises SchemaError if a column has another type, or
-    if the table has other columns and also lacks some: a column that was renamed in the contract would be two columns.
+    The table may have columns of other contracts, which stay null. Raises ContractError if a column has another type,
+    or if the table has other columns and also lacks some: a renamed column would be two columns.
     """
     found = {name: kind.removesuffix(" without time zone") for name, kind in columns.items()}
     wanted = {name: kind.removesuffix(" not null") for name, kind in _table_columns(contract).items()}
@@ -247,10 +258,13 @@ def _new_columns(contract: Contract, columns: dict[str, str]) -> tuple[str, ...]
     others = found.keys() - wanted.keys()
     different = sorted(name for name, kind in found.items() if wanted.get(name, kind) != kind)
     if different or (missing and others) or missing & {"load_id", "source_row", "source_sheet"}:
-        different += sorted(missing | others)
-        raise SchemaError(
-            f"table bronze.{contract.table} differs from contract {contract.name!r} in {', '.join(different)}",
-            hint="Set another table in the contract, or drop this table if its rows are not needed.",
+        differences = [f"{name} is {found[name]}, not {wanted[name]}" for name in different]
+        differences += [f"{name} is missing" for name in sorted(missing)]
+        # Other columns alone are no fault: they may belong to another contract.
+        differences += [f"{name} is not in the contract" for name in sorted(others) if missing]
+        raise ContractError(
+            f"table bronze.{contract.table} does not fit contract {contract.name!r}: {'; '.join(differences)}",
+            hint="Set another `table` in the contract: its workbooks are then loaded into that table.",
         )
     return tuple(name for name in wanted if name not in found)
 

@@ -14,17 +14,29 @@ _SAFE_TO_INTERRUPT = {"demo", "run", "ingest", "init", "transform", "forget", "r
 """Commands that leave nothing half done when interrupted: a transaction is rolled back, or the next run starts over."""
 
 
+class _WithoutPandas:
+    """Hides pandas from Arrow, which imports it if it is installed: that takes a second, and no command uses it."""
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> None:
+        """Raise ModuleNotFoundError for pandas; leave all other modules to the next finder."""
+        if name == "pandas":
+            raise ModuleNotFoundError("retailpipe commands do not use pandas", name=name)
+
+
 def main() -> None:
     """Run the program `retailpipe`. Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted."""
     gc.set_threshold(50_000)  # imports create many objects and almost no garbage
     # Arrow's default allocator uses 10% more memory and is not faster here.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
-    from retailpipe.cli.terminal import print_whatever_comes, say
+    sys.meta_path.insert(0, _WithoutPandas())
+    from retailpipe.cli.terminal import escape_unencodable, say
     from retailpipe.errors import RetailpipeError
     from retailpipe.reports import SomeNotLoaded
 
-    print_whatever_comes()
+    escape_unencodable()
     as_json = "--json" in sys.argv
+    safe_to_interrupt = bool(_SAFE_TO_INTERRUPT.intersection(sys.argv[1:2]))  # now: dbt gets another sys.argv
 
     try:
         from retailpipe.cli.app import app
@@ -51,11 +63,8 @@ def main() -> None:
     except (KeyboardInterrupt, SystemExit) as exit_:
         if isinstance(exit_, SystemExit) and exit_.code != 130:
             raise
-        rolled_back = _SAFE_TO_INTERRUPT.intersection(sys.argv[1:2])
-        say(
-            f"interrupted{'; no workbook is half loaded; run the command again to continue' if rolled_back else ''}",
-            err=True,
-        )
+        more = "; no workbook is half loaded; run the command again to continue" if safe_to_interrupt else ""
+        say(f"interrupted{more}", err=True)
         sys.exit(130)
     finally:
         gc.freeze()  # skips the final garbage collection: the process ends and frees everything

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from retailpipe.cli import aws, contracts, queries, server, steps, watching
+from retailpipe.cli import aws, classes, contracts, grading, queries, server, steps, watching
 from retailpipe.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ GROUPS: "Mapping[str, tuple[str, ...]]" = {
     "Contracts": ("contract",),
     "Embedded PostgreSQL": ("local",),
     "AWS stack": ("env", "logs", "subscribe", "schedule", "db", "cost", "cleanup"),
+    "Class": ("class", "submit"),
 }
 """The commands in the order and groups of `retailpipe --help`. Every command must be in exactly one group."""
 
@@ -76,3 +77,5 @@ app.add_typer(contracts.app, name="contract")
 app.command()(server.environments)
 app.add_typer(server.app, name="local")
 aws.register(app)
+app.add_typer(classes.app, name="class")
+grading.register(app, classes.app)

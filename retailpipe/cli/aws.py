@@ -77,9 +77,9 @@ def logs(
     import json as json_module
 
     from retailpipe.aws.logs import logs as logs_of
-    from retailpipe.aws.logs import span
+    from retailpipe.durations import parse_duration
 
-    for line in logs_of(stack_of(environment), source, since=span(since), follow=follow):
+    for line in logs_of(stack_of(environment), source, since=parse_duration(since), follow=follow):
         say(json_module.dumps(line.as_dict(), ensure_ascii=False) if json else str(line))
 
 

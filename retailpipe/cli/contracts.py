@@ -1,4 +1,4 @@
-"""The commands `retailpipe contract ...`, which draft and check the contract of a workbook of one's own."""
+"""The commands `retailpipe contract ...`, which draft and check the contracts of users' own workbooks."""
 
 import shlex
 from pathlib import Path
@@ -6,12 +6,14 @@ from typing import Annotated
 
 import typer
 
+from retailpipe.bindings import FOLDER, named_contract
 from retailpipe.cli.invocation import as_typed
-from retailpipe.cli.options import Json
+from retailpipe.cli.options import Json, Local, open_environment
 from retailpipe.cli.output import print_json, print_report
 from retailpipe.cli.terminal import say
 from retailpipe.contract import Contract
 from retailpipe.drafting import draft_contract, write_draft
+from retailpipe.errors import UsageError
 from retailpipe.trial import check_contract
 
 app = typer.Typer(help="Draft and check contracts for your own workbooks.", no_args_is_help=True, rich_markup_mode=None)
@@ -24,13 +26,24 @@ def init(
         Path | None,
         typer.Option("--out", metavar="FILE", help="Write the contract to this file. Default: print it."),
     ] = None,
+    save: Annotated[
+        bool,
+        typer.Option(
+            "--save",
+            help="Write the contract into `contracts/` of the environment, where `run` and `ingest` find it by the "
+            "names of workbooks.",
+        ),
+    ] = False,
+    local: Local = None,
     sheet: Annotated[
         str | None,
         typer.Option(
-            "--sheet", metavar="NAME", help="Draft it for this sheet. Default: all sheets with the same header."
+            "--sheet",
+            metavar="NAME",
+            help="Draft the contract for this sheet. Default: all sheets with the same header.",
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the file of --out.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file of --out or --save.")] = False,
     json: Json = False,
 ) -> None:
     """Draft a contract from a workbook.
@@ -39,9 +52,13 @@ def init(
     doubtful. Nothing is loaded.
 
     \b
-    Example: retailpipe contract init sales.xlsx --out contracts/sales.toml
+    Example: retailpipe contract init sales.xlsx --save
     """
+    if out and save:
+        raise UsageError("--out and --save write the contract to different files", hint="Pass only one of them.")
     draft = draft_contract(file, sheet=sheet, name=out.stem if out else None)
+    if save:
+        out = open_environment(local).folder / FOLDER / f"{draft.name}.toml"
     if out:
         write_draft(draft, out, overwrite=force)
     if json:
@@ -55,19 +72,24 @@ def init(
 
 @app.command("check")
 def check(
-    contract: Annotated[Path, typer.Argument(help="The contract, a .toml file.")],
+    contract: Annotated[
+        Path, typer.Argument(help="The contract: a .toml file, or the name of one in `contracts/` of the environment.")
+    ],
     file: Annotated[Path, typer.Argument(metavar="WORKBOOK", help="The workbook, an .xlsx or .csv file.")],
+    local: Local = None,
     json: Json = False,
 ) -> None:
-    """Show what a load of a workbook under a contract would refuse.
+    """Check a workbook against a contract without loading it.
 
-    It reads the whole workbook. It needs no database and changes nothing. The exit code is 0 if the workbook would
-    load, else 1.
+    It reads the whole workbook and shows which rows would be rejected, and why. It needs no database and changes
+    nothing. The exit code is 0 if the workbook would load, else 1.
 
     \b
     Example: retailpipe contract check contracts/sales.toml sales.xlsx
     """
-    report = check_contract(Contract.from_file(contract), file)
+    is_file = contract.exists() or contract.name != str(contract)
+    chosen = Contract.from_file(contract) if is_file else named_contract(contract, open_environment(local).folder)
+    report = check_contract(chosen, file)
     print_report(report, json)
     if not report.ok:
         raise typer.Exit(1)

@@ -26,10 +26,19 @@ from retailpipe.errors import UsageError
 if TYPE_CHECKING:
     from retailpipe.aws.stack import Stack
 
+
+def folder_named(text: str) -> Path:
+    """Return the folder that --local names. Raises UsageError if the name is empty: Path("") is the current folder."""
+    if not text:
+        raise UsageError("--local is empty", hint="Give a folder: --local DIR.")
+    return Path(text)
+
+
 Local = Annotated[
     Path | None,
     typer.Option(
         "--local",
+        parser=folder_named,
         metavar="DIR",
         help="The environment's folder. Default: RETAILPIPE_HOME, else a folder in your data directory.",
     ),
@@ -88,8 +97,8 @@ Replace = Annotated[
     bool,
     typer.Option(
         "--replace",
-        help="Replace a workbook of the same name that has other content; `retailpipe restore` brings it back. On a "
-        "terminal, the command asks if this option is missing.",
+        help="Replace a workbook of the same name that has other content; `retailpipe restore` brings it back. "
+        "Without this option, the command asks on a terminal, and refuses elsewhere.",
     ),
 ]
 SkipFailed = Annotated[
@@ -150,9 +159,9 @@ def _with_options(
 
 @contextmanager
 def creation_announced(environment: Environment, *, quiet: bool = False) -> Generator[None]:
-    """Say on standard error if the `with` block creates a local environment, so that a mistyped --local is noticed.
+    """Print to standard error if the `with` block creates a local environment, so that users notice a mistyped --local.
 
-    quiet: say nothing.
+    quiet: print nothing.
     """
     existed = environment.stack is not None or environment.folder.exists()
     try:
@@ -228,7 +237,8 @@ def _open_local(local: Path | None, database_url: str | None) -> Environment:
 
         parts = parse_dsn(database_url)
         if parts.pop("password", None) is not None:
-            say("warning: other users of this machine can see a password on the command line", err=True)
+            warning = "warning: other users of this machine can see a password on the command line"
+            say(f"{warning}; put it in PGPASSWORD or a passfile", err=True)
             # Hints repeat this URL, so the password is removed from it.
             database_url = "postgresql:///?" + urlencode(parse_dsn(make_dsn(**parts)))
         chosen += ["--database-url", database_url]

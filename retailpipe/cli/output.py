@@ -74,14 +74,16 @@ def print_loads(reports: Sequence[LoadReport]) -> None:
     for report in reports:
         say(str(report))
         if report.ignored_columns:
-            say(f"  ignored columns, not in the contract: {', '.join(report.ignored_columns)}")
+            say_text(f"  ignored columns, not in the contract: {', '.join(report.ignored_columns)}", indent=4)
         for overlap in report.overlaps:
-            say(f"  also in {overlap}: {counted(overlap.rows, 'row')}")
+            say_text(f"  {counted(overlap.rows, 'row is', 'rows are')} also in {overlap}", indent=4)
         for reject in report.rejects[:_REJECTS_SHOWN]:
             cell = reject.cell if reject.sheet == report.sheet else f"{reject.sheet!r} {reject.cell}"
-            say(f"  rejected {cell}: {reject.message}")
+            say_text(f"  rejected {cell}: {reject.message}", indent=4)
         if report.load_id is not None and report.rows_rejected > _REJECTS_SHOWN and report.status != "unchanged":
             say(as_typed("  list all rejected rows with `retailpipe rejects`"))
+    if sum(report.load_id is None and report.status != "unchanged" for report in reports) > 1:
+        say("a dry run compares the rows with those that are loaded, but not with those of its other workbooks")
 
 
 def print_build(report: BuildReport) -> None:
@@ -91,9 +93,9 @@ def print_build(report: BuildReport) -> None:
         if failure.rows:
             say_table(list(failure.rows[0]), [list(row.values()) for row in failure.rows], indent=4)
     if report.tables_read and not report.up_to_date:
-        say(f"  read: {', '.join(report.tables_read)}")
+        say_text(f"  tables of bronze that were read: {', '.join(report.tables_read)}", indent=4)
     for table in report.tables_unread:
-        say(f"  no model reads {table}; write one: docs/models.md")
+        say(f"  no model reads {table}; to write one, see docs/models.md")
     for relation in report.leftovers:
         say(f"  no model builds {relation} any more; drop it if you do not need it")
 
@@ -168,6 +170,8 @@ def print_status(report: StatusReport) -> None:
         say_table(columns, rows, spare=["first_date", "last_date", "finished_at"], complete="status --json")
     else:
         say("nothing is loaded yet")
+        if not (report.waiting or report.kept):
+            say(as_typed("load a workbook with `retailpipe run FILE`"))
     if report.removed:
         say(f"loaded, but no longer in the store: {', '.join(report.removed)}")
         first = shlex.quote(report.removed[0])
@@ -178,7 +182,9 @@ def print_status(report: StatusReport) -> None:
     if report.waiting:
         say(f"not loaded yet: {', '.join(report.waiting)}")
         say(as_typed("load them with `retailpipe ingest`"))
-    else:
+        for refusal in report.refusals:
+            say(str(refusal))
+    elif report.loads:
         say("no new workbooks")
     if report.given_up:
         notices = counted(report.given_up, "upload notice is", "upload notices are")
@@ -213,15 +219,18 @@ def print_servers(reports: Sequence[EnvironmentReport], remains: Sequence[Remain
         say("there are no embedded servers")
     known = [each for each in remains if each.folder is not None]
     if known:
-        say("\nremains of environments that do not exist any more or have other data:")
-        columns = ["pid", "size", "data", "environment", "kept"]
-        rows = [[e.pid, _megabytes(e.size), e.data, e.folder, e.kept] for e in known]
+        say("\ndata that no environment uses any more, as far as known:")
+        columns, rows = ["size", "data", "environment"], [[_megabytes(e.size), e.data, e.folder] for e in known]
+        if any(each.kept for each in known):
+            columns, rows = [*columns, "kept"], [[*row, e.kept] for row, e in zip(rows, known, strict=True)]
         say_table(columns, rows)
     if any(not each.kept for each in known):
         say(as_typed("delete them with `retailpipe local destroy --remains`"))
     if unknown := [each for each in remains if each.folder is None]:
         size, home = _megabytes(sum(each.size for each in unknown)), Path(unknown[0].data).parent
-        say(f"\nmade by an earlier version, environment unknown: {len(unknown)} in {home}, {size}")
+        folders = counted(len(unknown), "data folder")
+        say(f"\n{folders} in {home} ({size}) of an earlier version are kept: their environments are unknown")
+        say("if no environment links to them, delete them by hand")
 
 
 def _megabytes(size: int) -> str:
@@ -261,6 +270,17 @@ def table_document(table: pa.Table, form: str) -> str:
     return text + "\n"
 
 
+def csv_document(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows with the same keys as a CSV document with a header; an empty text if there are no rows."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    for number, row in enumerate(rows):
+        if number == 0:
+            writer.writerow(row)
+        writer.writerow([_csv_value(value) for value in row.values()])
+    return buffer.getvalue()
+
+
 def _rows(table: pa.Table) -> list[tuple[Any, ...]]:
     from retailpipe.spreadsheet import rows_of
 
@@ -269,13 +289,16 @@ def _rows(table: pa.Table) -> list[tuple[Any, ...]]:
 
 def print_rejects(found: pa.Table, total: int) -> None:
     """Print rejected rows. Many have the same hint, so each hint is printed once, with a number, below the table."""
+    if not total:
+        say("no rejected rows")
+        return
     columns = ["source", "sheet", "cell", "column_name", "raw_value", "code", "message"]
     numbers: dict[str, int] = {}
     rows = [
         [*(row[column] for column in columns), numbers.setdefault(row["hint"], len(numbers) + 1)]
         for row in found.to_pylist()
     ]
-    # A workbook is loaded from one sheet, and the cell and the message tell the rest.
+    # Most workbooks are loaded from one sheet, and the cell and the message show the rest.
     spare = ["sheet", "code", "column_name", "raw_value"]
     say_table([*columns, "hint"], rows, spare=spare, complete="rejects --json")
     say(f"({len(rows):,} of {counted(total, 'row')})" if len(rows) < total else f"({counted(total, 'row')})")

@@ -66,11 +66,13 @@ def query(
     form: Annotated[
         Form | None,
         typer.Option(
-            "--format", help="The output format. Default: that of FILE's name, else table. --json means --format json."
+            "--format",
+            help="The output format. Default: from the ending of FILE, else table. --json means --format json.",
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Write the rows to this file; replace an old one.")
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Write the rows to this file; overwrite it if it exists."),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -100,13 +102,20 @@ def query(
 
 
 def _chosen(form: Form | None, out: Path | None, json: bool) -> Form:
-    """Return the format that the options select."""
+    """Return the format that the options select. Raises UsageError if they select none, or two."""
     if json and form == Form.xlsx:
         raise UsageError("--json and --format xlsx select different formats", hint="Pass only one of them.")
     if json:
         return Form.json
-    ending = out.suffix.lower().removeprefix(".") if out else ""
-    return form or (Form(ending) if ending in (Form.csv, Form.json, Form.xlsx) else Form.table)
+    if form or out is None:
+        return form or Form.table
+    forms = {"": Form.table, ".csv": Form.csv, ".json": Form.json, ".txt": Form.table, ".xlsx": Form.xlsx}
+    if out.suffix.lower() not in forms:
+        raise UsageError(
+            f"cannot tell the format of {out} from its name",
+            hint="End the name in .csv, .json, .txt or .xlsx, or add --format.",
+        )
+    return forms[out.suffix.lower()]
 
 
 def _document(table: "pa.Table", form: Form) -> bytes:

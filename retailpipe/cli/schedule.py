@@ -72,4 +72,6 @@ def _switch(environment: Environment, *, on: bool, json: bool) -> None:
 
     print_report(schedules.switch(stack_of(environment), on=on), json)
     if not json:
-        say(f"to keep this after the next `pulumi up`: pulumi config set scheduleEnabled {str(on).lower()}")
+        say(
+            f"to keep this setting after the next `pulumi up`, run: pulumi config set scheduleEnabled {str(on).lower()}"
+        )

@@ -66,8 +66,15 @@ def stop(
         _refuse(local, "--all")
         _stop_all(json)
         return
-    stopped = _server(_environment(local)).stop()
-    print_json({"stopped": stopped}) if json else say("stopped" if stopped else "was not running")
+    environment = _environment(local)
+    server = _server(environment)
+    stopped = server.stop()
+    if json:
+        print_json({"stopped": stopped})
+    elif stopped or server.has_database:
+        say("stopped" if stopped else "was not running")
+    else:
+        say(f"there is no database in {environment.folder}")
 
 
 @app.command()
@@ -101,7 +108,7 @@ def url(
 
 @app.command("list")
 def list_servers(json: Json = False) -> None:
-    """List the embedded servers: state, port, process, size on disk, folder; and data whose environment is gone.
+    """List the embedded servers: state, port, process, size on disk, folder; and data that no environment uses.
 
     \b
     Example: retailpipe local list
@@ -121,7 +128,8 @@ def destroy(
     local: Local = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     remains: Annotated[
-        bool, typer.Option("--remains", help="Delete only data of root's servers whose environment is gone.")
+        bool,
+        typer.Option("--remains", help="Delete only data that no environment uses any more. Only root has such data."),
     ] = False,
     json: Json = False,
 ) -> None:
@@ -166,11 +174,11 @@ def _stop_all(json: bool) -> None:
 
 def _destroy_remains(yes: bool, json: bool) -> None:
     left = listing.remains()
-    doomed = [each for each in left if not each.kept]
-    if doomed:
-        for each in doomed:
+    deletable = [each for each in left if not each.kept]
+    if deletable:
+        for each in deletable:
             say(f"{each.data}: the data of {each.folder}, which does not use them any more", err=True)
-        _confirm(f"Search this machine for other environments that use them, and delete {len(doomed)} of them?", yes)
+        _confirm("Search this machine for environments that use these data, and delete the data that none uses?", yes)
     results = _deleted(left)
     deleted = [each for each in results if not each.kept]
     kept = [each for each in results if each.kept]
@@ -184,7 +192,7 @@ def _destroy_remains(yes: bool, json: bool) -> None:
     if any(each.pid for each in kept):
         say(as_typed("stop the servers that use them with `retailpipe local stop --all`"))
     if not results:
-        say("there are no remains")
+        say("no data to delete were found")
 
 
 def _deleted(remains: "list[Remains]") -> "list[Remains]":

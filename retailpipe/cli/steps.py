@@ -20,6 +20,7 @@ from retailpipe.cli.options import (
     SkipFailed,
     Yes,
     creation_announced,
+    folder_named,
     on_environment,
     open_contract,
 )
@@ -52,6 +53,9 @@ order by year, month
 
 def demo(
     rows: Annotated[int, typer.Option(help="Number of rows of the generated workbook, without the header.")] = 25_000,
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="Generate other rows: each number stands for another workbook.")
+    ] = 1,
     workbook: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Use this workbook instead of a generated one.")
     ] = None,
@@ -59,6 +63,7 @@ def demo(
         Path | None,
         typer.Option(
             "--local",
+            parser=folder_named,
             metavar="DIR",
             help="The demo's folder. Default: `demo`, or `demo-NAME` with --workbook, in the default folder of "
             "environments.",
@@ -81,7 +86,7 @@ def demo(
     remember_environment(["--local", str(folder)])
     environment = Environment.embedded(folder)
     with creation_announced(environment, quiet=quiet), progress_shown(quiet=quiet) as progress:
-        report = run_demo(environment, rows=rows, workbook=workbook, progress=progress)
+        report = run_demo(environment, rows=rows, seed=seed, workbook=workbook, progress=progress)
     document = report.as_dict() | {"folder": str(environment.folder)}
     print_result(document, lambda: _print_demo(report, environment), json=json, quiet=quiet, ok=report.ok)
     _exit(report.ok)
@@ -229,12 +234,16 @@ def forget(
     environment: Environment,
     source: Annotated[str, typer.Argument(help="A workbook, such as input/sales.xlsx.")],
     keep_workbook: Annotated[
-        bool, typer.Option("--keep-workbook", help="Leave the workbook in the store; it is not loaded again by itself.")
+        bool,
+        typer.Option(
+            "--keep-workbook",
+            help="Keep the workbook in the store; `retailpipe ingest` loads it again only if you name it.",
+        ),
     ] = False,
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Undo the load of a workbook: delete its rows and the workbook, and build silver and gold anew.
+    """Undo the load of a workbook: delete its rows and the workbook, and rebuild silver and gold.
 
     On a terminal, it asks first. `retailpipe restore` brings the workbook back.
 
@@ -255,17 +264,20 @@ def forget(
 def restore(
     environment: Environment,
     source: Annotated[str, typer.Argument(help="A workbook, such as input/sales.xlsx.")],
+    contract: ContractFile = None,
     json: Json = False,
 ) -> None:
-    """Bring back the workbook that was replaced or forgotten last; load, build and verify.
+    """Bring back the last replaced or forgotten version of a workbook; load, build and verify.
 
-    The present workbook of that name becomes the earlier version, so a second `restore` undoes the first.
+    The current workbook of that name becomes the earlier version, so a second `restore` undoes the first. If the
+    current workbook was refused, `restore` brings back the one whose rows are loaded.
 
     \b
     Example: retailpipe restore input/online_retail.xlsx
     """
+    chosen = open_contract(contract, environment)
     with progress_shown() as progress:
-        report = restore_workbook(environment, source, progress=progress)
+        report = restore_workbook(environment, source, contract=chosen, progress=progress)
     print_json(report.as_dict()) if json else print_run(report)
     _exit(report.ok)
 

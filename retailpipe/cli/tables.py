@@ -112,7 +112,7 @@ class _Column:
 
 
 def _widths(grid: Sequence[_Column], width: int) -> list[int] | None:
-    """Return the width of each column in a table of this width; None if the table does not fit or reads badly."""
+    """Return the width of each column in a table of this width; None if it does not fit, or has cells of many lines."""
     room = width - _GAP * (len(grid) - 1)
     for level in range(room, 0, -1):  # the widest columns are made narrower first
         widths = [max(column.least_width, min(column.width, level)) for column in grid]

@@ -22,6 +22,12 @@ def say(text: str = "", *, err: bool = False, nl: bool = True) -> None:
     print(escaped(text) if stream.isatty() else text, end="\n" if nl else "", file=stream, flush=True)
 
 
+def clear() -> None:
+    """Clear the terminal, so that what is printed next replaces what was there; do nothing in files and pipes."""
+    if sys.stdout.isatty():
+        sys.stdout.write("\x1b[H\x1b[2J")
+
+
 def width() -> int | None:
     """Return how many columns the terminal has; None if standard output is not a terminal."""
     if not sys.stdout.isatty():
@@ -34,8 +40,8 @@ def escaped(text: str) -> str:
     return _CONTROLS.sub(lambda found: _escape(found[0]), text)
 
 
-def print_whatever_comes() -> None:
-    """Print characters that the streams' encoding lacks as escapes instead of failing, such as non-UTF-8 file names."""
+def escape_unencodable() -> None:
+    """Print characters that a stream's encoding lacks, for example in file names, as escapes instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -43,5 +49,5 @@ def print_whatever_comes() -> None:
 
 def _escape(character: str) -> str:
     number = ord(character)
-    # JSON allows only the form \uXXXX. It has no raw control characters below the space, so their short form is safe.
+    # JSON allows only the form \uXXXX. JSON text has no raw control characters below the space, so \xXX is safe there.
     return f"\\x{number:02x}" if number < 0x20 else f"\\u{number:04x}"

@@ -34,10 +34,10 @@ def watch(
     \b
     Example: retailpipe watch --idle-exit 2h
     """
-    from retailpipe.aws.logs import span
+    from retailpipe.durations import parse_duration
     from retailpipe.watch import watch as watch_environment
 
-    idle = span(idle_exit) if idle_exit else None
+    idle = parse_duration(idle_exit) if idle_exit else None
     all_well = True
     if not quiet:
         place = environment.store.address

@@ -1,4 +1,4 @@
-"""Drafts a contract from a workbook: finds its header, its columns and their types, and the rows to pass over."""
+"""Drafts a contract from a workbook: finds its header, its columns and their types, and the rows to skip."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def write_draft(draft: ContractDraft, path: Path, *, overwrite: bool = False) ->
     Raises UsageError if the file exists and `overwrite` is false, StoreError if it cannot be written.
     """
     if not overwrite and (path.exists() or path.is_symlink()):
-        raise UsageError(f"{path} exists already", hint="Pass --force to overwrite it, or another file with --out.")
+        raise UsageError(f"{path} already exists", hint="Pass --force to overwrite it, or another file with --out.")
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

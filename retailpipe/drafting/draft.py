@@ -21,7 +21,7 @@ from retailpipe.reports import ContractDraft
 from retailpipe.store import check_uploadable
 from retailpipe.workbook.cells import Cell, column_letters
 from retailpipe.workbook.chunks import Chunk
-from retailpipe.workbook.delimited import UTF_8, CsvSheet
+from retailpipe.workbook.delimited import UTF_8, UTF_16, CsvSheet
 from retailpipe.workbook.skipping import last_rows_held, matching
 from retailpipe.workbook.tables import Book, Table, open_book
 
@@ -46,7 +46,7 @@ class _Content:
     """What the rows of some sheets with the same header hold.
 
     profiles: of each column, by the header in lower case.
-    skipped: how many rows the rules pass over.
+    skipped: how many rows the rules skip.
     unnamed: the letters of columns that hold values, but have no header.
     tails: the last rows of each sheet, which are not in the profiles.
     """
@@ -93,20 +93,26 @@ def unique_name(text: str, taken: set[str], fallback: str) -> str:
 
 
 def _opened(path: Path) -> tuple[Book, str | None]:
-    """Open a workbook; for a CSV file that is not UTF-8, with the usual encoding of Windows, which is returned too."""
+    """Open a workbook; a CSV file that is not UTF-8 with another encoding, which is returned too."""
     try:
         book = open_book(path, path.name)
         for table in book.tables:
             if isinstance(table, CsvSheet):
                 table.check_encoding()
     except WorkbookError:
-        if not path.name.lower().endswith(".csv") or _holds_nul(path):
+        if not path.name.lower().endswith(".csv"):
+            raise
+        with path.open("rb") as file:
+            if file.read(2) in UTF_16:
+                return open_book(path, path.name, encoding="utf-16"), "utf-16"
+        if _is_not_text(path):
             raise
         return open_book(path, path.name, encoding=_FALLBACK_ENCODING), _FALLBACK_ENCODING
     return book, None
 
 
-def _holds_nul(path: Path) -> bool:
+def _is_not_text(path: Path) -> bool:
+    """Whether a file is empty, is a zip, or contains NUL near its start: then another encoding does not help."""
     with path.open("rb") as file:
         start = file.read(1 << 16)
     return not start or b"\0" in start or start.startswith(b"PK\x03\x04")
@@ -130,7 +136,9 @@ def _named(book: Book, sheet: str) -> Sequence[Table]:
     tables = [table for table in book.tables if table.name.casefold() == sheet.strip().casefold()]
     if not tables:
         names = ", ".join(repr(table.name) for table in book.tables[:20])
-        raise UsageError(f"{book.file} has no sheet {sheet!r}; its sheets are {names}", hint="Correct --sheet.")
+        raise UsageError(
+            f"{book.file} has no sheet {sheet!r}; its sheets are {names}", hint="Pass one of these names with --sheet."
+        )
     return tables
 
 
@@ -173,6 +181,7 @@ def _content(headers: Sequence[Header], rules: Sequence[SkipRule], *, with_tails
 
 
 def _below(header: Header) -> Iterator[Chunk]:
+    """Yield the rows below a header. Once the header is passed, they may come in any order, which is faster."""
     rows = header.table.rows(header.row)
     try:
         for chunk in rows:
@@ -213,26 +222,26 @@ def _contract_lines(
         lines.append(f"# other sheets have another header: {', '.join(_one_line(name) for name in others[:20])}")
     if len(headers) > 1:
         pattern = ALL_SHEETS if not others else pattern_for(names, others)
-        if pattern is None:
-            lines.append(f"# no pattern matches only these sheets: {', '.join(map(_one_line, names[:20]))}")
-        lines.append(f"sheet = {_text(pattern or names[0])}")
+        listed = f"[{', '.join(map(_text, names))}]"  # no pattern matches only these sheets
+        lines.append(f"sheet = {_text(pattern) if pattern else listed}")
     elif (others or sheet is not None or len(visible) > 1) and names[0]:
         lines.append(f"sheet = {_text(names[0])}")
     if headers[0].is_doubtful:
-        lines.append(f"# doubt: row {headers[0].row} was taken for the header, although not all of its cells are texts")
+        lines.append(f"# doubt: row {headers[0].row} was taken as the header, although not all of its cells are texts")
     if not headers[0].is_first:
         lines.append(f"header_row = {headers[0].row}")
     table = book.tables[0]
     if isinstance(table, CsvSheet):
         lines.append(f"delimiter = {_text(table.delimiter)}")
         if encoding:
-            lines += [f"# the file is not {UTF_8.upper()}; this is the usual encoding of Windows"]
+            usual = "" if encoding != _FALLBACK_ENCODING else "; this is the usual encoding of Windows"
+            lines += [f"# the file is not {UTF_8.upper()}{usual}"]
             lines += [f"encoding = {_text(encoding)}"]
     return lines
 
 
 def _file_pattern(file: str) -> str:
-    """The pattern for the names of workbooks like this one: numbers, such as a month, may be others."""
+    """The pattern for the names of workbooks like this one: each number in the name, such as a month, may differ."""
     stem, dot, suffix = file.rpartition(".")
     return re.sub(r"\d+", "*", stem) + dot + suffix
 
@@ -241,7 +250,7 @@ def _content_lines(headers: Sequence[Header], content: _Content, rules: Sequence
     lines: list[str] = []
     profiles = list(content.profiles.values())
     if rules:
-        lines += [f"# these rules pass over {content.skipped:,} rows, such as totals", "skip_rows = ["]
+        lines += [f"# these rules skip {content.skipped:,} rows, such as totals", "skip_rows = ["]
         lines += [f"    {{ column = {_text(rule.column)}, matches = {_text(rule.matches)} }}," for rule in rules]
         lines += ["]"]
     fitting, needed = common_separators(profiles)
@@ -298,7 +307,7 @@ def _separator_comments(fitting: Sequence[Separators], profiles: Sequence[Column
     if not other or not example:
         return []
     keys = f"decimal = {_text(other.decimal)}, thousands = {_text(other.thousands)}"
-    return [f"# doubt: {_one_line(example)} can be read in two ways; the other is {keys}"]
+    return [f"# doubt: {_one_line(example)} can be read in two ways; for the other, set {keys}"]
 
 
 def _text(text: str) -> str:

@@ -13,9 +13,11 @@ from retailpipe.workbook.tables import Table
 
 ROWS_PREVIEWED = 100
 TAIL = 10
-"""Rows at the end of a sheet among which totals and notes are searched."""
+"""How many rows at the end of a sheet are searched for totals and notes."""
 _WIDE, _LESS_WIDE = 0.7, 0.5
+"""Shares of the cells of the widest row: a header has at least so many."""
 _SPARSE = 0.5
+"""The share of the usual number of filled cells: a total or a note has at most so many."""
 _SHORTEST_SUFFIX = 3
 """Characters; two names often end in the same letter by chance."""
 _TOTAL = re.compile(
@@ -33,7 +35,7 @@ class Header:
     """The header of a sheet.
 
     row: its row number.
-    is_first: whether no row above it has a cell that is not blank.
+    is_first: whether all rows above it are blank.
     texts: its texts by column, without those that occur twice.
     repeated: the texts that occur twice, by column.
     is_doubtful: whether the row also holds numbers or dates, because no wide row holds only labels.
@@ -73,8 +75,8 @@ def pattern_for(names: Sequence[str], others: Sequence[str]) -> str | None:
     """A pattern with one * that matches all of some names, and none of the others; None if there is none."""
     first, last = min(names), max(names)
     prefix = next((first[:n] for n in range(len(first), 0, -1) if last.startswith(first[:n])), "")
-    turned = [name[::-1] for name in names]
-    first, last = min(turned), max(turned)
+    reversed_names = [name[::-1] for name in names]
+    first, last = min(reversed_names), max(reversed_names)
     suffix = next((first[:n][::-1] for n in range(len(first), 0, -1) if last.startswith(first[:n])), "")
     for start, end in ((prefix, ""), ("", suffix if len(suffix) >= _SHORTEST_SUFFIX else "")):
         if (start or end) and not any(name.startswith(start) and name.endswith(end) for name in others):
@@ -83,7 +85,7 @@ def pattern_for(names: Sequence[str], others: Sequence[str]) -> str | None:
 
 
 def rules_for(tail: Sequence[Row], header: Header, profiles: Mapping[int, ColumnProfile]) -> list[SkipRule]:
-    """The rules that pass over the totals and notes in the last rows of a sheet.
+    """The rules that skip the totals and notes in the last rows of a sheet.
 
     tail: the last rows, in order.
     profiles: of the rows above them, by column.
@@ -102,7 +104,12 @@ def rules_for(tail: Sequence[Row], header: Header, profiles: Mapping[int, Column
 
 
 def _rule(cells: Row, whole: Row, header: Header, always: Sequence[int], usual: float) -> SkipRule | None:
-    """The rule for a row that holds totals or a note; None if it is a row of data. whole: its unnamed columns too."""
+    """The rule for a row that holds totals or a note; None if it is a row of data.
+
+    cells: the filled cells of the columns with a header. whole: those of all columns.
+    always: the columns that are not blank in any row of data.
+    usual: the average number of filled cells in a row of data.
+    """
     blank = [index for index in always if index not in cells]
     is_sparse = bool(blank) and len(whole) <= max(1, _SPARSE * usual)
     for index, cell in cells.items():

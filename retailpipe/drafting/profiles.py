@@ -44,12 +44,12 @@ class Form(NamedTuple):
     """The forms of one text.
 
     numbers: for each of SEPARATORS, the number that the text stands for; None if it is not one.
-    has_point: whether the text contains a separator.
+    has_separator: whether the text contains a separator.
     formats: the formats in which the text is a date.
     """
 
     numbers: tuple[Decimal | None, ...]
-    has_point: bool
+    has_separator: bool
     formats: frozenset[str]
 
 
@@ -122,7 +122,7 @@ class ColumnProfile:
                     self.firsts[name] = f"{sheet!r}, {address}" if sheet else address
 
     def _add(self, cell: Cell, kind: str, times: int) -> list[str]:
-        """Add a cell that is not blank. Return further kinds that it is the first of."""
+        """Add a cell that is not blank. Return the keys of `firsts` for which it counts, besides its kind."""
         if isinstance(cell, float):
             self.numbers.add(Decimal(repr(cell)), times, is_fraction=kind == "fraction")
         elif isinstance(cell, str):
@@ -134,7 +134,7 @@ class ColumnProfile:
                     numbers.add(number, times, is_fraction=is_fraction)
             if any(number is not None for number in form.numbers):
                 self.zeros += times * bool(_LEADING_ZEROS.fullmatch(text))
-                self.example = self.example or (text if form.has_point else "")
+                self.example = self.example or (text if form.has_separator else "")
                 return []
             self.dates[form.formats] += times
             return [] if form.formats else ["neither"]
@@ -179,8 +179,8 @@ def form_of(text: str) -> Form:
     if _LIKE_A_NUMBER.fullmatch(text):
         numbers = tuple(reader.parsed(text) for reader in _READERS)
     formats = _FORMATS.get(_DIGITS.sub("d", text), []) if len(text) < 30 else []
-    has_point = not text.lstrip("+-").isdigit()
-    return Form(numbers, has_point, frozenset(each for each in formats if _is_date(text, each)))
+    has_separator = not text.lstrip("+-").isdigit()
+    return Form(numbers, has_separator, frozenset(each for each in formats if _is_date(text, each)))
 
 
 def is_label(cell: Cell) -> bool:
@@ -190,8 +190,8 @@ def is_label(cell: Cell) -> bool:
     return isinstance(cell, str) and bool(text) and not form.formats and not any(n is not None for n in form.numbers)
 
 
-def _is_date(text: str, form: str) -> bool:
+def _is_date(text: str, date_format: str) -> bool:
     try:
-        return datetime.strptime(text, form) >= EXCEL_FIRST_DATE
+        return datetime.strptime(text, date_format) >= EXCEL_FIRST_DATE
     except ValueError:
         return False

@@ -18,7 +18,9 @@ _PLAIN = SEPARATORS[0]
 _ORDERS = {"ymd": "%Y", "dmy": "%d", "mdy": "%m"}
 """How dates are ordered, and what their formats begin with."""
 _MOSTLY = 0.9
+"""If at least this share of a text column's cells are numbers (or dates), a comment says so."""
 _LARGE = 10**8
+"""From this number on, integers get type int64: later workbooks may hold numbers that int32 cannot."""
 
 
 @dataclass
@@ -58,7 +60,7 @@ def choose(profile: ColumnProfile, common: Separators | None, day_first: bool) -
     """Choose the type of a column. common: the separators of the whole contract, if there are any."""
     kinds, filled = profile.kinds, profile.filled
     if not filled:
-        return Choice("string", comments=["no cell is filled in"])
+        return Choice("string", comments=["all cells are blank"])
     if choice := _date_type(profile, day_first):
         return choice
     for separators in [common] if common else SEPARATORS:
@@ -108,7 +110,9 @@ def _date_type(profile: ColumnProfile, day_first: bool) -> Choice | None:
         if {"dmy", "mdy"} <= set(fitting):
             taken, other = ("day", "mdy") if order == "dmy" else ("month", "dmy")
             others = ", ".join(f'"{each}"' for each in dict.fromkeys(fitting[other]))
-            comments.append(f"doubt: day and month cannot be told apart; read with the {taken} first, else [{others}]")
+            comments.append(
+                f"doubt: day or month may be first; read with the {taken} first; otherwise, set formats = [{others}]"
+            )
     has_time = kinds["moment"] or any("%H" in each for each in formats)
     return Choice("timestamp[us]" if has_time else "date32", formats, comments=comments)
 

@@ -6,21 +6,25 @@ import pulumi
 import pulumi_aws as aws
 
 from retailpipe.infra.component import Component, Deployment
-from retailpipe.infra.notifications import Notifications
 
 
 class Budget(Component):
-    """The monthly budget of a pipeline. budget: the AWS budget.
+    """The monthly budget of a pipeline or of a class. budget: the AWS budget.
 
-    It counts the cost of resources with the stack's tag `Pipeline`. AWS counts nothing until the account activates
-    `Pipeline` as a cost allocation tag.
+    It counts the cost of all resources that have a tag with this value. AWS counts nothing until the account activates
+    the tag as a cost allocation tag.
+    topic: receives the notices. topic_policy: allows budgets to publish to it.
     """
 
     def __init__(
         self,
         name: str,
         deployment: Deployment,
-        notifications: Notifications,
+        *,
+        tag: str,
+        value: str,
+        topic: aws.sns.Topic,
+        topic_policy: aws.sns.TopicPolicy,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("Budget", name, deployment, opts)
@@ -31,19 +35,19 @@ class Budget(Component):
             time_unit="MONTHLY",
             limit_amount=str(deployment.settings.monthly_budget),
             limit_unit="USD",
-            cost_filters=[{"name": "TagKeyValue", "values": [f"user:Pipeline${deployment.names.prefix}"]}],
+            cost_filters=[{"name": "TagKeyValue", "values": [f"user:{tag}${value}"]}],
             notifications=[
                 {
                     "comparison_operator": "GREATER_THAN",
                     "threshold": 80,
                     "threshold_type": "PERCENTAGE",
                     "notification_type": kind,
-                    "subscriber_sns_topic_arns": [notifications.topic.arn],
+                    "subscriber_sns_topic_arns": [topic.arn],
                 }
                 for kind in ("ACTUAL", "FORECASTED")
             ],
             tags=deployment.tags("month"),
             # When a budget is created, AWS checks that it may publish to the topic: the policy must already exist.
-            opts=self.child(depends_on=[notifications.topic_policy]),
+            opts=self.child(depends_on=[topic_policy]),
         )
         self.register_outputs({})

@@ -10,8 +10,8 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
-from retailpipe.infra.settings import Settings
 from retailpipe.names import Names
+from retailpipe.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,18 @@ class Deployment:
     account_id: str
     region: str
     partition: str
+
+    @classmethod
+    def of(cls, names: Names, settings: Settings, parent: pulumi.Resource) -> Deployment:
+        """The deployment with the account, region and partition of a component's AWS provider."""
+        invoke = pulumi.InvokeOptions(parent=parent)
+        return cls(
+            names,
+            settings,
+            account_id=aws.get_caller_identity(opts=invoke).account_id,
+            region=aws.get_region(opts=invoke).region,
+            partition=aws.get_partition(opts=invoke).partition,
+        )
 
     def arn(self, service: str, resource: str) -> str:
         """The ARN of a resource in this account and region."""

@@ -8,9 +8,9 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
+from retailpipe.config import Secret
 from retailpipe.infra.component import Component, Deployment, statement
 from retailpipe.infra.notifications import Notifications
-from retailpipe.infra.settings import Secret
 from retailpipe.infra.storage import Storage
 from retailpipe.keys import INPUT, RECEIPTS
 from retailpipe.names import CHECK_BUCKET, NOTIFY_UPLOAD
@@ -76,7 +76,7 @@ class Functions(Component):
         aws.lambda_.FunctionEventInvokeConfig(
             f"{name}-once", function_name=self.check_bucket.name, maximum_retry_attempts=0, opts=self.child()
         )
-        # If all three attempts fail, Lambda publishes the event itself to the topic, so that no upload goes unnoticed.
+        # If all three attempts fail, Lambda publishes the event itself to the topic, so that each upload is reported.
         aws.lambda_.FunctionEventInvokeConfig(
             f"{name}-untold",
             function_name=self.notify_upload.name,

@@ -33,7 +33,7 @@ class _Alarm:
 
 
 class Alarms(Component):
-    """The alarms. count: their number. Missing data does not set off an alarm: a stopped database sends no metrics."""
+    """The alarms. count: their number. Missing data does not trigger an alarm: a stopped database sends no metrics."""
 
     def __init__(
         self,
@@ -56,8 +56,8 @@ class Alarms(Component):
         alarms += [
             _Alarm("cpu", "CPU of the database was at least 90 % for 15 minutes", "AWS/RDS", "CPUUtilization",
                    "Average", instance, above, 90, 5, 3),
-            _Alarm("storage", "The database has less than 2 GB left", "AWS/RDS", "FreeStorageSpace", "Minimum",
-                   instance, below, 2 * _GB, 5),
+            _Alarm("storage", "The database has less than 2 GB of free storage", "AWS/RDS", "FreeStorageSpace",
+                   "Minimum", instance, below, 2 * _GB, 5),
             _Alarm("connections", "The database had at least 60 connections for 10 minutes", "AWS/RDS",
                    "DatabaseConnections", "Maximum", instance, above, 60, 5, 2),
             _Alarm("dead-letters", "The dead-letter queue contains messages", "AWS/SQS",

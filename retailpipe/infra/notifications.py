@@ -14,6 +14,37 @@ _KEPT_SECONDS = 14 * 24 * 3600
 _MAX_RECEIVES = 5
 
 
+def notice_topic(component: Component) -> tuple[aws.sns.Topic, aws.sns.TopicPolicy]:
+    """Create a topic for notices as a part of a component, and subscribe the addresses of `notifyEmails`.
+
+    Alarms and budgets of this account may publish to it as soon as its policy, which is the second result, exists.
+    """
+    name, deployment = component.name, component.deployment
+    topic = aws.sns.Topic(
+        f"{name}-topic", name=deployment.names.of("notices"), tags=deployment.tags("notices"), opts=component.child()
+    )
+    topic_policy = aws.sns.TopicPolicy(
+        f"{name}-topic-policy",
+        arn=topic.arn,
+        policy=policy(
+            statement(
+                ["sns:Publish"],
+                [topic.arn],
+                sid="Alarms",
+                principal={"Service": ["cloudwatch.amazonaws.com", "budgets.amazonaws.com"]},
+                condition={"StringEquals": {"aws:SourceAccount": deployment.account_id}},
+            ),
+            tls_only("sns:Publish", [topic.arn]),
+        ),
+        opts=component.child(),
+    )
+    for address in deployment.settings.notify_emails:
+        aws.sns.TopicSubscription(
+            f"{name}-to-{address}", topic=topic.arn, protocol="email", endpoint=address, opts=component.child()
+        )
+    return topic, topic_policy
+
+
 class Notifications(Component):
     """The topic, the queue of uploads, and its dead-letter queue.
 
@@ -22,29 +53,7 @@ class Notifications(Component):
 
     def __init__(self, name: str, deployment: Deployment, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("Notifications", name, deployment, opts)
-        self.topic = aws.sns.Topic(
-            f"{name}-topic", name=deployment.names.of("notices"), tags=deployment.tags("notices"), opts=self.child()
-        )
-        own_account = {"StringEquals": {"aws:SourceAccount": deployment.account_id}}
-        self.topic_policy = aws.sns.TopicPolicy(
-            f"{name}-topic-policy",
-            arn=self.topic.arn,
-            policy=policy(
-                statement(
-                    ["sns:Publish"],
-                    [self.topic.arn],
-                    sid="Alarms",
-                    principal={"Service": ["cloudwatch.amazonaws.com", "budgets.amazonaws.com"]},
-                    condition=own_account,
-                ),
-                tls_only("sns:Publish", [self.topic.arn]),
-            ),
-            opts=self.child(),
-        )
-        for address in deployment.settings.notify_emails:
-            aws.sns.TopicSubscription(
-                f"{name}-to-{address}", topic=self.topic.arn, protocol="email", endpoint=address, opts=self.child()
-            )
+        self.topic, self.topic_policy = notice_topic(self)
         self.dead_letters = aws.sqs.Queue(
             f"{name}-dead-letters",
             name=deployment.names.of("dead-letters"),

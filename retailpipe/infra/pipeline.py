@@ -11,15 +11,16 @@ from retailpipe.infra.access import StudentPolicy
 from retailpipe.infra.budget import Budget
 from retailpipe.infra.component import Deployment
 from retailpipe.infra.database import DATABASE, PORT, Database
+from retailpipe.infra.expiry import Expiry
 from retailpipe.infra.functions import Functions
 from retailpipe.infra.monitoring import Alarms, Dashboard
 from retailpipe.infra.network import Network
 from retailpipe.infra.nightly import NightlyStop
 from retailpipe.infra.notifications import Notifications
-from retailpipe.infra.settings import Settings
 from retailpipe.infra.storage import Storage
 from retailpipe.names import Names
 from retailpipe.outputs import VERSION, StackOutputs
+from retailpipe.settings import Settings
 
 
 class RetailPipeline(pulumi.ComponentResource):
@@ -39,14 +40,7 @@ class RetailPipeline(pulumi.ComponentResource):
         names = Names(pulumi.get_project(), pulumi.get_stack(), part)
         super().__init__("retailpipe:aws:RetailPipeline", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        invoke = pulumi.InvokeOptions(parent=self)
-        deployment = Deployment(
-            names,
-            settings,
-            account_id=aws.get_caller_identity(opts=invoke).account_id,
-            region=aws.get_region(opts=invoke).region,
-            partition=aws.get_partition(opts=invoke).partition,
-        )
+        deployment = Deployment.of(names, settings, self)
         if settings.disabled_parts:
             pulumi.log.info(f"Not created in this stack: {'; '.join(settings.disabled_parts)}.", self)
         for warning in settings.warnings:
@@ -57,8 +51,10 @@ class RetailPipeline(pulumi.ComponentResource):
         else:
             network = Network(f"{name}-network", deployment, child)
             vpc_id, subnet_ids, ready = network.vpc_id, network.database_subnet_ids, network.ready
-        database = Database(f"{name}-database", deployment, vpc_id, subnet_ids, ready, child)
         notifications = Notifications(f"{name}-notifications", deployment, child)
+        if last_day := settings.deletes_database_on:
+            ready = [*ready, *Expiry(f"{name}-expiry", deployment, notifications, last_day, child).ready]
+        database = Database(f"{name}-database", deployment, vpc_id, subnet_ids, ready, child)
         functions = Functions(f"{name}-functions", deployment, storage, notifications, child)
         outputs: dict[str, pulumi.Input[Any]] = {
             "version": VERSION,
@@ -92,7 +88,15 @@ class RetailPipeline(pulumi.ComponentResource):
         if settings.dashboard:
             outputs["dashboard"] = Dashboard(f"{name}-dashboard", deployment, database, functions, child).dashboard_name
         if settings.monthly_budget:
-            Budget(f"{name}-budget", deployment, notifications, child)
+            Budget(
+                f"{name}-budget",
+                deployment,
+                tag="Pipeline",
+                value=names.prefix,
+                topic=notifications.topic,
+                topic_policy=notifications.topic_policy,
+                opts=child,
+            )
         if settings.student_policy and not settings.existing_role_arn:
             student = StudentPolicy(f"{name}-student", deployment, storage, database, notifications, functions, child)
             outputs["student_policy_arn"] = student.policy.arn

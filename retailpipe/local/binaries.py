@@ -38,8 +38,9 @@ def root_home() -> Path:
 
 @dataclass(frozen=True)
 class Account:
-    """The system account that runs the server: the current user, or `nobody` for root, because PostgreSQL refuses root.
+    """The system account of the server: the current user, or `nobody` if that is root.
 
+    PostgreSQL does not run as root.
     user_id, group_id: None for the current user.
     """
 
@@ -56,12 +57,12 @@ class Account:
         nobody = pwd.getpwnam("nobody")
         return cls(nobody.pw_uid, nobody.pw_gid)
 
-    def own(self, path: Path) -> None:
+    def make_owner_of(self, path: Path) -> None:
         """Make the account the owner of a file or folder."""
         if self.user_id is not None:
             os.chown(path, self.user_id, self.group_id or 0)
 
-    def own_pipe(self, descriptor: int) -> None:
+    def make_owner_of_pipe(self, descriptor: int) -> None:
         """Make the account the owner of one end of a pipe."""
         if self.user_id is not None:
             os.fchown(descriptor, self.user_id, self.group_id or 0)
@@ -119,11 +120,11 @@ class Binaries:
         return int(found[1])
 
     def start(
-        self, command: Sequence[str | Path], said: IO[bytes] | int, output: IO[bytes] | int
+        self, command: Sequence[str | Path], stdin: IO[bytes] | int, output: IO[bytes] | int
     ) -> subprocess.Popen[bytes]:
         """Start a program as the account, in its own session and with a minimal environment.
 
-        said: the program's standard input. output: its standard output and standard error.
+        output: for standard output and standard error.
 
         The caller's environment is not inherited: the server outlives the caller, and other users may be able to read
         its environment, so it must not contain secrets.
@@ -131,7 +132,7 @@ class Binaries:
         kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
         return subprocess.Popen(
             command,
-            stdin=said,
+            stdin=stdin,
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd="/",

@@ -14,9 +14,9 @@ import tempfile
 from pathlib import Path
 
 from retailpipe.errors import ServerError
-from retailpipe.folders import DATA, PASSFILE
+from retailpipe.folders import DATA, LOG, PASSFILE
 from retailpipe.local.binaries import Account, Binaries, root_home
-from retailpipe.local.remains import write_note
+from retailpipe.local.remains import is_incomplete, write_note
 
 USER = "retailpipe"
 """The role that owns the database. It has no rights outside it."""
@@ -26,11 +26,13 @@ READER = "retailpipe_reader"
 SUPERUSER = "postgres"
 """retailpipe never connects as the superuser. Its password is in the passfile, for example to install an extension."""
 HOST = "127.0.0.1"
+PORT_FILE = ".postgres.port"
+"""The file in the environment's folder with the port that was used last."""
 SPACE_HINT = "Check that the folder is writable and its disk has 100 MB free, or choose another folder with --local."
 
 
 class Cluster:
-    """The PostgreSQL data of the environment in a folder; PostgreSQL's word for it is cluster.
+    """The PostgreSQL data of the environment in a folder. PostgreSQL's documentation calls this a database cluster.
 
     home: the folder that contains the data; a link if the server's account cannot reach the environment's folder.
     passfile: the file with the passwords, readable only by its owner.
@@ -49,17 +51,30 @@ class Cluster:
     @property
     def has_reader(self) -> bool:
         """Whether the read-only role exists. It does not in data that an earlier version of retailpipe created."""
-        try:
-            return f":{READER}:" in self.passfile.read_text()
-        except OSError:
-            return False
+        return self._has_role(READER)
+
+    def check_own(self) -> None:
+        """Raise ServerError if a file or folder with one of our names was not made by retailpipe.
+
+        `--local` may name a project of the user that has its own folder `postgres`, such as the data of a container.
+        Nothing there may be changed or deleted. A database always has one of two marks: the passfile is written before
+        its data are complete, and the port file before its server starts.
+        """
+        if (self._folder / PORT_FILE).exists() or self._has_role(USER):
+            return
+        for path in (self.home, self.passfile, self._folder / LOG):
+            if os.path.lexists(path) and not (path == self.home and self._is_unfinished()):
+                raise ServerError(
+                    f"{path} was not made by retailpipe, so {self._folder} cannot be an environment",
+                    hint=f"Choose another folder with --local, or move {path.name} away.",
+                )
 
     def make(self, binaries: Binaries) -> None:
         """Create the data, the database and the roles. Raises ServerError."""
         account = binaries.account
         self._make_home(account)
         home = self.home.resolve()
-        for remains in home.glob("tmp*"):  # left by a process that was killed here
+        for remains in filter(is_incomplete, home.iterdir()):  # left by a process that was killed here
             shutil.rmtree(remains, ignore_errors=True)
         # Only programs that run as the account write here. If root wrote here, another process of `nobody` could
         # redirect root's writes through a link.
@@ -104,6 +119,20 @@ class Cluster:
         lines = [f"{HOST}:*:*:{role}:{password}\n" for role, password in passwords.items()]
         _write_secret(self.passfile, "".join(lines))
 
+    def _has_role(self, role: str) -> bool:
+        """Whether the passfile has a line for a role."""
+        try:
+            return f":{role}:" in self.passfile.read_text(errors="replace")
+        except OSError:
+            return False
+
+    def _is_unfinished(self) -> bool:
+        """Whether `home` contains no more than a first start that was killed leaves, or links to no folder."""
+        try:
+            return not self.home.exists() or (self.home.is_dir() and all(map(is_incomplete, self.home.iterdir())))
+        except OSError:
+            return False
+
     def _run_statements(self, data: Path, database: str, binaries: Binaries, *statements: str) -> None:
         """Run statements in single-user mode. The server must not be running. Raises ServerError."""
         command = [binaries.folder / "postgres", "--single", "-D", data, database]
@@ -119,12 +148,12 @@ class Cluster:
                 elsewhere = Path(tempfile.mkdtemp(dir=root_home(), prefix="postgres-"))
                 write_note(elsewhere.resolve(), self._folder)
                 self.home.symlink_to(elsewhere)
-        account.own(self.home.resolve())
+        account.make_owner_of(self.home.resolve())
 
     def _run(self, command: list[str | Path], binaries: Binaries, stdin_text: str = "") -> None:
         """Run a program and wait for it. Raises ServerError with the program's errors if it fails."""
         reading, writing = os.pipe()
-        binaries.account.own_pipe(reading)  # for programs that open it again by its name, /dev/stdin
+        binaries.account.make_owner_of_pipe(reading)  # for programs that open it again by its name, /dev/stdin
         os.write(writing, stdin_text.encode())
         os.close(writing)
         with tempfile.TemporaryFile() as output, os.fdopen(reading, "rb") as stdin:
@@ -139,8 +168,13 @@ class Cluster:
 
 
 def _write_secret(file: Path, content: str) -> None:
-    """Write a new file that only its owner can read. O_EXCL: never write through a link that another user made."""
-    file.unlink(missing_ok=True)
-    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    """Write a file that only its owner can read. O_EXCL: never write through a link that another user made.
+
+    It gets its name when it is complete: an empty passfile, which a kill would leave, would not be taken for ours.
+    """
+    partial = file.with_name(f".{file.name}.partial")
+    partial.unlink(missing_ok=True)
+    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w") as target:
         target.write(content)
+    partial.replace(file)

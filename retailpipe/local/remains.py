@@ -1,6 +1,6 @@
-"""The data that environments of root keep outside their folders, and the remains of those whose environment is gone.
+"""The data of root's environments that are outside their folders, and how data without an environment are deleted.
 
-If `nobody`, who runs root's servers, cannot reach an environment's folder, the data are in a folder
+Root's servers run as `nobody`. If that account cannot reach an environment's folder, the data are in a folder
 /var/lib/retailpipe/postgres-NAME, and `postgres` in the environment's folder is a link to it. Beside it, the note
 postgres-NAME.json says to which environment the data belong. Only root can write notes.
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -52,9 +53,9 @@ class Remains(Report):
 
 
 def write_note(data: Path, folder: Path) -> None:
-    """Note to which environment the data in /var/lib/retailpipe belong. Raises nothing: without a note, data are kept.
+    """Write to which environment data in /var/lib/retailpipe belong. Raises nothing: without a note, data are kept.
 
-    data: the folder that contains the data folder of PostgreSQL; nothing is noted if it is somewhere else.
+    data: the folder that contains the data folder of PostgreSQL; no note is written if it is somewhere else.
     """
     if data.parent != ROOT_HOME.resolve():
         return
@@ -62,12 +63,26 @@ def write_note(data: Path, folder: Path) -> None:
         _write_note(data, folder.resolve())
 
 
-def delete_data(data: Path) -> None:
-    """Delete the data folder of an environment, and its note if there is one. Raises OSError."""
-    if data.exists():
-        shutil.rmtree(data)
-    if data.parent == ROOT_HOME.resolve():
-        _note_of(data).unlink(missing_ok=True)
+def delete_data(home: Path) -> None:
+    """Delete the data of an environment in their folder, and their note if there is one. Raises OSError.
+
+    home: the folder that contains the data folder of PostgreSQL. It is kept if it contains anything else.
+    """
+    if home.parent == ROOT_HOME.resolve():
+        if home.exists():
+            shutil.rmtree(home)
+        _note_of(home).unlink(missing_ok=True)
+    elif home.is_dir():
+        for each in [*home.iterdir()]:
+            if each.name == "data" or is_incomplete(each):
+                shutil.rmtree(each)
+        if not any(home.iterdir()):
+            home.rmdir()
+
+
+def is_incomplete(data: Path) -> bool:
+    """Whether this is a data folder that is being created, or was when its process was killed."""
+    return re.fullmatch("tmp[0-9a-f]{16}", data.name) is not None
 
 
 def find_remains(environments: Iterable[Path], *, home: Path = ROOT_HOME) -> list[Remains]:
@@ -90,7 +105,7 @@ def find_remains(environments: Iterable[Path], *, home: Path = ROOT_HOME) -> lis
                 Remains(str(data), None, size_on_disk(data), "it is not known to which environment they belong")
             )
         elif not _is_linked(note.folder, data):
-            found.append(_judged(data, note))
+            found.append(_examined(data, note))
     return found
 
 
@@ -114,9 +129,9 @@ def finish_deletions(*, home: Path = ROOT_HOME) -> None:
     """Delete what a killed `delete_remains` left. Raises nothing."""
     if os.geteuid() != 0:
         return
-    for doomed in home.glob(f"{_DELETING}{_PREFIX}*"):
-        if not doomed.is_symlink() and process_in(doomed.resolve()) is None:
-            shutil.rmtree(doomed, ignore_errors=True)
+    for renamed in home.glob(f"{_DELETING}{_PREFIX}*"):
+        if not renamed.is_symlink() and process_in(renamed.resolve()) is None:
+            shutil.rmtree(renamed, ignore_errors=True)
     for note in home.glob(f"{_PREFIX}*.json"):
         if not note.with_suffix("").exists():
             note.unlink(missing_ok=True)
@@ -129,14 +144,14 @@ def _delete(remains: Remains, moved_to: Path | None) -> Remains:
             _write_note(data, moved_to)
         register.record(moved_to)
         return replace(remains, folder=str(moved_to), kept=f"the environment {moved_to} uses them")
-    doomed = data.with_name(_DELETING + data.name)
+    renamed = data.with_name(_DELETING + data.name)
     try:
-        # A server that started since the check has its working folder here. It notices nothing of the two renames.
-        data.rename(doomed)
-        if pid := process_in(doomed):
-            doomed.rename(data)
+        # A server that started since the check has its working folder here. The two renames do not disturb it.
+        data.rename(renamed)
+        if pid := process_in(renamed):
+            renamed.rename(data)
             return replace(remains, kept=f"process {pid} uses them", pid=pid)
-        shutil.rmtree(doomed)
+        shutil.rmtree(renamed)
         _note_of(data).unlink(missing_ok=True)
     except FileNotFoundError:  # another process has deleted them
         return remains
@@ -173,7 +188,7 @@ def _read_note(data: Path) -> _Note | None:
     return note if note.folder.is_absolute() else None
 
 
-def _judged(data: Path, note: _Note) -> Remains:
+def _examined(data: Path, note: _Note) -> Remains:
     """The remains, with the reason to keep them if there is one that needs no search."""
     found = Remains(str(data), str(note.folder), size_on_disk(data))
     if _mount_of(note.folder) != note.mount:

@@ -28,9 +28,9 @@ from urllib.parse import quote
 
 from retailpipe import register
 from retailpipe.errors import ServerError, WarehouseError
-from retailpipe.folders import LAST_LOAD, make_folder
+from retailpipe.folders import LAST_LOAD, LOG, make_folder
 from retailpipe.local.binaries import Account, Binaries
-from retailpipe.local.cluster import DATABASE, HOST, READER, SPACE_HINT, USER, Cluster
+from retailpipe.local.cluster import DATABASE, HOST, PORT_FILE, READER, SPACE_HINT, USER, Cluster
 from retailpipe.local.process import PID_FILE, STOP_SECONDS, ServerProcess
 from retailpipe.local.remains import delete_data, write_note
 
@@ -80,7 +80,7 @@ class EmbeddedServer:
     @property
     def log(self) -> Path:
         """The server's log file."""
-        return self._folder / "postgres.log"
+        return self._folder / LOG
 
     @property
     def is_running(self) -> bool:
@@ -105,6 +105,7 @@ class EmbeddedServer:
 
         Creates the database first if there is none. Safe to call from several processes at once.
         """
+        self._check_own()
         port = self._running()
         if port is None or not self._cluster.passfile.exists():
             with self._locked():
@@ -116,6 +117,7 @@ class EmbeddedServer:
 
     def stop(self) -> bool:
         """Stop the server; open transactions are rolled back. Returns False if it was not running."""
+        self._check_own()
         if not self._cluster.home.exists():
             return False
         with self._locked():
@@ -123,6 +125,7 @@ class EmbeddedServer:
 
     def destroy(self) -> bool:
         """Stop the server and delete its data, log and passwords. Returns False if there was no database."""
+        self._check_own()
         if not (self._cluster.home.exists() or self._cluster.home.is_symlink()):
             return False
         with self._locked():
@@ -131,7 +134,8 @@ class EmbeddedServer:
             if self._cluster.home.is_symlink():
                 self._cluster.home.unlink()
             old_log, last_load = self.log.with_suffix(".log.1"), self._folder / LAST_LOAD
-            for file in (self._cluster.passfile, self._port_file, self.log, old_log, last_load):
+            # The port file is the last one, because it marks the others as ours: see Cluster.check_own.
+            for file in (self._cluster.passfile, self.log, old_log, last_load, self._port_file):
                 file.unlink(missing_ok=True)
         return True
 
@@ -171,13 +175,25 @@ class EmbeddedServer:
         """Return the URI of the read-only role, given `url()`; the same URI if the server does not have this role."""
         return url.replace(f"//{USER}@", f"//{READER}@", 1) if self._cluster.has_reader else url
 
+    def _check_own(self) -> None:
+        """Do `Cluster.check_own`. If it fails while another process is creating the database, wait and do it again."""
+        try:
+            self._cluster.check_own()
+        except ServerError:
+            if not self._lock_file.exists():
+                raise
+            with self._locked():
+                self._cluster.check_own()
+        except OSError as error:
+            raise self._inaccessible(error) from error
+
     @property
     def _lock_file(self) -> Path:
         return self._folder / ".postgres.lock"
 
     @property
     def _port_file(self) -> Path:
-        return self._folder / ".postgres.port"
+        return self._folder / PORT_FILE
 
     @contextmanager
     def _locked(self) -> Generator[None]:
@@ -192,9 +208,10 @@ class EmbeddedServer:
             message = f"another process has held the lock {self._lock_file} for {_LOCK_SECONDS} s"
             raise ServerError(message, hint="Wait until that process ends, or end it.") from error
         except OSError as error:
-            raise ServerError(
-                f"cannot access the database in {self._cluster.home}: {error}", hint=SPACE_HINT
-            ) from error
+            raise self._inaccessible(error) from error
+
+    def _inaccessible(self, error: OSError) -> ServerError:
+        return ServerError(f"cannot access the database in {self._cluster.home}: {error}", hint=SPACE_HINT)
 
     def _url(self, port: int) -> str:
         passfile = quote(os.fsencode(self.passfile), safe="/")

@@ -1,16 +1,16 @@
 """Polls the folder input/ of a local environment, and loads each workbook that is new or has changed.
 
-It polls, because folders on a network share have no file events. A look at the folder reads only the names, sizes and
-times of the files, and the database is asked only if some of them are new. So an idle watch does not keep a database
-server busy, and does not start an embedded server that was stopped.
+It polls, because folders on a network share have no file events. A poll reads only the names, sizes and times of the
+files, and the database is queried only if some of them are new. So an idle watch does not query the database, and does
+not start an embedded server that was stopped.
 
 - Settled: a workbook is loaded once its size and its time of change have stayed the same for two seconds, so that a
-  file is not loaded while it is being copied. This compares two looks by the clock of this machine, because the clock
-  of a file server may differ.
+  file is not loaded while it is being copied. The two seconds are measured with the clock of this machine, because the
+  clock of a file server may differ.
 - Failed: a workbook that cannot be loaded is reported once, and tried again when it changes or when a watch starts. If
   it changed while it was being loaded, the failure is not reported: the new content is loaded next.
-- Unreachable: while the folder or the database cannot be reached, the watcher waits. The ledger and the files tell
-  what is to be loaded, so nothing is lost, also if the watcher is killed.
+- Unreachable: while the folder or the database cannot be reached, the watcher waits. The ledger and the files show
+  which workbooks are not loaded, so none is lost, even if the watcher is killed.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def watch_folder(
     yield from watcher.catch_up()
     last = time.monotonic()
     while True:
-        settled = watcher.look()
+        settled = watcher.poll()
         if settled:
             yield from watcher.handle(settled)
         if settled or watcher.is_changing:
@@ -78,17 +78,17 @@ class FolderWatcher(Worker):
         return bool(self._changing)
 
     def catch_up(self) -> Generator[Handled]:
-        """Note which workbooks are loaded, and finish a build that a killed process left. Raises StoreError."""
+        """Record which workbooks are loaded, and finish a build that a killed process left. Raises StoreError."""
         found = {stored.key: stored.etag for stored in self.environment.store.workbooks()}
         waiting = self.until_reachable(lambda: backlog.waiting(self.environment))
         self._seen = {key: etag for key, etag in found.items() if key not in waiting}
         if self._seen and not waiting and not self.is_built():
             yield self.work([], {})[0]
 
-    def look(self) -> list[str]:
-        """Look at the folder once; return the keys of the workbooks that are new or changed, and have settled."""
+    def poll(self) -> list[str]:
+        """List the folder once; return the keys of the workbooks that are new or changed, and have settled."""
         now, found = time.monotonic(), self._etags()
-        # A workbook that was deleted is forgotten. If it comes back, the ledger tells whether it is loaded.
+        # Drop workbooks that were deleted. If one is created again, the ledger shows whether it is loaded.
         self._seen = {key: etag for key, etag in self._seen.items() if key in found}
         changed = {key: etag for key, etag in found.items() if self._seen.get(key) != etag}
         before = self._changing
@@ -109,7 +109,7 @@ class FolderWatcher(Worker):
             yield handled
 
     def not_loaded(self, key: str, error: RetailpipeError) -> bool:
-        if is_transient(error):  # the time to wait for the database is over
+        if is_transient(error):  # the database could not be reached within the time limit
             raise error
         return self._etags().get(key) == self._changing[key][0]
 

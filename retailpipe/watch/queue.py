@@ -190,7 +190,7 @@ class QueueWatcher(Worker):
         self._publish_once(lambda: self._store.load_failure_note(key), f"Not loaded: {key}", text)
 
     def _build_note(self, failures: Sequence[str]) -> str:
-        """Return the key of the note which says that this dbt project fails in this way on the current loads."""
+        """Return the key of the note for a build of this dbt project from the current loads that fails in this way."""
         loads = self.until_reachable(lambda: backlog.loaded(self.environment))
         return self._store.build_failure_note(
             [*failures, project_hash(own_models(self.environment)), *(str(report.load_id) for _, report in loads)]
@@ -286,7 +286,7 @@ class QueueWatcher(Worker):
         self._batch(sqs.change_message_visibility_batch, entries)
 
     def _delete(self, handles: Sequence[str]) -> None:
-        """Delete messages. A failure is only logged: SQS delivers it again, and its workbook is found loaded."""
+        """Delete messages. A failure is only logged: SQS delivers them again, but nothing is loaded twice."""
         entries = [{"Id": str(n), "ReceiptHandle": handle} for n, handle in enumerate(handles)]
         self._batch(self._stack.aws.client("sqs").delete_message_batch, entries)
 

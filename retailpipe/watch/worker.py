@@ -20,7 +20,7 @@ from retailpipe.progress import Progress
 from retailpipe.reports import LoadReport, Report, RunReport
 
 RETRY_SECONDS = 20.0
-"""Pause between two tries while AWS, the folder or the database cannot be reached."""
+"""Pause between two attempts while AWS, the folder or the database cannot be reached."""
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class Handled(Report):
 
 
 class Worker:
-    """Loads, builds and verifies. A subclass knows how workbooks arrive, and whom it tells about the results.
+    """Loads, builds and verifies. A subclass finds the workbooks that arrive, and reports the results in its hooks.
 
     once, idle_exit: as in `watch`. They limit for how long to retry while something cannot be reached.
     """
@@ -59,7 +59,7 @@ class Worker:
     ) -> None:
         self.environment = environment
         self._progress = progress
-        self._patience = 0.0 if once else idle_exit.total_seconds() if idle_exit else None
+        self._retry_seconds = 0.0 if once else idle_exit.total_seconds() if idle_exit else None
 
     def work(self, keys: Sequence[str], known: Mapping[str, LoadReport]) -> tuple[Handled, set[str]]:
         """Load workbooks, then build and verify once. The second value is the keys of the workbooks that are done.
@@ -95,18 +95,18 @@ class Worker:
         return Handled(tuple(keys), run, tuple(failures)), done
 
     def gone(self, error: SourceNotFound) -> None:
-        """A workbook was deleted before it was loaded."""
+        """Hook: a workbook was deleted before it was loaded."""
 
     def not_loaded(self, key: str, error: RetailpipeError) -> bool:
-        """A workbook cannot be loaded. Returns whether this is a failure to report. May raise, to end the watch."""
+        """Hook: a workbook cannot be loaded. Returns whether to report this failure. May raise, to end the watch."""
         del key, error
         return True
 
     def not_built(self, error: RetailpipeError) -> None:
-        """The build could not start, or was interrupted."""
+        """Hook: the build could not start, or was interrupted."""
 
     def built(self, run: RunReport, loads: Sequence[LoadReport]) -> None:
-        """A build has ended, with or without errors. loads: what it is about."""
+        """Hook: a build has ended, with or without errors. loads: the loads to name in the report."""
 
     def hint(self, error: RetailpipeError) -> str:
         """The hint of an error."""
@@ -121,7 +121,7 @@ class Worker:
         return bool(self.until_reachable(lambda: is_built(self.environment)))
 
     def until_reachable(self, work: Callable[[], _T], *also: type[RetailpipeError]) -> _T:
-        """Return the result of work, retried on transient errors and the errors `also`; other errors are raised."""
+        """Return the result of work; retry on transient errors and errors of the types `also`. Raises other errors."""
         started = time.monotonic()
         while True:
             try:
@@ -129,7 +129,7 @@ class Worker:
             except RetailpipeError as error:
                 waited = time.monotonic() - started
                 is_retried = isinstance(error, also) or is_transient(error)
-                if not is_retried or (self._patience is not None and waited >= self._patience):
+                if not is_retried or (self._retry_seconds is not None and waited >= self._retry_seconds):
                     raise
                 _log.warning("%s Retrying in %d s", self.described(error), RETRY_SECONDS)
             time.sleep(RETRY_SECONDS)
@@ -153,10 +153,10 @@ class Worker:
 
 
 def is_transient(error: RetailpipeError) -> bool:
-    """Whether an error of AWS or the database may pass by itself."""
+    """Whether a retry after this error may succeed: it is a transient error of AWS or the database."""
     return isinstance(error, AwsError | WarehouseError) and error.transient
 
 
 def is_over(since: float, idle_exit: timedelta | None) -> bool:
-    """Whether nothing has arrived for `idle_exit`. since: when something arrived, on the monotonic clock."""
+    """Whether nothing has arrived for `idle_exit`. since: when the last workbook arrived, on the monotonic clock."""
     return idle_exit is not None and time.monotonic() - since >= idle_exit.total_seconds()

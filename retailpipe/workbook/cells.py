@@ -26,7 +26,7 @@ MARK = "\0"
 
 PostgreSQL cannot store a text that contains this character, so no text that can be loaded begins with it."""
 FAILED, DIGITS, TEXT = "e", "d", "t"
-"""The character after the mark, which tells what the rest of the text is: the code of an ErrorCell; the digits of an
+"""The character after the mark, which says what the rest of the text is: the code of an ErrorCell; the digits of an
 integer that a float cannot hold; a text that itself begins with the mark."""
 
 EXACT_INTEGERS = 2**53

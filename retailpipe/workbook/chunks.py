@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Self, overload
 
 import pyarrow as pa
 
+from retailpipe.errors import WorkbookError
 from retailpipe.workbook.cells import Cell
 
 
@@ -55,6 +56,7 @@ class Chunk:
     booleans: whether some of the cells may be TRUE or FALSE.
     values: how many values the XML of the rows holds, empty texts included; None if no value can be lost.
     recount: raises WorkbookError if an address occurs twice in the XML, so that one value hides the other.
+    faults: by row number, why a row cannot be read; such a row must be passed over.
     """
 
     columns: Sequence[Sequence[Cell]]
@@ -63,6 +65,7 @@ class Chunk:
     booleans: bool = True
     values: int | None = None
     recount: Callable[[], None] | None = None
+    faults: Mapping[int, WorkbookError] = field(default_factory=dict[int, WorkbookError])
 
     def column(self, index: int) -> Sequence[Cell]:
         """The cells of the sheet's column with this index; all blank if the chunk does not hold that column."""
@@ -78,7 +81,7 @@ class Chunk:
     def check(self, filled: int | None = None) -> None:
         """Compare the number of values in the XML with the number of cells that are not blank.
 
-        filled: a lower bound of that second number, if the caller knows one; if it equals the number of values, the
+        filled: a lower bound of that second number, if the caller has one; if it equals the number of values, the
         cells are not counted.
         Raises WorkbookError if a value is lost because an address occurs twice.
         """

@@ -196,6 +196,7 @@ class _TextConverter(ColumnConverter):
         filled = pc.not_equal(pc.binary_length(texts), _ZERO)
         if filled.true_count == len(texts):
             return texts
+        # Empty texts become null: the bits of `filled` are the array's validity bitmap.
         return pa.Array.from_buffers(pa.string(), len(texts), [filled.buffers()[1], offsets, data])
 
     def _array(self, values: list[Any]) -> pa.Array:
@@ -257,6 +258,7 @@ class _DecimalConverter(ColumnConverter):
         if not pc.divide(thousandths, _THOUSAND).equals(floats) or _largest(thousandths) >= 1e15:
             return None
         unscaled = thousandths.cast(pa.int64()).cast(pa.decimal128(19, 0))
+        # The same integers, read as decimals with three places.
         decimals = pa.Array.from_buffers(_THOUSANDTHS, len(cells), unscaled.buffers())
         if self._may_be_narrow:
             return decimals

@@ -21,11 +21,13 @@ MAX_PART_SIZE = 1 << 30
 MAX_RATIO = 250
 """Bytes of XML for each compressed byte. Sheets have 5 to 40; the limit of deflate is 1,032."""
 _RATIO_COUNTS_FROM = 1 << 23
+"""Bytes. In a part that is not larger, any ratio is accepted."""
 MAX_SMALL_PART_SIZE = 1 << 25
 """Bytes of a part that is neither a sheet nor the shared strings."""
 
 MAX_ROWS = 1_048_576
 MAX_COLUMNS = 16_384
+"""Excel's limits of a sheet."""
 
 _PART_HEADER = 30
 _COMPRESSED_BLOCK = 1 << 17
@@ -114,6 +116,7 @@ def _inflated(file: IO[bytes], left: int, size: int) -> Iterator[bytes]:
 
 
 def _check_magic(name: str, file: IO[bytes]) -> None:
+    """Raise WorkbookError unless a file begins like a zip."""
     start = file.read(8)
     if not start:
         raise WorkbookError(f"{name} is empty (0 bytes)", hint=_DOWNLOAD_AGAIN)

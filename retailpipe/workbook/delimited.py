@@ -2,6 +2,10 @@
 
 A CSV file is a sheet without a name, and all of its cells are texts. A row is a record: a quoted field may hold line
 breaks. Row numbers are those that a spreadsheet program shows: blank lines count.
+
+A row with fewer or more fields than the header, such as a note below the data, is a fault unless the contract passes
+over it: it may come from a wrong delimiter or a quote that is not closed. Arrow leaves such rows to a handler, and they
+follow the other rows of their block.
 """
 
 from __future__ import annotations
@@ -31,9 +35,14 @@ _BLOCK = 1 << 20
 _ROWS_SEEN = 20
 """Rows from which the delimiter is detected."""
 _DIRECTIVE = re.compile(r"sep=.\r?\n?")
-_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _SAVE_AS = "Open it in Excel or LibreOffice and save it as 'CSV UTF-8'."
-_QUOTES = "Check the quotes and the delimiters of that row; set `delimiter` in the contract if it is another one."
+_QUOTES = (
+    "Check the quotes and the delimiters of that row. If the delimiter is wrong, set `delimiter` in the contract. To "
+    "skip rows such as notes, use `skip_rows` or `skip_footer` in the contract."
+)
+_MOST_FAULTS = 1_000
+"""Rows with too many or too few fields; with more, the file is not read to its end."""
 
 
 class CsvSheet:
@@ -63,10 +72,14 @@ class CsvSheet:
 
     def rows(self, header_row: int | None) -> CsvRows:
         """Return the rows from the header on: the row with this number, or else the first that is not blank."""
-        for number, fields, end in self._records(self.delimiter):
+        records = self._records(self.delimiter)
+        for number, fields, end in records:
             if number == header_row or (header_row is None and any(field.strip() for field in fields)):
-                return CsvRows(self, number, fields, end)
-        return CsvRows(self, 1, [], 0)
+                # Some programs end each row with a delimiter, but not the header.
+                below = next((below for _, below, _ in records if any(below)), list[str]())
+                extra = [] if any(below[len(fields) :]) else below[len(fields) :]
+                return CsvRows(self, number, fields, end, len(fields) + len(extra))
+        return CsvRows(self, 1, [], 0, 0)
 
     def check_encoding(self) -> None:
         """Read the whole file. Raises WorkbookError if it is not a text in its encoding."""
@@ -75,7 +88,7 @@ class CsvSheet:
                 pass
 
     def max_rows(self, columns: int) -> int:
-        """The most rows that a file of this size can hold: a row has a character for each of its columns."""
+        """The largest number of rows in a file of this size: a row has a character for each of its columns."""
         return self.path.stat().st_size // max(columns, 1) + 1
 
     def opened(self, offset: int = 0) -> _Decoded:
@@ -126,14 +139,16 @@ class CsvRows:
 
     rows_claimed = None
 
-    def __init__(self, sheet: CsvSheet, number: int, header: Sequence[str], end: int) -> None:
+    def __init__(self, sheet: CsvSheet, number: int, header: Sequence[str], end: int, width: int) -> None:
         self.in_order = True
+        self._width = width
         self._sheet = sheet
         self._number = number
         self._header = header
         self._end = end
         self._source: _Decoded | None = None
-        self._wrong: list[tuple[int, int]] = []  # for each row with too many or too few fields: its number, its fields
+        self._uneven: list[tuple[int, list[str]]] = []  # rows with another number of fields that are not yielded yet
+        self._faults: dict[int, WorkbookError] = {}
         self._chunks = self._read()
 
     def __iter__(self) -> Iterator[Chunk]:
@@ -153,10 +168,41 @@ class CsvRows:
             raise damaged_row(self._sheet.file, self._number, f"it has {width:,} fields")
         yield Chunk([(field,) for field in self._header], range(width), [self._number], booleans=False)
         first = self._number + 1
-        for batch in self._batches(width):
-            if chunk := _chunk(batch, first):
+        for batch in self._batches(self._width):
+            numbers, uneven = self._numbered(first, batch.num_rows)
+            if chunk := _chunk(batch, numbers):
                 yield chunk
-            first += batch.num_rows
+            yield from self._chunk_of(uneven)
+            first += batch.num_rows + len(uneven)
+        yield from self._chunk_of(self._uneven)
+
+    def _numbered(self, first: int, count: int) -> tuple[Sequence[int], list[tuple[int, list[str]]]]:
+        """Return the numbers of a block's rows from `first` on, and the uneven rows among them."""
+        among = 0
+        while among < len(self._uneven) and self._uneven[among][0] < first + count + among:
+            among += 1
+        uneven, self._uneven = self._uneven[:among], self._uneven[among:]
+        if not uneven:
+            return range(first, first + count), []
+        left_out = {number for number, _ in uneven}
+        return [number for number in range(first, first + count + among) if number not in left_out], uneven
+
+    def _chunk_of(self, uneven: Sequence[tuple[int, list[str]]]) -> Iterator[Chunk]:
+        """Yield the uneven rows that are not blank, if any, each with as many fields as the others."""
+        filled = [(number, fields) for number, fields in uneven if any(fields)]
+        if filled:
+            columns = zip(*((*fields, *[""] * self._width)[: self._width] for _, fields in filled), strict=True)
+            numbers = [number for number, _ in filled]
+            yield Chunk(list(columns), range(self._width), numbers, booleans=False, faults=self._faults)
+
+    def _add_uneven(self, number: int, fields: list[str]) -> None:
+        """Keep a row that Arrow leaves out; it is a fault unless it only lacks, or only adds, empty fields."""
+        width, found = len(self._header), len(fields)
+        self._uneven.append((number, fields))
+        if any(fields) and (found < width or any(fields[self._width :])):
+            counted = f"{found:,} field{'' if found == 1 else 's'}"
+            reason = f"it has {counted}, but the header in row {self._number} has {width:,}"
+            self._faults[number] = damaged_row(self._sheet.file, number, reason)
 
     def _batches(self, width: int) -> Iterator[pa.RecordBatch]:
         import pyarrow.csv as arrow_csv
@@ -167,9 +213,15 @@ class CsvRows:
         if self._source.is_at_end():
             return
 
-        def wrong(row: arrow_csv.InvalidRow) -> Literal["error"]:
-            self._wrong.append((row.number, row.actual_columns))
-            return "error"
+        def uneven(row: arrow_csv.InvalidRow) -> Literal["error", "skip"]:
+            text = io.StringIO(row.text, newline="")
+            fields: list[str]
+            try:
+                fields = next(csv.reader(text, delimiter=self._sheet.delimiter), list[str]())
+            except csv.Error:  # a field is longer than Python's module reads
+                fields = [row.text] * row.actual_columns
+            self._add_uneven(first + row.number - 1, fields)
+            return "error" if len(self._faults) > _MOST_FAULTS else "skip"
 
         try:
             yield from arrow_csv.open_csv(
@@ -179,7 +231,7 @@ class CsvRows:
                     delimiter=self._sheet.delimiter,
                     newlines_in_values=True,
                     ignore_empty_lines=False,
-                    invalid_row_handler=wrong,
+                    invalid_row_handler=uneven,
                 ),
                 convert_options=arrow_csv.ConvertOptions(
                     column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False, check_utf8=False
@@ -188,11 +240,8 @@ class CsvRows:
         except pa.ArrowException as error:
             if self._source.error:
                 raise self._source.error from None
-            if self._wrong:
-                number, found = self._wrong[0]
-                fields = f"{found:,} field{'' if found == 1 else 's'}"
-                reason = f"it has {fields}, but the header in row {self._number} has {width:,}"
-                raise damaged_row(self._sheet.file, first + number - 1, reason) from error
+            if self._faults:
+                raise self._faults[min(self._faults)] from error
             reason = f"{self._sheet.file}: a row is longer than {_BLOCK:,} bytes, or one of its quotes is not closed"
             raise WorkbookError(reason, hint=_QUOTES) from error
 
@@ -236,7 +285,7 @@ class _Decoded(io.RawIOBase):
         return block
 
     def skip(self, count: int) -> None:
-        """Pass over the next bytes."""
+        """Skip the next bytes."""
         while count and (block := self.read(count)):
             count -= len(block)
 
@@ -263,7 +312,7 @@ class _Decoded(io.RawIOBase):
             raise self.error from error
         if "\0" in text:
             line = self._line + text[: text.index("\0")].count("\n")
-            self.error = WorkbookError(f"{self._file}, line {line:,} holds a NUL character", hint=_SAVE_AS)
+            self.error = WorkbookError(f"{self._file}, line {line:,} contains a NUL character", hint=_SAVE_AS)
             raise self.error
         self._line += text.count("\n")
         return text.encode()
@@ -286,15 +335,14 @@ def _check_content(path: Path, file: str, encoding: str) -> None:
         raise WorkbookError(f"{file} is empty (0 bytes)", hint=_SAVE_AS)
     if start.startswith(b"PK\x03\x04"):
         raise WorkbookError(f"{file} is a zip file, not CSV", hint="If it is a workbook, rename it to .xlsx.")
-    if start.startswith(_UTF_16) and "16" not in encoding:
+    if start.startswith(UTF_16) and "16" not in encoding:
         hint = f'{_SAVE_AS} Or set encoding = "utf-16" in the contract.'
         raise WorkbookError(f"{file} is UTF-16, not {encoding.upper()}", hint=hint)
 
 
-def _chunk(batch: pa.RecordBatch, first: int) -> Chunk | None:
-    """Return the rows of a batch that are not blank; None if there are none. first: the number of its first row."""
+def _chunk(batch: pa.RecordBatch, numbers: Sequence[int]) -> Chunk | None:
+    """Return the rows of a batch that are not blank; None if there are none. numbers: the number of each row."""
     columns = [batch.column(index) for index in range(batch.num_columns)]
-    numbers: Sequence[int] = range(first, first + batch.num_rows)
     blank = _are_empty(columns[0])
     for column in columns[1:]:
         if not blank.true_count:
@@ -303,7 +351,8 @@ def _chunk(batch: pa.RecordBatch, first: int) -> Chunk | None:
     if blank.true_count:
         filled = pc.invert(blank)
         columns = [column.filter(filled) for column in columns]
-        numbers = [first + index for index in pc.indices_nonzero(filled).to_pylist()]
+        places: list[int] = pc.indices_nonzero(filled).to_pylist()
+        numbers = [numbers[place] for place in places]
     return Chunk(list(map(_cells, columns)), range(len(columns)), numbers, booleans=False) if numbers else None
 
 

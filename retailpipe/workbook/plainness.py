@@ -267,10 +267,12 @@ def _row(
     preserved = attribute("xml:space", "preserve")
     index = number_between(0, strings - 1) if strings else "(?:-)"
     formula = f"(?:<{p}f{attributes(_FORMULA_ATTRIBUTES)}(?:/>|>{TEXT}</{p}f>){SPACE})?" if all_kinds else ""
-    unmarked = TEXT if preserves_blanks else TRIMMED_TEXT
-    text = f"(?:<{p}v/>{SPACE}|{element('v', unmarked)}|{element('v', TEXT, preserved)})"
-    unmarked = TRIMMED_TEXT if preserves_blanks else TEXT
-    inline = element("is", f"{SPACE}(?:{element('t', unmarked)}|{element('t', TEXT, preserved)})")
+    # The pattern of a text without `xml:space`: there calamine keeps the blanks at the ends of a `v` element, and drops
+    # those of a `t` element.
+    by_default = TEXT if preserves_blanks else TRIMMED_TEXT
+    text = f"(?:<{p}v/>{SPACE}|{element('v', by_default)}|{element('v', TEXT, preserved)})"
+    by_default = TRIMMED_TEXT if preserves_blanks else TEXT
+    inline = element("is", f"{SPACE}(?:{element('t', by_default)}|{element('t', TEXT, preserved)})")
     kinds = [
         f"{opening('', of_number)}>{SPACE}{formula}{element('v', _NUMBER)}",
         f"{opening('', of_date)}>{SPACE}{formula}{element('v', _DATE_NUMBER)}",

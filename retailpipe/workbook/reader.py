@@ -54,12 +54,15 @@ class SheetReader:
 
     @property
     def rows_skipped(self) -> int:
-        """How many rows the contract's rules have passed over so far."""
+        """How many rows the contract's rules have excluded so far."""
         return self._filter.skipped if self._filter else 0
 
     def chunks(self) -> Iterator[Chunk]:
         """Yield the rows that are not blank, in chunks of bounded size. Raises WorkbookError."""
-        return self._filter.kept(self._below_header()) if self._filter else self._below_header()
+        for chunk in self._filter.kept(self._below_header()) if self._filter else self._below_header():
+            for number in sorted(chunk.faults.keys() & set(chunk.numbers)) if chunk.faults else ():
+                raise chunk.faults[number]
+            yield chunk
 
     def stop(self) -> None:
         """Stop the threads that read the sheet. Other sheets of the workbook can still be read."""
@@ -101,8 +104,8 @@ class WorkbookReader:
 
     layouts: the layout of each of these sheets.
     rows_claimed: as in SheetReader, for all sheets together.
-    rows_skipped: how many rows the contract's rules have passed over so far.
-    max_rows: the most rows that these sheets can have.
+    rows_skipped: how many rows the contract's rules have excluded so far.
+    max_rows: the largest number of rows that these sheets can have.
     """
 
     def __init__(self, book: Book, contract: Contract, first: SheetReader | None, tables: Sequence[Table]) -> None:
@@ -192,8 +195,8 @@ class WorkbookReader:
 def open_workbook(path: Path, contract: Contract, file: str | None = None) -> WorkbookReader:
     """Open the sheets of a workbook that a contract allows. The caller must close it.
 
-    Without `sheet` in the contract, that is the only sheet that fits. Hidden sheets are then considered only if no
-    visible sheet fits, and a damaged sheet is an error only if no other one fits.
+    If the contract has no `sheet`, exactly one sheet must fit it, and only that one is opened. Hidden sheets are then
+    considered only if no visible sheet fits, and a damaged sheet is an error only if no other one fits.
 
     file: the workbook's name in messages; by default the name of the path. If it ends in .csv, the file is read as CSV.
 

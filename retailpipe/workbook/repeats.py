@@ -32,7 +32,7 @@ _ADDRESS = re.compile(rb'<c r="[A-Z]+([0-9]+)"')
 _FORMULA = "<f(?: [^<>]*)?(?:/>|>[^<]*</f>)"
 _CONTENT = f'"[^<>]*>(?:{_FORMULA})?(?:<v>[^<]*</v>|<is><t[^<>]*>[^<]*</t></is>)?'
 """The XML of a cell between its address and its end tag."""
-_EMPTY = [
+_EMPTY = [  # removes empty cells and empty rows
     Substitution('<c r="[A-Z]{1,3}[1-9][0-9]{0,6}"(?: s="[0-9]{1,9}")?(?: t="(?:n|s|str|b)")?/>', "", b'"/>'),
     Substitution(f"{_ROW_TAG}/>", "", b'"/>'),
     Substitution(f"{_ROW_TAG}></row>", "", b'"></row>'),
@@ -44,6 +44,7 @@ _MAX_NEW, _MANY_NEW = 0.5, 0.25
 
 A new cell costs as much as five cells that are read in the normal way, but is in the cache afterwards."""
 _MAX_MISSES = 3
+"""After this many misses in succession, the rest of the sheet is read in the normal way."""
 _ONE = pa.scalar(1, pa.int32())
 _INT_BITS = pa.scalar(32, pa.int64())
 

@@ -123,7 +123,7 @@ class BlockReader:
             try:
                 block = next(self._blocks, None)
             except BaseException as error:
-                # Pass on any error: otherwise the thread would end silently, and the sheet would seem to end here.
+                # Pass on any error: otherwise the thread would just end, and the sheet would seem to end here.
                 parsed.set_exception(error)
                 self._ahead.put(parsed)
                 return False

@@ -16,7 +16,7 @@ _CELLS_SHOWN = 6
 _LONGEST_SHOWN = 24
 _MISFIT = (
     "Correct the header row, choose another contract with --contract, or draft one for this workbook with "
-    "`retailpipe contract init FILE`."
+    "`retailpipe contract init FILE --save`."
 )
 ROWS_SEARCHED = 100
 """Rows in which the headers are searched if they are not in the row of the header."""
@@ -165,7 +165,8 @@ def no_sheet_named(file: str, contract: Contract, sheets: Sequence[tuple[str, bo
     listed = [repr(name) if visible else f"{name!r} (hidden)" for name, visible in sheets[:_SHEETS_SHOWN]]
     more = f" and {len(sheets) - _SHEETS_SHOWN:,} more" if len(sheets) > _SHEETS_SHOWN else ""
     kind = "no visible sheet" if contract.several_sheets else "no sheet"
-    reason = f"{file} has {kind} named {contract.sheet!r}; its sheets are {', '.join(listed)}{more}"
+    wanted = " or ".join(map(repr, contract.sheets[:_SHEETS_SHOWN]))
+    reason = f"{file} has {kind} named {wanted}; its sheets are {', '.join(listed)}{more}"
     return SheetError(reason, hint="Correct `sheet` in the contract, or the name of the sheet in the workbook.")
 
 

@@ -1,4 +1,4 @@
-"""Pass over the rows that a contract excludes: those that match its `skip_rows`, and its `skip_footer` last rows."""
+"""Skip the rows that a contract excludes: those that match its `skip_rows`, and its `skip_footer` last rows."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class _Rule(NamedTuple):
 
 
 class RowFilter:
-    """Passes over rows of one sheet. Raises SheetError if a rule names a column that the sheet does not have.
+    """Skips rows of one sheet. Raises SheetError if a rule names a column that the sheet does not have.
 
-    skipped: how many rows were passed over.
+    skipped: how many rows were skipped so far.
     """
 
     def __init__(self, file: str, layout: Layout, contract: Contract) -> None:
@@ -53,7 +53,7 @@ class RowFilter:
             return chunk
         mask = reduce(pc.or_, masks)
         self.skipped += mask.true_count
-        chunk.check()  # a selection of rows does not know how many values its XML holds
+        chunk.check()  # a selection of rows has no count of the values in its XML
         return chunk.select(pc.indices_nonzero(pc.invert(mask)).to_pylist()) if mask.true_count < len(mask) else None
 
 
@@ -77,7 +77,7 @@ def last_rows_held(chunks: Iterator[Chunk], count: int, ended: Callable[[Sequenc
     """
     held: list[Chunk] = []
     for chunk in chunks:
-        chunk.check()  # a selection of rows does not know how many values its XML holds
+        chunk.check()  # a selection of rows has no count of the values in its XML
         held.append(chunk)
         first_held = min(nlargest(count, (number for each in held for number in each.numbers)))
         remaining: list[Chunk] = []

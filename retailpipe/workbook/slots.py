@@ -70,7 +70,7 @@ class Slots:
             for block, count in shared_strings(self._package.part(part)):
                 self.strings += count
                 if self.strings > _MANY_STRINGS and self.strings > part.compress_size:
-                    raise BadXml(f"it holds {self.strings:,} strings in {part.compress_size:,} bytes")
+                    raise BadXml(f"it contains {self.strings:,} strings in {part.compress_size:,} bytes")
                 self.marked |= NUL in block
                 os.write(self._strings, block)
 

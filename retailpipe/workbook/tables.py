@@ -27,7 +27,7 @@ class Rows(Protocol):
 
     @property
     def rows_claimed(self) -> int | None:
-        """The number of the last row according to the table itself; may be wrong. None if it does not say."""
+        """The number of the last row according to the table itself; may be wrong. None if it does not state it."""
         ...
 
     def __iter__(self) -> Iterator[Chunk]: ...
@@ -64,7 +64,7 @@ class Table(Protocol):
         ...
 
     def max_rows(self, columns: int) -> int:
-        """The most rows that the table can have, if it has this many columns."""
+        """The largest number of rows that the table can have, if it has this many columns."""
         ...
 
 

@@ -118,13 +118,13 @@ def _is_utf_8(xml: bytes) -> bool:
         return False
 
 
-def _plain_strings(prefix: str, unmarked: str) -> str:
+def _plain_strings(prefix: str, by_default: str) -> str:
     """A pattern for strings that python-calamine reads correctly: each has one text, or several runs with formats.
 
-    unmarked: a pattern for texts without `xml:space`.
+    by_default: a pattern for texts without `xml:space`.
     """
     p = re.escape(prefix)
-    text = rf'<{p}t(?:/>|>{unmarked}</{p}t>| xml:space="preserve"(?:/>|>{TEXT}</{p}t>))'
+    text = rf'<{p}t(?:/>|>{by_default}</{p}t>| xml:space="preserve"(?:/>|>{TEXT}</{p}t>))'
     tag = rf'<{p}[A-Za-z0-9]+(?: [A-Za-z:]+="[^"<>&]*")*/>'
     run = rf"<{p}r>{SPACE}(?:<{p}rPr>(?:{SPACE}{tag})*{SPACE}</{p}rPr>{SPACE})?{text}{SPACE}</{p}r>"
     return rf"(?:{SPACE}<{p}si>{SPACE}(?:{text}|{run}(?:{SPACE}{run})*)?{SPACE}</{p}si>)*{SPACE}"

@@ -17,9 +17,9 @@ import pytest
 
 from retailpipe import Environment, check
 from retailpipe.aws.cleanup import Cleanup
-from retailpipe.aws.logs import span
 from retailpipe.aws.session import Aws, aws_errors
 from retailpipe.aws.stack import stack_folder
+from retailpipe.durations import parse_duration
 from retailpipe.errors import AwsError, UsageError
 from tests.conftest import Program, Workbook
 from tests.support.lacking import skip
@@ -221,10 +221,10 @@ def test_invalid_input_fails_with_a_hint(
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("10m", 600), ("1h", 3600), ("2d", 172800), ("1w", 604800)])
 def test_durations_are_parsed(text: str, seconds: int) -> None:
-    assert span(text).total_seconds() == seconds
+    assert parse_duration(text).total_seconds() == seconds
     for wrong in ("0m", "-1h", "1", "h", "1.5h", ""):
         with pytest.raises(UsageError):
-            span(wrong)
+            parse_duration(wrong)
 
 
 def test_a_deleted_log_group_is_reported(made: HandMade, program: Program) -> None:

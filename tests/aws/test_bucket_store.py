@@ -247,7 +247,7 @@ def test_a_download_folder_that_cannot_be_created_is_reported(
 
 
 def test_files_of_a_killed_download_are_removed(bucket: Store, book: Path, on_aws: Environment) -> None:
-    orphan = on_aws.folder / "tmp" / "999999999-abc"
+    orphan = on_aws.folder / "tmp" / "retailpipe-999999999-abc"
     orphan.mkdir(parents=True)
     (orphan / "workbook.xlsx").write_bytes(b"half")
     key = bucket.upload(book).key

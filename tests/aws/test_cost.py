@@ -8,8 +8,9 @@ from datetime import date
 
 import pytest
 
-from retailpipe.aws.costs import HOURS, Prices, Setup, monthly_cost
 from retailpipe.errors import UnknownPrice
+from retailpipe.prices import HOURS, Prices, Setup, monthly_cost, savings, worst_case
+from retailpipe.settings import Settings
 from tests.support.declared import TOP
 
 
@@ -42,6 +43,37 @@ def test_the_free_alarms_and_dashboards_cost_nothing() -> None:
 def test_a_database_class_without_a_price_is_an_error() -> None:
     with pytest.raises(UnknownPrice, match=r"db\.r8g\.large is unknown; the price file has db\.t4g\.micro"):
         monthly_cost(Setup(database_class="db.r8g.large"))
+
+
+def test_the_worst_case_runs_all_day_with_full_storage_and_without_free_alarms_and_dashboards() -> None:
+    settings = Settings.read({"allowedCidrs": "203.0.113.7/32"})
+    worst = {item.item: item.running for item in worst_case(settings).items}
+    usual = {item.item: item.running for item in monthly_cost(Setup()).items}
+
+    assert worst == {**usual, "storage": 4.6, "alarms": 0.6, "dashboard": 3.0}
+    assert worst_case(settings).running == 23.93
+
+
+def test_settings_change_the_worst_case() -> None:
+    default = {"allowedCidrs": "203.0.113.7/32"}
+
+    def running(**config: str) -> float:
+        return worst_case(Settings.read({**default, **config})).running
+
+    assert running(alarms="false") == pytest.approx(running() - 0.6)
+    assert running(dashboard="false") == pytest.approx(running() - 3)
+    assert running(natGateway="true") == pytest.approx(running() + 36.5)
+    assert running(databaseClass="db.t4g.small") == pytest.approx(running() + HOURS * 0.016)
+    assert running(databaseMaxStorage="0") == pytest.approx(running() - 2.3)
+    assert running(databaseStorage="100", databaseMaxStorage="0") == pytest.approx(running() + 6.9)
+    assert running(nightlyStop="18:00") == running()  # anybody with the student's policy can start it again
+
+
+def test_only_settings_that_lower_the_worst_case_are_suggested() -> None:
+    cheap = {"allowedCidrs": "203.0.113.7/32", "alarms": "false", "dashboard": "false", "databaseMaxStorage": "0"}
+
+    assert savings(Settings.read(cheap)) == {}
+    assert savings(Settings.read({**cheap, "dashboard": "true"})) == {("dashboard", "false"): 3.0}
 
 
 def test_prices_have_a_date_and_a_region() -> None:

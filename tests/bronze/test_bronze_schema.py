@@ -45,7 +45,7 @@ def test_init_creates_all_tables_and_records_each_migration(environment: Environ
 
     tables = rows(environment, "select tablename::text as name from pg_tables where schemaname = 'bronze' order by 1")
     assert [table["name"] for table in tables] == [
-        "builds", "etags", "loads", "migrations", "own_models", "raw_transactions", "rejected_rows",
+        "builds", "etags", "loads", "migrations", "own_models", "raw_transactions", "refusals", "rejected_rows",
     ]  # fmt: skip
     assert rows(environment, "select version from bronze.migrations order by 1") == [
         {"version": applied} for applied in range(1, version + 1)
@@ -203,7 +203,7 @@ def test_tables_of_an_older_version_get_the_index(environment: Environment, make
     retailpipe.ingest(environment, make_workbook())
     execute(environment, "drop index bronze.raw_transactions_load_id_idx")
     execute(environment, "alter table bronze.loads drop column forgotten_at")
-    execute(environment, "drop table bronze.own_models")
+    execute(environment, "drop table bronze.own_models, bronze.refusals")
     execute(environment, "delete from bronze.migrations where version > 3")
     execute(environment, "create table bronze.notes as select sheet, source_row from bronze.rejected_rows")
 

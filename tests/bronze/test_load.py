@@ -19,9 +19,9 @@ from retailpipe import Contract, Environment, LoadReport
 from retailpipe.backlog import waiting
 from retailpipe.bronze.ledger import lock, lock_for_build
 from retailpipe.errors import (
+    ContractError,
     DuplicateContent,
     RetailpipeError,
-    SchemaError,
     SheetError,
     SourceNotFound,
     TooManyRejects,
@@ -317,22 +317,22 @@ def test_a_source_that_moves_to_another_table_leaves_no_rows_in_the_old_one(
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "column"),
+    ("old", "new", "difference"),
     [
-        ('type = "int32"', 'type = "int64"', "quantity"),
-        ('name = "country"', 'name = "land"', "country, land"),
+        ('type = "int32"', 'type = "int64"', "quantity is integer, not bigint$"),
+        ('name = "country"', 'name = "land"', "land is missing; country is not in the contract"),
     ],
 )
 def test_a_contract_that_does_not_fit_the_table_is_refused(
-    environment: Environment, make_workbook: Workbook, tmp_path: Path, old: str, new: str, column: str
+    environment: Environment, make_workbook: Workbook, tmp_path: Path, old: str, new: str, difference: str
 ) -> None:
     book = make_workbook()
     retailpipe.ingest(environment, book)
 
-    with pytest.raises(SchemaError, match=rf"raw_transactions .* in {column}") as caught:
+    with pytest.raises(ContractError, match=rf"raw_transactions .* {difference}") as caught:
         retailpipe.ingest(environment, book, contract=default_contract(tmp_path / "own.toml", (old, new)))
 
-    assert "another table" in caught.value.hint
+    assert "another `table`" in caught.value.hint
     assert quantities(environment) == [6]
 
 
@@ -575,7 +575,7 @@ def test_a_dry_run_refuses_the_same_workbooks_as_a_load(
         retailpipe.ingest(environment, "input/twin.xlsx", dry_run=True)
     with pytest.raises(TooManyRejects):
         retailpipe.ingest(environment, "input/bad.xlsx", dry_run=True)
-    with pytest.raises(SchemaError):
+    with pytest.raises(ContractError):
         retailpipe.ingest(environment, "input/book.xlsx", contract=misfit, dry_run=True)
 
 

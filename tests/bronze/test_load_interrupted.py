@@ -24,11 +24,11 @@ from retailpipe.local.server import EmbeddedServer
 from retailpipe.progress import NoProgress
 from retailpipe.reports import SomeNotLoaded
 from retailpipe.sample import write_sample
-from tests.support.servers import as_superuser, ask
+from tests.support.servers import as_superuser, run_sql
 
 KEY = "input/book.xlsx"
 ROWS = 30_000
-KILLS = 10
+KILLS = 4
 
 SHAPE = """
 select count(*) as rows, coalesce(sum(quantity * source_row), 0)::text as fingerprint, count(distinct load_id) as loads
@@ -172,7 +172,7 @@ def wait_until(environment: Environment, sql: str, wanted: int) -> None:
     """Wait until a count in the database has the wanted value."""
     deadline = time.monotonic() + 60
     # Only the superuser sees what the connections of all roles wait for.
-    while ask(as_superuser(environment.warehouse.uri), sql) != wanted:
+    while run_sql(as_superuser(environment.warehouse.uri), sql) != wanted:
         assert time.monotonic() < deadline, sql
         time.sleep(0.02)
 
@@ -400,5 +400,6 @@ def test_ctrl_c_ends_a_build(own: Environment, books: tuple[Path, Path]) -> None
     build.interrupt()
 
     assert (build.end(), "Traceback" in build.stderr) == (130, False), build.stderr
+    assert "no workbook is half loaded" in build.stderr
     wait_until(own, OTHERS, 0)
     assert retailpipe.transform(own, select="built_loads").ok

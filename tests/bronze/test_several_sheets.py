@@ -1,4 +1,4 @@
-"""Loads under contracts of one's own: several sheets as one load, CSV files, and rows that are passed over."""
+"""Loads under contracts other than the default: several sheets as one load, CSV files, and rows that are skipped."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 import retailpipe
 from retailpipe import Contract, Environment
-from retailpipe.errors import SchemaError, SheetError, TooManyRejects
+from retailpipe.errors import ContractError, SheetError, TooManyRejects
 from tests.support.workbooks import book_of, contract_of
 
 CODE = {"header": "Code", "type": "string", "required": True}
@@ -90,13 +90,11 @@ def test_a_table_without_the_sheets_column_does_not_fit_a_contract_of_several_sh
     path = book_of(tmp_path / "year.xlsx", {"Jan": [HEADER, ["a", 1]]})
     retailpipe.ingest(environment, path, contract=contract_of(tmp_path, CODE, PRICE))
 
-    with pytest.raises(SchemaError, match="source_sheet"):
+    with pytest.raises(ContractError, match="source_sheet"):
         retailpipe.ingest(environment, path, contract=shop)
 
 
-def test_rows_that_are_passed_over_are_reported_but_not_counted_as_read(
-    tmp_path: Path, environment: Environment
-) -> None:
+def test_rows_that_are_skipped_are_reported_but_not_counted_as_read(tmp_path: Path, environment: Environment) -> None:
     rule = '[{ column = "Code", matches = "Total*" }]'
     contract_of(tmp_path, CODE, PRICE, skip_footer=1)
     file = tmp_path / "shop.toml"

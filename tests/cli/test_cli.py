@@ -113,8 +113,15 @@ def test_a_dry_run_prints_what_would_be_loaded_and_loads_nothing(
 
     done = program("ingest", book, "--dry-run", "--database-url", database_url)
 
+    both = program("ingest", book, make_workbook(name="other.xlsx"), "--dry-run", "--database-url", database_url)
+
     assert "would load (2 rows read, 1 accepted, 1 rejected)" in done.stdout
-    assert "nothing is loaded yet\nno new workbooks" in program("status", "--database-url", database_url).stdout
+    assert "not with those of its other workbooks" not in done.stdout
+    assert "not with those of its other workbooks" in both.stdout
+    assert (
+        "nothing is loaded yet\nload a workbook with `python -m retailpipe run --database-url"
+        in program("status", "--database-url", database_url).stdout
+    )
 
 
 def test_status_lists_loads_and_workbooks_that_are_not_loaded(

@@ -12,7 +12,7 @@ import pytest
 
 from retailpipe.local.server import EmbeddedServer
 from tests.conftest import Program, Workbook, remove_servers
-from tests.support.servers import ask, password_of
+from tests.support.servers import password_of, run_sql
 from tests.support.terminals import on_a_terminal
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,6 +57,36 @@ def test_a_new_environment_is_announced_although_the_command_fails(program: Prog
     assert done.stderr.startswith(f"created a new environment in {shops / 'shop'}\nerror: ")
 
 
+@pytest.mark.parametrize("words", [["status"], ["demo"], ["local", "destroy", "--yes"]])
+def test_an_empty_name_of_a_folder_is_not_the_current_folder(
+    program: Program, tmp_path: Path, words: list[str]
+) -> None:
+    """A script that calls `--local "$SHOP"` with an unset variable must not work in the folder that it runs in."""
+    done = program(*words, "--local", "")
+
+    assert (done.returncode, done.stderr) == (2, "error: --local is empty\nhint: Give a folder: --local DIR.\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_demo_does_not_mix_its_rows_with_those_of_an_environment(
+    program: Program, make_workbook: Workbook, tmp_path: Path
+) -> None:
+    program("upload", make_workbook(), "--local", "shop")
+
+    done = program("demo", "--local", "shop")
+
+    assert done.returncode == 2
+    assert f"error: {tmp_path / 'shop'} contains input/book.xlsx; the demo would add its rows to it" in done.stderr
+    assert "hint: Pass a folder that does not exist with --local" in done.stderr
+
+
+def test_stop_in_a_mistyped_folder_says_that_there_is_no_database(program: Program, tmp_path: Path) -> None:
+    done = program("local", "stop", "--local", "shpo")
+
+    assert (done.returncode, done.stdout) == (0, f"there is no database in {tmp_path / 'shpo'}\n")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_upload_into_a_new_folder_is_announced(
     program: Program, shops: Path, make_workbook: Workbook, database_url: str
 ) -> None:
@@ -89,7 +119,7 @@ def test_the_commands_list_and_stop_all_environments(program: Program, shops: Pa
     ]
     assert str(shops / "one") in program("local", "list").stdout
     stopped = json.loads(program("local", "stop", "--all", "--json").stdout)
-    # Root's servers whose environment is gone are stopped too: those of other tests are not ours to judge.
+    # Other servers may be stopped too: those that root started in other tests and whose environment was deleted.
     assert [folder for folder in stopped["stopped"] if folder.startswith(str(shops))] == [str(shops / "one")]
     assert stopped["errors"] == []
     assert str(shops) not in program("local", "stop", "--all").stdout
@@ -136,9 +166,9 @@ def test_the_parts_of_the_url_are_printed_one_per_line_without_the_password(prog
 def test_the_read_only_url_can_only_read(program: Program, running: Path) -> None:
     url = program("local", "url", "--read-only", "--local", running).stdout.strip()
 
-    assert ask(url, "select current_user::text") == "retailpipe_reader"
+    assert run_sql(url, "select current_user::text") == "retailpipe_reader"
     with pytest.raises(Exception, match="read-only transaction"):
-        ask(url, "create table public.mine (n int)")
+        run_sql(url, "create table public.mine (n int)")
 
 
 def test_a_database_without_the_read_only_role_is_an_error_with_a_hint(program: Program, shops: Path) -> None:
@@ -238,6 +268,15 @@ def test_a_workbook_is_not_written_to_a_terminal(tmp_path: Path, database_url: s
     assert code == 2
     assert "Add --out FILE." in shown
     assert "PK" not in shown
+
+
+def test_an_unknown_format_of_a_file_is_an_error(program: Program, tmp_path: Path, database_url: str) -> None:
+    done = program("query", "select 1", "--out", "sales.xls", "--database-url", database_url)
+
+    assert done.returncode == 2
+    assert "error: cannot tell the format of sales.xls from its name" in done.stderr
+    assert "hint: End the name in .csv, .json, .txt or .xlsx, or add --format." in done.stderr
+    assert not (tmp_path / "sales.xls").exists()
 
 
 def test_json_and_xlsx_contradict_each_other(program: Program, database_url: str) -> None:

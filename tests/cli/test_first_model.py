@@ -38,7 +38,7 @@ def test_the_first_model_of_the_docs_is_built_and_verified(tmp_path: Path) -> No
 
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     first, _, second = done.stdout.partition("no new workbooks")
-    assert "no model reads bronze.branch_sales; write one: docs/models.md" in first
+    assert "no model reads bronze.branch_sales; to write one, see docs/models.md" in first
     assert "verified: all 35 invariants hold" in second
     assert "own: branch_totals 2" in second
     assert re.search(r"North +2 +11.50\n *South +1 +20.25\n", second), second

@@ -14,7 +14,7 @@ import retailpipe
 from retailpipe import Environment
 from retailpipe.local.server import EmbeddedServer
 from retailpipe.sample import write_sample
-from tests.conftest import Program, Workbook
+from tests.conftest import ROW, Program, Workbook
 from tests.support.servers import as_superuser
 from tests.support.terminals import on_a_terminal
 from tests.test_check import execute
@@ -95,6 +95,21 @@ def test_rejects_with_a_limit_says_how_many_rows_there_are(command: Command) -> 
     assert "total" not in found[0]
 
 
+def test_the_rejected_rows_of_a_load_are_wrapped_between_words(
+    make_workbook: Workbook, place: list[str], tmp_path: Path
+) -> None:
+    book = make_workbook([ROW, (*ROW[:4], "last Tuesday", *ROW[5:])])
+
+    shown, _ = on_a_terminal(["ingest", "--dry-run", book, *place], tmp_path, 50)
+
+    lines = shown.splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("  rejected "))
+    assert lines[first : first + 2] == [
+        "  rejected E3: 'last Tuesday' is not a date in",
+        "    any format that the contract accepts",
+    ]
+
+
 def test_verify_and_check_end_with_their_verdict(command: Command) -> None:
     assert command("verify").stdout.endswith("\n\nverified: all 33 invariants hold\n")
     assert command("check").stdout.endswith("\n\nchecked: all 7 points pass\n")
@@ -141,6 +156,14 @@ def test_quiet_prints_failures_to_standard_error(
     assert ingested.stderr.startswith("error: 1 of 2 workbooks was not loaded:\n- input/bad.xlsx is not an xlsx")
     assert (checked.returncode, checked.stdout) == (1, "")
     assert checked.stderr.endswith("\n\nFAILED: 4 of 7 points do not pass\n")
+
+
+def test_without_rejected_rows_no_table_is_printed(
+    program: Program, make_workbook: Workbook, database_url: str
+) -> None:
+    program("ingest", make_workbook(), "--database-url", database_url)
+
+    assert program("rejects", "--database-url", database_url).stdout == "no rejected rows\n"
 
 
 def test_one_row_is_not_called_rows(program: Program, make_workbook: Workbook, database_url: str) -> None:

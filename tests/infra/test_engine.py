@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 from pulumi import automation
 
-from retailpipe.outputs import StackOutputs
+from retailpipe.outputs import ClassroomOutputs, StackOutputs
+from tests.infra.test_program import EXPIRES_ON
 from tests.support.declared import TOP, declare
 from tests.support.stacks import variables
 
@@ -82,8 +83,10 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def copy_project(folder: Path) -> Path:
-    ignored = shutil.ignore_patterns(".*", "__pycache__", "work", "tests", "dist")
-    return Path(shutil.copytree(TOP, folder, ignore=ignored))
+    ignored = shutil.ignore_patterns(".*", "__pycache__", "work", "dist")
+    copied = Path(shutil.copytree(TOP, folder, ignore=ignored))
+    shutil.rmtree(copied / "tests")
+    return copied
 
 
 @pytest.fixture
@@ -113,7 +116,7 @@ def test_preview_up_refresh_update_and_destroy_succeed(project: Project) -> None
 
 
 def test_the_next_up_completes_one_that_failed_half_way(project: Project) -> None:
-    project.create_stack()
+    project.create_stack(expiresOn=EXPIRES_ON)
 
     failed = project.pulumi("up", "--yes", REHEARSAL_FAIL="aws:rds/instance:Instance")
     partial = project.resources()
@@ -123,6 +126,7 @@ def test_the_next_up_completes_one_that_failed_half_way(project: Project) -> Non
     assert "rehearsed: aws:rds/instance:Instance cannot be created" in failed.stdout + failed.stderr
     assert partial
     assert set(partial) < set(project.resources())
+    assert "pipeline-expiry-delete" in {urn.rpartition("::")[2] for urn in partial}  # before the database
     project.output_of("preview", "--expect-no-changes")
 
 
@@ -143,6 +147,8 @@ def test_a_kept_stack_cannot_be_destroyed(project: Project) -> None:
         ("backupDays", "many", "backupDays"),
         ("ephemeral", "perhaps", "ephemeral"),
         ("nightlyStop", "25:00", "nightlyStop"),
+        ("maxMonthlyCost", "10", "more than 10: database 11.68"),
+        ("expiresOn", "2026-03-31", "AWS deleted its database"),
     ],
 )
 def test_an_invalid_setting_is_reported_by_name_and_creates_nothing(
@@ -158,6 +164,42 @@ def test_an_invalid_setting_is_reported_by_name_and_creates_nothing(
     assert project.resources() == []
 
 
+def test_a_stack_that_has_expired_can_be_destroyed_or_gets_a_later_date(project: Project) -> None:
+    project.create_stack(expiresOn=EXPIRES_ON)
+    project.output_of("up", "--yes")
+    project.output_of("config", "set", "expiresOn", "2026-03-31")
+
+    refused = project.pulumi("up", "--yes")
+    kept = project.resources()
+    project.output_of("config", "set", "expiresOn", EXPIRES_ON)
+    project.output_of("up", "--refresh", "--yes")
+    project.output_of("config", "set", "expiresOn", "2026-03-31")
+    project.output_of("destroy", "--yes")
+
+    assert refused.returncode != 0
+    assert "expiresOn: 2026-03-31 is past" in refused.stdout + refused.stderr
+    assert any(urn.endswith("pipeline-database-instance") for urn in kept)
+    assert project.resources() == []
+
+
+def test_a_students_stack_is_deployed_into_the_network_of_a_classroom_stack(project: Project) -> None:
+    project.output_of("stack", "init", "classroom")
+    project.output_of("config", "set", "aws:region", "eu-central-1")
+    project.output_of("config", "set", "classroom", "true")
+    project.output_of("up", "--yes")
+    classroom = ClassroomOutputs.from_mapping(json.loads(project.output_of("stack", "output", "--json")))
+    project.output_of("preview", "--expect-no-changes")
+    shared = project.resources()
+    project.create_stack("anna", **classroom.settings)
+    project.output_of("up", "--yes")
+    outputs = StackOutputs.from_mapping(json.loads(project.output_of("stack", "output", "--json")))
+    own = project.resources()
+
+    assert outputs.stack == "anna"
+    assert any(urn.endswith("classroom-network-vpc") for urn in shared)
+    assert not any(":Vpc::" in urn or ":Subnet::" in urn for urn in own)
+
+
 def test_a_missing_setting_is_reported_by_name(project: Project) -> None:
     project.output_of("stack", "init", "dev")
 
@@ -168,7 +210,7 @@ def test_a_missing_setting_is_reported_by_name(project: Project) -> None:
 
 
 def test_a_secret_setting_stays_secret(project: Project) -> None:
-    """sourceUrl may contain a token. The program never knows the database's password."""
+    """sourceUrl may contain a token. The program never receives the database's password."""
     project.create_stack()
     project.output_of("config", "set", "--secret", "sourceUrl", "https://example.com/sales.xlsx?token=s3cr3t")
 

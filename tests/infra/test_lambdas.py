@@ -22,7 +22,7 @@ import trustme
 
 from retailpipe.keys import Receipt
 from tests.support.archives import handlers, packed
-from tests.support.aws import moto_server
+from tests.support.aws import empty_account, moto_server
 
 CONTEXT = SimpleNamespace(aws_request_id="request-1")
 BUCKET = "retailpipe-dev"
@@ -64,9 +64,8 @@ def aws(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[st
     )
     yield client
     boto3.client("s3").close()
-    import urllib.request
 
-    urllib.request.urlopen(urllib.request.Request(f"{endpoint}/moto-api/reset", method="POST")).close()
+    empty_account(endpoint)
     for each in clients.values():
         each.close()
 
@@ -227,27 +226,27 @@ def test_more_workbooks_than_one_page_are_counted(aws: Any, load: Any) -> None:
 
 
 class Source:
-    """An HTTPS server whose answers a test sets.
+    """An HTTPS server whose responses a test sets.
 
-    asked: path and If-None-Match of each request.
-    drips: "headers" or "body", to send that part byte by byte without end.
+    requests: path and If-None-Match of each request.
+    slow_part: "headers" or "body", to send that part byte by byte without end; "" for neither.
     """
 
     def __init__(self, folder: Path) -> None:
         authority = trustme.CA()
         self.authority = folder / "authority.pem"
         authority.cert_pem.write_to_path(str(self.authority))
-        self.status, self.headers, self.body, self.asked = 200, {}, WORKBOOK, []
+        self.status, self.headers, self.body, self.requests = 200, {}, WORKBOOK, []
         self.authorizations: list[str] = []
-        self.drips = ""
+        self.slow_part = ""
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                outer.asked.append((self.path, self.headers.get("If-None-Match")))
+                outer.requests.append((self.path, self.headers.get("If-None-Match")))
                 outer.authorizations += filter(None, [self.headers.get("Authorization")])
-                if outer.drips:
-                    self.drip()
+                if outer.slow_part:
+                    self.send_slowly()
                     return
                 etag = outer.headers.get("ETag")
                 status = 304 if etag and self.headers.get("If-None-Match") == etag else outer.status
@@ -258,10 +257,10 @@ class Source:
                 if status == 200:
                     self.wfile.write(outer.body)
 
-            def drip(self) -> None:
-                self.wfile.write(b"HTTP/1.0 200 OK\r\n" + (b"" if outer.drips == "headers" else b"\r\nPK\x03\x04"))
+            def send_slowly(self) -> None:
+                self.wfile.write(b"HTTP/1.0 200 OK\r\n" + (b"" if outer.slow_part == "headers" else b"\r\nPK\x03\x04"))
                 with suppress(OSError):
-                    while outer.drips:
+                    while outer.slow_part:
                         self.wfile.write(b"x")
                         time.sleep(0.05)
 
@@ -302,7 +301,7 @@ def test_a_source_is_pulled_again_only_if_it_changed(aws: Any, load: Any, source
     source.headers, source.body = {"ETag": '"two"'}, WORKBOOK + b"more"
     assert handler.handle({}, CONTEXT) == {"pulled": "input/sales 2011.xlsx", "waiting": 1}
 
-    assert [etag for _, etag in source.asked] == [None, '"one"', '"one"']
+    assert [etag for _, etag in source.requests] == [None, '"one"', '"one"']
     assert versions(aws) == 2
     stored = aws("s3").get_object(Bucket=BUCKET, Key="input/sales 2011.xlsx")
     assert stored["Body"].read() == WORKBOOK + b"more"
@@ -314,6 +313,20 @@ def test_a_source_without_an_etag_is_compared_by_its_content(aws: Any, load: Any
     assert handler.handle({}, CONTEXT)["pulled"]
     assert handler.handle({}, CONTEXT)["pulled"] is None
     assert versions(aws) == 1
+
+
+def test_a_csv_file_is_pulled_under_its_name(
+    aws: Any, load: Any, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handler = load("check_bucket")
+    monkeypatch.setenv("SOURCE_URL", source.url.replace(".xlsx", ".CSV"))
+    source.body = b"Code;Price\r\na;1\r\n"
+
+    assert handler.handle({}, CONTEXT) == {"pulled": "input/sales 2011.CSV", "waiting": 1}
+
+    source.body = b"<html>log in</html>"
+    with pytest.raises(Exception, match="not a CSV file"):
+        handler.handle({}, CONTEXT)
 
 
 @pytest.mark.parametrize(
@@ -369,7 +382,7 @@ def test_an_address_may_contain_spaces_umlauts_and_a_user(
 
     assert handler.handle({}, CONTEXT)["pulled"] == "input/größe 2011.xlsx"
 
-    assert source.asked == [("/for%20us/gr%C3%B6%C3%9Fe%202011.xlsx?key=a%20b&%C3%BC=%20", None)]
+    assert source.requests == [("/for%20us/gr%C3%B6%C3%9Fe%202011.xlsx?key=a%20b&%C3%BC=%20", None)]
     assert source.authorizations == ["Basic bWU6cGFzcyB3b3Jk"]
 
 
@@ -425,17 +438,17 @@ def test_an_invalid_address_is_reported_in_a_notice(
     assert "was not downloaded" in notice
 
 
-@pytest.mark.parametrize("drips", ["headers", "body"])
+@pytest.mark.parametrize("slow_part", ["headers", "body"])
 def test_a_download_from_a_very_slow_server_is_stopped_by_the_time_limit(
-    aws: Any, load: Any, source: Source, monkeypatch: pytest.MonkeyPatch, drips: str
+    aws: Any, load: Any, source: Source, monkeypatch: pytest.MonkeyPatch, slow_part: str
 ) -> None:
-    source.drips = drips
+    source.slow_part = slow_part
     handler = load("check_bucket")
     monkeypatch.setattr(sys.modules["source"], "MOST_SECONDS", 1)
 
     with pytest.raises(handler.PullFailed, match="the download took longer than 1 s"):
         handler.handle({}, CONTEXT)
-    source.drips = ""
+    source.slow_part = ""
 
     [notice] = messages(aws)
     assert "the download took longer than 1 s" in notice

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from retailpipe.outputs import MAX_BYTES, StackOutputs
 from tests.support.declared import ACCOUNT, CONFIG, Declared, Resource, declare, is_unknown
 
+EXPIRES_ON = (datetime.now(UTC).date() + timedelta(days=90)).isoformat()
 KEPT = {**CONFIG, "ephemeral": "false"}
 WITHOUT_ROLES = {**CONFIG, "existingRoleArn": f"arn:aws:iam::{ACCOUNT}:role/LabRole"}
 WITH_EXISTING_VPC = {**CONFIG, "existingVpcId": "vpc-0a1", "existingSubnetIds": "subnet-0a,subnet-0b"}
@@ -27,7 +29,7 @@ EVERYTHING = {
     "scheduleEnabled": "true",
     "owner": "me@example.com",
     "studentUser": "student-1",
-    "expiresOn": "2027-03-31",
+    "expiresOn": EXPIRES_ON,
 }
 LEAST = {**CONFIG, "monthlyBudget": "0", "dashboard": "false", "alarms": "false", "studentPolicy": "false"}
 SETTINGS = {
@@ -144,7 +146,7 @@ def test_every_resource_that_can_have_tags_has_them(declared: Declared) -> None:
 
 def test_owner_and_expiry_date_are_tags_if_they_are_set(everything: Declared, default: Declared) -> None:
     assert everything.one("Bucket").inputs["tags"]["Owner"] == "me@example.com"
-    assert everything.one("Bucket").inputs["tags"]["ExpiresOn"] == "2027-03-31"
+    assert everything.one("Bucket").inputs["tags"]["ExpiresOn"] == EXPIRES_ON
     assert not {"Owner", "ExpiresOn"} & default.one("Bucket").inputs["tags"].keys()
 
 
@@ -252,11 +254,12 @@ def test_a_kept_stack_is_protected_and_backed_up() -> None:
 
 
 def test_with_an_existing_role_no_iam_resource_is_declared() -> None:
-    declared = declare({**WITHOUT_ROLES, "nightlyStop": "22:00"})
+    declared = declare({**WITHOUT_ROLES, "nightlyStop": "22:00", "expiresOn": EXPIRES_ON})
 
     assert not [resource.urn for resource in declared.resources if resource.type.startswith("aws:iam")]
     roles = {function.inputs["role"] for function in declared.of("Function")}
-    assert roles == {declared.one("Schedule").inputs["target"]["roleArn"]} == {WITHOUT_ROLES["existingRoleArn"]}
+    roles |= {schedule.inputs["target"]["roleArn"] for schedule in declared.of("Schedule")}
+    assert roles == {WITHOUT_ROLES["existingRoleArn"]}
     assert "existingRoleArn" in " ".join(declared.messages)
 
 
@@ -306,11 +309,14 @@ def test_each_optional_part_can_be_left_out() -> None:
     }
     assert (outputs.dashboard, outputs.student_policy_arn) == (None, None)
     (notice,) = declared.messages
-    assert all(part in notice for part in ("the budget", "the dashboard", "alarms", "student's policy", "nightly stop"))
+    assert all(
+        part in notice
+        for part in ("the budget", "the dashboard", "alarms", "student's policy", "nightly stop", "expiry")
+    )
 
 
 def test_the_nightly_stop_names_the_database_and_the_time(everything: Declared) -> None:
-    schedule = everything.one("Schedule").inputs
+    schedule = everything.one("Schedule", "nightly").inputs
 
     assert schedule["scheduleExpression"] == "cron(30 22 * * ? *)"
     assert schedule["scheduleExpressionTimezone"] == "Europe/Berlin"

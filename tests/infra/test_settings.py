@@ -6,18 +6,27 @@ import json
 import re
 import runpy
 from dataclasses import MISSING, fields
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from retailpipe.classroom_settings import ClassroomSettings, is_classroom
+from retailpipe.config import name_in_config
 from retailpipe.errors import SettingsError
-from retailpipe.infra.settings import Settings, name_in_config
+from retailpipe.prices import worst_case
+from retailpipe.settings import Settings
 
 TOP = Path(__file__).resolve().parents[2]
 LEAST = {"allowedCidrs": "203.0.113.7/32"}
 page = runpy.run_path(str(TOP / "docs" / "settings.py"))
+DEFAULTS = {
+    name: each["default"] if isinstance(each["default"], str) else json.dumps(each["default"])
+    for name, each in yaml.safe_load((TOP / "Pulumi.yaml").read_text())["config"].items()
+}
+"""The defaults in Pulumi.yaml, as the engine passes them to the program."""
 
 
 def read(**config: str) -> Settings:
@@ -128,12 +137,97 @@ def test_the_project_file_has_every_setting_with_its_type_and_default() -> None:
     config = yaml.safe_load((TOP / "Pulumi.yaml").read_text())["config"]
 
     assert config.keys() == {name_in_config(each) for each in fields(Settings)}
-    assert [name for name, each in config.items() if "default" not in each] == ["allowedCidrs"]
     kinds = {"boolean": bool, "integer": int, "string": str}
     for name, each in config.items():
-        if "default" in each:
-            assert type(each["default"]) is kinds[each["type"]], name
-    defaults = {name: each["default"] for name, each in config.items() if "default" in each}
-    as_the_engine_passes_them = {n: v if isinstance(v, str) else json.dumps(v) for n, v in defaults.items()}
-    assert Settings.read({**as_the_engine_passes_them, **LEAST}) == Settings.read(LEAST)
+        assert type(each["default"]) is kinds[each["type"]], name
+    assert Settings.read({**DEFAULTS, **LEAST}) == Settings.read(LEAST)
     assert all(each.default is not MISSING for each in fields(Settings) if each.name != "allowed_cidrs")
+
+
+EXPENSIVE = {"databaseClass": "db.t4g.medium", "natGateway": "true"}
+
+
+def test_a_stack_that_can_cost_more_than_its_limit_is_refused_with_its_parts_and_ways_to_lower_them() -> None:
+    (mistake,) = mistakes({**LEAST, **EXPENSIVE, "maxMonthlyCost": "30"})
+    worst = worst_case(read(**EXPENSIVE))
+
+    assert f"can cost {worst.running:.2f} USD in a month, which is more than 30: " in mistake
+    for item in worst.items:
+        assert not item.running or f"{item.item} {item.running:.2f}" in mistake
+    ways = dict(re.findall(r"`pulumi config set (\S+ \S+)` saves (\S+) USD", mistake))
+    assert list(ways) == [
+        "natGateway false", "databaseClass db.t4g.micro", "dashboard false", "databaseMaxStorage 0", "alarms false",
+    ]  # fmt: skip
+    for way, saved in ways.items():
+        name, value = way.split(" ")
+        lower = worst_case(read(**{**EXPENSIVE, name: value})).running
+        assert worst.running - lower == pytest.approx(float(saved), abs=0.011)
+    changes = dict(way.split(" ") for way in ways)
+    assert read(**{**EXPENSIVE, **changes}, maxMonthlyCost="19").max_monthly_cost == 19
+
+
+def test_the_limit_in_the_message_allows_the_stack() -> None:
+    (mistake,) = mistakes({**LEAST, "maxMonthlyCost": "20"})
+    ((limit,),) = [re.findall(r"`pulumi config set maxMonthlyCost (\d+)` allows", mistake)]
+
+    assert read(maxMonthlyCost=limit).max_monthly_cost == int(limit)
+    assert mistakes({**LEAST, "maxMonthlyCost": str(int(limit) - 1)})
+
+
+def test_a_limit_needs_a_database_class_with_a_known_price() -> None:
+    (mistake,) = mistakes({**LEAST, "databaseClass": "db.r8g.large", "maxMonthlyCost": "500"})
+
+    assert "the price of db.r8g.large is unknown; the price file has db.t4g.micro" in mistake
+    assert "`pulumi config set databaseClass db.t4g.micro`" in mistake
+    assert read(databaseClass="db.r8g.large").max_monthly_cost == 0
+
+
+def test_an_expired_stack_is_refused_only_when_it_is_deployed() -> None:
+    """The settings of an expired stack can still be read, for example to remove it."""
+    config = {**LEAST, "expiresOn": "2026-03-31"}
+
+    with pytest.raises(SettingsError, match="expiresOn: 2026-03-31 is past") as caught:
+        Settings.read(config, today=date(2026, 4, 1))
+
+    assert caught.value.mistakes.keys() == {"expiresOn"}
+    assert Settings.read(config).deletes_database_on == date(2026, 3, 31)
+    assert Settings.read(config, today=date(2026, 3, 31)).deletes_database_on == date(2026, 3, 31)
+    assert Settings.read({**config, "ephemeral": "false"}, today=date(2026, 4, 1)).deletes_database_on is None
+
+
+def test_a_classroom_stack_needs_no_setting_and_takes_a_few() -> None:
+    """The engine adds the defaults of Pulumi.yaml to every config."""
+    assert ClassroomSettings.read({"classroom": "true"}) == ClassroomSettings.read({**DEFAULTS, "classroom": "true"})
+    own = {"monthlyBudget": "180", "notifyEmails": "me@example.com", "owner": "me@example.com"}
+    settings = ClassroomSettings.read({**DEFAULTS, **own, "classroom": "true", "expiresOn": "2027-03-31"})
+    assert (settings.monthly_budget, settings.notify_emails) == (180, ("me@example.com",))
+    assert (settings.owner, settings.expires_on) == ("me@example.com", "2027-03-31")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("natGateway", "true", "natGateway is not a setting of a classroom stack"),
+        ("allowedCidrs", "203.0.113.7/32", "allowedCidrs is not a setting of a classroom stack"),
+        ("ephemeral", "false", "ephemeral is not a setting of a classroom stack"),
+        ("existingVpcId", "vpc-0a", "existingVpcId is not a setting of a classroom stack"),
+        ("maxMonthlyCost", "5", "maxMonthlyCost is not a setting of a classroom stack"),
+        ("notifyEmails", "me", "not an email address"),
+        ("expiresOn", "soon", "not a date"),
+        ("budget", "5", "budget is not a setting"),
+    ],
+)
+def test_other_settings_of_a_classroom_stack_are_refused(name: str, value: str, reason: str) -> None:
+    with pytest.raises(SettingsError, match=reason) as caught:
+        ClassroomSettings.read({**DEFAULTS, "classroom": "true", name: value})
+
+    assert caught.value.mistakes.keys() == {name}
+    assert "`pulumi config " in str(caught.value)
+
+
+def test_a_stack_with_a_pipeline_is_not_a_classroom_stack() -> None:
+    assert is_classroom({"classroom": "true"})
+    for config in ({}, {"classroom": ""}, {"classroom": "false"}, {"classroom": "perhaps"}):
+        assert not is_classroom(config)
+    assert mistakes({**LEAST, "classroom": "perhaps"})
+    assert mistakes({**LEAST, "classroom": "true"})

@@ -1,5 +1,6 @@
 """Check the program with Terraform's real AWS provider: validate, plan, and run checkov on the plan.
 
+`make rehearse` runs them, because a plan takes a quarter of a minute.
 These tests need the terraform command and a mirror of its provider on this machine. They create nothing;
 test_rehearsal.py does.
 """
@@ -19,11 +20,14 @@ from typing import Any
 
 import pytest
 
+from tests.infra.test_classroom import CLASSROOM
 from tests.infra.test_program import EVERYTHING, KEPT, WITH_EXISTING_VPC, WITHOUT_ROLES
 from tests.support.declared import declare
 from tests.support.lacking import skip
 from tests.support.terraform.command import Terraform, skip_unless_installed
 from tests.support.terraform.rewrite import rewrite
+
+pytestmark = pytest.mark.rehearse
 
 CHECKOV = "checkov==3.3.30"
 """Installed in a separate environment, because its requirements conflict with those of this project."""
@@ -35,6 +39,7 @@ PLANS = {
     "kept": {**EVERYTHING, **KEPT},
     "without roles": WITHOUT_ROLES,
     "in a network": WITH_EXISTING_VPC,
+    "classroom": CLASSROOM,
 }
 
 
@@ -62,7 +67,7 @@ def test_the_plan_creates_every_resource(plan: Callable[[str], Terraform], name:
     assert {tuple(change["change"]["actions"]) for change in changes} == {("create",)}
 
 
-@pytest.mark.parametrize(("name", "resolved"), [("everything", set()), ("kept", ONLY_EPHEMERAL)])
+@pytest.mark.parametrize(("name", "resolved"), [("everything", set()), ("kept", ONLY_EPHEMERAL), ("classroom", set())])
 def test_checkov_findings_are_exactly_the_accepted_ones(
     plan: Callable[[str], Terraform], name: str, resolved: set[tuple[str, str]]
 ) -> None:
@@ -71,7 +76,8 @@ def test_checkov_findings_are_exactly_the_accepted_ones(
 
     found = {(finding["resource"].split("-")[1], finding["check_id"]) for finding in checkov(plan(name))}
 
-    assert found == accepted - resolved
+    components = {resource.name.split("-")[1] for resource in declare(PLANS[name]).custom}
+    assert found == {each for each in accepted if each[0] in components} - resolved
 
 
 def checkov(terraform: Terraform) -> list[dict[str, Any]]:
@@ -92,12 +98,12 @@ def checkov(terraform: Terraform) -> list[dict[str, Any]]:
     assert run.stdout.startswith(("{", "[")), run.stdout + run.stderr
     report = json.loads(run.stdout)
     assert report["summary"]["parsing_errors"] == 0
-    assert report["summary"]["passed"] > 50
+    assert report["summary"]["passed"] > 10
     return report["results"]["failed_checks"]
 
 
 def test_references_and_dependencies_are_written_for_terraform(tmp_path: Path) -> None:
-    """Needs no provider: the result is only compared."""
+    """This test needs no provider: it only compares the generated text."""
     program = rewrite(declare(EVERYTHING), tmp_path)["resource"]
 
     instance = program["aws_db_instance"]["pipeline-database-instance"]

@@ -20,7 +20,7 @@ from adbc_driver_postgresql import dbapi
 
 from retailpipe.errors import ServerError
 from retailpipe.local.server import EmbeddedServer
-from tests.support.servers import START, as_superuser, ask, ended, launch, outcome, password_of, port, postmaster
+from tests.support.servers import START, as_superuser, ended, launch, outcome, password_of, port, postmaster, run_sql
 
 PG_SETS = {"PG_OOM_ADJUST_FILE", "PG_GRANDPARENT_PID", "PGLOCALEDIR", "PGSYSCONFDIR", "LC_COLLATE", "LC_CTYPE"}
 """Variables that the PostgreSQL programs add to their own environment."""
@@ -47,14 +47,14 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def test_text_is_utf8_and_non_ascii_letters_change_case(shared: Path) -> None:
     url = EmbeddedServer(shared).start()
 
-    assert ask(url, "show server_encoding") == "UTF8"
-    assert ask(url, "select lower('É') || upper('ß')") in ("éß", "éSS")
+    assert run_sql(url, "show server_encoding") == "UTF8"
+    assert run_sql(url, "select lower('É') || upper('ß')") in ("éß", "éSS")
 
 
 def test_text_is_ordered_by_code_point(shared: Path) -> None:
     sorted_words = "select array_agg(w order by w) from unnest(array['b', 'é', 'B', '_', 'a', 'Z']) as w"
 
-    assert ask(EmbeddedServer(shared).start(), sorted_words) == ["B", "Z", "_", "a", "b", "é"]
+    assert run_sql(EmbeddedServer(shared).start(), sorted_words) == ["B", "Z", "_", "a", "b", "é"]
 
 
 def test_the_server_listens_only_on_loopback(shared: Path) -> None:
@@ -88,8 +88,12 @@ def test_a_connection_without_the_password_fails(shared: Path, password: str, da
 def test_every_connection_needs_a_scram_password(shared: Path) -> None:
     url = EmbeddedServer(shared).start()
 
-    assert ask(as_superuser(url), "select array_agg(distinct auth_method) from pg_hba_file_rules") == ["scram-sha-256"]
-    assert ask(as_superuser(url), "select rolpassword from pg_authid where rolname = 'retailpipe'").startswith("SCRAM-")
+    assert run_sql(as_superuser(url), "select array_agg(distinct auth_method) from pg_hba_file_rules") == [
+        "scram-sha-256"
+    ]
+    assert run_sql(as_superuser(url), "select rolpassword from pg_authid where rolname = 'retailpipe'").startswith(
+        "SCRAM-"
+    )
 
 
 def test_only_its_owner_can_read_the_passfile(shared: Path) -> None:
@@ -166,7 +170,7 @@ def test_the_log_contains_the_errors_of_the_server(shared: Path) -> None:
     server = EmbeddedServer(shared)
 
     with pytest.raises(psycopg2.errors.UndefinedTable):
-        ask(server.start(), "select * from no_such_table_7391")
+        run_sql(server.start(), "select * from no_such_table_7391")
 
     assert "no_such_table_7391" in server.log.read_text()
 
@@ -181,7 +185,7 @@ def test_two_environments_have_two_servers(shared: Path, folder: Path) -> None:
 def test_port_and_data_are_the_same_after_a_stop(folder: Path) -> None:
     server = EmbeddedServer(folder)
     before = server.start()
-    ask(before, "create table kept as select 42 as n")
+    run_sql(before, "create table kept as select 42 as n")
 
     assert (server.stop(), server.stop()) == (True, False)
     assert (server.is_running, server.url()) == (False, None)
@@ -189,7 +193,7 @@ def test_port_and_data_are_the_same_after_a_stop(folder: Path) -> None:
         psycopg2.connect(before)
 
     assert server.start() == before
-    assert ask(before, "select n from kept") == 42
+    assert run_sql(before, "select n from kept") == 42
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0"])
@@ -203,7 +207,7 @@ def test_the_port_changes_if_another_program_has_taken_it(folder: Path, address:
 
     assert port(after) != before
     assert server.url() == after
-    assert ask(after, "show port") == str(port(after))
+    assert run_sql(after, "show port") == str(port(after))
 
 
 def test_stop_ends_the_server_although_a_client_is_connected(folder: Path) -> None:
@@ -217,7 +221,7 @@ def test_stop_ends_the_server_although_a_client_is_connected(folder: Path) -> No
 
     connection.close()
     assert ended(process)
-    assert ask(server.start(), "select to_regclass('half')") is None
+    assert run_sql(server.start(), "select to_regclass('half')") is None
 
 
 def test_stop_does_not_wait_for_the_program_that_started_the_server(folder: Path, program: Program) -> None:
@@ -262,14 +266,14 @@ def test_destroy_without_a_server_changes_nothing(folder: Path) -> None:
 
 def test_start_after_destroy_creates_a_new_server_with_a_new_password(folder: Path) -> None:
     server = EmbeddedServer(folder)
-    ask(server.start(), "create table old (n int)")
+    run_sql(server.start(), "create table old (n int)")
     password = (folder / "pgpass").read_text()
 
     server.destroy()
     server.destroy()
 
     assert server.url() is None
-    assert ask(server.start(), "select to_regclass('old')") is None
+    assert run_sql(server.start(), "select to_regclass('old')") is None
     assert (folder / "pgpass").read_text() != password
 
 
@@ -282,7 +286,7 @@ def test_ctrl_c_ends_the_program_but_not_the_server_that_it_started(folder: Path
     starter.communicate()
 
     assert starter.returncode != 0
-    assert ask(url, "select 1") == 1
+    assert run_sql(url, "select 1") == 1
 
 
 def test_the_error_of_a_failed_start_names_the_log_and_quotes_its_end(folder: Path) -> None:
@@ -304,7 +308,7 @@ def test_the_commands_start_url_stop_and_destroy_succeed(folder: Path, program: 
     local = ("--local", folder, "--json")
 
     started = json.loads(program("local", "start", *local).stdout)
-    assert ask(started["url"], "select 1") == 1
+    assert run_sql(started["url"], "select 1") == 1
     assert Path(started["log"]).is_file()
     assert json.loads(program("local", "url", *local).stdout) == {"url": started["url"]}
     assert json.loads(program("local", "stop", *local).stdout) == {"stopped": True}
@@ -316,7 +320,7 @@ def test_the_commands_start_url_stop_and_destroy_succeed(folder: Path, program: 
 def test_local_url_prints_only_the_url_and_starts_the_server(folder: Path, program: Program) -> None:
     done = program("local", "url", "--local", folder)
 
-    assert ask(done.stdout.strip(), "select 1") == 1
+    assert run_sql(done.stdout.strip(), "select 1") == 1
     assert done.stdout.count("\n") == 1
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from retailpipe.local.server import EmbeddedServer
 from tests.support.lacking import skip
-from tests.support.servers import START, ask, port, postmaster
+from tests.support.servers import START, port, postmaster, run_sql
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root's servers run as another user")
 
@@ -74,10 +74,10 @@ def test_a_data_folder_that_does_not_belong_to_the_servers_account_yet_is_used(p
     folder.mkdir()
     (folder / "postgres").mkdir(mode=0o700)
 
-    assert ask(EmbeddedServer(folder).start(), "select 1") == 1
+    assert run_sql(EmbeddedServer(folder).start(), "select 1") == 1
 
 
 def test_a_folder_that_the_servers_account_cannot_reach_may_have_any_name(closed: Path) -> None:
     folder = closed / 'it\'s 100% "año" $HOME'
 
-    assert ask(EmbeddedServer(folder).start(), "select 1") == 1
+    assert run_sql(EmbeddedServer(folder).start(), "select 1") == 1

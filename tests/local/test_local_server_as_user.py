@@ -85,6 +85,25 @@ act = EmbeddedServer(Path(sys.argv[1])).start
     assert "--local" in printed
 
 
+@pytest.mark.parametrize("method", ["start", "stop", "destroy"])
+def test_the_error_names_a_folder_that_cannot_be_read(place: Path, method: str) -> None:
+    (place / "unreadable").mkdir(mode=0o700)
+    (place / "unreadable").chmod(0)
+
+    printed = as_ordinary_user(
+        f"""
+from pathlib import Path
+from retailpipe.local.server import EmbeddedServer
+act = EmbeddedServer(Path(sys.argv[1])).{method}
+"""
+        + REPORT,
+        place / "unreadable",
+    )
+
+    assert printed.startswith("ServerError: cannot access the database in ")
+    assert "--local" in printed
+
+
 @pytest.mark.parametrize("method", ["stop", "destroy"])
 def test_a_server_in_the_folder_of_another_user_cannot_be_stopped_or_destroyed(read_only: Path, method: str) -> None:
     printed = as_ordinary_user(

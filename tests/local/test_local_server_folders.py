@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,9 @@ from retailpipe import Environment
 from retailpipe.errors import ServerError
 from retailpipe.local.remains import delete_data
 from retailpipe.local.server import EmbeddedServer
-from tests.support.servers import START, as_superuser, ask, ended, launch, outcome, postmaster
+from tests.support.servers import START, as_superuser, ended, launch, outcome, postmaster, run_sql
+
+Program = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def wheel_binaries(installation: str) -> Path:
@@ -45,7 +48,7 @@ def test_a_folder_may_have_any_name(place: Path, name: str) -> None:
 
     url = server.start()
 
-    assert ask(as_superuser(url), "show data_directory") == str(folder / "postgres" / "data")
+    assert run_sql(as_superuser(url), "show data_directory") == str(folder / "postgres" / "data")
     assert Environment.local(folder).warehouse.query("select 1 as n").to_pylist() == [{"n": 1}]
     assert server.stop() is True
 
@@ -66,27 +69,27 @@ def test_the_url_of_a_relative_folder_works_from_every_folder(closed: Path, monk
 
     monkeypatch.chdir("/")
 
-    assert ask(url, "select 1") == 1
+    assert run_sql(url, "select 1") == 1
 
 
 def test_a_moved_folder_keeps_its_data(closed: Path) -> None:
     before = EmbeddedServer(closed / "before")
-    ask(before.start(), "create table kept as select 42 as n")
+    run_sql(before.start(), "create table kept as select 42 as n")
     before.stop()
 
     (closed / "before").rename(closed / "after")
 
-    assert ask(EmbeddedServer(closed / "after").start(), "select n from kept") == 42
+    assert run_sql(EmbeddedServer(closed / "after").start(), "select n from kept") == 42
 
 
 def test_a_new_environment_at_the_old_path_of_a_moved_one_is_empty(closed: Path) -> None:
     before = EmbeddedServer(closed / "before")
-    ask(before.start(), "create table kept as select 42 as n")
+    run_sql(before.start(), "create table kept as select 42 as n")
     before.stop()
     (closed / "before").rename(closed / "after")
 
-    assert ask(EmbeddedServer(closed / "before").start(), "select to_regclass('kept')") is None
-    assert ask(EmbeddedServer(closed / "after").start(), "select n from kept") == 42
+    assert run_sql(EmbeddedServer(closed / "before").start(), "select to_regclass('kept')") is None
+    assert run_sql(EmbeddedServer(closed / "after").start(), "select n from kept") == 42
 
 
 @pytest.mark.parametrize("state", ["stopped", "running"])
@@ -101,7 +104,7 @@ def test_a_folder_that_was_deleted_by_hand_is_created_again(closed: Path, state:
     shutil.rmtree(folder)
 
     try:
-        assert ask(server.start(), "select 1") == 1
+        assert run_sql(server.start(), "select 1") == 1
     finally:
         if not ended(old):
             old.kill()
@@ -118,14 +121,74 @@ def test_a_folder_below_a_file_is_an_error(tmp_path: Path) -> None:
     assert caught.value.hint
 
 
+FOREIGN = {
+    "a folder of another server": ("postgres/data/PG_VERSION", "17"),
+    "a folder with temporary files": ("postgres/tmp-mine/notes.txt", "mine"),
+    "a passfile": ("pgpass", "*:*:*:me:secret"),
+    "a log": ("postgres.log", "mine"),
+}
+
+
+@pytest.mark.parametrize("command", [["local", "destroy", "--yes"], ["local", "url"]])
+@pytest.mark.parametrize("name", FOREIGN)
+def test_no_command_changes_files_of_the_user_that_have_our_names(
+    tmp_path: Path, program: Program, command: list[str], name: str
+) -> None:
+    path, content = FOREIGN[name]
+    file = tmp_path / "project" / path
+    file.parent.mkdir(parents=True)
+    file.write_text(content)
+    before = {file: file.lstat().st_ctime_ns for file in (tmp_path / "project").rglob("*")}
+
+    done = program(*command, "--local", "project")
+
+    assert {file: file.lstat().st_ctime_ns for file in (tmp_path / "project").rglob("*")} == before
+    assert file.read_text() == content
+    if done.returncode == 0:
+        assert done.stdout == f"there is no database in {tmp_path / 'project'}\n"
+    else:
+        assert f"{tmp_path / 'project' / Path(path).parts[0]} was not made by retailpipe" in done.stderr
+        assert "hint: Choose another folder" in done.stderr
+
+
+def test_destroy_keeps_a_folder_of_the_user_behind_a_link(tmp_path: Path, program: Program) -> None:
+    (tmp_path / "documents").mkdir()
+    (tmp_path / "documents" / "thesis.txt").write_text("mine")
+    (tmp_path / "environment").mkdir()
+    (tmp_path / "environment" / "postgres").symlink_to(tmp_path / "documents")
+
+    done = program("local", "destroy", "--yes", "--local", "environment")
+
+    assert done.returncode == 1
+    assert (tmp_path / "documents" / "thesis.txt").read_text() == "mine"
+
+
+def test_destroy_keeps_files_of_the_user_beside_the_data(place: Path) -> None:
+    server = EmbeddedServer(place / "environment")
+    server.start()
+    notes = place / "environment" / "postgres" / "notes.txt"
+    notes.write_text("mine")
+
+    assert server.destroy()
+
+    assert list(notes.parent.iterdir()) == [notes]
+    notes.unlink()
+
+
+def test_two_first_starts_at_once_take_each_others_files_for_their_own(closed: Path) -> None:
+    starters = [launch(START, closed / "environment") for _ in range(4)]
+
+    assert len({outcome(starter) for starter in starters}) == 1
+
+
 def test_the_binaries_of_the_environment_variable_are_used(closed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RETAILPIPE_PG_BIN", str(wheel_binaries("pginstall")))
 
     url = EmbeddedServer(closed / "sixteen").start()
 
-    assert ask(url, "show server_version").startswith("16.")
-    assert ask(url, "select lower('É')") == "é"
-    assert ask(url, "select array_agg(w order by w) from unnest(array['b', 'é', 'B', '_']) as w") == [
+    assert run_sql(url, "show server_version").startswith("16.")
+    assert run_sql(url, "select lower('É')") == "é"
+    assert run_sql(url, "select array_agg(w order by w) from unnest(array['b', 'é', 'B', '_']) as w") == [
         "B",
         "_",
         "b",
@@ -138,7 +201,7 @@ def test_the_path_of_the_binaries_may_be_relative(closed: Path, monkeypatch: pyt
     monkeypatch.chdir(binaries.parent)
     monkeypatch.setenv("RETAILPIPE_PG_BIN", "bin")
 
-    assert ask(EmbeddedServer(closed / "environment").start(), "select 1") == 1
+    assert run_sql(EmbeddedServer(closed / "environment").start(), "select 1") == 1
 
 
 def test_the_error_names_a_folder_without_binaries(closed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +234,7 @@ def test_the_error_for_data_of_another_major_version_names_both_versions(
 ) -> None:
     server = EmbeddedServer(closed / "environment")
     monkeypatch.setenv("RETAILPIPE_PG_BIN", str(wheel_binaries("pginstall")))
-    ask(server.start(), "create table kept as select 42 as n")
+    run_sql(server.start(), "create table kept as select 42 as n")
     server.stop()
     monkeypatch.setenv("RETAILPIPE_PG_BIN", str(wheel_binaries("pginstall18")))
 
@@ -180,7 +243,7 @@ def test_the_error_for_data_of_another_major_version_names_both_versions(
 
     assert "RETAILPIPE_PG_BIN" in caught.value.hint
     monkeypatch.setenv("RETAILPIPE_PG_BIN", str(wheel_binaries("pginstall")))
-    assert ask(server.start(), "select n from kept") == 42
+    assert run_sql(server.start(), "select n from kept") == 42
 
 
 @pytest.mark.parametrize(
@@ -201,7 +264,7 @@ def test_a_server_is_created_whatever_libpq_variables_are_set(
 
     for name in names:
         monkeypatch.delenv(name)
-    assert ask(url, "select current_user") == "retailpipe"
+    assert run_sql(url, "select current_user") == "retailpipe"
 
 
 @pytest.fixture(scope="module")
@@ -242,14 +305,14 @@ def test_the_locale_and_time_zone_of_the_user_change_nothing(closed: Path) -> No
 
     url = outcome(launch(code, closed / "environment", env={**os.environ, **odd}))
 
-    assert ask(url, "show timezone") == "UTC"
-    assert ask(url, "select lower('É') || lower('I')") == "éi"
+    assert run_sql(url, "show timezone") == "UTC"
+    assert run_sql(url, "select lower('É') || lower('I')") == "éi"
 
 
 def test_a_strict_umask_changes_nothing(closed: Path) -> None:
     url = outcome(launch(START + "print(url)", closed / "environment", umask=0o077))
 
-    assert ask(url, "select 1") == 1
+    assert run_sql(url, "select 1") == 1
 
 
 def test_a_full_disk_is_reported_and_does_not_prevent_a_later_start(closed: Path) -> None:
@@ -264,4 +327,4 @@ def test_a_full_disk_is_reported_and_does_not_prevent_a_later_start(closed: Path
 
     assert str(folder) in printed
     assert "disk" in printed
-    assert ask(EmbeddedServer(folder).start(), "select 1") == 1
+    assert run_sql(EmbeddedServer(folder).start(), "select 1") == 1

@@ -17,7 +17,7 @@ import pytest
 
 from retailpipe import Environment
 from retailpipe.local.server import EmbeddedServer
-from tests.support.servers import START, ask, ended, launch, outcome, postmaster
+from tests.support.servers import START, ended, launch, outcome, postmaster, run_sql
 
 
 @pytest.fixture
@@ -62,15 +62,15 @@ def test_the_next_start_recovers_a_killed_server_with_its_data(folder: Path) -> 
     server = EmbeddedServer(folder)
     url = server.start()
     # Without synchronous_commit, a crash may lose commits of the last second.
-    ask(url, "set synchronous_commit = on; create table kept as select 42 as n")
+    run_sql(url, "set synchronous_commit = on; create table kept as select 42 as n")
     connection = psycopg2.connect(url)
     connection.cursor().execute("create table never_committed (n int)")
 
     kill(postmaster(url))
 
     assert (server.is_running, server.url()) == (False, None)
-    assert ask(server.start(), "select n from kept") == 42
-    assert ask(server.url(), "select to_regclass('never_committed')") is None
+    assert run_sql(server.start(), "select n from kept") == 42
+    assert run_sql(server.url(), "select to_regclass('never_committed')") is None
     connection.close()
 
 
@@ -99,7 +99,7 @@ def test_a_killed_server_can_be_destroyed(folder: Path) -> None:
 def test_a_missing_passfile_is_created_again_and_the_data_are_kept(folder: Path, runs: bool) -> None:
     server = EmbeddedServer(folder)
     before = (server.start(), (folder / "pgpass").read_text())
-    ask(before[0], "create table kept as select 1 as n")
+    run_sql(before[0], "create table kept as select 1 as n")
     if not runs:
         server.stop()
     (folder / "pgpass").unlink()
@@ -153,7 +153,7 @@ def pid_file(folder: Path, *, pid: int, started: float) -> str:
 def test_a_damaged_pid_file_does_not_prevent_a_start(stopped: Path, content: bytes) -> None:
     (data(stopped) / "postmaster.pid").write_bytes(content)
 
-    assert ask(EmbeddedServer(stopped).start(), "select 1") == 1
+    assert run_sql(EmbeddedServer(stopped).start(), "select 1") == 1
 
 
 def test_a_pid_file_of_an_ended_process_does_not_prevent_a_start(
@@ -163,7 +163,7 @@ def test_a_pid_file_of_an_ended_process_does_not_prevent_a_start(
     other_process.wait()
     (data(stopped) / "postmaster.pid").write_text(pid_file(stopped, pid=other_process.pid, started=time.time() - 100))
 
-    assert ask(EmbeddedServer(stopped).start(), "select 1") == 1
+    assert run_sql(EmbeddedServer(stopped).start(), "select 1") == 1
 
 
 @pytest.mark.parametrize("age", [1_000_000, 0], ids=["later", "older"])
@@ -173,7 +173,7 @@ def test_a_pid_file_with_the_pid_of_another_program_does_not_prevent_a_start(
     """The other program may be older than the pid file: the folder was copied from another machine or a container."""
     (data(stopped) / "postmaster.pid").write_text(pid_file(stopped, pid=other_process.pid, started=time.time() - age))
 
-    assert ask(EmbeddedServer(stopped).start(), "select 1") == 1
+    assert run_sql(EmbeddedServer(stopped).start(), "select 1") == 1
     assert other_process.poll() is None
 
 
@@ -203,7 +203,7 @@ def test_a_running_server_always_has_its_database(folder: Path) -> None:
     server = EmbeddedServer(folder)
     try:
         wait_for(server.url, pause=0)
-        assert ask(server.start(), "select current_database()") == "retailpipe"
+        assert run_sql(server.start(), "select current_database()") == "retailpipe"
     finally:
         outcome(starter)
 
@@ -228,7 +228,7 @@ def test_the_next_start_succeeds_after_a_killed_first_start(folder: Path, stage:
     starter.kill()
     starter.communicate()
 
-    assert ask(EmbeddedServer(folder).start(), "select current_database()") == "retailpipe"
+    assert run_sql(EmbeddedServer(folder).start(), "select current_database()") == "retailpipe"
 
 
 def test_temporary_files_of_a_killed_first_start_are_deleted(folder: Path) -> None:
@@ -252,4 +252,4 @@ def test_the_next_start_succeeds_after_ctrl_c_in_a_first_start(folder: Path, sta
     starter.communicate()
 
     assert starter.returncode == -signal.SIGINT
-    assert ask(EmbeddedServer(folder).start(), "select current_database()") == "retailpipe"
+    assert run_sql(EmbeddedServer(folder).start(), "select current_database()") == "retailpipe"

@@ -18,7 +18,7 @@ from retailpipe import register
 from retailpipe.local.remains import Remains, delete_remains, find_remains, finish_deletions
 from retailpipe.local.server import EmbeddedServer
 from tests.support.lacking import skip
-from tests.support.servers import ask
+from tests.support.servers import run_sql
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root's servers keep data outside their folder")
 
@@ -241,9 +241,9 @@ def test_a_start_notes_the_environments_folder_beside_its_data_and_destroy_delet
 
 
 def test_a_kept_environment_still_works(closed: Path) -> None:
-    """The whole way with real data: its note names a folder that is gone, so only the search finds the link."""
+    """With real data: the note names a folder that was moved, so only the search finds the link."""
     server = EmbeddedServer(closed / "before")
-    ask(server.start(), "create table kept as select 42 as n")
+    run_sql(server.start(), "create table kept as select 42 as n")
     server.stop()
     data = (closed / "before" / "postgres").resolve()
     (closed / "before").rename(closed / "after")
@@ -253,4 +253,4 @@ def test_a_kept_environment_still_works(closed: Path) -> None:
     [result] = delete_remains([found], search=str(closed))
 
     assert result.kept == f"the environment {closed / 'after'} uses them"
-    assert ask(EmbeddedServer(closed / "after").start(), "select n from kept") == 42
+    assert run_sql(EmbeddedServer(closed / "after").start(), "select n from kept") == 42

@@ -78,7 +78,8 @@ def build_times(environment: Environment) -> list[Any]:
     return retailpipe.query(environment, "select finished_at from bronze.builds").column(0).to_pylist()
 
 
-@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.nightly
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(step, min_size=2, max_size=6))
 def test_any_sequence_of_loads_and_builds_equals_a_full_refresh(
     environment: Environment, tmp_path: Path, steps: list[Any]

@@ -1,4 +1,4 @@
-"""Models of one's own: they are built, tested and verified together with ours, and their mistakes harm only them."""
+"""The user's models: they are built, tested and verified together with ours, and their mistakes do not affect ours."""
 
 from __future__ import annotations
 
@@ -116,13 +116,13 @@ def shop(server: EmbeddedServer, contract: Contract, tmp_path_factory: pytest.Te
 
 @pytest.fixture(scope="module")
 def without(shop: Environment) -> BuildReport:
-    """The report of a build without models of one's own."""
+    """The report of a build without models of the user."""
     return retailpipe.run(shop).build
 
 
 @pytest.fixture(scope="module")
 def report(shop: Environment, without: BuildReport) -> BuildReport:
-    """The report of the first build with models of one's own."""
+    """The report of the first build with models of the user."""
     assert without.ok
     write(shop, MODELS)
     return retailpipe.run(shop).build
@@ -144,7 +144,7 @@ def test_a_table_that_no_model_reads_is_reported(shop: Environment, without: Bui
     assert without.as_dict()["tables_read"] == ["bronze.raw_transactions"]
     assert without.as_dict()["tables_unread"] == ["bronze.branch_sales"]
     assert (again.up_to_date, again.tables_unread) == (True, ("bronze.branch_sales",))
-    assert "no model reads bronze.branch_sales; write one: docs/models.md" in printed.stdout
+    assert "no model reads bronze.branch_sales; to write one, see docs/models.md" in printed.stdout
     assert "no model reads bronze.branch_sales" in point(shop).detail
     assert point(shop).ok
 

@@ -7,12 +7,14 @@ of a function runs in a process. The patches are at the end of this module, and 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import logging
 import os
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from moto.awslambda.models import LambdaFunction
 from moto.budgets.responses import BudgetsResponse
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.core.responses import BaseResponse
-from moto.rds.models import DBParameterGroup
+from moto.rds.models import DBInstance, DBParameterGroup
 from moto.s3.exceptions import S3AccessDeniedError
 from moto.s3.responses import S3Response
 from moto.server import ThreadedMotoServer
@@ -41,6 +43,11 @@ def moto_server() -> Iterator[str]:
     yield _endpoints[-1]
     _endpoints.pop()
     server.stop()
+
+
+def empty_account(endpoint: str) -> None:
+    """Delete everything in the account of a server."""
+    urllib.request.urlopen(urllib.request.Request(f"{endpoint}/moto-api/reset", method="POST")).close()
 
 
 @contextlib.contextmanager
@@ -128,6 +135,7 @@ def _of_expected_owner(self: Any, *arguments: Any, **options: Any) -> None:
 
 
 _create_budget = BudgetsResponse.create_budget
+_create_instance = DBInstance.__init__
 _update_parameters = DBParameterGroup.update_parameters
 _attributes = Queue.attributes
 
@@ -163,6 +171,12 @@ def _update_as_user(self: Any, parameters: Iterable[dict[str, Any]]) -> None:
     _update_parameters(self, [{**parameter, "Source": "user"} for parameter in parameters])
 
 
+def _with_own_resource_id(self: Any, *arguments: Any, **options: Any) -> None:
+    """Give each database an ID of its own. In moto all have the same, and Terraform reads a database by its ID."""
+    _create_instance(self, *arguments, **options)
+    self.dbi_resource_id = f"db-{hashlib.sha256(self.db_instance_identifier.encode()).hexdigest()[:26].upper()}"
+
+
 def _compact_attributes(self: Any) -> dict[str, Any]:
     """Return the redrive policy as SQS does, as JSON without spaces; otherwise Terraform plans a change."""
     attributes = _attributes.fget(self)
@@ -176,5 +190,6 @@ LambdaFunction._invoke_lambda = _run_lambda
 BudgetsResponse.create_budget = _create_tagged
 BudgetsResponse.list_tags_for_resource = _tags
 BudgetsResponse.describe_subscribers_for_notification = _subscribers
+DBInstance.__init__ = _with_own_resource_id
 DBParameterGroup.update_parameters = _update_as_user
 Queue.attributes = property(_compact_attributes)

@@ -155,7 +155,7 @@ def _monitor(declared: Declared, project: str, stack: str, region: str, preview:
             inputs = {name: plain(value) for name, value in request.object.fields.items()}
             known = request.custom and not preview
             state = computed(request.type, request.name, inputs, region) if known else {}
-            id_ = f"{request.type.rpartition(':')[2]}-{request.name}-id" if known else ""
+            id_ = id_of(urn) if known else ""
             declared.resources.append(
                 Resource(
                     urn=urn,
@@ -198,6 +198,14 @@ def answer_of(function: str, region: str) -> dict[str, Any]:
             "id": region,
         },
     }[function]
+
+
+def id_of(urn: str) -> str:
+    """The ID that AWS would generate for a resource: in AWS's real format if another stack uses it, else made up."""
+    kind, name = urn.split("::")[2].rpartition(":")[2], urn.rpartition("::")[2]
+    if kind in ("Vpc", "Subnet"):
+        return f"{kind.lower()}-{hashlib.sha256(urn.encode()).hexdigest()[:17]}"
+    return f"{kind}-{name}-id"
 
 
 def computed(kind: str, name: str, inputs: Mapping[str, Any], region: str) -> dict[str, Any]:

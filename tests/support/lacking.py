@@ -1,4 +1,4 @@
-"""Skips tests that need something that is not on this machine."""
+"""Skips tests that need a program or a file that is not on this machine."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ if os.geteuid() == 0:
 """Switches a process of root to the user nobody; does nothing for other users."""
 
 
-def ask(url: str | None, sql: str) -> Any:
+def run_sql(url: str | None, sql: str) -> Any:
     """Run a statement through psycopg2, commit, and return its single value, if any."""
     assert url is not None
     connection = psycopg2.connect(url)
@@ -61,7 +61,9 @@ def port(url: str | None) -> int:
 
 def postmaster(url: str) -> psutil.Process:
     """The server's main process."""
-    return psutil.Process(int(ask(as_superuser(url), "select split_part(pg_read_file('postmaster.pid'), e'\\n', 1)")))
+    return psutil.Process(
+        int(run_sql(as_superuser(url), "select split_part(pg_read_file('postmaster.pid'), e'\\n', 1)"))
+    )
 
 
 def ended(process: psutil.Process) -> bool:

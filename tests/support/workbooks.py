@@ -1,4 +1,4 @@
-"""Write workbooks from raw XML, as no spreadsheet program would write them, and read them in one call."""
+"""Write workbooks from raw XML, also in forms that no spreadsheet program writes, and read a workbook in one call."""
 
 from __future__ import annotations
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 import threading
 import time
 import zipfile
@@ -19,6 +18,7 @@ from retailpipe.contract import Contract
 from retailpipe.errors import SheetError, WorkbookError
 from retailpipe.workbook.cells import column_letters
 from retailpipe.workbook.reader import open_workbook
+from tests.support.bounded import read_bounded
 from tests.support.workbooks import (
     CONTENT_TYPES,
     MAIN,
@@ -57,24 +57,7 @@ def book(path: Path, **sheets: Sequence[Sequence[Any]]) -> Path:
 
 
 def in_its_own_process(path: Path) -> subprocess.CompletedProcess[str]:
-    """Read a workbook in its own process with at most 3 GB of address space, so that an abort fails only one test."""
-    code = """
-import resource, sys
-resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
-from pathlib import Path
-from retailpipe.contract import Contract
-from retailpipe.errors import WorkbookError
-from retailpipe.workbook.cells import column_letters
-from retailpipe.workbook.reader import open_workbook
-try:
-    workbook = open_workbook(Path(sys.argv[1]), Contract.from_file(sys.argv[2]))
-    print("rows", sum(len(chunk.numbers) for _, chunk in workbook.chunks()))
-except WorkbookError as error:
-    print("refused", str(error)[:500], "| hint:", error.hint)
-print("MB", next(int(line.split()[1]) // 1024 for line in open("/proc/self/status") if line.startswith("VmHWM")))
-"""
-    command = [sys.executable, "-c", code, str(path), str(path.parent / "shop.toml")]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return read_bounded(path, path.parent / "shop.toml")
 
 
 def test_a_missing_file_is_refused(tmp_path: Path, shop: Contract) -> None:

@@ -1,4 +1,4 @@
-"""CSV files come in by the same contracts as workbooks."""
+"""CSV files are read under the same contracts as xlsx workbooks."""
 
 from __future__ import annotations
 
@@ -145,6 +145,28 @@ def test_a_file_of_several_blocks_keeps_its_rows_in_order(tmp_path: Path) -> Non
     assert found.column("price")[-1] == Decimal("200001.25")
 
 
+@pytest.mark.parametrize("rows", [1, 60_000])
+def test_notes_with_fewer_fields_are_passed_over_by_a_rule(tmp_path: Path, rows: int) -> None:
+    """Without the rule they would be a fault, as a quote that is not closed looks the same."""
+    content = "Code,Price,Sold\n" + "a,1,\n" * rows + 'Note: "x"\n' + "b,2,\n\nTotal,3\nNote: done\n"
+    rules = '[{ column = "Code", matches = "Note:*" }, { column = "Code", matches = "Total" }]'
+
+    found = reading(tmp_path, content, f"skip_rows = {rules}")
+
+    assert [(row["code"], row["source_row"]) for row in found.rows[-2:]] == [("a", rows + 1), ("b", rows + 3)]
+    assert len(found.rows) == rows + 1
+    assert (
+        len(reading(tmp_path, content.removesuffix("\nTotal,3\nNote: done\n"), f"skip_rows = {rules}").rows) == rows + 1
+    )
+    expected = f"row {rows + 2:,}: it has 1 field, but the header in row 1 has 3"
+    assert expected in str(refusal(write(tmp_path, content), contract(tmp_path)))
+
+
+def test_rows_may_end_in_a_delimiter_although_the_header_does_not(tmp_path: Path) -> None:
+    assert reading(tmp_path, "Code,Price,Sold\na,1,,\nb,2,,\nc,3,\n").column("code") == ["a", "b", "c"]
+    assert reading(tmp_path, "Code,Price,Sold\na,1,\nb,2,,\n").column("code") == ["a", "b"]
+
+
 def test_a_file_with_only_a_header_has_no_rows(tmp_path: Path) -> None:
     assert reading(tmp_path, "Code,Price,Sold").rows == []
 
@@ -159,10 +181,10 @@ ROWS = "Code,Price,Sold\n" + "a,1,\n" * 100_000
         (b"\n\n", "is empty"),
         (b"PK\x03\x04rest", "is a zip file"),
         (b"\xff\xfeC\0o\0", "is UTF-16"),
-        (b"Code,Price,Sold\na,1,\nb\0,2,\n", "line 3 holds a NUL character"),
+        (b"Code,Price,Sold\na,1,\nb\0,2,\n", "line 3 contains a NUL character"),
         ("Code,Price,Sold\na,1,\nÄ,2,\n".encode("cp1252"), "line 3 is not UTF-8"),
         (b"Code,Price,Sold\na,1,\nb,2\n", "row 3: it has 2 fields, but the header in row 1 has 3"),
-        (b"Code,Price,Sold\na,1,\n\nb,2,,\n", "row 4: it has 4 fields"),
+        (b"Code,Price,Sold\na,1,\n\nb,2,,x\n", "row 4: it has 4 fields"),
         (b'Code,Price,Sold\n"a\nb",1,\nc,2\n', "row 3: it has 2 fields"),
         (f"{ROWS}b,2\n".encode(), "row 100,002: it has 2 fields"),
         (b'Code,Price,Sold\na,1,\n"b,2,\nc,3,\n', "row 3: it has 1 field"),

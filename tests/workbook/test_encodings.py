@@ -13,20 +13,17 @@ from retailpipe import Environment
 from retailpipe.errors import LoadError
 from retailpipe.local.server import EmbeddedServer
 from tests.conftest import Program, Workbook
-from tests.support.servers import as_superuser, ask
+from tests.support.servers import as_superuser, run_sql
 from tests.support.workbooks import book_of, contract_of
 
 CAFE = (536365, "85123A", "CAFÉ €", 6, datetime(2010, 12, 1, 8, 26), 2.55, 17850, "Österreich")
 PLAIN = (536365, "85123A", "CAFÉ", 6, datetime(2010, 12, 1, 8, 26), 2.55, 17850, "Österreich")
 
 
-def set_role(database_url: str) -> None:
-    ask(database_url, "alter role current_user set client_encoding = 'LATIN1'")
-
-
-def set_database(database_url: str) -> None:
-    name = ask(database_url, "select current_database()")
-    ask(database_url, f"alter database {name} set client_encoding = 'LATIN1'")
+def set_database_and_role(database_url: str) -> None:
+    name = run_sql(database_url, "select current_database()")
+    run_sql(database_url, f"alter database {name} set client_encoding = 'LATIN1'")
+    run_sql(database_url, f"alter role current_user in database {name} set client_encoding = 'LATIN1'")
 
 
 def no_setting(database_url: str) -> None:
@@ -57,12 +54,9 @@ def execute_outside_transaction(url: str, sql: str) -> None:
 @pytest.mark.parametrize(
     ("variables", "addition", "setting"),
     [
-        ({"PGCLIENTENCODING": "LATIN1"}, "", no_setting),
-        ({"PGOPTIONS": "-c client_encoding=LATIN1"}, "", no_setting),
-        ({}, "&client_encoding=LATIN1", no_setting),
-        ({}, "&options=-c%20client_encoding%3DLATIN1", no_setting),
-        ({}, "", set_database),
-        ({}, "", set_role),
+        ({"PGCLIENTENCODING": "LATIN1", "PGOPTIONS": "-c client_encoding=LATIN1"}, "", no_setting),
+        ({}, "&client_encoding=LATIN1&options=-c%20client_encoding%3DLATIN1", no_setting),
+        ({}, "", set_database_and_role),
     ],
 )
 def test_texts_are_stored_and_queried_unchanged(
@@ -76,18 +70,13 @@ def test_texts_are_stored_and_queried_unchanged(
     setting(database_url)
     url = f"{database_url}{addition}"
     workbook = make_workbook([CAFE])
-    try:
-        done = program("run", workbook, "--local", "shop", env={**variables, "RETAILPIPE_DATABASE_URL": url})
-        asked = program(
-            *("query", "select chr(233) || country as text from public_silver.fact_sales_daily", "--format", "csv"),
-            *("--local", "shop"),
-            env={**variables, "RETAILPIPE_DATABASE_URL": url},
-        )
-    finally:
-        ask(database_url, "alter role current_user reset client_encoding")
+    env = {**variables, "RETAILPIPE_DATABASE_URL": url}
+    done = program("run", workbook, "--local", "shop", env=env)
+    sql = "select chr(233) || country as text from public_silver.fact_sales_daily"
+    asked = program("query", sql, "--format", "csv", "--local", "shop", env=env)
 
     assert done.returncode == 0, done.stderr
-    stored = ask(database_url, "select encode(convert_to(description, 'UTF8'), 'hex') from bronze.raw_transactions")
+    stored = run_sql(database_url, "select encode(convert_to(description, 'UTF8'), 'hex') from bronze.raw_transactions")
     assert bytes.fromhex(stored).decode() == "CAFÉ €"
     assert "éÖsterreich" in asked.stdout
 

@@ -25,7 +25,7 @@ def fuzz(first: int, count: int, folder: Path) -> None:
 
 
 def test_some_changed_workbooks_are_read_correctly(tmp_path: Path) -> None:
-    fuzz(0, 300, tmp_path)
+    fuzz(0, 100, tmp_path)
 
 
 @pytest.mark.nightly

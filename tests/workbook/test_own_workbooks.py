@@ -1,4 +1,4 @@
-"""Contracts for one's own workbooks: which sheets and rows are read, and how headers and numbers may be written."""
+"""Contracts for users' own workbooks: which sheets and rows are read, and how headers and numbers may be written."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def test_a_header_row_that_is_blank_is_refused(tmp_path: Path, header_row: int) 
 
 
 @pytest.mark.parametrize("lines", [1, 50_000], ids=["one block", "several blocks"])
-def test_the_last_rows_are_passed_over(tmp_path: Path, lines: int) -> None:
+def test_the_last_rows_are_skipped(tmp_path: Path, lines: int) -> None:
     rows = [row(n, text(f"A{n}", f"c{n}"), number(f"B{n}", n)) for n in range(2, 2 + lines)]
     end = lines + 2
     rows += [row(end, text(f"A{end}", "Total")), row(end + 3, text(f"A{end + 3}", "checked"))]
@@ -205,7 +205,7 @@ def test_a_footer_longer_than_the_sheet_leaves_no_rows(tmp_path: Path) -> None:
         ('{ column = "price", matches = "3" }', ["a", "Total 1", None, "b", "TOTAL"]),
     ],
 )
-def test_rows_that_match_a_rule_are_passed_over(tmp_path: Path, rule: str, kept: list[str | None]) -> None:
+def test_rows_that_match_a_rule_are_skipped(tmp_path: Path, rule: str, kept: list[str | None]) -> None:
     rows = [["a", 1, None], [" Total 1 ", 1, None], [None, 2, None], ["b", 2, "X "], ["Sum", 3, None], ["TOTAL", 4, 5]]
     path = book_of(tmp_path / "book.xlsx", {"Sales": [[*HEADER, "Note"], *rows]})
 
@@ -215,7 +215,7 @@ def test_rows_that_match_a_rule_are_passed_over(tmp_path: Path, rule: str, kept:
     assert reading.rows_read + reading.rows_skipped == len(rows)
 
 
-def test_rules_pass_over_rows_that_are_read_by_distinct_cells(tmp_path: Path) -> None:
+def test_rules_skip_rows_that_are_read_by_distinct_cells(tmp_path: Path) -> None:
     rows = [row(n, text(f"A{n}", "Total" if n % 4 == 0 else "abc"), number(f"B{n}", n % 10)) for n in range(10, 99)]
     path = raw_workbook(tmp_path / "book.xlsx", row(9, text("A9", "Code"), text("B9", "Price")), *rows)
 
@@ -233,7 +233,7 @@ def test_a_rule_for_a_column_that_is_missing_is_refused(tmp_path: Path) -> None:
     assert "column 'Kind' is missing, but skip_rows uses it" in str(error)
 
 
-def test_a_rule_for_an_optional_column_that_is_missing_passes_over_no_row(tmp_path: Path) -> None:
+def test_a_rule_for_an_optional_column_that_is_missing_skips_no_row(tmp_path: Path) -> None:
     path = book_of(tmp_path / "book.xlsx", {"Sales": [["Code"], ["a"]]})
     rule = 'skip_rows = [{ column = "Price", matches = "" }]'
 

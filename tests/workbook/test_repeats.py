@@ -15,7 +15,7 @@ from retailpipe.workbook.repeats import cut_cells
 from retailpipe.workbook.shards import BlockReader
 from retailpipe.workbook.slots import Slots
 from tests.support.workbooks import contract_of, raw_workbook, read, row, text
-from tests.workbook.test_both_ways import WRITERS
+from tests.workbook.test_all_ways import WRITERS
 
 HEAD, FOOT = '<row r="{}" spans="1:2">', "</row>"
 

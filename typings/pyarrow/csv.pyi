@@ -8,6 +8,7 @@ from pyarrow import DataType, PythonFile, RecordBatchReader
 class InvalidRow:
     number: int
     actual_columns: int
+    text: str
 
 class ReadOptions:
     def __init__(self, *, use_threads: bool, block_size: int, column_names: Sequence[str]) -> None: ...

@@ -1,6 +1,8 @@
-"""A Pulumi provider for rehearsals: the engine creates, updates and deletes AWS resources with it, but nothing is real.
+"""A Pulumi provider for rehearsals: the engine calls it to create, update and delete AWS resources, without any effect.
 
-If the environment variable REHEARSAL_FAIL is a type, such as aws:rds/instance:Instance, creating that type fails.
+If the environment variable REHEARSAL_FAIL is a type, such as aws:rds/instance:Instance, creating that type fails; with
+a stack before it, such as anna=aws:rds/instance:Instance, only in that stack. If REHEARSAL_CLOUD is a folder, what is
+created is kept there, as `cloud.py` describes.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from tests.support.declared import answer_of, computed, plain
+from tests.support.declared import answer_of, computed, id_of, plain
+from tests.support.engine.cloud import AlreadyExists, Cloud
 
 _VERSION = version("pulumi-aws")
 
@@ -41,6 +44,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
     """The calls of the provider protocol that the engine makes for this program."""
 
     region = "eu-central-1"
+    cloud = Cloud(Path(os.environ["REHEARSAL_CLOUD"])) if "REHEARSAL_CLOUD" in os.environ else None
 
     def Handshake(self, request: Any, context: Any) -> Any:
         return provider_pb2.ProviderHandshakeResponse()
@@ -74,13 +78,31 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         kind, name = type_of(request.urn), request.urn.rpartition("::")[2]
         if request.preview:
             return provider_pb2.CreateResponse(properties=request.properties)
-        if kind == os.environ.get("REHEARSAL_FAIL"):
+        stack, _, failing = os.environ.get("REHEARSAL_FAIL", "").rpartition("=")
+        if kind == failing and stack in ("", request.urn.split("::")[0].rpartition(":")[2]):
             context.abort(grpc.StatusCode.UNKNOWN, f"rehearsed: {kind} cannot be created")
         made = struct({**computed(kind, name, python(request.properties), self.region)})
         made.MergeFrom(request.properties)
-        return provider_pb2.CreateResponse(id=f"{name}-id", properties=made)
+        identifier = id_of(request.urn)
+        if self.cloud:
+            # Stacks have resources of the same logical names, so the ID contains the stack.
+            stack_id = (
+                identifier if "/vpc:" in kind or "/subnet:" in kind else f"{identifier}-{request.urn.split('::')[0]}"
+            )
+            try:
+                identifier = self.cloud.create(kind, python(request.properties), stack_id)
+            except AlreadyExists as error:
+                context.abort(grpc.StatusCode.ALREADY_EXISTS, str(error))
+        return provider_pb2.CreateResponse(id=identifier, properties=made)
 
     def Read(self, request: Any, context: Any) -> Any:
+        if self.cloud:
+            kind, name = type_of(request.urn), request.urn.rpartition("::")[2]
+            found = self.cloud.read(kind, request.id)
+            if found is None:
+                return provider_pb2.ReadResponse()
+            made = struct({**computed(kind, name, found, self.region), **found})
+            return provider_pb2.ReadResponse(id=request.id, properties=made, inputs=struct(found))
         return provider_pb2.ReadResponse(id=request.id, properties=request.properties, inputs=request.inputs)
 
     def Update(self, request: Any, context: Any) -> Any:
@@ -90,6 +112,8 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         return provider_pb2.UpdateResponse(properties=made)
 
     def Delete(self, request: Any, context: Any) -> Any:
+        if self.cloud:
+            self.cloud.delete(type_of(request.urn), request.id)
         return empty_pb2.Empty()
 
     def Invoke(self, request: Any, context: Any) -> Any:

@@ -1,6 +1,6 @@
 """Generate the IAM policy of the deployer.
 
-It allows the calls that Terraform's real provider made on the simulated AWS, and calls that it cannot show.
+It allows the calls that Terraform's real provider made on the simulated AWS, and others that a rehearsal does not show.
 `make rehearse` compares it with docs/deployer-policy.json; `python -m tests.support.terraform.deployer` writes that
 file.
 """

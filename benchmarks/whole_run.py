@@ -11,7 +11,7 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
-from measure import PROGRAM, Figures, circumstances, execute, put, sample, spread, table
+from measure import PROGRAM, Figures, circumstances, execute, sample, spread, table, write_section
 
 from retailpipe.environment import Environment
 from retailpipe.sample import write_sample
@@ -30,7 +30,7 @@ def main() -> None:
     arguments.folder.mkdir(parents=True, exist_ok=True)
     month = arguments.folder / f"month_{MONTH_ROWS}.xlsx"
     write_sample(month, rows=MONTH_ROWS, seed=2, first_day=datetime(2012, 1, 2), days=28)
-    home = arguments.folder / "whole_way"
+    home = arguments.folder / "whole_run"
     environment = Environment.embedded(home.absolute())
     url = environment.warehouse.uri
     steps = {
@@ -49,7 +49,7 @@ def main() -> None:
     lines = [["run", "wall s: median (min to max)", "CPU s", "peak MB"]]
     lines += [[name, spread(f.walls), f"{f.cpu:.2f}", f"{f.peak:.0f}"] for name, f in measured.items()]
     about = f"{arguments.rounds} rounds, whole processes, dbt's tests and `verify` included"
-    put("The whole pipeline", f"{circumstances(url)}. {about}.\n\n{table(*lines)}", arguments.results)
+    write_section("The whole pipeline", f"{circumstances(url)}. {about}.\n\n{table(*lines)}", arguments.results)
     if environment.server:
         environment.server.destroy()
 

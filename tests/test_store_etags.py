@@ -28,7 +28,7 @@ def loaded(environment: Environment, make_workbook: Workbook) -> Path:
 
 
 def settle(file: Path) -> None:
-    """Wait until another change of the file would get another timestamp."""
+    """Wait until a further change of the file would get another timestamp."""
     while time.time() - file.stat().st_ctime < 2.1:
         time.sleep(0.05)
 

@@ -1,0 +1,37 @@
+"""Destroy the stacks of a class with engines, in parallel: what `class down` calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from retailpipe.aws.session import Aws
+from retailpipe.classroom.definition import Classroom
+from retailpipe.classroom.deployment import Deployment, engine_errors
+from retailpipe.classroom.down import Destroy
+from retailpipe.classroom.engines import Engines
+from retailpipe.classroom.lock import class_lock
+from retailpipe.classroom.together import Show, Together, engines_at_once
+from retailpipe.classroom.workspace import Workspace
+
+
+def destroyer(classroom: Classroom, aws: Aws, account: str, *, at_once: int | None, show: Show) -> Destroy:
+    """The function that destroys stacks with Pulumi. Raises UsageError if pulumi is not installed.
+
+    at_once: how many engines run at once; default: the class file's `stacks_at_once`, else as the memory allows.
+    show: called again and again with the stacks that are being removed and the results so far.
+    """
+    engines = Engines()
+
+    def destroy(stacks: Sequence[str]) -> Mapping[str, str | None]:
+        with class_lock(classroom.folder):
+            workspace = Workspace(classroom.file, engines, aws)
+            with engine_errors("install Pulumi's AWS provider"):
+                workspace.install_provider()
+            together = Together(engines, at_once or engines_at_once(classroom.file.stacks_at_once), show)
+            deployments = [Deployment(stack, workspace, None, aws, account) for stack in stacks]
+            results = together.run(deployments, Deployment.destroy)
+        reason = "the command was interrupted" if together.interrupted else "the AWS session has expired"
+        errors = {name: None if result.ok else f"{result.problem}. {result.hint}" for name, result in results.items()}
+        return {stack: errors[stack] if stack in results else reason for stack in stacks}
+
+    return destroy

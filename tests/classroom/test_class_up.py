@@ -1,0 +1,209 @@
+"""`class plan`, `class up` and `class down` with the real Pulumi engine and a provider that creates nothing.
+
+These tests need the `pulumi` command on PATH. The account of moto is empty: only Pulumi's state has the stacks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from tests.support.declared import TOP
+from tests.support.engine.cloud import Cloud
+from tests.support.stacks import HandMade, variables
+
+pytestmark = [
+    pytest.mark.engine,
+    pytest.mark.skipif(shutil.which("pulumi") is None, reason="the pulumi command is not on PATH"),
+]
+CLASS = """
+version = 1
+course = "a course"
+region = "eu-central-1"
+expires_on = 2099-12-31
+max_monthly_cost = 500
+stacks_at_once = 3
+"""
+INSTANCE = "aws:rds/instance:Instance"
+
+
+class Course:
+    """A class folder, and the resources that were created for it."""
+
+    def __init__(self, folder: Path, endpoint: str, students: str) -> None:
+        self.folder = folder / "a class"
+        self.cloud = Cloud(folder / "cloud")
+        for each in (self.folder, self.cloud.folder):
+            each.mkdir()
+        self.folder.joinpath("class.toml").write_text(CLASS)
+        self.enroll(students)
+        self.env = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PULUMI_"))},
+            **variables(endpoint),
+            "PATH": os.pathsep.join([str(TOP / "tests" / "support" / "engine"), os.environ["PATH"]]),
+            "PULUMI_HOME": str(folder / "home"),
+            "REHEARSAL_PYTHON": sys.executable,
+            "REHEARSAL_CLOUD": str(self.cloud.folder),
+        }
+
+    def enroll(self, students: str) -> None:
+        lines = [f"{name},{name}@example.com,203.0.113.7/32" for name in students.split()]
+        self.folder.joinpath("students.csv").write_text("\n".join(["student,email,allowed_cidrs", *lines]))
+
+    def start(self, *arguments: str, **env: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "retailpipe", "class", *arguments],
+            cwd=self.folder,
+            env={**self.env, **env},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+        process = self.start(*arguments, **env)
+        output, errors = process.communicate(timeout=600)
+        return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+
+    def outcomes(self, *arguments: str, **env: str) -> dict[str, str]:
+        """Run `class up`, which may fail, and return the outcome of each stack."""
+        run = self.run("up", "--json", *arguments, **env)
+        assert run.stdout, run.stderr
+        return {each["stack"]: each["outcome"] for each in json.loads(run.stdout)["results"]}
+
+    def in_state(self) -> set[tuple[str, str]]:
+        """The kind and the ID of each resource in Pulumi's state."""
+        found: set[tuple[str, str]] = set()
+        for file in (self.folder / "state" / ".pulumi" / "stacks").rglob("*.json"):
+            state: Any = json.loads(file.read_text())["checkpoint"]["latest"] or {}
+            assert not state.get("pending_operations")
+            for each in state.get("resources", []):
+                if each["custom"] and not each["type"].startswith("pulumi:"):
+                    found.add((quote(each["type"], safe=""), quote(each["id"], safe="")))
+        return found
+
+    def check_no_orphans(self) -> None:
+        assert self.in_state() == self.cloud.all()
+
+
+@pytest.fixture
+def course(account: HandMade, tmp_path: Path) -> Callable[[str], Course]:
+    return lambda students: Course(tmp_path, account.endpoint, students)
+
+
+def wait_for(process: subprocess.Popen[str], line: str) -> None:
+    """Wait until the process has printed a line that starts with a text to standard error."""
+    assert process.stderr
+    for text in process.stderr:
+        if text.startswith(line):
+            return
+    raise AssertionError(f"{line!r} was not printed")
+
+
+def test_up_deploys_what_is_missing_and_down_leaves_nothing(course: Callable[[str], Course]) -> None:
+    a_class = course("anna ben")
+
+    assert a_class.outcomes() == {"classroom": "created", "anna": "created", "ben": "created"}
+    a_class.enroll("anna ben cleo")
+    planned = json.loads(a_class.run("plan", "--json").stdout)
+    again = a_class.outcomes()
+
+    assert {row["stack"]: row["action"] for row in planned["rows"]} == {
+        "classroom": "unchanged",
+        "anna": "unchanged",
+        "ben": "unchanged",
+        "cleo": "create",
+    }
+    assert again == {"classroom": "unchanged", "anna": "unchanged", "ben": "unchanged", "cleo": "created"}
+    a_class.check_no_orphans()
+    assert (a_class.folder / "passphrase").stat().st_mode & 0o777 == 0o600
+    assert a_class.run("down", "--only", "cleo", "--yes").returncode == 0
+    assert "cleo" not in str(a_class.cloud.all())
+    down = a_class.run("down", "--yes")
+    assert down.returncode == 0, down.stdout + down.stderr
+    assert a_class.cloud.all() == set()
+
+
+def test_the_failure_of_one_stack_stops_no_other(course: Callable[[str], Course]) -> None:
+    a_class = course("anna ben cleo")
+
+    failed = a_class.run("up", REHEARSAL_FAIL=f"ben={INSTANCE}")
+
+    assert failed.returncode == 1
+    assert "ben: " in failed.stdout
+    assert f"rehearsed: {INSTANCE} cannot be created" in failed.stdout
+    assert str(a_class.folder / "stacks" / "logs" / "ben.log") in failed.stdout
+    assert a_class.outcomes() == {
+        "classroom": "unchanged",
+        "anna": "unchanged",
+        "ben": "changed",
+        "cleo": "unchanged",
+    }
+    a_class.check_no_orphans()
+
+
+def test_ctrl_c_ends_the_stacks_in_work_and_the_next_up_continues(course: Callable[[str], Course]) -> None:
+    a_class = course("anna ben cleo dora emil")
+    assert set(a_class.outcomes("--only", "anna").values()) == {"created"}
+
+    process = a_class.start("up", "--jobs", "2")
+    wait_for(process, "ben: started")
+    while not any("ben" in name for _, name in a_class.cloud.all()):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=300)
+
+    assert process.returncode == 130
+    assert "interrupted" in output
+    assert "not started" in output
+    assert set(a_class.outcomes().values()) <= {"created", "changed", "unchanged"}
+    a_class.check_no_orphans()
+
+
+def test_two_calls_at_once_are_kept_apart(course: Callable[[str], Course]) -> None:
+    a_class = course("anna")
+
+    process = a_class.start("up")
+    wait_for(process, "classroom: started")
+    second = a_class.run("up")
+    process.communicate(timeout=300)
+
+    assert process.returncode == 0
+    assert second.returncode == 2
+    assert "is running for" in second.stderr
+
+
+@pytest.fixture(params=[pytest.param(3, id="3 kills"), pytest.param(10, id="10 kills", marks=pytest.mark.nightly)])
+def kills(request: pytest.FixtureRequest) -> Iterator[int]:
+    return request.param
+
+
+def test_after_a_kill_at_any_moment_the_next_up_completes_every_stack(
+    course: Callable[[str], Course], kills: int
+) -> None:
+    rng = random.Random(kills)
+    a_class = course("anna ben cleo dora emil finn")
+    assert set(a_class.outcomes("--only", "anna").values()) == {"created"}
+
+    for _ in range(kills):
+        process = a_class.start("up")
+        wait_for(process, "ben: started")
+        time.sleep(rng.uniform(0, 12))  # the moment is the input of the test
+        process.kill()
+        process.communicate()
+
+    assert set(a_class.outcomes().values()) <= {"created", "changed", "unchanged"}
+    a_class.check_no_orphans()
