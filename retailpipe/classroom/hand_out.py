@@ -58,7 +58,7 @@ def hand_out(
     be written.
     """
     progress = progress or NoProgress()
-    students = [classroom.student(name) for name in only] if only else list(classroom.students)
+    students = classroom.chosen(only)
     progress.step("writing hand-outs", unit="students", total=len(students))
     written: list[HandOut] = []
     for student in students:

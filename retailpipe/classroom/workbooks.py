@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,8 +16,11 @@ from retailpipe.progress import NoProgress, Progress
 from retailpipe.reports import Report
 
 if TYPE_CHECKING:
+    from retailpipe.classroom.class_file import ClassFile
     from retailpipe.classroom.definition import Classroom
     from retailpipe.classroom.roster import Student
+
+_SEED_BITS = 62
 
 Status = Literal["written", "unchanged", "replaced"]
 
@@ -58,7 +62,7 @@ def write_workbooks(
     be written.
     """
     progress = progress or NoProgress()
-    students = [classroom.student(name) for name in only] if only else list(classroom.students)
+    students = classroom.chosen(only)
     progress.step("writing workbooks", unit="workbooks", total=len(students))
     written: list[WorkbookWritten] = []
     for student in students:
@@ -70,15 +74,30 @@ def write_workbooks(
     return WorkbooksReport(str(folder), written)
 
 
-def write_workbook(classroom: Classroom, student: Student, file: Path) -> Status:
-    """Write the workbook of a student to a file, completely or not at all. Raises ClassError, StoreError."""
-    rows = classroom.file.rows
-    if rows < MIN_ROWS:
+def checked_seed(file: ClassFile) -> int:
+    """The seed of a class. Raises ClassError if the class file has none, or workbooks with too few rows."""
+    if file.seed is None:
         raise ClassError(
-            f"{classroom.file.file}: rows is {rows:,}; a workbook needs at least {MIN_ROWS:,}, so that all traps fit",
+            f"{file.file}: the class has no seed, which decides what is in each student's workbook",
+            hint=f"Write `seed = {secrets.randbits(_SEED_BITS) + 1}` under [workbooks], and keep the number to "
+            "yourself: it gives the solutions.",
+        )
+    if file.rows < MIN_ROWS:
+        raise ClassError(
+            f"{file.file}: rows is {file.rows:,}; a workbook needs at least {MIN_ROWS:,}, so that all traps fit",
             hint=f"Write `rows = {MIN_ROWS}` or more under [workbooks].",
         )
-    exercise = Exercise.generate(seed_of(classroom.file.seed, student.name), rows)
+    return file.seed
+
+
+def exercise_of(file: ClassFile, student: str) -> Exercise:
+    """The content of a student's workbook. Raises ClassError if the class file has no seed, or too few rows."""
+    return Exercise.generate(seed_of(checked_seed(file), student), file.rows)
+
+
+def write_workbook(classroom: Classroom, student: Student, file: Path) -> Status:
+    """Write the workbook of a student to a file, completely or not at all. Raises ClassError, StoreError."""
+    exercise = exercise_of(classroom.file, student.name)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=file.parent, prefix=".") as folder:
