@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retailpipe.classroom.submission import SUBMISSION, write_privately
+from retailpipe.classroom.grading.submission import SUBMISSION, write_privately
 from retailpipe.classroom.workbooks import write_workbook
 from retailpipe.counts import counted
 from retailpipe.errors import StoreError

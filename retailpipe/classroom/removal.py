@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from retailpipe.aws.session import Aws
 from retailpipe.classroom.definition import Classroom
-from retailpipe.classroom.deployment import Deployment, StackResult, engine_errors
 from retailpipe.classroom.down import Destroy, Destroyed
-from retailpipe.classroom.engines import Engines
+from retailpipe.classroom.engine.deployment import Deployment, StackResult, engine_errors
+from retailpipe.classroom.engine.engines import Engines
+from retailpipe.classroom.engine.together import Show, Together, engines_at_once
+from retailpipe.classroom.engine.workspace import Workspace
 from retailpipe.classroom.lock import class_lock
-from retailpipe.classroom.together import Show, Together, engines_at_once
-from retailpipe.classroom.workspace import Workspace
 
 
 def destroyer(classroom: Classroom, aws: Aws, account: str, *, at_once: int | None, show: Show) -> Destroy:

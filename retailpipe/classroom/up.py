@@ -15,13 +15,13 @@ from retailpipe.aws.databases import database_instances
 from retailpipe.aws.deployed import deployed_stacks
 from retailpipe.aws.session import Aws
 from retailpipe.classroom.definition import Classroom
-from retailpipe.classroom.deployment import Deployment, StackResult, engine_errors
-from retailpipe.classroom.engines import Engines
+from retailpipe.classroom.engine.deployment import Deployment, StackResult, engine_errors
+from retailpipe.classroom.engine.engines import Engines
+from retailpipe.classroom.engine.together import Show, Together, engines_at_once
+from retailpipe.classroom.engine.workspace import Workspace
 from retailpipe.classroom.lock import class_lock
 from retailpipe.classroom.plan import ClassPlan, plan
 from retailpipe.classroom.roster import CLASSROOM
-from retailpipe.classroom.together import Show, Together, engines_at_once
-from retailpipe.classroom.workspace import Workspace
 from retailpipe.counts import counted
 from retailpipe.names import Names
 from retailpipe.outputs import ClassroomOutputs

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import secrets
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from retailpipe.classroom.exercise import MIN_ROWS, Exercise, seed_of
+from retailpipe.classroom.grading.exercise import exercise_of
 from retailpipe.counts import counted
-from retailpipe.errors import ClassError, StoreError
+from retailpipe.errors import StoreError
 from retailpipe.progress import NoProgress, Progress
 from retailpipe.reports import Report
 
 if TYPE_CHECKING:
-    from retailpipe.classroom.class_file import ClassFile
     from retailpipe.classroom.definition import Classroom
     from retailpipe.classroom.roster import Student
-
-_SEED_BITS = 62
 
 Status = Literal["written", "unchanged", "replaced"]
 
@@ -72,27 +68,6 @@ def write_workbooks(
         )
         progress.advance(1)
     return WorkbooksReport(str(folder), written)
-
-
-def checked_seed(file: ClassFile) -> int:
-    """The seed of a class. Raises ClassError if the class file has none, or workbooks with too few rows."""
-    if file.seed is None:
-        raise ClassError(
-            f"{file.file}: the class has no seed, which decides what is in each student's workbook",
-            hint=f"Write `seed = {secrets.randbits(_SEED_BITS) + 1}` under [workbooks], and keep the number to "
-            "yourself: it gives the solutions.",
-        )
-    if file.rows < MIN_ROWS:
-        raise ClassError(
-            f"{file.file}: rows is {file.rows:,}; a workbook needs at least {MIN_ROWS:,}, so that all traps fit",
-            hint=f"Write `rows = {MIN_ROWS}` or more under [workbooks].",
-        )
-    return file.seed
-
-
-def exercise_of(file: ClassFile, student: str) -> Exercise:
-    """The content of a student's workbook. Raises ClassError if the class file has no seed, or too few rows."""
-    return Exercise.generate(seed_of(checked_seed(file), student), file.rows)
 
 
 def write_workbook(classroom: Classroom, student: Student, file: Path) -> Status:

@@ -12,8 +12,8 @@ from retailpipe.cli.terminal import escaped, say
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from retailpipe.classroom.deployment import Deployment, StackResult
-    from retailpipe.classroom.together import Show
+    from retailpipe.classroom.engine.deployment import Deployment, StackResult
+    from retailpipe.classroom.engine.together import Show
 
 _STEP_WIDTH = 30
 
@@ -58,7 +58,7 @@ class _Lines:
 def _table(running: Sequence[Deployment], results: Mapping[str, StackResult], total: int | None) -> Table:
     from rich.table import Table
 
-    from retailpipe.classroom.together import elapsed
+    from retailpipe.classroom.engine.together import elapsed
 
     table = Table(box=None, pad_edge=False, caption_justify="left")
     for column in ("stack", "step", "resources", "time"):

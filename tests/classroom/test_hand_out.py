@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from retailpipe.classroom.definition import Classroom
-from retailpipe.classroom.grading import grade
+from retailpipe.classroom.grading.grader import grade
 from retailpipe.classroom.hand_out import hand_out
 from retailpipe.classroom.workbooks import write_workbooks
 from retailpipe.errors import ClassError, StoreError

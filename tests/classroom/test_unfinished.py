@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from retailpipe.aws.session import Aws
-from retailpipe.classroom.unfinished import PendingCreate, found_id, pending_creates
+from retailpipe.classroom.engine.unfinished import PendingCreate, found_id, pending_creates
 from tests.support.stacks import HandMade
 
 ACCOUNT = "123456789012"

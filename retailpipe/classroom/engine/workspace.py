@@ -21,7 +21,7 @@ from pulumi.automation import LocalWorkspace, Stack, StackSettings
 
 from retailpipe.aws.session import Aws
 from retailpipe.classroom.class_file import ClassFile
-from retailpipe.classroom.engines import Engines
+from retailpipe.classroom.engine.engines import Engines
 
 _FOLDER = "stacks"
 _PASSPHRASE = "passphrase"  # noqa: S105 - a file name

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
-from retailpipe.classroom.deployment import Deployment, StackResult, has_expired
-from retailpipe.classroom.engines import Engines
+from retailpipe.classroom.engine.deployment import Deployment, StackResult, has_expired
+from retailpipe.classroom.engine.engines import Engines
 from retailpipe.errors import RetailpipeError
 
 _BYTES_PER_ENGINE = 900 * 1024**2

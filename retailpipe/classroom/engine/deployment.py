@@ -22,8 +22,8 @@ from pulumi.automation import EngineEvent, OpType, Stack, UpResult
 from pulumi.automation.errors import CommandError, ConcurrentUpdateError, StackNotFoundError
 
 from retailpipe.aws.session import Aws
-from retailpipe.classroom.unfinished import found_id, pending_creates
-from retailpipe.classroom.workspace import Workspace
+from retailpipe.classroom.engine.unfinished import found_id, pending_creates
+from retailpipe.classroom.engine.workspace import Workspace
 from retailpipe.errors import AwsError, RetailpipeError
 from retailpipe.reports import Report
 

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retailpipe.classroom.diagnosis import alike_days, explain, matches
-from retailpipe.classroom.digests import BRONZE, Day
-from retailpipe.classroom.evidence import Evidence
-from retailpipe.classroom.expected import Expected
-from retailpipe.classroom.grades import GradeReport, PointGrade, StudentGrade
-from retailpipe.classroom.rubric import FILE, OWN_MODELS, TESTS, Point, Rubric
-from retailpipe.classroom.submission import SUBMISSION, collect
-from retailpipe.classroom.workbooks import checked_seed, exercise_of
+from retailpipe.classroom.grading.diagnosis import alike_days, explain, matches
+from retailpipe.classroom.grading.digests import BRONZE, Day
+from retailpipe.classroom.grading.evidence import Evidence
+from retailpipe.classroom.grading.exercise import checked_seed, exercise_of
+from retailpipe.classroom.grading.expected import Expected
+from retailpipe.classroom.grading.grades import GradeReport, PointGrade, StudentGrade
+from retailpipe.classroom.grading.rubric import FILE, OWN_MODELS, TESTS, Point, Rubric
+from retailpipe.classroom.grading.submission import SUBMISSION, collect
 from retailpipe.counts import counted
 from retailpipe.environment import Environment
 from retailpipe.errors import ClassError, RetailpipeError
