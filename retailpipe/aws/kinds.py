@@ -67,10 +67,11 @@ def _pages(place: Place, service: str, operation: str, key: str, **request: Any)
         yield from page.get(key, [])
 
 
-def _list(service: str, operation: str, key: str, name: str = "", id: str = "", **request: str) -> Any:  # noqa: A002
+def _list(service: str, operation: str, key: str, name: str = "", id_key: str = "", **request: str) -> Any:
     """A function that lists resources.
 
-    key: of the list in the answer. name, id: the keys of a resource; without a name, the list contains names or ARNs.
+    key: of the list in the answer. name, id_key: the keys of a resource's name and id; without a name,
+        the list contains names or ARNs.
     request: arguments; "{prefix}" and "{project}" in them are replaced.
     """
 
@@ -80,7 +81,7 @@ def _list(service: str, operation: str, key: str, name: str = "", id: str = "", 
         }
         for each in _pages(place, service, operation, key, **arguments):
             label = str(each[name]) if name else str(each)
-            yield Existing(label, str(each[id]) if id else label)
+            yield Existing(label, str(each[id_key]) if id_key else label)
 
     return listed
 

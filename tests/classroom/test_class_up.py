@@ -12,17 +12,20 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import psutil
 import pytest
 
 from tests.support.declared import TOP
 from tests.support.engine.cloud import Cloud
-from tests.support.stacks import HandMade, variables
+from tests.support.stacks import ACCOUNT, REGION, HandMade, variables
 
 pytestmark = [
     pytest.mark.engine,
@@ -33,10 +36,16 @@ version = 1
 course = "a course"
 region = "eu-central-1"
 expires_on = 2099-12-31
-max_monthly_cost = 500
+max_monthly_cost = 1000
 stacks_at_once = 3
 """
 INSTANCE = "aws:rds/instance:Instance"
+TOKEN = "a-token-of-the-source"
+RECORDER = """#!/bin/sh
+printf '%s\\n' "$@" >> "$ARGUMENTS"
+exec "$PULUMI" "$@"
+"""
+"""A program pulumi that notes its arguments."""
 
 
 class Course:
@@ -112,6 +121,14 @@ def wait_for(process: subprocess.Popen[str], line: str) -> None:
     raise AssertionError(f"{line!r} was not printed")
 
 
+def kill_with_engines(process: subprocess.Popen[str]) -> None:
+    """Kill a process, and all that it started, as a machine does that loses its power."""
+    for each in [first := psutil.Process(process.pid), *first.children(recursive=True)]:
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
+    process.communicate()
+
+
 def test_up_deploys_what_is_missing_and_down_leaves_nothing(course: Callable[[str], Course]) -> None:
     a_class = course("anna ben")
 
@@ -173,6 +190,101 @@ def test_ctrl_c_ends_the_stacks_in_work_and_the_next_up_continues(course: Callab
     a_class.check_no_orphans()
 
 
+def test_a_stack_that_hangs_is_killed_by_the_second_ctrl_c_and_the_next_up_completes_it(
+    course: Callable[[str], Course],
+) -> None:
+    a_class = course("anna ben cleo")
+    assert set(a_class.outcomes("--only", "anna").values()) == {"created"}
+
+    process = a_class.start("up", REHEARSAL_HANG=f"ben={INSTANCE}")
+    wait_for(process, "cleo: created")
+    process.send_signal(signal.SIGINT)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=5)  # the engine waits for the resource that it has begun
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+
+    assert process.returncode == 130
+    assert a_class.outcomes() == {
+        "classroom": "unchanged",
+        "anna": "unchanged",
+        "ben": "changed",
+        "cleo": "unchanged",
+    }
+    a_class.check_no_orphans()
+
+
+def test_state_in_a_bucket_is_unlocked_after_a_kill(course: Callable[[str], Course], account: HandMade) -> None:
+    a_class = course("anna")
+    init = a_class.run("init", ".", "--state")
+    assert init.returncode == 0, init.stderr
+    # The bucket's policy allows only TLS, which the simulated AWS does not have.
+    account.client("s3").delete_bucket_policy(Bucket=f"retailpipe--state-{ACCOUNT}-{REGION}")
+
+    process = a_class.start("up")
+    while not any("anna" in name for _, name in a_class.cloud.all()):
+        assert process.poll() is None
+        time.sleep(0.05)
+    kill_with_engines(process)
+
+    assert a_class.outcomes() == {"classroom": "unchanged", "anna": "changed"}
+    down = a_class.run("down", "--yes")
+    assert a_class.cloud.all() == set()
+    assert "anna" in down.stdout
+
+
+def test_a_secret_setting_is_encrypted_and_never_an_argument(course: Callable[[str], Course], tmp_path: Path) -> None:
+    a_class = course("anna")
+    with a_class.folder.joinpath("class.toml").open("a") as file:
+        file.write(f'[settings]\nsourceUrl = "https://example.com/shop.xlsx?token={TOKEN}"\n')
+    recorder, arguments = tmp_path / "bin" / "pulumi", tmp_path / "arguments"
+    recorder.parent.mkdir()
+    recorder.write_text(RECORDER)
+    recorder.chmod(0o755)
+
+    up = a_class.run(
+        "up",
+        PATH=os.pathsep.join([str(recorder.parent), a_class.env["PATH"]]),
+        PULUMI=str(shutil.which("pulumi")),
+        ARGUMENTS=str(arguments),
+    )
+
+    assert up.returncode == 0, up.stdout + up.stderr
+    assert "sourceUrl" in arguments.read_text()
+    written = [arguments, *(file for file in (a_class.folder / "stacks").rglob("*") if file.is_file())]
+    assert [file for file in written if TOKEN in file.read_text()] == []
+    assert "secure:" in (a_class.folder / "stacks" / "Pulumi.anna.yaml").read_text()
+
+
+@pytest.mark.nightly
+def test_thirty_students_four_at_once_take_less_than_four_gigabytes(course: Callable[[str], Course]) -> None:
+    a_class = course(" ".join(f"s{n}" for n in range(30)))
+    process = a_class.start("up", "--jobs", "4", REHEARSAL_SPEED="60")
+    output = threading.Thread(target=process.communicate)
+    output.start()
+    most = 0
+
+    while output.is_alive():
+        most = max(most, memory_of(process.pid))
+        output.join(0.5)
+
+    assert process.returncode == 0
+    a_class.check_no_orphans()
+    assert set(a_class.outcomes().values()) == {"unchanged"}
+    print(f"the most memory: {most / 1e9:.2f} GB")
+    assert most < 4e9
+
+
+def memory_of(pid: int) -> int:
+    """The memory of a process and of all that it started, in bytes; shared pages are counted once."""
+    total = 0
+    with suppress(psutil.NoSuchProcess):
+        for each in [first := psutil.Process(pid), *first.children(recursive=True)]:
+            with suppress(psutil.NoSuchProcess):
+                total += each.memory_full_info().pss
+    return total
+
+
 def test_two_calls_at_once_are_kept_apart(course: Callable[[str], Course]) -> None:
     a_class = course("anna")
 
@@ -202,8 +314,11 @@ def test_after_a_kill_at_any_moment_the_next_up_completes_every_stack(
         process = a_class.start("up")
         wait_for(process, "ben: started")
         time.sleep(rng.uniform(0, 12))  # the moment is the input of the test
-        process.kill()
-        process.communicate()
+        if rng.random() < 0.5:
+            kill_with_engines(process)
+        else:
+            process.kill()  # the engines go on
+            process.communicate()
 
     assert set(a_class.outcomes().values()) <= {"created", "changed", "unchanged"}
     a_class.check_no_orphans()

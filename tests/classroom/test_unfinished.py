@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 
 from retailpipe.aws.session import Aws
-from retailpipe.classroom.engine.unfinished import PendingCreate, found_id, pending_creates
+from retailpipe.classroom.engine.unfinished import (
+    PendingCreate,
+    adopted,
+    found_id,
+    pending_creates,
+    without_pending_creates,
+)
 from tests.support.stacks import HandMade
 
 ACCOUNT = "123456789012"
@@ -59,6 +65,19 @@ def test_a_group_is_found_by_its_tags_and_a_rule_by_its_network(aws: Aws, accoun
     assert found_id(pending("aws:ec2/securityGroup:SecurityGroup", tags=TAGS), aws, ACCOUNT) == group
     other = {**TAGS, "Pipeline": "retailpipe-ben"}
     assert found_id(pending("aws:ec2/securityGroup:SecurityGroup", tags=other), aws, ACCOUNT) is None
+
+
+def test_pending_resources_are_added_to_the_state_and_are_pending_until_that_is_said() -> None:
+    ours, theirs = ({"urn": urn, "type": "t", "inputs": {"name": urn}} for urn in ("ours", "theirs"))
+    operations = [{"type": kind, "resource": each} for each in (ours, theirs) for kind in ("creating", "deleting")]
+    state = {"manifest": {}, "resources": [{"urn": "first"}], "pending_operations": operations}
+
+    found = adopted(state, {"ours": "the id"})
+
+    assert found["resources"] == [{"urn": "first"}, {**ours, "id": "the id", "outputs": {}}]
+    assert found["pending_operations"] == operations
+    assert adopted(found, {"ours": "the id"}) == found
+    assert without_pending_creates(found)["pending_operations"] == [operations[1], operations[3]]
 
 
 def test_only_creations_are_unfinished() -> None:

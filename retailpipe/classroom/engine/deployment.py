@@ -22,7 +22,7 @@ from pulumi.automation import EngineEvent, OpType, Stack, UpResult
 from pulumi.automation.errors import CommandError, ConcurrentUpdateError, StackNotFoundError
 
 from retailpipe.aws.session import Aws
-from retailpipe.classroom.engine.unfinished import found_id, pending_creates
+from retailpipe.classroom.engine.unfinished import adopted, found_id, pending_creates, without_pending_creates
 from retailpipe.classroom.engine.workspace import Workspace
 from retailpipe.errors import AwsError, RetailpipeError
 from retailpipe.reports import Report
@@ -103,9 +103,9 @@ class Deployment:
         """Deploy the stack. A failure is in the result."""
 
         def update(stack: Stack, log: TextIOWrapper) -> StackResult:
-            self._import_unfinished(stack, log)
+            self._adopt_unfinished(log)
             if self.refresh:
-                self._workspace.refresh(self.name, [])
+                self._workspace.refresh(self.name)
             self.activity.step = "deploying"
             try:
                 result = self._updated(stack, log)
@@ -137,7 +137,7 @@ class Deployment:
         """
 
         def remove(stack: Stack, log: TextIOWrapper) -> StackResult:
-            self._import_unfinished(stack, log)
+            self._adopt_unfinished(log)
             self.activity.step = "removing"
             result = stack.destroy(on_output=_to(log), on_error=_to(log), on_event=self._noted, color="never")
             self._workspace.remove_stack(self.name)
@@ -188,21 +188,24 @@ class Deployment:
         elif event.res_outputs_event and event.res_outputs_event.metadata.op != OpType.SAME:
             self.activity.done += 1
 
-    def _import_unfinished(self, stack: Stack, log: TextIOWrapper) -> None:
-        """Import the resources whose creation was cut off into the state, or forget those that do not exist."""
-        pending = pending_creates(stack.export_stack().deployment or {})
+    def _adopt_unfinished(self, log: TextIOWrapper) -> None:
+        """Add the resources whose creation was cut off to the state, and forget those that do not exist."""
+        state = self._workspace.state(self.name)
+        pending = pending_creates(state["deployment"] or {})
         if not pending:
             return
         self.activity.step = "repairing"
-        arguments: list[str] = []
+        ids: dict[str, str] = {}
         for each in pending:
             found = found_id(each, self._aws, self._account) if self._aws else None
             if found:
-                arguments += ["--import-pending-creates", each.urn, "--import-pending-creates", found]
-            log.write(f"the creation of {each.urn} was cut off; {f'imported as {found}' if found else 'repeated'}\n")
-        if arguments:
-            self._workspace.refresh(self.name, arguments)
-        self._workspace.refresh(self.name, ["--clear-pending-creates"])
+                ids[each.urn] = found
+            log.write(f"the creation of {each.urn} was cut off; {f'adopted as {found}' if found else 'repeated'}\n")
+        if ids:
+            self._workspace.replace_state(self.name, {**state, "deployment": adopted(state["deployment"], ids)})
+            self._workspace.refresh(self.name, ids)
+            state = self._workspace.state(self.name)
+        self._workspace.replace_state(self.name, {**state, "deployment": without_pending_creates(state["deployment"])})
 
     def _locked(self, text: str) -> StackResult:
         found = _LOCKED_BY.search(text)

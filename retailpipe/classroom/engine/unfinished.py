@@ -1,7 +1,8 @@
 """Resources whose creation was cut off: the engine was killed after AWS was asked for them, before the state had them.
 
 Pulumi's state lists them as pending. The next `class up` finds them, since their names or tags are deterministic, and
-imports them into the state.
+adopts them: it adds them to the resources of the state, without outputs, and a refresh reads these from AWS, or removes
+a resource that does not exist. (`pulumi refresh --import-pending-creates` of version 3.272 loses them.)
 """
 
 from __future__ import annotations
@@ -65,6 +66,27 @@ def pending_creates(deployment: Mapping[str, Any]) -> list[PendingCreate]:
         for each in operations
         if each.get("type") == "creating"
     ]
+
+
+def adopted(deployment: Mapping[str, Any], ids: Mapping[str, str]) -> dict[str, Any]:
+    """The state with some pending resources added to its resources. They stay pending until they are refreshed.
+
+    ids: the ID of each resource to add, by its URN.
+    """
+    resources: list[dict[str, Any]] = [*deployment["resources"]]
+    known = {each["urn"] for each in resources}
+    for operation in deployment["pending_operations"]:
+        resource = operation["resource"]
+        if operation["type"] == "creating" and resource["urn"] in ids.keys() - known:
+            # Without outputs, the provider reads the resource as in an import: by its ID alone.
+            resources.append({**resource, "id": ids[resource["urn"]], "outputs": {}})
+    return {**deployment, "resources": resources}
+
+
+def without_pending_creates(deployment: Mapping[str, Any]) -> dict[str, Any]:
+    """The state without the creations that were cut off."""
+    operations: list[dict[str, Any]] = deployment.get("pending_operations") or []
+    return {**deployment, "pending_operations": [each for each in operations if each["type"] != "creating"]}
 
 
 def found_id(pending: PendingCreate, aws: Aws, account: str) -> str | None:

@@ -10,7 +10,7 @@ import os
 import secrets
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -98,9 +98,19 @@ class Workspace(LocalWorkspace):
         """The names of all stacks of the class in Pulumi's state. Raises CommandError."""
         return [summary.name.rpartition("/")[2] for summary in self.list_stacks()]
 
-    def refresh(self, name: str, arguments: list[str]) -> None:
-        """Run `pulumi refresh`, with options that the Automation API does not have. Raises CommandError."""
-        self._run_pulumi_cmd_sync(["refresh", "--yes", "--skip-preview", "--stack", name, *arguments])
+    def refresh(self, name: str, urns: Iterable[str] = ()) -> None:
+        """Read the resources of a stack from AWS into the state: those of these URNs, else all. Raises CommandError."""
+        targets = [argument for urn in urns for argument in ("--target", urn)]
+        self._run_pulumi_cmd_sync(["refresh", "--yes", "--skip-preview", "--stack", name, *targets])
+
+    def state(self, name: str) -> dict[str, Any]:
+        """The state of a stack, with its secrets encrypted. Raises CommandError."""
+        return json.loads(self._run_pulumi_cmd_sync(["stack", "export", "--stack", name]).stdout)
+
+    def replace_state(self, name: str, state: Mapping[str, Any]) -> None:
+        """Replace the state of a stack. Raises CommandError."""
+        arguments = ["stack", "import", "--stack", name]
+        self._engines.run(arguments, self.work_dir, self.env_vars, text=json.dumps(state))
 
     def install_provider(self) -> None:
         """Install the AWS provider once, before several engines would download it at the same time.

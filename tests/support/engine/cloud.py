@@ -1,11 +1,14 @@
 """What a rehearsal has created, in a folder: a file for each resource. It finds duplicates, and what nobody deleted.
 
-The names of some kinds of resources must be unique, as on AWS.
+As on AWS, the names of some kinds of resources must be unique. A second request for a resource of another kind changes
+the first, except in EC2, where it would create a second one: here it fails.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -38,11 +41,16 @@ class Cloud:
     def create(self, kind: str, inputs: dict[str, Any], other_id: str) -> str:
         """Create a resource, and return its ID: its name if that must be unique. Raises AlreadyExists."""
         identifier = str(inputs[_NAMES[kind]]) if kind in _NAMES else other_id
-        try:
-            with self._file(kind, identifier).open("x") as file:
-                json.dump(inputs, file)
-        except FileExistsError:
-            raise AlreadyExists(f"{kind} {identifier} already exists") from None
+        # The file gets its name when it is complete, because the provider may be killed at any moment.
+        partial = self.folder.with_name(f"{os.getpid()}-{threading.get_ident()}.partial")
+        partial.write_text(json.dumps(inputs))
+        if kind in _NAMES or kind.startswith("aws:ec2/"):
+            try:
+                self._file(kind, identifier).hardlink_to(partial)
+            except FileExistsError:
+                raise AlreadyExists(f"{kind} {identifier} already exists") from None
+        else:
+            partial.replace(self._file(kind, identifier))
         if kind in _NAMES:
             time.sleep(_SLOW)
         return identifier

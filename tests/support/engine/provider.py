@@ -1,8 +1,9 @@
 """A Pulumi provider for rehearsals: the engine calls it to create, update and delete AWS resources, without any effect.
 
 If the environment variable REHEARSAL_FAIL is a type, such as aws:rds/instance:Instance, creating that type fails; with
-a stack before it, such as anna=aws:rds/instance:Instance, only in that stack. If REHEARSAL_CLOUD is a folder, what is
-created is kept there, as `cloud.py` describes.
+a stack before it, such as anna=aws:rds/instance:Instance, only in that stack. REHEARSAL_HANG is the same for creating
+that never ends. If REHEARSAL_CLOUD is a folder, what is created is kept there, as `cloud.py` describes. If
+REHEARSAL_SPEED is a number, creating takes as long as on AWS, so many times faster.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import concurrent.futures
 import os
 import sys
+import threading
+import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,8 @@ from tests.support.declared import answer_of, computed, id_of, plain
 from tests.support.engine.cloud import AlreadyExists, Cloud
 
 _VERSION = version("pulumi-aws")
+_SECONDS = {"aws:rds/instance:Instance": 480, "aws:lambda/function:Function": 20, "aws:ec2/natGateway:NatGateway": 100}
+"""How long AWS takes to create a resource of a type. Other types take about two seconds."""
 
 
 def struct(values: dict[str, Any]) -> struct_pb2.Struct:
@@ -34,6 +39,12 @@ def struct(values: dict[str, Any]) -> struct_pb2.Struct:
 
 def python(values: struct_pb2.Struct) -> dict[str, Any]:
     return {name: plain(value) for name, value in values.fields.items()}
+
+
+def is_chosen(variable: str, urn: str) -> bool:
+    """Whether an environment variable names the type of a resource, such as anna=aws:rds/instance:Instance."""
+    stack, _, kind = os.environ.get(variable, "").rpartition("=")
+    return kind == type_of(urn) and stack in ("", urn.split("::")[0].rpartition(":")[2])
 
 
 def type_of(urn: str) -> str:
@@ -78,9 +89,12 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         kind, name = type_of(request.urn), request.urn.rpartition("::")[2]
         if request.preview:
             return provider_pb2.CreateResponse(properties=request.properties)
-        stack, _, failing = os.environ.get("REHEARSAL_FAIL", "").rpartition("=")
-        if kind == failing and stack in ("", request.urn.split("::")[0].rpartition(":")[2]):
+        if is_chosen("REHEARSAL_FAIL", request.urn):
             context.abort(grpc.StatusCode.UNKNOWN, f"rehearsed: {kind} cannot be created")
+        if is_chosen("REHEARSAL_HANG", request.urn):
+            threading.Event().wait()
+        if speed := float(os.environ.get("REHEARSAL_SPEED", 0)):
+            time.sleep(_SECONDS.get(kind, 2) / speed)
         made = struct({**computed(kind, name, python(request.properties), self.region)})
         made.MergeFrom(request.properties)
         identifier = id_of(request.urn)
