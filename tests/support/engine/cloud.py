@@ -49,6 +49,8 @@ class Cloud:
                 self._file(kind, identifier).hardlink_to(partial)
             except FileExistsError:
                 raise AlreadyExists(f"{kind} {identifier} already exists") from None
+            finally:
+                partial.unlink()
         else:
             partial.replace(self._file(kind, identifier))
         if kind in _NAMES:
