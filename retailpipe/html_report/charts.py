@@ -20,8 +20,8 @@ from retailpipe.html_report.wording import cleaned
 HINT = "Install what the report needs with its extra: pip install 'retailpipe[report]'."
 _SVG = "http://www.w3.org/2000/svg"
 _FONT = "system-ui, sans-serif"
-_SPACE_FOR_TEXT = 27
-"""The least width of a bar in pixels for a text above it, such as 1.5M."""
+_CHARACTER = 7
+"""The width of a character in pixels, at most. Each browser has its own font."""
 _SPACE_FOR_TICK = 24
 _RANKING_STEP = 38
 _DROPPED = {"class", "role", "pointer-events", "stroke-miterlimit", "version"}
@@ -37,10 +37,13 @@ class Palette:
     ink: str
     muted: str
     rule: str
+    paper: str
 
 
-ON_PAGE = Palette("var(--accent)", "var(--soft)", "var(--contrast)", "var(--ink)", "var(--muted)", "var(--rule)")
-ON_PAPER = Palette("#1f5fa8", "#b9d0ea", "#b4552d", "#1d2430", "#5b6472", "#e3e6ea")
+ON_PAGE = Palette(
+    "var(--accent)", "var(--soft)", "var(--contrast)", "var(--ink)", "var(--muted)", "var(--rule)", "var(--paper)"
+)
+ON_PAPER = Palette("#1f5fa8", "#b9d0ea", "#b4552d", "#1d2430", "#5b6472", "#e3e6ea", "#ffffff")
 
 
 def require() -> None:
@@ -155,7 +158,7 @@ def _chart(drawing: Drawing, width: int, height: int, palette: Palette) -> Any:
 
 def _columns(drawing: Columns, width: int, palette: Palette) -> Any:
     alt = _altair()
-    has_texts = width / max(1, len(drawing.values)) >= _SPACE_FOR_TEXT
+    has_texts = _have_space(drawing.texts, width)
     rows = [
         {"i": index, "value": float(value), "text": text if has_texts else "", "pale": index == drawing.pale}
         for index, (value, text) in enumerate(zip(drawing.values, drawing.texts, strict=True))
@@ -169,7 +172,7 @@ def _columns(drawing: Columns, width: int, palette: Palette) -> Any:
 def _monthly_sales(drawing: MonthlySales, width: int, palette: Palette) -> Any:
     alt = _altair()
     count = len(drawing.revenue)
-    has_texts = width / max(1, count) >= _SPACE_FOR_TEXT
+    has_texts = _have_space(drawing.texts, width)
     rows = [
         {
             "i": index,
@@ -188,7 +191,7 @@ def _monthly_sales(drawing: MonthlySales, width: int, palette: Palette) -> Any:
     step = width / max(1, count)
     revenue = base.mark_bar(aria=False, color=palette.accent).encode(y=alt.Y("revenue:Q", axis=axis), opacity=opacity)
     returns = base.mark_bar(aria=False, color=palette.contrast).encode(y="returns:Q", opacity=opacity)
-    net = base.mark_tick(aria=False, color=palette.ink, thickness=2, size=max(3, step * 0.62)).encode(y="net:Q")
+    net = base.mark_tick(aria=False, color=palette.paper, thickness=2, size=max(3, step * 0.62)).encode(y="net:Q")
     before = (
         base.transform_filter("datum.before != null")
         .mark_point(aria=False, color=palette.ink, filled=False, size=36, strokeWidth=1.5, opacity=1)
@@ -227,7 +230,7 @@ def _ranking(drawing: Ranking, width: int, palette: Palette) -> Any:
     bars = base.mark_bar(aria=False, color=palette.accent, height=7, yOffset=9).encode(
         x=alt.X("value:Q", axis=None, scale=alt.Scale(nice=False))
     )
-    space = max((len(text) for text in drawing.texts), default=0) * 7 + 16
+    space = max((len(text) for text in drawing.texts), default=0) * _CHARACTER + 16
     names = base.mark_text(aria=False, align="left", dy=-5, fontSize=13, limit=width - space).encode(
         x=alt.value(0), text="name:N"
     )
@@ -251,6 +254,11 @@ def _line(drawing: Line, palette: Palette) -> Any:
     )
 
 
+def _have_space(texts: Sequence[str], width: int) -> bool:
+    """Whether the texts above bars fit beside each other."""
+    return width / max(1, len(texts)) >= max(map(len, texts), default=0) * _CHARACTER
+
+
 def _texts(base: Any, values: Sequence[Decimal]) -> Any:
     """The texts above the bars, or below them if all bars go down."""
     is_down = bool(values) and max(values) < 0
@@ -266,7 +274,7 @@ def _category_axis(ticks: Sequence[Sequence[str]], width: int) -> Any:
     alt = _altair()
     lines = [[cleaned(line) for line in tick] for tick in ticks]
     longest = max((len(line) for tick in lines for line in tick), default=1)
-    wanted = max(_SPACE_FOR_TICK, longest * 7)
+    wanted = max(_SPACE_FOR_TICK, longest * _CHARACTER)
     step = width / max(1, len(lines))
     shown = [*range(len(lines))]
     if step < wanted:
@@ -282,7 +290,7 @@ def _category_axis(ticks: Sequence[Sequence[str]], width: int) -> Any:
 
 def _value_axis() -> Any:
     alt = _altair()
-    return alt.Axis(format="~s", tickCount=4, labelPadding=6)
+    return alt.Axis(labelExpr="format(datum.value, '~s')", tickCount=4, labelPadding=6)
 
 
 def _opacity(condition: str) -> Any:

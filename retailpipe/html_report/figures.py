@@ -10,7 +10,18 @@ from retailpipe.html_report import sentences
 from retailpipe.html_report.drawings import Columns, Drawing, Line, MonthlySales, Ranking, Stack
 from retailpipe.html_report.facts import OwnTable, Sales, Series, Slot
 from retailpipe.html_report.tables import Cell, Share, Table
-from retailpipe.html_report.wording import WEEKDAYS, hour, money, month, month_ticks, named, percent, short, whole
+from retailpipe.html_report.wording import (
+    WEEKDAYS,
+    hour,
+    money,
+    month,
+    month_ticks,
+    named,
+    percent,
+    short,
+    whole,
+    whole_percent,
+)
 
 _BARS = 10
 _NO_ID = "without a customer ID"
@@ -186,7 +197,7 @@ def _concentration(sales: Sales) -> Figure:
         Columns(
             ticks=tuple((str(each.tenth),) for each in sales.tenths),
             values=tuple(each.revenue for each in sales.tenths),
-            texts=tuple(percent(each.revenue, revenue).replace(".0%", "%") for each in sales.tenths),
+            texts=tuple(whole_percent(each.revenue, revenue) for each in sales.tenths),
         ),
         (
             Table(

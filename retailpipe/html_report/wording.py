@@ -78,6 +78,12 @@ def percent(part: Decimal, whole_: Decimal) -> str:
     return _signed(f"{100 * part / whole_:.1f}%") if whole_ else ""
 
 
+def whole_percent(part: Decimal, whole_: Decimal) -> str:
+    """A share for the label of a bar, such as 85%, and 0.5% below one percent; empty if the whole is zero."""
+    share = 100 * part / whole_ if whole_ else Decimal(0)
+    return percent(part, whole_) if abs(share) < Decimal("0.95") else _signed(f"{share:.0f}%")
+
+
 def change(now: Decimal, before: Decimal) -> str:
     """How much more or less a number is than an earlier one; empty if the earlier one is not above zero."""
     if before <= 0:
