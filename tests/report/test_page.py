@@ -122,7 +122,7 @@ def test_broken_invariants_are_marked_in_their_table() -> None:
 
 
 def test_text_that_is_not_a_number_is_shown_as_it_is() -> None:
-    table = OwnTable("m", "", (OwnColumn("a", "number"),), (("NaN",), (None,), ("1e400",)), 3)
+    table = OwnTable("m", "public_own.m", "", (OwnColumn("a", "number"),), (("NaN",), (None,), ("1e400",)), 3)
 
     assert shown(replace(loaded(), own_tables=(table,))).tables["Rows of m"] == [["NaN"], ["\u2013"], ["1e400"]]
 
@@ -133,7 +133,9 @@ def test_text_that_is_not_a_number_is_shown_as_it_is() -> None:
 )
 def test_a_chart_of_a_model_with_one_point_is_drawn(kind: str, x_kind: str, x: str) -> None:
     series = Series(kind, "x", "y", x_kind, ((x, Decimal("-7.25")),), 1)
-    table = OwnTable("m", "", (OwnColumn("x", x_kind), OwnColumn("y", "number")), ((x, "-7.25"),), 1, series)
+    table = OwnTable(
+        "m", "public_own.m", "", (OwnColumn("x", x_kind), OwnColumn("y", "number")), ((x, "-7.25"),), 1, series
+    )
 
     found = shown(replace(loaded(), own_tables=(table,)))
 

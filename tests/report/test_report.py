@@ -306,3 +306,32 @@ def test_a_missing_extra_says_how_to_install_it(program: Program, tmp_path: Path
     assert done.returncode == 2
     assert "the report needs altair, which is not installed" in done.stderr
     assert "pip install 'retailpipe[report]'" in done.stderr
+
+
+def test_workbooks_that_are_not_loaded_are_problems(environment: Environment, make_workbook: Workbook) -> None:
+    retailpipe.ingest(environment, make_workbook())
+    for name in ("refused.xlsx", "waiting.xlsx"):
+        (environment.folder / "input" / name).write_bytes(b"no workbook")
+    with pytest.raises(retailpipe.RetailpipeError):
+        retailpipe.ingest(environment, "input/refused.xlsx")
+
+    page = Page.of(retailpipe.render_report(environment))
+
+    assert "A workbook was refused input/refused.xlsx: refused on" in page.text
+    assert "1 workbook is not loaded yet input/waiting.xlsx" in page.text
+
+
+def test_a_broken_invariant_is_a_failure_with_both_sides(branches: Environment) -> None:
+    row = "delete from bronze.branch_sales where branch = 'South' returning load_id, source_row, branch, amount"
+    with branches.warehouse.connect() as connection:
+        [values] = connection.rows(row)
+        connection.commit()
+        try:
+            page = Page.of(retailpipe.render_report(branches))
+        finally:
+            text = ", ".join(f"'{value}'" for value in values)
+            connection.execute(f"insert into bronze.branch_sales (load_id, source_row, branch, amount) values ({text})")
+            connection.commit()
+
+    assert "1 thing is wrong" in page.text
+    assert "rows loaded in the ledger = rows in bronze.branch_sales: 3 expected, 2 found." in page.text
