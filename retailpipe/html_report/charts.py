@@ -11,6 +11,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
+from importlib.util import find_spec
 from typing import Any, assert_never
 from xml.etree import ElementTree as ET
 
@@ -57,12 +59,15 @@ ON_PAPER = Palette("#1f5fa8", "#b9d0ea", "#b4552d", "#1d2430", "#5b6472", "#e3e6
 
 def require() -> None:
     """Raise UsageError if the packages of the extra `report` are not installed."""
-    try:
-        import altair as alt  # noqa: F401 # pyright: ignore[reportUnusedImport]
-        import jinja2  # noqa: F401 # pyright: ignore[reportUnusedImport]
-        import vl_convert  # noqa: F401 # pyright: ignore[reportUnusedImport, reportMissingImports]
-    except ModuleNotFoundError as error:
-        raise UsageError(f"the report needs {error.name}, which is not installed", hint=HINT) from error
+    for name in ("altair", "jinja2", "vl_convert"):
+        if find_spec(name) is None:
+            raise UsageError(f"the report needs {name}, which is not installed", hint=HINT)
+
+
+@cache
+def warm_up() -> None:
+    """Import what draws, and draw an empty chart: the first chart of a process takes a second longer than others."""
+    svg(Ranking((), (), ()), 10, 10, labelled_by="")
 
 
 def svg(drawing: Drawing, width: int, height: int, *, labelled_by: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
+import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -298,10 +300,11 @@ def test_the_commands_write_the_report_and_say_where(branches: Environment, prog
     assert document["verdict"] == "Everything agrees"
 
 
-def test_a_missing_extra_says_how_to_install_it(program: Program, tmp_path: Path) -> None:
-    (tmp_path / "altair.py").write_text("raise ModuleNotFoundError('No module named altair', name='altair')")
+def test_a_missing_extra_says_how_to_install_it(tmp_path: Path) -> None:
+    code = "import sys; sys.modules['altair'] = None; from retailpipe.cli import main; main()"
+    command = [sys.executable, "-c", code, "report", "--local", str(tmp_path / "shop")]
 
-    done = program("report", "--local", "somewhere", env={"PYTHONPATH": str(tmp_path)})
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert done.returncode == 2
     assert "the report needs altair, which is not installed" in done.stderr
