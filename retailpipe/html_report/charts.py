@@ -25,8 +25,13 @@ _SVG = "http://www.w3.org/2000/svg"
 _FONT = "system-ui, sans-serif"
 _CHARACTER = 7
 """The width of a character in pixels, at most. Each browser has its own font."""
+_FONT_WIDTH = 0.82
+"""How wide a text is in the font that measures it here, compared with a wide font of a browser."""
 _SPACE_FOR_TICK = 24
 _RANKING_STEP = 38
+_WIDEST_BAR = 90
+_GAP = 0.28
+"""The part of a step that is between two bars."""
 _POINTS_MARKED = 40
 """A line with more points has no mark at each of them."""
 _PLACES = {"d", "transform", "x", "y", "x1", "x2", "y1", "y2", "dy"}
@@ -219,10 +224,14 @@ def _monthly_sales(drawing: MonthlySales, width: int, palette: Palette) -> Any:
     step = width / max(1, count)
     revenue = base.mark_bar(aria=False, color=palette.accent).encode(y=alt.Y("revenue:Q", axis=axis), opacity=opacity)
     returns = base.mark_bar(aria=False, color=palette.contrast).encode(y="returns:Q", opacity=opacity)
-    net = base.mark_tick(aria=False, color=palette.paper, thickness=2, size=max(3, step * 0.62)).encode(y="net:Q")
+    net = (
+        base.transform_filter("datum.net != datum.revenue")
+        .mark_tick(aria=False, color=palette.paper, thickness=2, size=min(max(3, step * 0.62), _WIDEST_BAR * 0.86))
+        .encode(y="net:Q")
+    )
     before = (
         base.transform_filter("datum.before != null")
-        .mark_point(aria=False, color=palette.ink, filled=False, size=36, strokeWidth=1.5, opacity=1)
+        .mark_point(aria=False, color=palette.ink, filled=False, size=min(36, step * 2), strokeWidth=1.5, opacity=1)
         .encode(y="before:Q")
     )
     return revenue + returns + net + before + _texts(base, drawing.revenue).encode(y="revenue:Q", text="text:N")
@@ -259,7 +268,7 @@ def _ranking(drawing: Ranking, width: int, palette: Palette) -> Any:
         x=alt.X("value:Q", axis=None, scale=alt.Scale(nice=False))
     )
     space = max((len(text) for text in drawing.texts), default=0) * _CHARACTER + 16
-    names = base.mark_text(aria=False, align="left", dy=-5, fontSize=13, limit=width - space).encode(
+    names = base.mark_text(aria=False, align="left", dy=-5, fontSize=13, limit=(width - space) * _FONT_WIDTH).encode(
         x=alt.value(0), text="name:N"
     )
     texts = base.mark_text(aria=False, align="right", dy=-5, fontSize=13, color=palette.muted).encode(
@@ -314,7 +323,8 @@ def _category_axis(ticks: Sequence[Sequence[str]], width: int) -> Any:
             shown = shown[:: max(1, round(wanted / step + 0.499))]
     expression = f"{json.dumps(lines)}[datum.value]"
     axis = alt.Axis(values=shown, labelExpr=expression, grid=False, labelOverlap=False, labelLimit=120)
-    return alt.X("i:O", axis=axis, scale=alt.Scale(paddingInner=0.28, paddingOuter=0.1))
+    used = min(width, round(len(lines) * _WIDEST_BAR / (1 - _GAP)))  # a few bars stay slim, at the left
+    return alt.X("i:O", axis=axis, scale=alt.Scale(paddingInner=_GAP, paddingOuter=0.1, range=[0, used]))
 
 
 def _value_axis() -> Any:

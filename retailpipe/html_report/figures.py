@@ -52,7 +52,7 @@ def figures(sales: Sales) -> tuple[Figure, ...]:
         (_countries, sales.countries),
         (_products, sales.products),
         (_concentration, sales.tenths),
-        (_new_customers, sales.customer_months),
+        (_new_customers, [each for each in sales.customer_months if each.new_customers + each.returning_customers]),
         (_weekdays, sales.weekdays),
         (_hours, sales.hours),
     ]

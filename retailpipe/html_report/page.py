@@ -40,7 +40,7 @@ def page(facts: Facts, *, name: str, refresh_seconds: int | None = None) -> str:
         lstrip_blocks=True,
     )
     templates.filters.update(  # pyright: ignore[reportUnknownMemberType]
-        {"cleaned": wording.cleaned, "day": wording.day, "minute": wording.minute, "money": wording.money}
+        {"cleaned": wording.cleaned, "minute": wording.minute, "money": wording.money}
     )
     return templates.get_template("page.html.j2").render(
         facts=facts,

@@ -74,10 +74,14 @@ def test_one_row_has_a_whole_page() -> None:
     assert "All sales are to \u2068Norway\u2069." in found.text
     assert found.tables["Revenue by month"] == [["January 2011", "1", "0", "1", "2.50", "0", "2.50", "2.50", "\u2013"]]
     assert "Customers, in tenths" not in found.text
+    assert "New and returning customers" not in found.text
 
 
 def test_one_day_is_a_partial_month() -> None:
-    assert "January 2011 is partial: the data ends on 4 January 2011." in shown(loaded(one(day=date(2011, 1, 4)))).text
+    found = shown(loaded(one(day=date(2011, 1, 4))))
+
+    assert "Data of 4 January 2011." in found.text
+    assert "January 2011 is partial: the data ends on 4 January 2011." in found.text
 
 
 @pytest.mark.parametrize("revenue", ["-12.345", "0", "-0.000000000000000001", "123456789012345678901234567890.123"])
