@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from retailpipe import hints
-from retailpipe.html_report import charts, figures, lineage_drawing, listings, sentences, wording
+from retailpipe.html_report import charts, figures, lineage_drawing, listings, own_figures, sentences, wording
 from retailpipe.html_report.drawings import Drawing
 from retailpipe.html_report.facts import Facts
 from retailpipe.html_report.tables import Amount, Cell, Share
@@ -49,6 +49,7 @@ def page(facts: Facts, *, name: str, refresh_seconds: int | None = None) -> str:
         style=_markup((_TEMPLATES / "page.css").read_text(encoding="utf-8")),
         figures=figures,
         listings=listings,
+        own_figures=own_figures,
         sentences=sentences,
         lineage=lineage_drawing.drawing(facts.lineage),
         chart=_chart,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 
 from retailpipe.counts import counted, noun
-from retailpipe.html_report.facts import Country, Facts, Month, Product, Sales, Slot
+from retailpipe.html_report.facts import Facts
+from retailpipe.html_report.sales_facts import Country, Month, Product, Sales, Slot
 from retailpipe.html_report.wording import WEEKDAYS, change, day, hour, money, month, named, percent, whole
 
 

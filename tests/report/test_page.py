@@ -8,27 +8,30 @@ from decimal import Decimal
 
 import pytest
 
+from retailpipe.html_report import charts
 from retailpipe.html_report.facts import (
     Check,
-    Country,
-    CustomerMonth,
     Facts,
     Ledger,
     Load,
-    Month,
     OwnColumn,
     OwnTable,
     Problem,
-    Product,
     Rejects,
-    Sales,
     Series,
+)
+from retailpipe.html_report.ledger_facts import NO_LOADS
+from retailpipe.html_report.page import page
+from retailpipe.html_report.sales_facts import (
+    Country,
+    CustomerMonth,
+    Month,
+    Product,
+    Sales,
     Slot,
     Tenth,
     Total,
 )
-from retailpipe.html_report.ledger_facts import NO_LOADS
-from retailpipe.html_report.page import page
 from tests.report.reading import Page
 
 NOON = datetime(2026, 11, 29, 12, 0)
@@ -151,3 +154,7 @@ def test_tenths_of_few_customers_are_only_counted() -> None:
     sales = replace(one(), tenths=(Tenth(1, 1, Decimal("2.5")), Tenth(2, 1, Decimal("0.5"))))
 
     assert "2 customers with an ID bought something, for 3.00." in shown(loaded(sales)).text
+
+
+def test_an_empty_chart_can_be_drawn_to_warm_up() -> None:
+    charts.warm_up()
