@@ -91,7 +91,7 @@ def _cell(value: Cell) -> Markup:
                 wording.plain(value.value), wording.percent(value.value, Decimal(1))
             )
         case Amount():
-            return Markup('<data value="{}">{}</data>').format(value.value, wording.grouped(value.value))
+            return Markup('<data value="{}">{}</data>').format(value.value, wording.grouped(value.value, value.places))
         case datetime():
             return Markup('<time datetime="{}">{}</time>').format(value.isoformat(), f"{value:%Y-%m-%d %H:%M}")
         case date():
