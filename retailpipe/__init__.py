@@ -40,6 +40,7 @@ from retailpipe.errors import (
     WarehouseError,
     WorkbookError,
 )
+from retailpipe.html_report import render_report, watch_report, write_report
 from retailpipe.invariants import verify
 from retailpipe.listing import environments
 from retailpipe.pipeline import ingest, init, replacements, run, upload
@@ -58,6 +59,7 @@ from retailpipe.reports import (
     Refusal,
     Replaced,
     Replacement,
+    ReportFile,
     RunReport,
     SomeNotLoaded,
     StatusReport,
@@ -92,6 +94,7 @@ __all__ = [
     "Replaced",
     "Replacement",
     "ReplacementNeeded",
+    "ReportFile",
     "RetailpipeError",
     "RunReport",
     "SchemaError",
@@ -120,6 +123,7 @@ __all__ = [
     "init",
     "query",
     "rejects",
+    "render_report",
     "replacements",
     "restore",
     "run",
@@ -127,6 +131,8 @@ __all__ = [
     "transform",
     "upload",
     "verify",
+    "watch_report",
+    "write_report",
 ]
 
 __version__ = "0.1.0"

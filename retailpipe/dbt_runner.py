@@ -168,6 +168,7 @@ def own_nodes(manifest: Manifest) -> list[OwnModel]:
                 reads=tuple(sorted({str(source.identifier) for source in sources if source.schema == "bronze"})),
                 invariants=_invariants(node),
                 incremental=str(node.config.materialized) in ("incremental", "snapshot"),
+                chart=node.config.meta.get("chart"),
             )
         )
     return models

@@ -464,6 +464,29 @@ class EnvironmentReport(Report):
         return self.server in ("running", "starting", "stopped")
 
 
+@dataclass(frozen=True)
+class ReportFile(Report):
+    """The HTML report that was written.
+
+    bytes: its size.
+    ok: whether the report shows no failure.
+    verdict: its first sentence.
+    problems: what is not right, failures first.
+    picture: the file of the picture; None if none was asked for.
+    """
+
+    path: str
+    bytes: int
+    ok: bool
+    verdict: str
+    problems: tuple[str, ...] = ()
+    picture: str | None = None
+
+    def __str__(self) -> str:
+        picture = f"\nwrote {self.picture}" if self.picture else ""
+        return f"wrote {self.path} ({self.bytes / 1000:,.0f} kB): {self.verdict[0].lower()}{self.verdict[1:]}{picture}"
+
+
 class SomeNotLoaded(LoadError):
     """Some of several workbooks were not loaded.
 

@@ -40,6 +40,7 @@ class OwnModel:
     schema, relation: its table or view; empty if it has none.
     reads: the tables of bronze that it reads, without those that it reads through other models.
     invariants: what its yml declares: `rows_of` is a list of tables, `sum_of` maps each column to a list of columns.
+    chart: the chart in the report that its yml declares, not checked yet; None if there is none.
     """
 
     name: str
@@ -48,6 +49,7 @@ class OwnModel:
     reads: tuple[str, ...]
     invariants: dict[str, Any]
     incremental: bool = False
+    chart: Any = None
 
 
 @dataclass(frozen=True)
@@ -122,11 +124,11 @@ def replace_own_models(connection: Connection, models: Sequence[OwnModel]) -> No
     if models:
         connection.execute(
             """
-            insert into bronze.own_models (name, schema_name, relation_name, reads, invariants)
+            insert into bronze.own_models (name, schema_name, relation_name, reads, invariants, chart)
             select
-                name, schema, relation, array(select jsonb_array_elements_text(reads)), invariants
+                name, schema, relation, array(select jsonb_array_elements_text(reads)), invariants, chart
             from jsonb_to_recordset($1::jsonb)
-                as model (name text, schema text, relation text, reads jsonb, invariants jsonb)
+                as model (name text, schema text, relation text, reads jsonb, invariants jsonb, chart jsonb)
             """,
             json.dumps(
                 [
@@ -136,22 +138,27 @@ def replace_own_models(connection: Connection, models: Sequence[OwnModel]) -> No
                         "relation": model.relation,
                         "reads": model.reads,
                         "invariants": model.invariants,
+                        "chart": model.chart,
                     }
                     for model in models
-                ]
+                ],
+                default=str,  # the yml of a model may contain dates
             ),
         )
 
 
 def own_models(connection: Connection) -> list[OwnModel]:
     """The user's models that the last build parsed, sorted by name. The table must exist."""
+    # A schema of an older version does not have the column `chart`.
     rows = connection.rows(
-        "select name, schema_name, relation_name, array_to_json(reads)::text, invariants::text "
-        "from bronze.own_models order by name"
+        "select name, schema_name, relation_name, array_to_json(reads)::text, invariants::text, "
+        "(to_jsonb(own_models) -> 'chart')::text from bronze.own_models order by name"
     )
     return [
-        OwnModel(name, schema, relation, tuple(json.loads(reads)), json.loads(invariants))
-        for name, schema, relation, reads, invariants in rows
+        OwnModel(
+            name, schema, relation, tuple(json.loads(reads)), json.loads(invariants), chart=json.loads(chart or "null")
+        )
+        for name, schema, relation, reads, invariants, chart in rows
     ]
 
 

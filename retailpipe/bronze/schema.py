@@ -124,6 +124,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
         "comment on table bronze.refusals is 'Why a workbook was not loaded, the last time that this was tried'",
     ),
+    ("alter table bronze.own_models add column chart jsonb",),
 )
 
 

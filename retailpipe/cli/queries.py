@@ -91,7 +91,7 @@ def query(
         raise UsageError("a workbook cannot be shown on a terminal", hint="Add --out FILE.")
     table = queries.query(environment, sql)
     if out is not None:
-        from retailpipe.cli.files import write_file
+        from retailpipe.files import write_file
 
         write_file(out, _document(table, chosen))
         say(f"wrote {counted(table.num_rows, 'row')} to {out}", err=True)

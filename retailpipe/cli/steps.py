@@ -10,6 +10,7 @@ from retailpipe import pipeline, queries
 from retailpipe.builds import dbt as run_dbt
 from retailpipe.builds import transform as transform_environment
 from retailpipe.checks import check as check_environment
+from retailpipe.cli import reporting
 from retailpipe.cli.invocation import as_typed, command, program, remember_environment
 from retailpipe.cli.options import (
     AllowDuplicate,
@@ -40,7 +41,7 @@ from retailpipe.cli.terminal import escaped, say
 from retailpipe.environment import Environment
 from retailpipe.errors import WarehouseError
 from retailpipe.invariants import verify as verify_environment
-from retailpipe.reports import RunReport, SomeNotLoaded
+from retailpipe.reports import ReportFile, RunReport, SomeNotLoaded
 from retailpipe.undo import forget as forget_workbook
 from retailpipe.undo import restore as restore_workbook
 
@@ -119,6 +120,9 @@ def run(
     allow_duplicate: AllowDuplicate = False,
     replace: Replace = False,
     skip_failed: SkipFailed = False,
+    report: Annotated[
+        bool, typer.Option("--report", help="Then write the HTML report, as `retailpipe report` does.")
+    ] = False,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -129,9 +133,11 @@ def run(
     \b
     Example: retailpipe run online_retail.xlsx
     """
+    if report:
+        reporting.require()
     replace = replace or _confirm_replacements(environment, source)
     with progress_shown(quiet=quiet) as progress:
-        report = pipeline.run(
+        done = pipeline.run(
             environment,
             source,
             contract=open_contract(contract, environment),
@@ -140,9 +146,19 @@ def run(
             skip_failed=skip_failed,
             progress=progress,
         )
-    all_well = report.ok and not report.failures
-    print_result(report.as_dict(), lambda: print_run(report), json=json, quiet=quiet, ok=all_well)
-    _exit(report.ok)
+    document, written = done.as_dict(), None
+    if report:
+        written = reporting.write(environment, quiet=quiet)
+        document["report"] = written.as_dict()
+    all_well = done.ok and not done.failures
+    print_result(document, lambda: _print_run(done, written), json=json, quiet=quiet, ok=all_well)
+    _exit(done.ok)
+
+
+def _print_run(done: RunReport, written: ReportFile | None) -> None:
+    print_run(done)
+    if written:
+        say(str(written))
 
 
 @on_environment

@@ -1,0 +1,108 @@
+"""The command `report`, and what `run --report` does too."""
+
+import json as json_module
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from retailpipe.cli.options import Json, Quiet, on_environment
+from retailpipe.cli.output import print_report, print_result
+from retailpipe.cli.progress import progress_shown
+from retailpipe.cli.terminal import say
+from retailpipe.environment import Environment
+from retailpipe.errors import UsageError
+from retailpipe.reports import ReportFile
+
+
+@on_environment
+def report(
+    environment: Environment,
+    open_: Annotated[bool, typer.Option("--open", help="Open the report in a browser.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="Write the report to this file; overwrite it if it exists. Default: report.html in the environment's "
+            "folder.",
+        ),
+    ] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            "--picture",
+            metavar="FILE",
+            help="Also draw the latest full month as a PNG picture; overwrite the file if it exists.",
+        ),
+    ] = None,
+    watch: Annotated[
+        bool,
+        typer.Option(
+            "--watch",
+            help="Write the report again after each build, until Ctrl-C; the page in the browser reloads itself.",
+        ),
+    ] = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Write what the warehouse says as one HTML file: whether it is right, sales, rejected rows, loads.
+
+    The file needs no network and no other file. docs/report.md describes its parts. With --watch and --json, it prints
+    one JSON document per line.
+
+    \b
+    Example: retailpipe report --open
+    """
+    if watch and picture:
+        raise UsageError("--watch does not draw pictures", hint="Leave out --watch or --picture.")
+    if watch:
+        _watch(environment, out, open_=open_, quiet=quiet, json=json)
+        return
+    written = write(environment, out, picture=picture, quiet=quiet)
+    print_result(written.as_dict(), partial(print_report, written, json=False), json=json, quiet=quiet)
+    if open_:
+        open_report(written)
+
+
+def require() -> None:
+    """Raise UsageError if the packages of the extra `report` are not installed: before `run` works for minutes."""
+    from retailpipe.html_report.charts import require
+
+    require()
+
+
+def write(
+    environment: Environment, out: Path | None = None, *, picture: Path | None = None, quiet: bool = False
+) -> ReportFile:
+    """Write the report, with a progress bar."""
+    from retailpipe.html_report import write_report
+
+    with progress_shown(quiet=quiet) as progress:
+        return write_report(environment, out, picture=picture, progress=progress)
+
+
+def open_report(written: ReportFile) -> None:
+    """Open a report in the user's browser; say so if there is none."""
+    import webbrowser
+
+    if not webbrowser.open(Path(written.path).as_uri()):
+        say(f"no browser was found; open {written.path} yourself", err=True)
+
+
+def _watch(environment: Environment, out: Path | None, *, open_: bool, quiet: bool, json: bool) -> None:
+    from retailpipe.html_report import watch_report
+
+    for number, written in enumerate(watch_report(environment, out)):
+        if json:
+            say(json_module.dumps(written.as_dict(), ensure_ascii=False))
+        elif not quiet:
+            say(str(written))
+        if open_ and number == 0:
+            open_report(written)
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command to the program."""
+    app.command()(report)

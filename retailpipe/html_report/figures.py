@@ -1,0 +1,309 @@
+"""Make the figures of the report from its facts: each has a title, a sentence, a drawing and the tables behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from retailpipe.html_report import sentences
+from retailpipe.html_report.drawings import Columns, Drawing, MonthlySales, Ranking, Stack
+from retailpipe.html_report.sales_facts import Sales, Slot
+from retailpipe.html_report.tables import Cell, Share, Table
+from retailpipe.html_report.wording import (
+    WEEKDAYS,
+    hour,
+    month,
+    month_ticks,
+    percent,
+    short,
+    whole_percent,
+)
+
+_BARS = 10
+_NO_ID = "without a customer ID"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart with its title, its sentence and the tables behind it.
+
+    key: names its elements in the page. legend: the colours of the chart and what they mean.
+    source: the table that the figures are from. is_wide: whether the chart needs the width of the page.
+    """
+
+    key: str
+    title: str
+    sentence: str
+    drawing: Drawing
+    tables: tuple[Table, ...]
+    source: str
+    legend: tuple[tuple[str, str], ...] = ()
+    is_wide: bool = False
+
+
+def figures(sales: Sales) -> tuple[Figure, ...]:
+    """The figures of the sales, in the order of the page; none for what has no rows."""
+    made = [
+        (_months, sales.months),
+        (_countries, sales.countries),
+        (_products, sales.products),
+        (_concentration, sales.tenths),
+        (_new_customers, [each for each in sales.customer_months if each.new_customers + each.returning_customers]),
+        (_weekdays, sales.weekdays),
+        (_hours, sales.hours),
+    ]
+    return tuple(make(sales) for make, rows in made if rows)
+
+
+def _months(sales: Sales) -> Figure:
+    shown = sales.months
+    before = [sales.year_before(each) for each in shown]
+    rows: list[tuple[Cell, ...]] = []
+    for each, earlier in zip(shown, before, strict=True):
+        name = month(each.year, each.month) + (" (partial)" if sales.is_partial(each) else "")
+        rows.append(
+            (
+                name,
+                each.invoices,
+                each.customers,
+                each.quantity,
+                each.revenue,
+                each.returns_value,
+                each.net_revenue,
+                each.average_invoice_value,
+                earlier.revenue if earlier else None,
+            )
+        )
+    columns = ("Month", "Invoices", "Customers", "Items", "Revenue", "Returns", "Net", "Per invoice", "Year before")
+    legend = [("accent", "revenue"), ("contrast", "returns"), ("tick", "net")]
+    legend += [("ring", "same month of the year before")] if any(before) else []
+    legend += [("pale", "partial month")] if sales.has_partial_month else []
+    return Figure(
+        "months",
+        "Revenue by month",
+        sentences.months(sales),
+        MonthlySales(
+            ticks=_ticks([(each.year, each.month) for each in shown]),
+            revenue=tuple(each.revenue for each in shown),
+            returns=tuple(each.returns_value for each in shown),
+            net=tuple(each.net_revenue for each in shown),
+            year_before=tuple(each.revenue if each else None for each in before),
+            texts=tuple(short(each.revenue) for each in shown),
+            is_partial=sales.has_partial_month,
+        ),
+        (
+            Table(
+                "Revenue by month",
+                columns,
+                tuple(rows),
+                sales.months_total.rows,
+                _all_of("monthly_sales_summary"),
+                which="last",
+            ),
+        ),
+        "public_gold.monthly_sales_summary",
+        tuple(legend),
+        is_wide=True,
+    )
+
+
+def _countries(sales: Sales) -> Figure:
+    total = sales.countries_total
+    shown = sales.countries[:_BARS]
+    names, values = [each.country for each in shown], [each.revenue for each in shown]
+    if (others := total.rows - len(shown)) > 0:
+        names.append(f"{others:,} other {'country' if others == 1 else 'countries'}")
+        values.append(total.revenue - sum(values, Decimal(0)))
+    columns = ("Rank", "Country", "Invoices", "Customers", "Items", "Revenue", "Share", "Returns", "Net")
+    rows = tuple(
+        (
+            each.rank,
+            each.country,
+            each.invoices,
+            each.customers,
+            each.quantity,
+            each.revenue,
+            None if each.revenue_share is None else Share(each.revenue_share),
+            each.returns_value,
+            each.net_revenue,
+        )
+        for each in sales.countries
+    )
+    return Figure(
+        "countries",
+        "Countries",
+        sentences.countries(sales),
+        Ranking(tuple(names), tuple(values), _with_shares(values, total.revenue)),
+        (Table("Countries by revenue", columns, rows, total.rows, _all_of("country_performance")),),
+        "public_gold.country_performance",
+    )
+
+
+def _products(sales: Sales) -> Figure:
+    total, shown = sales.products_total, sales.products[:_BARS]
+    columns = ("Rank", "Code", "Product", "Category", "Days sold", "Items", "Revenue", "Returns", "Net")
+    rows = tuple(
+        (
+            each.rank,
+            each.stock_code,
+            each.description,
+            each.category,
+            each.days_sold,
+            each.quantity,
+            each.revenue,
+            each.returns_value,
+            each.net_revenue,
+        )
+        for each in sales.products
+    )
+    values = [each.revenue for each in shown]
+    return Figure(
+        "products",
+        "Products",
+        sentences.products(sales),
+        Ranking(tuple(each.description for each in shown), tuple(values), _with_shares(values, total.revenue)),
+        (Table("Products by revenue", columns, rows, total.rows, _all_of("top_products")),),
+        "public_gold.top_products",
+    )
+
+
+def _concentration(sales: Sales) -> Figure:
+    revenue = sum((each.revenue for each in sales.tenths), Decimal(0))
+    columns = (
+        "Rank",
+        "Customer",
+        "Country",
+        "First purchase",
+        "Last purchase",
+        "Invoices",
+        "Revenue",
+        "Returns",
+        "Net",
+    )
+    rows = tuple(
+        (
+            rank,
+            each.customer_id,
+            each.country,
+            each.first_purchase,
+            each.last_purchase,
+            each.invoices,
+            each.revenue,
+            each.returns_value,
+            each.net_revenue,
+        )
+        for rank, each in enumerate(sales.customers, start=1)
+    )
+    tenths = tuple((each.tenth, each.customers, each.revenue) for each in sales.tenths)
+    return Figure(
+        "customers",
+        "Customers, in tenths by revenue",
+        sentences.concentration(sales),
+        Columns(
+            ticks=tuple((str(each.tenth),) for each in sales.tenths),
+            values=tuple(each.revenue for each in sales.tenths),
+            texts=tuple(whole_percent(each.revenue, revenue) for each in sales.tenths),
+        ),
+        (
+            Table(
+                "Customers with purchases, in tenths by revenue", ("Tenth", "Customers", "Revenue"), tenths, len(tenths)
+            ),
+            Table(
+                "Customers by revenue", columns, rows, sales.customers_total.rows, _all_of("customer_lifetime_value")
+            ),
+        ),
+        "public_gold.customer_lifetime_value",
+        (("accent", "share of the revenue; tenth 1 are the customers with the highest"),),
+    )
+
+
+def _new_customers(sales: Sales) -> Figure:
+    shown = sales.customer_months
+    columns = ("Month", "New", "Returning", "Revenue of new", "Revenue of returning", f"Revenue {_NO_ID}")
+    rows = tuple(
+        (
+            month(each.year, each.month),
+            each.new_customers,
+            each.returning_customers,
+            each.new_revenue,
+            each.returning_revenue,
+            each.anonymous_revenue,
+        )
+        for each in shown
+    )
+    last = (shown[-1].year, shown[-1].month)
+    return Figure(
+        "newcomers",
+        "New and returning customers",
+        sentences.new_customers(sales),
+        Stack(
+            ticks=_ticks([(each.year, each.month) for each in shown]),
+            lower=tuple(Decimal(each.returning_customers) for each in shown),
+            upper=tuple(Decimal(each.new_customers) for each in shown),
+            is_partial=sales.has_partial_month and last == (sales.last_date.year, sales.last_date.month),
+        ),
+        (
+            Table(
+                "New and returning customers by month",
+                columns,
+                rows,
+                max(sales.months_total.rows, len(rows)),
+                which="last",
+            ),
+        ),
+        "public_silver.int_invoices and dim_customer",
+        (("accent", "returning customers"), ("soft", "new customers")),
+    )
+
+
+def _weekdays(sales: Sales) -> Figure:
+    found = {slot.number: slot for slot in sales.weekdays}
+    slots = [found.get(number, Slot(number, 0, Decimal(0))) for number in range(1, 8)]
+    return Figure(
+        "weekdays",
+        "Weekdays",
+        sentences.weekdays(sales),
+        _slots(slots, [WEEKDAYS[slot.number - 1][:3] for slot in slots]),
+        (_slot_table("Weekday", slots, [WEEKDAYS[slot.number - 1] for slot in slots]),),
+        "public_silver.stg_transactions",
+    )
+
+
+def _hours(sales: Sales) -> Figure:
+    found = {slot.number: slot for slot in sales.hours}
+    slots = [found.get(n, Slot(n, 0, Decimal(0))) for n in range(sales.hours[0].number, sales.hours[-1].number + 1)]
+    return Figure(
+        "hours",
+        "Hours of the day",
+        sentences.hours(sales),
+        _slots(slots, [f"{slot.number}" for slot in slots]),
+        (_slot_table("Hour", slots, [hour(slot.number) for slot in slots]),),
+        "public_silver.stg_transactions",
+    )
+
+
+def _slots(slots: Sequence[Slot], names: Sequence[str]) -> Columns:
+    values = tuple(slot.revenue for slot in slots)
+    return Columns(tuple((name,) for name in names), values, tuple(short(value) for value in values))
+
+
+def _slot_table(what: str, slots: Sequence[Slot], names: Sequence[str]) -> Table:
+    rows = tuple((name, slot.rows, slot.revenue) for name, slot in zip(names, slots, strict=True))
+    return Table(f"Sales by {what.lower()}", (what, "Rows sold", "Revenue"), rows, len(rows))
+
+
+def _ticks(months: Sequence[tuple[int, int]]) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(lines) for lines in month_ticks(months))
+
+
+def _with_shares(values: Sequence[Decimal], total: Decimal) -> tuple[str, ...]:
+    shares = [percent(value, total) for value in values]
+    return tuple(
+        f"{short(value)} \N{MIDDLE DOT} {share}" if share else short(value)
+        for value, share in zip(values, shares, strict=True)
+    )
+
+
+def _all_of(table: str) -> str:
+    return f'query "select * from public_gold.{table}"'

@@ -1,0 +1,88 @@
+"""Read the loads, the last build and the rejected rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from retailpipe.html_report.facts import Build, Ledger, Load, RejectedCell, Rejects, Rule
+from retailpipe.html_report.records import records
+
+if TYPE_CHECKING:
+    from retailpipe.connection import Connection
+
+LOADS_SHOWN = 40
+_RULES_SHOWN = 30
+_CELLS_SHOWN = 12
+_LONGEST_TEXT = 200
+NO_LOADS = Ledger(0, 0, 0, 0, 0, (), ())
+
+
+def ledger(connection: Connection) -> Ledger:
+    """The loads. Schema bronze must exist. Raises WarehouseError."""
+    sources, read, loaded, rejected, loads = connection.row(
+        """
+        select
+            count(*) filter (where status = 'loaded'),
+            coalesce(sum(rows_read) filter (where status = 'loaded'), 0)::bigint,
+            coalesce(sum(rows_loaded) filter (where status = 'loaded'), 0)::bigint,
+            coalesce(sum(rows_rejected) filter (where status = 'loaded'), 0)::bigint,
+            count(*)
+        from bronze.loads
+        """
+    ) or (0, 0, 0, 0, 0)
+    return Ledger(
+        sources, loads, read, loaded, rejected, _loads(connection, "where status = 'loaded'"), _loads(connection)
+    )
+
+
+def _loads(connection: Connection, condition: str = "") -> tuple[Load, ...]:
+    # In UTC without a zone, because for times with a zone Arrow imports its time zone modules, which takes time.
+    return records(
+        connection,
+        Load,
+        f"from bronze.loads {condition} order by load_id desc limit {LOADS_SHOWN}",
+        source=f"left(source, {_LONGEST_TEXT})",
+        started_at="started_at at time zone 'UTC'",
+        finished_at="finished_at at time zone 'UTC'",
+    )
+
+
+def last_build(connection: Connection) -> Build | None:
+    """The last complete build; None if there is none, or if the last one failed."""
+    if connection.row("select to_regclass('bronze.builds') is null") == (True,):  # a schema of an older version
+        return None
+    builds = records(
+        connection,
+        Build,
+        "from bronze.builds order by finished_at desc limit 1",
+        finished_at="finished_at at time zone 'UTC'",
+        loads="cardinality(load_ids)",
+    )
+    return builds[0] if builds else None
+
+
+def rejects(connection: Connection) -> Rejects:
+    """The rejected rows of the current loads, by rule and column, and the first cells."""
+    [(total,)] = connection.rows("select count(*) from bronze.rejected_rows")
+    if not total:
+        return Rejects(0)
+    return Rejects(
+        total,
+        records(
+            connection,
+            Rule,
+            "from bronze.rejected_rows group by code, column_name "
+            f"order by count(*) desc, code, column_name limit {_RULES_SHOWN}",
+            rows="count(*)",
+        ),
+        records(
+            connection,
+            RejectedCell,
+            "from bronze.rejected_rows inner join bronze.loads using (load_id) "
+            f"order by load_id, rejected_rows.sheet, source_row limit {_CELLS_SHOWN}",
+            source=f"left(source, {_LONGEST_TEXT})",
+            sheet=f"left(rejected_rows.sheet, {_LONGEST_TEXT})",
+            raw_value=f"left(raw_value, {_LONGEST_TEXT})",
+            message=f"left(message, {_LONGEST_TEXT})",
+        ),
+    )
