@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
@@ -21,6 +20,7 @@ from retailpipe.local.server import EmbeddedServer
 from retailpipe.sample import HEADERS
 from retailpipe.store import FolderStore
 from tests.support.aws import empty_account, moto_server
+from tests.support.forked import command
 from tests.support.lacking import skip
 from tests.support.servers import as_superuser
 from tests.support.stacks import HandMade, hand_made, variables
@@ -123,7 +123,7 @@ def program(tmp_path: Path) -> Program:
         *arguments: str | Path, env: dict[str, str] | None = None, **options: Any
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "retailpipe", *map(str, arguments)],
+            [*command(), *map(str, arguments)],
             cwd=tmp_path,
             env={**os.environ, **(env or {})},
             capture_output=True,

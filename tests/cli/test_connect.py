@@ -15,6 +15,7 @@ import pytest
 import retailpipe
 from retailpipe import Environment
 from retailpipe.sample import write_sample
+from tests.support.forked import programs
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "connect.md"
 
@@ -38,7 +39,7 @@ def user_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def run(command: list[str], folder: Path) -> str:
-    env = os.environ | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+    env = os.environ | {"PATH": os.pathsep.join([str(programs()), os.environ["PATH"]])}
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import openpyxl
+
+from tests.support.forked import programs
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -23,7 +24,7 @@ def test_the_first_model_of_the_docs_is_built_and_verified(tmp_path: Path) -> No
     for row in (("Branch", "Amount"), ("North", 10.5), ("South", 20.25), ("North", 1)):
         book.active.append(row)
     book.save(tmp_path / "branches.xlsx")
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    path = os.pathsep.join([str(programs()), os.environ["PATH"]])
 
     def run(command: str) -> subprocess.CompletedProcess[str]:
         env = {**os.environ, "PATH": path}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 from tests.support.declared import TOP
+from tests.support.forked import programs
 from tests.support.workbooks import german_csv, monthly_workbook, titled_workbook
 
 PAGE = (TOP / "docs" / "own-workbook.md").read_text(encoding="utf-8")
@@ -24,7 +24,7 @@ def test_three_workbooks_go_from_a_draft_to_a_query(tmp_path: Path, database_url
     monthly_workbook(tmp_path / "year_2024.xlsx")
     german_csv(tmp_path / "umsaetze.csv")
     env = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PATH": f"{programs()}{os.pathsep}{os.environ['PATH']}",
         "RETAILPIPE_DATABASE_URL": database_url,
         "RETAILPIPE_HOME": str(tmp_path / "environment"),
     }

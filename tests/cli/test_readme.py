@@ -12,6 +12,7 @@ import pytest
 
 from retailpipe.local.binaries import Account, Binaries
 from retailpipe.sample import write_sample
+from tests.support.forked import command, programs
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -34,7 +35,7 @@ def run(command: list[str], user_folder: Path) -> subprocess.CompletedProcess[st
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("RETAILPIPE_", "PG"))}
     psql = Binaries.find(Account.current()).folder  # for machines without psql
     env = kept | {
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), kept["PATH"], str(psql)]),
+        "PATH": os.pathsep.join([str(programs()), kept["PATH"], str(psql)]),
         "RETAILPIPE_HOME": str(user_folder / "environment"),
     }
     return subprocess.run(command, cwd=user_folder, env=env, capture_output=True, text=True, timeout=300, check=False)
@@ -49,7 +50,7 @@ def test_the_commands_succeed_in_their_order(user_folder: Path) -> None:
             done = run(["bash", "-c", line], user_folder)
             assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
     finally:
-        run(["retailpipe", "local", "destroy", "--yes"], user_folder)
+        run([*command(), "local", "destroy", "--yes"], user_folder)
 
 
 def test_the_python_program_prints_monthly_sales(user_folder: Path) -> None:
@@ -58,7 +59,7 @@ def test_the_python_program_prints_monthly_sales(user_folder: Path) -> None:
     try:
         done = run([sys.executable, "-c", program], user_folder)
     finally:
-        run(["retailpipe", "local", "destroy", "--yes", "--local", "shop"], user_folder)
+        run([*command(), "local", "destroy", "--yes", "--local", "shop"], user_folder)
 
     assert done.returncode == 0, done.stderr
     first, *months = done.stdout.splitlines()

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from tests.aws.test_aws_commands import (
     project as project,  # fixture: a Pulumi project with a simulated pulumi command
 )
 from tests.support.declared import TOP
+from tests.support.forked import programs
 from tests.support.stacks import HandMade, hand_made
 
 LEFT_OUT = re.compile(r"^(pulumi|export) ")
@@ -32,7 +32,7 @@ def test_all_commands_of_the_walkthrough_succeed(
     made: HandMade, moto: str, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The commands that deploy are left out, because the stack already exists. The code of the Lambdas runs."""
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", f"{programs()}{os.pathsep}{os.environ['PATH']}")
     write_sample(project / "online_retail.xlsx", rows=2_000)
     walk = hand_made(moto, made.outputs["database_port"], stack="walk", lambdas=True)
     walk.outputs["database_name"] = made.outputs["database_name"]

@@ -7,10 +7,11 @@ import os
 import pty
 import struct
 import subprocess
-import sys
 import termios
 from collections.abc import Sequence
 from pathlib import Path
+
+from tests.support.forked import command
 
 
 def on_a_terminal(
@@ -22,10 +23,11 @@ def on_a_terminal(
     """
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
-    command = [sys.executable, "-m", "retailpipe", *map(str, arguments)]
     # pytest-xdist sets COLUMNS, which programs prefer to the size of their terminal.
     env = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
-    process = subprocess.Popen(command, cwd=folder, env=env, stdin=theirs, stdout=theirs, stderr=theirs)
+    process = subprocess.Popen(
+        [*command(), *map(str, arguments)], cwd=folder, env=env, stdin=theirs, stdout=theirs, stderr=theirs
+    )
     os.close(theirs)
     os.write(ours, answer.encode())
     shown = b""
