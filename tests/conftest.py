@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -74,9 +76,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]
 
 
 @pytest.fixture
-def database_url(server: EmbeddedServer, request: pytest.FixtureRequest) -> Iterator[str]:
-    """An empty database for one test."""
-    name = f"test_{abs(hash(request.node.nodeid))}"
+def database_url(server: EmbeddedServer) -> Iterator[str]:
+    """An empty database for one test, always with the same name, so that dbt can use what it has parsed before."""
+    name = "one_test"
     url = server.start()
     with dbapi.connect(as_superuser(url), autocommit=True) as connection, connection.cursor() as cursor:
         cursor.execute(f"create database {name} owner retailpipe")
@@ -85,10 +87,30 @@ def database_url(server: EmbeddedServer, request: pytest.FixtureRequest) -> Iter
         cursor.execute(f"drop database {name} with (force)")
 
 
+@pytest.fixture(scope="session")
+def parsed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for our models as dbt has parsed them; dbt checks itself whether they are still the same."""
+    return tmp_path_factory.mktemp("parsed")
+
+
+@contextmanager
+def parsed_once(environment: Environment, kept: Path) -> Iterator[Environment]:
+    """Let dbt use in an environment what it has parsed in an earlier one; the first environment's is kept."""
+    file = environment.folder / "dbt" / "target" / "partial_parse.msgpack"
+    if kept.exists():
+        file.parent.mkdir(parents=True)
+        shutil.copy(kept, file)
+    yield environment
+    if not kept.exists() and file.exists() and not (environment.folder / "models").exists():
+        shutil.copy(file, kept)
+
+
 @pytest.fixture
-def environment(tmp_path: Path, database_url: str) -> Environment:
+def environment(tmp_path: Path, database_url: str, parsed: Path) -> Iterator[Environment]:
     """An empty environment for one test, with a database on the shared server."""
-    return Environment.local(tmp_path / "environment", database_url=database_url)
+    environment = Environment.local(tmp_path / "environment", database_url=database_url)
+    with parsed_once(environment, parsed / "local") as environment:
+        yield environment
 
 
 @pytest.fixture
@@ -161,16 +183,14 @@ def tls() -> Iterator[TlsServer]:
 
 
 @pytest.fixture
-def made(
-    moto: str, tls: TlsServer, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Iterator[HandMade]:
+def made(moto: str, tls: TlsServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HandMade]:
     """A stack for one test, with an empty database; the environment variables point this process to both."""
     empty_account(moto)
     for name, value in variables(moto, tls.ca).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache home"))
     made = hand_made(moto, tls.port)
-    database = f"test_{abs(hash(request.node.nodeid))}"
+    database = "one_test"
     made.outputs["database_name"] = database
     made.publish()
     tls.execute(f"alter role {USER} password '{PASSWORD}'")
@@ -181,10 +201,10 @@ def made(
 
 
 @pytest.fixture
-def on_aws(made: HandMade) -> Iterator[Environment]:
+def on_aws(made: HandMade, parsed: Path) -> Iterator[Environment]:
     """The environment of the stack `made`."""
-    environment = Environment.from_stack("dev")
-    yield environment
+    with parsed_once(Environment.from_stack("dev"), parsed / "aws") as environment:
+        yield environment
     assert environment.stack
     environment.stack.aws.close()
 
