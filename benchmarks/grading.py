@@ -13,8 +13,8 @@ from pathlib import Path
 
 import retailpipe
 from retailpipe.classroom.definition import Classroom
-from retailpipe.classroom.grading import grade
-from retailpipe.classroom.submission import submit, write
+from retailpipe.classroom.grading.grader import grade
+from retailpipe.classroom.grading.submission import submit, write
 from retailpipe.classroom.workbooks import write_workbooks
 from retailpipe.environment import Environment
 from retailpipe.local.server import EmbeddedServer

@@ -58,6 +58,12 @@ class Aws:
             raise AwsError("no AWS region is set", hint=hint)
         return str(region)
 
+    @property
+    def partition(self) -> str:
+        """The partition of the region, which begins its ARNs: aws, aws-cn or aws-us-gov. Raises AwsError."""
+        with aws_errors(f"find the partition of region {self.region}"):
+            return str(self._opened().get_partition_for_region(self.region))
+
     def in_region(self, region: str) -> Aws:
         """Return clients with the same credentials in another region."""
         if self._opened().region_name == region:

@@ -176,7 +176,7 @@ class _Bucket:
         return True
 
     def _require_tls(self) -> bool:
-        arn = f"arn:{_partition(self._names.region)}:s3:::{self._names.bucket}"
+        arn = f"arn:{self._aws.partition}:s3:::{self._names.bucket}"
         wanted = {
             "Sid": "TlsOnly",
             "Effect": "Deny",
@@ -228,9 +228,3 @@ class _Bucket:
             *("s3api", "put-bucket-tagging", "--bucket", self._names.bucket, "--tagging"),
             json.dumps({"TagSet": [{"Key": key, "Value": value} for key, value in self._names.tags.items()]}),
         )
-
-
-def _partition(region: str) -> str:
-    if region.startswith("cn-"):
-        return "aws-cn"
-    return "aws-us-gov" if region.startswith("us-gov-") else "aws"

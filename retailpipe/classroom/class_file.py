@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -47,7 +47,8 @@ class ClassFile:
     secrets_provider: what encrypts secrets in the state, such as awskms://...; or "passphrase".
     settings: Pulumi settings of every stack, by their names in the config, as text.
     overrides: Pulumi settings of one student, by the student's name.
-    seed, rows: of the students' workbooks.
+    seed: of the students' workbooks; None if the class file has none: only the commands that need it refuse the class.
+    rows: of each student's workbook.
     """
 
     file: Path
@@ -63,7 +64,7 @@ class ClassFile:
     secrets_provider: str
     settings: Mapping[str, str]
     overrides: Mapping[str, Mapping[str, str]]
-    seed: int
+    seed: int | None
     rows: int
     _toml: TomlFile
 
@@ -82,6 +83,17 @@ class ClassFile:
     @classmethod
     def read(cls, file: Path) -> ClassFile:
         """Read a class file. Raises ClassError, which lists all mistakes with their lines."""
+        found, mistakes = cls.read_with_mistakes(file)
+        if mistakes:
+            raise ClassError("\n".join(mistakes), hint=_CORRECT)
+        return found
+
+    @classmethod
+    def read_with_mistakes(cls, file: Path) -> tuple[ClassFile, Sequence[str]]:
+        """Read a class file, and its mistakes with their lines; a value that is wrong is replaced by a default.
+
+        Raises ClassError if the file cannot be read, is not TOML, or is of another version.
+        """
         file = file.absolute()
         try:
             text = file.read_bytes().decode("utf-8-sig")
@@ -92,7 +104,8 @@ class ClassFile:
             ) from error
         except UnicodeDecodeError as error:
             raise ClassError(f"{file} is not UTF-8: {error.reason}", hint=_CORRECT) from error
-        return _Reader(file, text).class_file()
+        reader = _Reader(file, text)
+        return reader.class_file(), reader.mistakes
 
 
 class _Reader:
@@ -102,7 +115,7 @@ class _Reader:
         self._file = file
         self._toml = TomlFile(str(file), text, "", ClassError, _CORRECT)
         self._data = self._toml.data
-        self._mistakes: list[str] = []
+        self.mistakes: list[str] = []
 
     def class_file(self) -> ClassFile:
         toml, data, folder = self._toml, self._data, self._file.parent
@@ -115,13 +128,13 @@ class _Reader:
         state_url = self._text(state, "url", default=DEFAULT_STATE)
         if "://" not in state_url:
             state_url = (folder / state_url).as_uri()
-        found = ClassFile(
+        return ClassFile(
             file=self._file,
             course=self._text(data, "course"),
-            project=self._text(data, "project", default=PROJECT),
+            project=self._text(data, "project", default=PROJECT) or PROJECT,
             region=self._text(data, "region", _REGION, "a region such as eu-central-1"),
             account=self._text(data, "account", _ACCOUNT, "the twelve digits of an AWS account", default=""),
-            roster=folder / self._text(data, "roster", default=ROSTER),
+            roster=folder / (self._text(data, "roster", default=ROSTER) or ROSTER),
             expires_on=self._expires_on(),
             max_monthly_cost=self._max_monthly_cost(),
             stacks_at_once=self._value(lambda: toml.whole(data, "stacks_at_once", None, MAX_STACKS_AT_ONCE), None),
@@ -129,24 +142,21 @@ class _Reader:
             secrets_provider=self._text(state, "secrets_provider", default="passphrase"),
             settings=self._settings(("settings",), data.get("settings", {})),
             overrides=self._overrides(),
-            seed=self._value(lambda: toml.whole(workbooks, "seed", None), None) or 1,
+            seed=self._value(lambda: toml.whole(workbooks, "seed", None), None),
             rows=self._value(lambda: toml.whole(workbooks, "rows", None, MAX_ROWS), None) or DEFAULT_ROWS,
             _toml=toml,
         )
-        if self._mistakes:
-            raise ClassError("\n".join(self._mistakes), hint=_CORRECT)
-        return found
 
     def _value(self, read: Callable[[], _T], default: _T) -> _T:
         """Return what `read` returns; if it raises ClassError, note the mistake and return the default."""
         try:
             return read()
         except ClassError as error:
-            self._mistakes.append(str(error))
+            self.mistakes.append(str(error))
             return default
 
     def _error(self, key: str, message: str) -> None:
-        self._mistakes.append(str(self._toml.error(key, None, message)))
+        self.mistakes.append(str(self._toml.error(key, None, message)))
 
     def _text(
         self, table: dict[str, Any], key: str, pattern: re.Pattern[str] | None = None, what: str = "",
@@ -206,7 +216,7 @@ class _Reader:
             text = _as_text(value)
             if text is None:
                 place = self._toml.place(names, name)
-                self._mistakes.append(
+                self.mistakes.append(
                     f"{place}: {name} must be a text, a number, true, false, a date, or a list of texts"
                 )
             else:

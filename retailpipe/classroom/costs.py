@@ -6,9 +6,11 @@ share what CloudWatch offers free per account, with those that the account alrea
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
+from retailpipe.aws.databases import DatabaseInstance
 from retailpipe.classroom.definition import Classroom
 from retailpipe.classroom.roster import Student
 from retailpipe.counts import counted
@@ -90,10 +92,16 @@ class ClassCost(Report):
 
 
 def class_cost(
-    classroom: Classroom, *, other_alarms: int = 0, other_dashboards: int = 0, prices: Prices | None = None
+    classroom: Classroom,
+    *,
+    gone: Mapping[str, DatabaseInstance] = MappingProxyType({}),
+    other_alarms: int = 0,
+    other_dashboards: int = 0,
+    prices: Prices | None = None,
 ) -> ClassCost:
     """Compute the monthly cost of a class.
 
+    gone: the databases of stacks that exist, but whose students are not in the roster any more, by the stack's name.
     other_alarms, other_dashboards: how many the account has that are not of the class's stacks.
     Raises UnknownPrice if the price file does not contain a database class.
     """
@@ -122,6 +130,8 @@ def class_cost(
         for name in (worst[0] if worst else {})
     ]
     shared = _shared(classroom, all_settings, other_alarms, other_dashboards, prices)
+    if gone:
+        shared.append(_gone(gone, prices))
     return ClassCost(
         as_of=prices.date,
         region=prices.region,
@@ -197,6 +207,23 @@ def _shared(
         key = prices.month["key"]
         parts.append(ClassCostPart("key", key, key, "the KMS key of the class's state"))
     return parts
+
+
+def _gone(databases: Mapping[str, DatabaseInstance], prices: Prices) -> ClassCostPart:
+    """What the stacks cost that are not in the roster. Raises UnknownPrice."""
+    names, total = ",".join(databases), 0.0
+    for name, database in databases.items():
+        setup = Setup(database_class=database.instance_class, database_storage=database.storage, alarms=0, dashboards=0)
+        try:
+            total += monthly_cost(setup, prices).running
+        except UnknownPrice as error:
+            raise UnknownPrice(
+                f"stack {name}, which is not in the roster: {error}",
+                hint=f"Remove it: `retailpipe class down --only {name}`.",
+            ) from error
+    total = round(total, 2)
+    lower = f"`retailpipe class down --only {names}` removes them"
+    return ClassCostPart("not in the roster", total, total, f"{names}; all day", lower)
 
 
 def _smaller_class(settings: Sequence[Settings], prices: Prices) -> str:

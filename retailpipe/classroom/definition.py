@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,18 +57,18 @@ class Classroom:
 
         Raises ClassError, which lists all mistakes of both files.
         """
-        file = ClassFile.read(folder / FILE)
+        file, in_file = ClassFile.read_with_mistakes(folder / FILE)
         students: Sequence[Student] = ()
-        mistakes: Sequence[str] = ()
+        in_roster: Sequence[str] = ()
         try:
             Names(file.project, CLASSROOM)
-            students, mistakes = read_roster(file.roster, file.project)
+            students, in_roster = read_roster(file.roster, file.project)
         except SettingsError as error:
-            mistakes = [f"{file.file}: {error}"]
+            in_roster = [f"{file.file}: {error}"]
         except ClassError as error:
-            mistakes = [str(error)]
+            in_roster = [str(error)]
         classroom = cls(file, students)
-        mistakes = [*mistakes, *classroom._setting_mistakes()]
+        mistakes = [*in_file, *in_roster, *classroom._setting_mistakes()]
         if mistakes:
             raise ClassError("\n".join(mistakes), hint=f"Correct {file.file} and {file.roster}.")
         return classroom
@@ -80,6 +80,11 @@ class Classroom:
                 return student
         known = ", ".join(each.name for each in self.students)
         raise ClassError(f"the roster {self.file.roster} has no student {name!r}", hint=f"The students are {known}.")
+
+    def chosen(self, names: Collection[str] = ()) -> Sequence[Student]:
+        """The students with these names, in the order of the roster; all, if there are none. Raises ClassError."""
+        wanted = {self.student(name).name for name in names}
+        return [student for student in self.students if not wanted or student.name in wanted]
 
     def config_of(self, student: Student) -> dict[str, str]:
         """The Pulumi settings of a student's stack, by name, without the network, which the classroom stack has."""

@@ -21,19 +21,31 @@ from retailpipe.classroom.state import removal_of_state
 from retailpipe.counts import counted
 from retailpipe.reports import Report
 
-Destroy = Callable[[Sequence[str]], Mapping[str, str | None]]
-"""Destroys stacks in parallel with Pulumi. Returns the error of each stack; None for a stack that is destroyed, or that
-Pulumi's state does not have."""
+Outcome = Literal["removed", "absent", "failed", "blocked", "kept"]
 
-Outcome = Literal["removed", "failed", "blocked", "kept"]
+
+@dataclass(frozen=True)
+class Destroyed:
+    """What Pulumi did with a stack.
+
+    error: why it is not destroyed; empty if it is. was_known: whether Pulumi's state has or had the stack.
+    """
+
+    error: str = ""
+    was_known: bool = True
+
+
+Destroy = Callable[[Sequence[str]], Mapping[str, Destroyed]]
+"""Destroys stacks in parallel with Pulumi. Returns what happened to each."""
 
 
 @dataclass(frozen=True)
 class RemovedStack(Report):
     """What happened to one stack.
 
-    outcome: `removed`; `failed`; `blocked` by what the plan says, so that it was not tried; `kept`, because another
-        stack needs it. reason: why it was not removed; empty if it was.
+    outcome: `removed`; `absent`, because neither AWS nor Pulumi's state has it; `failed`; `blocked` by what the plan
+        says, so that it was not tried; `kept`, because another stack needs it.
+    reason: why it was not removed; empty if it is gone.
     cost: until its removal, in USD; None if it is unknown. cost_from: where it is from.
     """
 
@@ -75,17 +87,18 @@ def down(classroom: Classroom, aws: Aws, plan: DownPlan, destroy: Destroy) -> Do
     """
     removable = plan.removable
     students = [stack for stack in removable if stack != CLASSROOM]
-    errors: dict[str, str | None] = dict(destroy(students)) if students else {}
+    resources = {row.stack: row.resources for row in plan.rows}
+    destroyed = dict(destroy(students)) if students else {}
     kept = ""
     if CLASSROOM in removable:
-        failed = [stack for stack in students if errors.get(stack)]
+        failed = [stack for stack in students if _failure(destroyed[stack], resources[stack])]
         kept = f"it is still used by {', '.join(failed)}" if failed else ""
         if not kept:
-            errors |= destroy([CLASSROOM])
-    rows = tuple(_row(row, errors, kept) for row in plan.rows)
-    tried = [row.stack for row in rows if row.outcome in ("removed", "failed")]
+            destroyed |= destroy([CLASSROOM])
+    rows = tuple(_row(row, destroyed.get(row.stack), kept) for row in plan.rows)
+    tried = [row.stack for row in rows if row.outcome in ("removed", "absent", "failed")]
     left = prove_absence(classroom, aws, tried)
-    ok = left.is_proved and all(row.outcome == "removed" for row in rows)
+    ok = left.is_proved and all(row.outcome in ("removed", "absent") for row in rows)
     return DownReport(
         ok=ok,
         rows=rows,
@@ -101,15 +114,22 @@ def prove_absence(classroom: Classroom, aws: Aws, stacks: Sequence[str]) -> Abse
     return absence(classroom, aws, stacks)
 
 
-def _row(row: StackRemoval, errors: Mapping[str, str | None], kept: str) -> RemovedStack:
+def _failure(destroyed: Destroyed, resources: int) -> str:
+    """Why a stack is not removed; empty if it is. resources: how many AWS had of it."""
+    if not destroyed.was_known and resources:
+        return "Pulumi's state does not have this stack, but AWS does: see what is left of it"
+    return destroyed.error
+
+
+def _row(row: StackRemoval, destroyed: Destroyed | None, kept: str) -> RemovedStack:
     outcome: Outcome = "removed"
     reason = ""
     if row.blockers:
         outcome, reason = "blocked", "; ".join(map(str, row.blockers))
-    elif row.stack == CLASSROOM and kept:
+    elif destroyed is None:
         outcome, reason = "kept", kept
-    elif row.stack not in errors:
-        outcome, reason = "failed", "Pulumi did not report what happened to it"
-    elif error := errors[row.stack]:
-        outcome, reason = "failed", error
+    elif failure := _failure(destroyed, row.resources):
+        outcome, reason = "failed", failure
+    elif not destroyed.was_known:
+        outcome = "absent"
     return RemovedStack(row.stack, outcome, reason, row.cost, row.cost_from)

@@ -59,6 +59,7 @@ max_monthly_cost = {max_monthly_cost}
 # The settings of every stack: docs/settings.md. These are the defaults of a class.
 [settings]
 {settings}
+# notifyEmails = ["you@example.com"] # who is told of the budget, and two days before the class expires
 # nightlyStopTimeZone = "Europe/Berlin"
 # databaseClass = "db.t4g.micro"
 # databaseMaxStorage = 40

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retailpipe.classroom.submission import SUBMISSION, write_privately
+from retailpipe.classroom.grading.submission import SUBMISSION, write_privately
 from retailpipe.classroom.workbooks import write_workbook
 from retailpipe.counts import counted
 from retailpipe.errors import StoreError
@@ -58,7 +58,7 @@ def hand_out(
     be written.
     """
     progress = progress or NoProgress()
-    students = [classroom.student(name) for name in only] if only else list(classroom.students)
+    students = classroom.chosen(only)
     progress.step("writing hand-outs", unit="students", total=len(students))
     written: list[HandOut] = []
     for student in students:

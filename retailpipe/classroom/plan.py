@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Literal
 
-from retailpipe.aws.databases import database_instances
+from retailpipe.aws.databases import DatabaseInstance, database_instances
 from retailpipe.aws.deployed import DeployedStack, deployed_stacks, has_network
 from retailpipe.aws.monitors import Monitors, monitors
 from retailpipe.aws.session import Aws
@@ -35,6 +35,11 @@ ACTIONS: Mapping[Action, str] = {
     "gone": "gone from the roster",
 }
 """The actions as people read them."""
+
+_NO_EMAIL = (
+    "[settings] has no `notifyEmails`: nobody gets an email when the class's budget is used up, or two days before its "
+    "databases are deleted"
+)
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,7 @@ class PlanRow(Report):
 class ClassPlan(Report):
     """The plan of a class.
 
-    ok: whether `class up` would be allowed. refusals: why not.
+    ok: whether `class up` would be allowed. refusals: why not. warnings: what should be considered before.
     account, region: where the class is.
     """
 
@@ -78,6 +83,7 @@ class ClassPlan(Report):
     cost: ClassCost
     quotas: tuple[QuotaCheck, ...]
     refusals: tuple[str, ...]
+    warnings: tuple[str, ...]
 
     def refined(self, previews: Mapping[str, int]) -> ClassPlan:
         """The plan with the results of previews: how many resources each stack would create, change or delete."""
@@ -118,10 +124,12 @@ def plan(classroom: Classroom, aws: Aws, *, today: date | None = None) -> ClassP
     shared = has_network(Names(file.project, CLASSROOM), aws)
     # The outputs are written last: a stack of which only a part was deployed has its database, but no outputs.
     database = {student.name: Names(file.project, student.name).of("database") for student in classroom.students}
-    databases = database_instances(database.values(), aws)
+    gone = {name: Names(file.project, name).of("database") for name in sorted(found.keys() - database.keys())}
+    databases = database_instances({*database.values(), *gone.values()}, aws)
     new = [each for each in classroom.students if each.name not in found and database[each.name] not in databases]
     needed = needs([classroom.settings_of(student) for student in new], network=not shared)
-    cost = _cost(classroom, found, monitors(aws))
+    still_there = {name: databases[identifier] for name, identifier in gone.items() if identifier in databases}
+    cost = _cost(classroom, found, still_there, monitors(aws))
     checks = check_quotas(needed, aws)
     rows = _rows(classroom, found, cost, account, shared=shared)
     refusals = _refusals(classroom, rows, cost, checks, today or datetime.now(UTC).date())
@@ -136,16 +144,23 @@ def plan(classroom: Classroom, aws: Aws, *, today: date | None = None) -> ClassP
         cost=cost,
         quotas=checks,
         refusals=refusals,
+        warnings=() if "notifyEmails" in file.settings else (_NO_EMAIL,),
     )
 
 
-def _cost(classroom: Classroom, found: Mapping[str, DeployedStack], existing: Monitors) -> ClassCost:
+def _cost(
+    classroom: Classroom,
+    found: Mapping[str, DeployedStack],
+    gone: Mapping[str, DatabaseInstance],
+    existing: Monitors,
+) -> ClassCost:
     """The cost of the class; the alarms and dashboards of its own stacks are not counted as others."""
     own = [found[student.name].outputs for student in classroom.students if student.name in found]
     alarms = sum(outputs.alarms for outputs in own if outputs)
     dashboards = sum(outputs.dashboard is not None for outputs in own if outputs)
     return class_cost(
         classroom,
+        gone=gone,
         other_alarms=max(0, existing.alarms - alarms),
         other_dashboards=max(0, existing.dashboards - dashboards),
     )

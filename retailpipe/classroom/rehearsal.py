@@ -216,7 +216,8 @@ class _Rehearsal:
         found = self._deployed.get(stack)
         if not found or not found.outputs or found.outputs.ephemeral:
             return []
-        redeploy = f"retailpipe class up --only {stack}"
+        # No stack of a class is protected, so this one was deployed elsewhere: `class up` would refuse it.
+        redeploy = f"pulumi config set ephemeral true --stack {stack} && pulumi up --stack {stack}"
         blockers = [Blocker("protection", f"stack {stack}", "its setting `ephemeral` is false", redeploy)]
         last = self._names(stack).of("last")
         for each in resources:

@@ -15,7 +15,7 @@ from retailpipe.aws.deployed import DeployedStack, deployed_stacks
 from retailpipe.aws.session import Aws, is_credentials_error
 from retailpipe.classroom.account import checked_account
 from retailpipe.classroom.definition import Classroom
-from retailpipe.classroom.grades_file import read_grades
+from retailpipe.classroom.grading.grades_file import read_grades
 from retailpipe.classroom.roster import CLASSROOM, Student
 from retailpipe.classroom.spent import CostFrom, cost_about, cost_so_far, first_day
 from retailpipe.counts import counted

@@ -15,13 +15,13 @@ from retailpipe.aws.databases import database_instances
 from retailpipe.aws.deployed import deployed_stacks
 from retailpipe.aws.session import Aws
 from retailpipe.classroom.definition import Classroom
-from retailpipe.classroom.deployment import Deployment, StackResult, engine_errors
-from retailpipe.classroom.engines import Engines
+from retailpipe.classroom.engine.deployment import Deployment, StackResult, engine_errors
+from retailpipe.classroom.engine.engines import Engines
+from retailpipe.classroom.engine.together import Show, Together, engines_at_once
+from retailpipe.classroom.engine.workspace import Workspace
 from retailpipe.classroom.lock import class_lock
 from retailpipe.classroom.plan import ClassPlan, plan
-from retailpipe.classroom.roster import CLASSROOM, Student
-from retailpipe.classroom.together import Show, Together, engines_at_once
-from retailpipe.classroom.workspace import Workspace
+from retailpipe.classroom.roster import CLASSROOM
 from retailpipe.counts import counted
 from retailpipe.names import Names
 from retailpipe.outputs import ClassroomOutputs
@@ -48,12 +48,6 @@ class ClassUp(Report):
         return f"{done} done, {failed} not" if failed else f"{done} done"
 
 
-def chosen_students(classroom: Classroom, only: Sequence[str]) -> list[Student]:
-    """The students with these names, in the order of the roster; all, if there are none. Raises ClassError."""
-    wanted = {classroom.student(name).name for name in only}
-    return [student for student in classroom.students if not wanted or student.name in wanted]
-
-
 def up(
     classroom: Classroom,
     aws: Aws,
@@ -70,7 +64,7 @@ def up(
     Raises ClassError if the plan is refused or another `class up` is running, UsageError if pulumi is not installed,
     AwsError.
     """
-    students = chosen_students(classroom, only)
+    students = classroom.chosen(only)
     engines = Engines()
     with class_lock(classroom.folder):
         found = plan(classroom, aws, today=today)
@@ -79,10 +73,9 @@ def up(
         with engine_errors("read the stacks of the class in Pulumi's state"):
             workspace.install_provider()
             in_state = set(workspace.names())
-        partition = "aws-cn" if classroom.file.region.startswith("cn-") else "aws"
 
         def deployment(name: str, config: Mapping[str, str]) -> Deployment:
-            return Deployment(name, workspace, config, aws, found.account, partition)
+            return Deployment(name, workspace, config, aws, found.account)
 
         together = Together(engines, at_once or engines_at_once(classroom.file.stacks_at_once), show)
         shared = deployment(CLASSROOM, classroom.shared_config())
@@ -96,6 +89,11 @@ def up(
             for each in deployments:
                 each.refresh = each.name in in_state and names[each.name] not in databases
             results |= {name: _foreign(name, classroom) for name in (existing.keys() & names.keys()) - in_state}
+            results |= {
+                name: _being_deleted(name, database)
+                for name, database in names.items()
+                if database in databases and databases[database].status == "deleting"
+            }
             deployments = [each for each in deployments if each.name not in results]
             alone = deployments[:1] if not any(each.name in existing for each in students) else []
             results |= together.run(alone, Deployment.up)
@@ -148,6 +146,16 @@ def _foreign(name: str, classroom: Classroom) -> StackResult:
         "failed",
         problem=f"a stack {name} of project {classroom.file.project} exists, but not in the state of this class",
         hint="Give the student another name, or remove that stack with `pulumi destroy` where it was deployed.",
+    )
+
+
+def _being_deleted(name: str, database: str) -> StackResult:
+    """The result for a stack whose database AWS is deleting: the engine would not see that it is gone afterwards."""
+    return StackResult(
+        name,
+        "failed",
+        problem=f"the database {database} is being deleted",
+        hint="Run the command again in some minutes: it creates the database anew.",
     )
 
 

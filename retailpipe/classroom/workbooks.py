@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from retailpipe.classroom.exercise import MIN_ROWS, Exercise, seed_of
+from retailpipe.classroom.grading.exercise import exercise_of
 from retailpipe.counts import counted
-from retailpipe.errors import ClassError, StoreError
+from retailpipe.errors import StoreError
 from retailpipe.progress import NoProgress, Progress
 from retailpipe.reports import Report
 
@@ -58,7 +58,7 @@ def write_workbooks(
     be written.
     """
     progress = progress or NoProgress()
-    students = [classroom.student(name) for name in only] if only else list(classroom.students)
+    students = classroom.chosen(only)
     progress.step("writing workbooks", unit="workbooks", total=len(students))
     written: list[WorkbookWritten] = []
     for student in students:
@@ -72,13 +72,7 @@ def write_workbooks(
 
 def write_workbook(classroom: Classroom, student: Student, file: Path) -> Status:
     """Write the workbook of a student to a file, completely or not at all. Raises ClassError, StoreError."""
-    rows = classroom.file.rows
-    if rows < MIN_ROWS:
-        raise ClassError(
-            f"{classroom.file.file}: rows is {rows:,}; a workbook needs at least {MIN_ROWS:,}, so that all traps fit",
-            hint=f"Write `rows = {MIN_ROWS}` or more under [workbooks].",
-        )
-    exercise = Exercise.generate(seed_of(classroom.file.seed, student.name), rows)
+    exercise = exercise_of(classroom.file, student.name)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=file.parent, prefix=".") as folder:

@@ -49,6 +49,8 @@ def print_plan(found: ClassPlan) -> None:
     for quota in found.quotas:
         if quota.is_doubtful:
             say_text(f"{quota.name}: unknown how much is used: {quota.note}", indent=2)
+    for warning in found.warnings:
+        say_text(f"warning: {warning}", indent=2)
     for refusal in found.refusals:
         say(f"\nrefused: {refusal}")
     if found.ok:

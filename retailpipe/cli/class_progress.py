@@ -12,15 +12,18 @@ from retailpipe.cli.terminal import escaped, say
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from retailpipe.classroom.deployment import Deployment, StackResult
-    from retailpipe.classroom.together import Show
+    from retailpipe.classroom.engine.deployment import Deployment, StackResult
+    from retailpipe.classroom.engine.together import Show
 
 _STEP_WIDTH = 30
 
 
 @contextmanager
-def stacks_shown(*, quiet: bool = False) -> Generator[Show]:
-    """Show the stacks that are being worked on inside the `with` block, on standard error, unless `quiet`."""
+def stacks_shown(*, quiet: bool = False, total: int | None = None) -> Generator[Show]:
+    """Show the stacks that are being worked on inside the `with` block, on standard error, unless `quiet`.
+
+    total: how many stacks there are, so that those that wait can be counted.
+    """
     if quiet:
         yield lambda running, results: None
     elif not sys.stderr.isatty():
@@ -30,7 +33,7 @@ def stacks_shown(*, quiet: bool = False) -> Generator[Show]:
         from rich.live import Live
 
         with Live(console=Console(stderr=True), refresh_per_second=4, transient=True) as live:
-            yield lambda running, results: live.update(_table(running, results))
+            yield lambda running, results: live.update(_table(running, results, total))
 
 
 class _Lines:
@@ -52,12 +55,12 @@ class _Lines:
                 say(f"{name}: {result.outcome} after {result.seconds:.0f} s{problem}", err=True)
 
 
-def _table(running: Sequence[Deployment], results: Mapping[str, StackResult]) -> Table:
+def _table(running: Sequence[Deployment], results: Mapping[str, StackResult], total: int | None) -> Table:
     from rich.table import Table
 
-    from retailpipe.classroom.together import elapsed
+    from retailpipe.classroom.engine.together import elapsed
 
-    table = Table(box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False, caption_justify="left")
     for column in ("stack", "step", "resources", "time"):
         table.add_column(column, no_wrap=True, justify="right" if column in ("resources", "time") else "left")
     for each in running:
@@ -65,5 +68,7 @@ def _table(running: Sequence[Deployment], results: Mapping[str, StackResult]) ->
         table.add_row(each.name, step, str(each.activity.done), f"{elapsed(each):.0f} s")
     done = sum(result.ok for result in results.values())
     failed = len(results) - done
-    table.add_row(f"{done} done" + (f", {failed} failed" if failed else ""))
+    waiting = (total or 0) - len(results) - len(running)
+    counts = ((done, "done"), (failed, "failed"), (waiting, "waiting"))
+    table.caption = ", ".join(f"{count} {word}" for count, word in counts if count > 0)
     return table

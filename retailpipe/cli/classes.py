@@ -5,6 +5,7 @@ import shlex
 import shutil
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -68,6 +69,13 @@ def aws_of(classroom: Classroom, profile: str | None) -> "Aws":
 def _names(only: str | None) -> list[str]:
     """The names in a list such as anna,ben."""
     return [name.strip() for name in (only or "").split(",") if name.strip()]
+
+
+def _check_pulumi() -> None:
+    """Raise UsageError if Pulumi's Python package, which is an extra, is not installed."""
+    if not find_spec("pulumi"):
+        hint = "Install it with the extra infra: pip install 'retailpipe[infra]'."
+        raise UsageError("this command needs the Python package pulumi, which is not installed", hint=hint)
 
 
 # class init
@@ -146,7 +154,7 @@ def plan(folder: ClassFolder = HERE, profile: Profile = None, json: Json = False
     classroom = read_class(folder, profile)
     aws = aws_of(classroom, profile)
     found = plan_of(classroom, aws)
-    if found.ok and shutil.which("pulumi"):
+    if found.ok and shutil.which("pulumi") and find_spec("pulumi"):
         from retailpipe.classroom.up import previewed
 
         with stacks_shown(quiet=json) as show:
@@ -179,11 +187,12 @@ def up(
     \b
     Example: retailpipe class up --class spring-course --only anna,ben
     """
+    _check_pulumi()
     from retailpipe.classroom.up import up as up_of
 
-    classroom = read_class(folder, profile)
-    with stacks_shown(quiet=json) as show:
-        found = up_of(classroom, aws_of(classroom, profile), only=_names(only), at_once=jobs, show=show)
+    classroom, names = read_class(folder, profile), _names(only)
+    with stacks_shown(quiet=json, total=1 + len(classroom.chosen(names))) as show:
+        found = up_of(classroom, aws_of(classroom, profile), only=names, at_once=jobs, show=show)
     print_json(found.as_dict()) if json else print_results(found)
     if found.interrupted:
         raise typer.Exit(130)
@@ -274,7 +283,6 @@ def down(
     """
     from retailpipe.classroom.down import down as down_of
     from retailpipe.classroom.rehearsal import rehearse_down
-    from retailpipe.classroom.removal import destroyer
 
     classroom = read_class(folder, profile)
     aws = aws_of(classroom, profile)
@@ -296,7 +304,10 @@ def down(
         )
     if not yes and typer.prompt("Type the project's name to remove these stacks", err=True) != project:
         raise UsageError("the name does not match; nothing was removed", hint=f"To remove the stacks, type {project}.")
-    with stacks_shown(quiet=json) as show:
+    _check_pulumi()
+    from retailpipe.classroom.removal import destroyer
+
+    with stacks_shown(quiet=json, total=len(plan.removable)) as show:
         destroy = destroyer(classroom, aws, plan.account, at_once=jobs, show=show)
         report = down_of(classroom, aws, plan, destroy)
     print_json(report.as_dict()) if json else print_down(report)

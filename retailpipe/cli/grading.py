@@ -42,7 +42,7 @@ def submit(
     \b
     Example: retailpipe submit --out submission.json
     """
-    from retailpipe.classroom.submission import submit as write_submission
+    from retailpipe.classroom.grading.submission import submit as write_submission
 
     evidence = write_submission(environment, out, student=student)
     if json:
@@ -125,10 +125,10 @@ def grade(
     \b
     Example: retailpipe class grade --submissions submissions --csv grades.csv
     """
-    from retailpipe.classroom.grades import write_csv
-    from retailpipe.classroom.grades_file import write_grades
-    from retailpipe.classroom.grading import grade as grade_class
-    from retailpipe.classroom.rubric import default_text
+    from retailpipe.classroom.grading.grader import grade as grade_class
+    from retailpipe.classroom.grading.grades import write_csv
+    from retailpipe.classroom.grading.grades_file import write_grades
+    from retailpipe.classroom.grading.rubric import default_text
 
     if print_rubric:
         say(default_text(), nl=False)

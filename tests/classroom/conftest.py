@@ -16,7 +16,7 @@ import retailpipe
 from retailpipe import Environment
 from retailpipe.aws.session import Aws
 from retailpipe.classroom.definition import Classroom
-from retailpipe.classroom.exercise import Exercise, seed_of
+from retailpipe.classroom.grading.exercise import Exercise, seed_of
 from retailpipe.local.server import EmbeddedServer
 from tests.support.aws import empty_account
 from tests.support.servers import as_superuser

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,9 +35,9 @@ def refused(folder: Path, text: str | bytes) -> list[str]:
     return str(caught.value).replace(f"{folder / 'class.toml'}", "class.toml").split("\n")
 
 
-def mistakes(folder: Path, roster: str | None = None, **options: str) -> list[str]:
+def mistakes(folder: Path, roster: str | None = None, **options: Any) -> list[str]:
     """The mistakes of a class, without the paths of its files. roster: the lines below the header."""
-    write_class(folder, **options)  # type: ignore[arg-type]
+    write_class(folder, **options)
     if roster is not None:
         (folder / "students.csv").write_text(f"{HEADER}\n{roster}")
     with pytest.raises(ClassError) as caught:
@@ -47,7 +48,13 @@ def mistakes(folder: Path, roster: str | None = None, **options: str) -> list[st
 def test_a_short_class_file_gets_defaults(tmp_path: Path) -> None:
     file = read(tmp_path, MINIMUM)
 
-    assert (file.project, file.account, file.seed, file.rows, file.stacks_at_once) == ("retailpipe", "", 1, 5000, None)
+    assert (file.project, file.account, file.seed, file.rows, file.stacks_at_once) == (
+        "retailpipe",
+        "",
+        None,
+        5000,
+        None,
+    )
     assert file.roster == tmp_path / "students.csv"
     assert (file.state_url, file.secrets_provider) == ((tmp_path / "state").as_uri(), "passphrase")
     assert file.expires_on == date(2099, 3, 31)
@@ -107,6 +114,21 @@ def test_all_mistakes_are_listed_with_their_lines(tmp_path: Path) -> None:
         "class.toml, line 7: stacks_at_once must be a whole number, from 1 to 32: stacks_at_once = 0",
         "class.toml, line 10: alarms must be a text, a number, true, false, a date, or a list of texts",
         "class.toml, line 12: rows must be a whole number, from 1 to 1,048,575: rows = -1",
+    ]
+
+
+def test_the_mistakes_of_the_class_file_and_of_the_roster_are_listed_together(tmp_path: Path) -> None:
+    found = mistakes(
+        tmp_path,
+        "anna,anna.example.com,,203.0.113.7/32\n",
+        keys="stacks_at_once = 0",
+        settings="[settings]\nnightlyStop = 25",
+    )
+
+    assert [mistake.partition(":")[0] for mistake in found] == [
+        "class.toml, line 6",
+        "students.csv, line 2",
+        "class.toml, line 8",
     ]
 
 

@@ -14,7 +14,7 @@ import pytest
 import retailpipe
 from retailpipe import Environment
 from retailpipe.classroom.definition import Classroom
-from retailpipe.classroom.grading import grade
+from retailpipe.classroom.grading.grader import grade
 from retailpipe.classroom.workbooks import write_workbooks
 from tests.classroom.conftest import CLASS_FILE, NAMES, Warehouse, add_own_model, write_class, write_workbook_of
 from tests.conftest import Program, remove_servers

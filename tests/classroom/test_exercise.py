@@ -11,11 +11,11 @@ import pytest
 
 import retailpipe
 from retailpipe import Contract, Environment
-from retailpipe.classroom.digests import BRONZE, GRADED, REJECTED
-from retailpipe.classroom.exercise import MIN_ROWS, Exercise, Line, seed_of
-from retailpipe.classroom.expected import Expected
-from retailpipe.classroom.submission import collect
-from retailpipe.classroom.transactions import cleaned, trimmed
+from retailpipe.classroom.grading.digests import BRONZE, GRADED, REJECTED
+from retailpipe.classroom.grading.exercise import MIN_ROWS, Exercise, Line, seed_of
+from retailpipe.classroom.grading.expected import Expected
+from retailpipe.classroom.grading.submission import collect
+from retailpipe.classroom.grading.transactions import cleaned, trimmed
 from retailpipe.errors import UsageError
 from tests.support.workbooks import read
 

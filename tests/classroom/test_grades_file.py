@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from retailpipe.classroom.grades_file import read_grades, write_grades
+from retailpipe.classroom.grading.grades_file import read_grades, write_grades
 
 
 def grade(student: str, score: int, *, is_graded: bool = True) -> dict[str, Any]:

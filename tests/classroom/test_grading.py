@@ -9,14 +9,14 @@ import pytest
 import retailpipe
 from retailpipe import Environment
 from retailpipe.classroom.definition import Classroom
-from retailpipe.classroom.diagnosis import explain
-from retailpipe.classroom.digests import BRONZE, REJECTED
-from retailpipe.classroom.exercise import Exercise, seed_of
-from retailpipe.classroom.expected import Expected
-from retailpipe.classroom.grades import StudentGrade
-from retailpipe.classroom.grading import grade
-from retailpipe.classroom.rubric import Rubric
-from retailpipe.classroom.submission import collect, submit
+from retailpipe.classroom.grading.diagnosis import explain
+from retailpipe.classroom.grading.digests import BRONZE, REJECTED
+from retailpipe.classroom.grading.exercise import Exercise, seed_of
+from retailpipe.classroom.grading.expected import Expected
+from retailpipe.classroom.grading.grader import grade
+from retailpipe.classroom.grading.grades import StudentGrade
+from retailpipe.classroom.grading.rubric import Rubric
+from retailpipe.classroom.grading.submission import collect, submit
 from tests.classroom.conftest import ROWS, SEED, Warehouse, write_class, write_workbook_of
 
 N = Rubric.read().out_of

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from retailpipe.classroom.definition import Classroom
+from retailpipe.classroom.grading.grader import grade
 from retailpipe.classroom.hand_out import hand_out
 from retailpipe.classroom.workbooks import write_workbooks
 from retailpipe.errors import ClassError, StoreError
@@ -50,6 +52,19 @@ def test_too_few_rows_are_told_with_the_class_file(tmp_path: Path) -> None:
         write_workbooks(classroom, tmp_path / "workbooks")
 
     assert not (tmp_path / "workbooks").exists()
+
+
+@pytest.mark.parametrize("step", [write_workbooks, hand_out, lambda room, folder: grade(room, local=folder)])
+def test_a_missing_seed_is_told_before_anything_is_done(
+    tmp_path: Path, step: Callable[[Classroom, Path], object]
+) -> None:
+    classroom = write_class(tmp_path / "class", text=re.sub("seed = .*", "", CLASS_FILE))
+
+    with pytest.raises(ClassError, match=r"class\.toml: the class has no seed") as caught:
+        step(classroom, tmp_path / "folder")
+
+    assert re.search(r"Write `seed = \d{10,}` under \[workbooks\]", caught.value.hint)
+    assert not [*tmp_path.rglob("*.xlsx")]
 
 
 def test_a_folder_that_cannot_be_written_is_told(classroom: Classroom, tmp_path: Path) -> None:

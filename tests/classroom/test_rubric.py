@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from retailpipe.classroom.digests import GRADED
-from retailpipe.classroom.rubric import Rubric, default_text
+from retailpipe.classroom.grading.digests import GRADED
+from retailpipe.classroom.grading.rubric import Rubric, default_text
 from retailpipe.errors import ClassError
 
 POINT = '[[points]]\nname = "a"\nkind = "tests"\nscore = 1\n'

@@ -14,12 +14,12 @@ import pytest
 import retailpipe
 from retailpipe import Environment
 from retailpipe.classroom.definition import Classroom
-from retailpipe.classroom.digests import BRONZE, Day, self_digest
-from retailpipe.classroom.evidence import MAX_BYTES, Evidence, TableEvidence
-from retailpipe.classroom.grades import GradeReport, StudentGrade
-from retailpipe.classroom.grading import grade
-from retailpipe.classroom.rubric import Rubric
-from retailpipe.classroom.submission import collect, submit
+from retailpipe.classroom.grading.digests import BRONZE, Day, self_digest
+from retailpipe.classroom.grading.evidence import MAX_BYTES, Evidence, TableEvidence
+from retailpipe.classroom.grading.grader import grade
+from retailpipe.classroom.grading.grades import GradeReport, StudentGrade
+from retailpipe.classroom.grading.rubric import Rubric
+from retailpipe.classroom.grading.submission import collect, submit
 from retailpipe.errors import ClassError, StoreError
 from tests.classroom.conftest import OWN_MODEL, Warehouse
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from retailpipe.aws.session import Aws
-from retailpipe.classroom.unfinished import PendingCreate, found_id, pending_creates
+from retailpipe.classroom.engine.unfinished import PendingCreate, found_id, pending_creates
 from tests.support.stacks import HandMade
 
 ACCOUNT = "123456789012"
@@ -31,7 +31,7 @@ def pending(kind: str, **inputs: Any) -> PendingCreate:
     ],
 )
 def test_a_unique_name_gives_the_id(aws: Aws, kind: str, inputs: dict[str, Any], identifier: str | None) -> None:
-    assert found_id(pending(kind, **inputs), aws, ACCOUNT, "aws") == identifier
+    assert found_id(pending(kind, **inputs), aws, ACCOUNT) == identifier
 
 
 def test_a_group_is_found_by_its_tags_and_a_rule_by_its_network(aws: Aws, account: HandMade) -> None:
@@ -52,15 +52,13 @@ def test_a_group_is_found_by_its_tags_and_a_rule_by_its_network(aws: Aws, accoun
     rules = ec2.describe_security_group_rules(Filters=[{"Name": "group-id", "Values": [group]}])["SecurityGroupRules"]
     by_network = {rule["CidrIpv4"]: rule["SecurityGroupRuleId"] for rule in rules if not rule["IsEgress"]}
 
-    found = [
-        found_id(pending(RULE, securityGroupId=group, cidrIpv4=network), aws, ACCOUNT, "aws") for network in networks
-    ]
+    found = [found_id(pending(RULE, securityGroupId=group, cidrIpv4=network), aws, ACCOUNT) for network in networks]
 
     assert found == [by_network[network] for network in networks]
-    assert found_id(pending(RULE, securityGroupId=group, cidrIpv4="192.0.2.1/32"), aws, ACCOUNT, "aws") is None
-    assert found_id(pending("aws:ec2/securityGroup:SecurityGroup", tags=TAGS), aws, ACCOUNT, "aws") == group
+    assert found_id(pending(RULE, securityGroupId=group, cidrIpv4="192.0.2.1/32"), aws, ACCOUNT) is None
+    assert found_id(pending("aws:ec2/securityGroup:SecurityGroup", tags=TAGS), aws, ACCOUNT) == group
     other = {**TAGS, "Pipeline": "retailpipe-ben"}
-    assert found_id(pending("aws:ec2/securityGroup:SecurityGroup", tags=other), aws, ACCOUNT, "aws") is None
+    assert found_id(pending("aws:ec2/securityGroup:SecurityGroup", tags=other), aws, ACCOUNT) is None
 
 
 def test_only_creations_are_unfinished() -> None:

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
-from pulumi.automation import ConfigValue, LocalWorkspace, Stack, StackSettings
+from pulumi.automation import LocalWorkspace, Stack, StackSettings
 
 from retailpipe.aws.session import Aws
 from retailpipe.classroom.class_file import ClassFile
-from retailpipe.classroom.engines import Engines
+from retailpipe.classroom.engine.engines import Engines
 
 _FOLDER = "stacks"
 _PASSPHRASE = "passphrase"  # noqa: S105 - a file name
@@ -46,7 +46,7 @@ class Workspace(LocalWorkspace):
         project = {"name": file.project, "runtime": {"name": "python", "options": {"toolchain": "pip"}}}
         _write(folder / "Pulumi.yaml", json.dumps(project) + "\n")  # JSON is YAML
         _write(folder / "__main__.py", _PROGRAM)
-        self._file = file
+        self._file, self._engines = file, engines
         super().__init__(
             work_dir=str(folder),
             env_vars=_variables(file, aws),
@@ -82,8 +82,13 @@ class Workspace(LocalWorkspace):
         self.save_stack_settings(name, settings)
         for key in _SECRETS:
             if key in config:
-                stack.set_config(key, ConfigValue(config[key], secret=True))
+                self._encrypt(name, key, config[key])
         return stack
+
+    def _encrypt(self, name: str, key: str, value: str) -> None:
+        """Put a secret into the config of a stack, encrypted. Other users can see arguments, so it is an input."""
+        arguments = ["config", "set", key, "--secret", "--stack", name]
+        self._engines.run(arguments, self.work_dir, self.env_vars, text=value)
 
     def existing(self, name: str) -> Stack:
         """Return a stack that exists. Raises StackNotFoundError if Pulumi's state does not contain it."""

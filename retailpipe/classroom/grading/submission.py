@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from retailpipe.bronze import build_record, ledger
 from retailpipe.bronze.schema import has_schema
-from retailpipe.classroom.digests import BRONZE, GRADED, REJECTED, Text, canonical, days_of, table_digest
-from retailpipe.classroom.evidence import Evidence, LoadEvidence, ModelEvidence, RejectEvidence, TableEvidence
+from retailpipe.classroom.grading.digests import BRONZE, GRADED, REJECTED, Text, canonical, days_of, table_digest
+from retailpipe.classroom.grading.evidence import Evidence, LoadEvidence, ModelEvidence, RejectEvidence, TableEvidence
 from retailpipe.errors import ClassError, RetailpipeError, StoreError, WarehouseError
 from retailpipe.invariants import verified
 from retailpipe.sample import MAX_ROWS

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from retailpipe.classroom.submission import write_privately
+from retailpipe.classroom.grading.submission import write_privately
 from retailpipe.counts import counted
 from retailpipe.errors import StoreError
 from retailpipe.reports import Report

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
-from retailpipe.classroom.deployment import Deployment, StackResult, has_expired
-from retailpipe.classroom.engines import Engines
+from retailpipe.classroom.engine.deployment import Deployment, StackResult, has_expired
+from retailpipe.classroom.engine.engines import Engines
 from retailpipe.errors import RetailpipeError
 
 _BYTES_PER_ENGINE = 900 * 1024**2
@@ -21,7 +21,7 @@ _MOST = 8
 _POLL_SECONDS = 0.25
 
 Show = Callable[[Sequence[Deployment], Mapping[str, StackResult]], None]
-"""Shows the stacks that are being worked on, and the results so far, by name."""
+"""Shows the stacks that are being worked on, and the results of all stacks so far, by name."""
 
 
 def engines_at_once(limit: int | None) -> int:
@@ -44,6 +44,7 @@ class Together:
         self._engines = engines
         self._at_once = at_once
         self._show = show
+        self._results: dict[str, StackResult] = {}
         self.interrupted = False
         self.expired = False
 
@@ -54,17 +55,18 @@ class Together:
         waiting, results = [*deployments], dict[str, StackResult]()
         running: dict[Future[StackResult], Deployment] = {}
         with ThreadPoolExecutor(self._at_once) as pool:
-            while running or (waiting and not self._stopping):
+            while running or (waiting and not self.is_stopping):
                 try:
-                    while waiting and len(running) < self._at_once and not self._stopping:
+                    while waiting and len(running) < self._at_once and not self.is_stopping:
                         deployment = waiting.pop(0)
                         running[pool.submit(step, deployment)] = deployment
                     done, _ = wait(running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
                     for future in done:
                         result = _result_of(future, running[future])
                         results[running.pop(future).name] = result
+                        self._results[result.stack] = result
                         self.expired = self.expired or has_expired(result)
-                    self._show([*running.values()], results)
+                    self._show([*running.values()], self._results)
                 except KeyboardInterrupt:
                     if self.interrupted:
                         self._engines.kill()
@@ -74,7 +76,8 @@ class Together:
         return results
 
     @property
-    def _stopping(self) -> bool:
+    def is_stopping(self) -> bool:
+        """Whether no other stack is started."""
         return self.interrupted or self.expired
 
 

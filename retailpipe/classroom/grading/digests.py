@@ -1,6 +1,6 @@
 """Digests of tables that do not depend on the order of rows: a student and the instructor compute them alike.
 
-All values are texts here, or None. PostgreSQL writes those of a student's tables (`classroom/submission.py`), and
+All values are texts here, or None. PostgreSQL writes those of a student's tables (`submission.py`), and
 `canonical` writes those that the instructor expects: numbers without trailing zeros, dates and times in ISO 8601.
 """
 

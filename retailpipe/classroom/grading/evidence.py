@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from retailpipe.classroom.digests import Day, self_digest
+from retailpipe.classroom.grading.digests import Day, self_digest
 from retailpipe.errors import ClassError
 from retailpipe.reports import Report
 
@@ -55,7 +55,7 @@ class RejectEvidence(Report):
 class TableEvidence(Report):
     """A graded table.
 
-    digest, columns: as `classroom/digests.py` computes them, over the graded columns that the table has.
+    digest, columns: as `classroom/grading/digests.py` computes them, over the graded columns that the table has.
     sums: of the columns that are numbers, as exact decimal text.
     problem: why it could not be read; empty if it could.
     """

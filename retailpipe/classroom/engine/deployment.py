@@ -22,12 +22,12 @@ from pulumi.automation import EngineEvent, OpType, Stack, UpResult
 from pulumi.automation.errors import CommandError, ConcurrentUpdateError, StackNotFoundError
 
 from retailpipe.aws.session import Aws
-from retailpipe.classroom.unfinished import found_id, pending_creates
-from retailpipe.classroom.workspace import Workspace
+from retailpipe.classroom.engine.unfinished import found_id, pending_creates
+from retailpipe.classroom.engine.workspace import Workspace
 from retailpipe.errors import AwsError, RetailpipeError
 from retailpipe.reports import Report
 
-Outcome = Literal["created", "changed", "unchanged", "removed", "failed", "interrupted", "not started"]
+Outcome = Literal["created", "changed", "unchanged", "removed", "absent", "failed", "interrupted", "not started"]
 
 _EXPIRED = re.compile(
     r"ExpiredToken|TokenRefreshRequired|token has expired|SSO session|security token .* expired", re.I
@@ -57,7 +57,7 @@ class StackResult(Report):
 
     @property
     def ok(self) -> bool:
-        return self.outcome in ("created", "changed", "unchanged", "removed")
+        return self.outcome in ("created", "changed", "unchanged", "removed", "absent")
 
 
 @dataclass
@@ -73,7 +73,7 @@ class Deployment:
     """One stack of a class.
 
     config: the settings of the stack; None if it is only destroyed.
-    aws, account, partition: where resources are that a killed engine left.
+    aws, account: where resources are that a killed engine left.
     """
 
     def __init__(
@@ -83,7 +83,6 @@ class Deployment:
         config: Mapping[str, str] | None,
         aws: Aws | None = None,
         account: str = "",
-        partition: str = "aws",
     ) -> None:
         self.name = name
         self.refresh = False
@@ -92,7 +91,7 @@ class Deployment:
         self.activity = Activity()
         self._workspace = workspace
         self._config = config
-        self._aws, self._account, self._partition = aws, account, partition
+        self._aws, self._account = aws, account
         self.outputs: Mapping[str, Any] = {}
 
     @property
@@ -132,7 +131,10 @@ class Deployment:
         return sum(count for kind, count in summary.items() if kind != OpType.SAME)
 
     def destroy(self) -> StackResult:
-        """Delete all resources of the stack and its state. A failure is in the result."""
+        """Delete all resources of the stack and its state. A failure is in the result.
+
+        The outcome is `absent` if Pulumi's state does not have the stack.
+        """
 
         def remove(stack: Stack, log: TextIOWrapper) -> StackResult:
             self._import_unfinished(stack, log)
@@ -141,7 +143,11 @@ class Deployment:
             self._workspace.remove_stack(self.name)
             return StackResult(self.name, "removed", (result.summary.resource_changes or {}).get(OpType.DELETE, 0))
 
-        return self._run(lambda: self._workspace.existing(self.name), remove)
+        try:
+            return self._run(lambda: self._workspace.existing(self.name), remove)
+        except StackNotFoundError:
+            self.activity.step = "absent"
+            return StackResult(self.name, "absent")
 
     def _updated(self, stack: Stack, log: TextIOWrapper) -> UpResult:
         return stack.up(on_output=_to(log), on_error=_to(log), on_event=self._noted, color="never")
@@ -162,8 +168,8 @@ class Deployment:
                         raise
                     stack.cancel()
                     result = work(stack, log)
-            except StackNotFoundError:
-                result = StackResult(self.name, "removed")
+            except StackNotFoundError:  # `up` creates its stack, so only `destroy` meets this
+                raise
             except ConcurrentUpdateError as error:
                 result = self._locked(str(error))
             except CommandError as error:
@@ -190,7 +196,7 @@ class Deployment:
         self.activity.step = "repairing"
         arguments: list[str] = []
         for each in pending:
-            found = found_id(each, self._aws, self._account, self._partition) if self._aws else None
+            found = found_id(each, self._aws, self._account) if self._aws else None
             if found:
                 arguments += ["--import-pending-creates", each.urn, "--import-pending-creates", found]
             log.write(f"the creation of {each.urn} was cut off; {f'imported as {found}' if found else 'repeated'}\n")

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 
-from retailpipe.classroom.digests import Text, canonical
-from retailpipe.classroom.exercise import Line
-from retailpipe.classroom.transactions import Mistake, Transaction, cleaned, trimmed
+from retailpipe.classroom.grading.digests import Text, canonical
+from retailpipe.classroom.grading.exercise import Line
+from retailpipe.classroom.grading.transactions import Mistake, Transaction, cleaned, trimmed
 
 
 @dataclass(frozen=True)

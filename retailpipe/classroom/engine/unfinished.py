@@ -67,13 +67,13 @@ def pending_creates(deployment: Mapping[str, Any]) -> list[PendingCreate]:
     ]
 
 
-def found_id(pending: PendingCreate, aws: Aws, account: str, partition: str) -> str | None:
+def found_id(pending: PendingCreate, aws: Aws, account: str) -> str | None:
     """The ID of a pending resource, to import it; None if a second request to create it does no harm.
 
     If the resource was never created, the engine sees that when it reads this ID. Raises AwsError.
     """
     if pattern := _BY_NAME.get(pending.kind):
-        values = {**pending.inputs, "account": account, "partition": partition}
+        values = {**pending.inputs, "account": account, "partition": aws.partition}
         return pattern.format_map(values) if all(values.get(name) for name in _FIELD.findall(pattern)) else None
     if kind := _BY_TAGS.get(pending.kind):
         return _tagged_id(pending.inputs, kind, aws)

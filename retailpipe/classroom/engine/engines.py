@@ -49,8 +49,12 @@ class Engines(PulumiCommand):
         additional_env: Mapping[str, str],
         on_output: Callable[[str], object] | None = None,
         on_error: Callable[[str], object] | None = None,
+        text: str = "",
     ) -> CommandResult:
-        """Run a pulumi command, and return its output. Raises CommandError if it fails."""
+        """Run a pulumi command, and return its output. Raises CommandError if it fails.
+
+        text: the standard input, such as a secret.
+        """
         if "--non-interactive" not in args:
             args.insert(0, "--non-interactive")
         with self._lock:
@@ -59,6 +63,9 @@ class Engines(PulumiCommand):
             process = self._start(args, cwd, additional_env)
             self._running.add(process)
         streams = zip((process.stdout, process.stderr), (on_output, on_error), strict=True)
+        if process.stdin:
+            with suppress(BrokenPipeError), process.stdin:  # the command has failed, and its errors say why
+                process.stdin.write(text)
         output, errors = (_Reader(stream, callback) for stream, callback in streams if stream)
         try:
             result = CommandResult(output.text(), errors.text(), process.wait())
@@ -72,7 +79,7 @@ class Engines(PulumiCommand):
     def _start(self, args: list[str], cwd: str, additional_env: Mapping[str, str]) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [self.command, *args],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=cwd,

@@ -4,24 +4,28 @@ The traps are what careless pipelines get wrong: stock codes that differ only in
 blanks around them, prices of a fraction of a penny, returns without sales, invoices over midnight at the end of a
 month, rows that occur twice, and rows that break the contract.
 
-The generator knows what it wrote. `classroom/expected.py` computes all figures from it, without a database.
+The generator knows what it wrote. `classroom/grading/expected.py` computes all figures from it, without a database.
 """
 
 from __future__ import annotations
 
 import hashlib
 import random
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
-from retailpipe.errors import UsageError
+from retailpipe.errors import ClassError, UsageError
 from retailpipe.progress import Progress
 from retailpipe.sample import MAX_ROWS, Row, sample_rows, write_rows
+
+if TYPE_CHECKING:
+    from retailpipe.classroom.class_file import ClassFile
 
 MIN_ROWS = 300
 """A smaller workbook has no room for all traps."""
@@ -32,6 +36,7 @@ _FIRST, _LAST = datetime(2024, 1, 1), datetime(2025, 1, 3)
 _FIRST_EXTRA_INVOICE = 700_001
 _EXTRA_ROWS = 25
 """How many rows the traps add to the sample."""
+_SEED_BITS = 62
 _SERVICES = frozenset({"POST", "DOT", "C2", "M"})
 _BLANKS = (" ", "\t", "\u00a0", "  ")
 _FRACTIONS = (0.005, 0.0025, 0.0875, 0.001)
@@ -96,6 +101,27 @@ class Exercise:
 def seed_of(class_seed: int, student: str) -> int:
     """The seed of a student's workbook. It depends on no other student, so a change of the roster changes no seed."""
     return int.from_bytes(hashlib.sha256(f"{class_seed}\n{student}".encode()).digest()[:8])
+
+
+def checked_seed(file: ClassFile) -> int:
+    """The seed of a class. Raises ClassError if the class file has none, or workbooks with too few rows."""
+    if file.seed is None:
+        raise ClassError(
+            f"{file.file}: the class has no seed, which decides what is in each student's workbook",
+            hint=f"Write `seed = {secrets.randbits(_SEED_BITS) + 1}` under [workbooks], and keep the number to "
+            "yourself: it gives the solutions.",
+        )
+    if file.rows < MIN_ROWS:
+        raise ClassError(
+            f"{file.file}: rows is {file.rows:,}; a workbook needs at least {MIN_ROWS:,}, so that all traps fit",
+            hint=f"Write `rows = {MIN_ROWS}` or more under [workbooks].",
+        )
+    return file.seed
+
+
+def exercise_of(file: ClassFile, student: str) -> Exercise:
+    """The content of a student's workbook. Raises ClassError if the class file has no seed, or too few rows."""
+    return Exercise.generate(seed_of(checked_seed(file), student), file.rows)
 
 
 class _Generator:

@@ -11,10 +11,10 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from retailpipe.classroom.digests import BRONZE, REJECTED, Day, Text, column_digest, split_by_day
-from retailpipe.classroom.evidence import Evidence, TableEvidence
-from retailpipe.classroom.expected import Expected
-from retailpipe.classroom.mistakes import BEYOND_BRONZE, IN_BRONZE, rounded
+from retailpipe.classroom.grading.digests import BRONZE, REJECTED, Day, Text, column_digest, split_by_day
+from retailpipe.classroom.grading.evidence import Evidence, TableEvidence
+from retailpipe.classroom.grading.expected import Expected
+from retailpipe.classroom.grading.mistakes import BEYOND_BRONZE, IN_BRONZE, rounded
 from retailpipe.counts import counted, noun
 
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retailpipe.classroom.diagnosis import alike_days, explain, matches
-from retailpipe.classroom.digests import BRONZE, Day
-from retailpipe.classroom.evidence import Evidence
-from retailpipe.classroom.exercise import Exercise, seed_of
-from retailpipe.classroom.expected import Expected
-from retailpipe.classroom.grades import GradeReport, PointGrade, StudentGrade
-from retailpipe.classroom.rubric import FILE, OWN_MODELS, TESTS, Point, Rubric
-from retailpipe.classroom.submission import SUBMISSION, collect
+from retailpipe.classroom.grading.diagnosis import alike_days, explain, matches
+from retailpipe.classroom.grading.digests import BRONZE, Day
+from retailpipe.classroom.grading.evidence import Evidence
+from retailpipe.classroom.grading.exercise import checked_seed, exercise_of
+from retailpipe.classroom.grading.expected import Expected
+from retailpipe.classroom.grading.grades import GradeReport, PointGrade, StudentGrade
+from retailpipe.classroom.grading.rubric import FILE, OWN_MODELS, TESTS, Point, Rubric
+from retailpipe.classroom.grading.submission import SUBMISSION, collect
 from retailpipe.counts import counted
 from retailpipe.environment import Environment
 from retailpipe.errors import ClassError, RetailpipeError
@@ -56,7 +56,8 @@ def grade(
     Raises ClassError if the rubric or a name is wrong, or if a folder does not exist.
     """
     progress = progress or NoProgress()
-    students = [classroom.student(name) for name in only] if only else list(classroom.students)
+    students = classroom.chosen(only)
+    checked_seed(classroom.file)  # before the stacks are read
     own = classroom.folder / FILE
     grader = _Grader(classroom, Rubric.read(rubric or (own if own.exists() else None)))
     progress.step("grading", unit="students", total=len(students))
@@ -163,8 +164,7 @@ class _Grader:
         return explain(evidence, expected, point.table, lambda found: self._owner(found, student.name))
 
     def _expected(self, name: str) -> Expected:
-        file = self._classroom.file
-        return Expected(Exercise.generate(seed_of(file.seed, name), file.rows))
+        return Expected(exercise_of(self._classroom.file, name))
 
     def _owner(self, evidence: Evidence, student: str) -> str | None:
         """The other student whose workbook is loaded."""

@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, cast
 
-from retailpipe.classroom.digests import BRONZE, GRADED, REJECTED
+from retailpipe.classroom.grading.digests import BRONZE, GRADED, REJECTED
 from retailpipe.errors import ClassError
 from retailpipe.toml_file import TomlFile
 
@@ -71,7 +71,7 @@ class Rubric:
 
 def default_text() -> str:
     """The text of the default rubric."""
-    return (resources.files("retailpipe.classroom") / FILE).read_text(encoding="utf-8")
+    return (resources.files("retailpipe.classroom.grading") / FILE).read_text(encoding="utf-8")
 
 
 def _parsed(name: str, text: str) -> Rubric:

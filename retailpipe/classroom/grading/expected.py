@@ -14,9 +14,19 @@ from decimal import ROUND_HALF_UP, Context, Decimal, localcontext
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from retailpipe.classroom.digests import BRONZE, GRADED, REJECTED, Day, Digest, Text, canonical, days_of, table_digest
-from retailpipe.classroom.exercise import Exercise
-from retailpipe.classroom.transactions import CORRECT, Mistake, Transaction
+from retailpipe.classroom.grading.digests import (
+    BRONZE,
+    GRADED,
+    REJECTED,
+    Day,
+    Digest,
+    Text,
+    canonical,
+    days_of,
+    table_digest,
+)
+from retailpipe.classroom.grading.exercise import Exercise
+from retailpipe.classroom.grading.transactions import CORRECT, Mistake, Transaction
 
 _EXACT = Context(prec=100, rounding=ROUND_HALF_UP)
 _SERVICES = {"POST": "Postage", "DOT": "Postage", "C2": "Carriage", "M": "Manual", "m": "Manual"}

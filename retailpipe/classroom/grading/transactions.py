@@ -8,7 +8,7 @@ from datetime import date
 from decimal import Decimal
 from typing import NamedTuple
 
-from retailpipe.classroom.exercise import Line
+from retailpipe.classroom.grading.exercise import Line
 
 _BLANKS = " \t\r\n\u00a0"
 

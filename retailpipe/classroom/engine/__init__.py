@@ -1,0 +1,1 @@
+"""Run Pulumi's engine for the stacks of a class, several at once."""

@@ -1,0 +1,1 @@
+"""The students' workbooks, and how their warehouses are graded."""
