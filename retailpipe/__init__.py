@@ -13,6 +13,7 @@ from __future__ import annotations
 from retailpipe.builds import transform
 from retailpipe.checks import check
 from retailpipe.contract import Contract
+from retailpipe.dbt_docs import write_docs
 from retailpipe.drafting import draft_contract
 from retailpipe.environment import Environment
 from retailpipe.errors import (
@@ -51,6 +52,7 @@ from retailpipe.reports import (
     CheckReport,
     ContractCheck,
     ContractDraft,
+    DocsFile,
     EnvironmentReport,
     ForgetReport,
     Forgotten,
@@ -78,6 +80,7 @@ __all__ = [
     "ContractCheck",
     "ContractDraft",
     "ContractError",
+    "DocsFile",
     "DuplicateContent",
     "DuplicateRows",
     "Environment",
@@ -132,6 +135,7 @@ __all__ = [
     "upload",
     "verify",
     "watch_report",
+    "write_docs",
     "write_report",
 ]
 

@@ -487,6 +487,17 @@ class ReportFile(Report):
         return f"wrote {self.path} ({self.bytes / 1000:,.0f} kB): {self.verdict[0].lower()}{self.verdict[1:]}{picture}"
 
 
+@dataclass(frozen=True)
+class DocsFile(Report):
+    """dbt's documentation that was written. bytes: its size."""
+
+    path: str
+    bytes: int
+
+    def __str__(self) -> str:
+        return f"wrote {self.path} ({self.bytes / 1000:,.0f} kB)"
+
+
 class SomeNotLoaded(LoadError):
     """Some of several workbooks were not loaded.
 

@@ -1,4 +1,4 @@
-"""The command `report`, and what `run --report` does too."""
+"""The commands `report` and `docs`, and what `run --report` does too."""
 
 import json as json_module
 from functools import partial
@@ -63,7 +63,39 @@ def report(
     written = write(environment, out, picture=picture, quiet=quiet)
     print_result(written.as_dict(), partial(print_report, written, json=False), json=json, quiet=quiet)
     if open_:
-        open_report(written)
+        open_page(Path(written.path))
+
+
+@on_environment
+def docs(
+    environment: Environment,
+    open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="Write the page to this file; overwrite it if it exists. Default: docs.html in the environment's "
+            "folder, where the report has a link to it.",
+        ),
+    ] = None,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Write dbt's documentation as one HTML file: every model and column, the code, the lineage.
+
+    Your own models are included. The file needs no network and no other file.
+
+    \b
+    Example: retailpipe docs --open
+    """
+    from retailpipe.dbt_docs import write_docs
+
+    with progress_shown(quiet=quiet) as progress:
+        written = write_docs(environment, out, progress=progress)
+    print_result(written.as_dict(), lambda: say(str(written)), json=json, quiet=quiet)
+    if open_:
+        open_page(Path(written.path))
 
 
 def write(
@@ -76,12 +108,12 @@ def write(
         return write_report(environment, out, picture=picture, progress=progress)
 
 
-def open_report(written: ReportFile) -> None:
-    """Open a report in the user's browser; say so if there is none."""
+def open_page(file: Path) -> None:
+    """Open a file in the user's browser; say so if there is none."""
     import webbrowser
 
-    if not webbrowser.open(Path(written.path).as_uri()):
-        say(f"no browser was found; open {written.path} yourself", err=True)
+    if not webbrowser.open(file.as_uri()):
+        say(f"no browser was found; open {file} yourself", err=True)
 
 
 def _watch(environment: Environment, out: Path | None, *, open_: bool, quiet: bool, json: bool) -> None:
@@ -93,9 +125,10 @@ def _watch(environment: Environment, out: Path | None, *, open_: bool, quiet: bo
         elif not quiet:
             say(str(written))
         if open_ and number == 0:
-            open_report(written)
+            open_page(Path(written.path))
 
 
 def register(app: typer.Typer) -> None:
-    """Add this command to the program."""
+    """Add these commands to the program."""
     app.command()(report)
+    app.command()(docs)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from retailpipe.bronze.schema import has_schema
+from retailpipe.dbt_docs import DOCS_NAME
 from retailpipe.environment import Environment, expanded
 from retailpipe.errors import UsageError
 from retailpipe.files import write_file
@@ -51,6 +52,8 @@ def write_report(
 ) -> ReportFile:
     """Write the report of an environment to a file; an existing file is replaced in one step.
 
+    It has a link to dbt's documentation if that is beside it, as docs.html.
+
     out: the file. Default: `report.html` in the environment's folder.
     picture: also draw the latest full month as a PNG picture in this file.
     refreshes: whether a browser loads the page again every few seconds.
@@ -66,7 +69,10 @@ def write_report(
     progress.step("reading the warehouse")
     facts = _facts(environment)
     progress.step("drawing the report")
-    content = _html(environment, facts, _REFRESH_SECONDS if refreshes else None).encode()
+    has_docs = (expanded(target).parent / DOCS_NAME).is_file()
+    content = _html(
+        environment, facts, _REFRESH_SECONDS if refreshes else None, docs=DOCS_NAME if has_docs else ""
+    ).encode()
     if drawing:
         from retailpipe.html_report.picture import picture as draw
 
@@ -116,10 +122,10 @@ def _facts(environment: Environment, *, certificate: str = "") -> Facts:
     return reading.read_facts(environment, certificate=certificate)
 
 
-def _html(environment: Environment, facts: Facts, refresh_seconds: int | None = None) -> str:
+def _html(environment: Environment, facts: Facts, refresh_seconds: int | None = None, docs: str = "") -> str:
     from retailpipe.html_report.page import page
 
-    return page(facts, name=environment_name(environment), refresh_seconds=refresh_seconds)
+    return page(facts, name=environment_name(environment), refresh_seconds=refresh_seconds, docs=docs)
 
 
 def _last_build(environment: Environment) -> tuple[object, ...]:

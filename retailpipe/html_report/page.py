@@ -25,10 +25,11 @@ _WIDE, _HALF, _NARROW = (900, 280), (470, 230), (316, 220)
 """The sizes of plots in pixels, width and height: across the page, in one of two columns, and on a phone."""
 
 
-def page(facts: Facts, *, name: str, refresh_seconds: int | None = None) -> str:
+def page(facts: Facts, *, name: str, refresh_seconds: int | None = None, docs: str = "") -> str:
     """The HTML of the report.
 
     name: of the environment. refresh_seconds: how often a browser loads the page again; None for never.
+    docs: the address of dbt's documentation, for a link; may be empty.
     """
     import jinja2
 
@@ -46,6 +47,7 @@ def page(facts: Facts, *, name: str, refresh_seconds: int | None = None) -> str:
         facts=facts,
         name=name,
         refresh_seconds=refresh_seconds,
+        docs=docs,
         style=_markup((_TEMPLATES / "page.css").read_text(encoding="utf-8")),
         figures=figures,
         listings=listings,
