@@ -7,7 +7,7 @@ UV := $(if $(shell command -v uv),uv,.tools/bin/uv)
 export UV_COMPILE_BYTECODE := 1
 TOOLS := $(filter .tools/bin/uv,$(UV))
 
-.PHONY: help demo test engine rehearse nightly lint types format docs bench bench-growth bench-run bench-start profile build clean
+.PHONY: help demo test engine rehearse nightly lint types format docs picture bench bench-growth bench-run bench-start bench-report profile build clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ docs: $(TOOLS)  ## Generate docs/cli.md, docs/settings.md, docs/costs.md and the
 	$(UV) run python docs/settings.py
 	$(UV) run python docs/costs.py
 
+picture: $(TOOLS)  ## Draw docs/report.png, the picture in README.md; needs Chromium
+	$(UV) run python docs/picture.py
+
 bench: $(TOOLS)  ## Compare with other tools that load a workbook; options in BENCH="--workbook FILE --rounds 9"
 	$(UV) venv --quiet --allow-existing benchmarks/work/peers
 	$(UV) pip install --quiet --python benchmarks/work/peers -r benchmarks/requirements.txt
@@ -57,6 +60,9 @@ bench-run: $(TOOLS)  ## Measure the whole pipeline: first run, nothing new, one 
 
 bench-start: $(TOOLS)  ## Measure the time of commands that change nothing
 	$(UV) run python benchmarks/start.py $(BENCH)
+
+bench-report: $(TOOLS)  ## Measure the HTML report: time, memory, size, and the time to its first paint in Chromium
+	$(UV) run python benchmarks/report.py $(BENCH)
 
 profile: $(TOOLS)  ## Measure the CPU time per row of each step of a load
 	$(UV) run python benchmarks/parts.py $(BENCH)

@@ -7,6 +7,7 @@ dark scheme. A PNG has the colours of the light scheme.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -24,7 +25,15 @@ _CHARACTER = 7
 """The width of a character in pixels, at most. Each browser has its own font."""
 _SPACE_FOR_TICK = 24
 _RANKING_STEP = 38
-_DROPPED = {"class", "role", "pointer-events", "stroke-miterlimit", "version"}
+_POINTS_MARKED = 40
+"""A line with more points has no mark at each of them."""
+_PLACES = {"d", "transform", "x", "y", "x1", "x2", "y1", "y2", "dy"}
+"""Attributes with places in pixels, which are rounded to a tenth of a pixel."""
+_LONG_NUMBER = re.compile(r"\d+\.\d\d+")
+_INHERITED = ("fill", "stroke", "stroke-width", "font-size", "text-anchor")
+"""Attributes that elements take from the one that they are in."""
+_DROPPED = {"class", "role", "pointer-events", "stroke-miterlimit", "version", "font-family"}
+"""Attributes without an effect in the page, which has its own font."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +77,15 @@ def svg(drawing: Drawing, width: int, height: int, *, labelled_by: str) -> str:
     drawn = vl_convert.vegalite_to_svg(spec, vl_version=_version())
     root = ET.fromstring(drawn)  # noqa: S314 - written by vl-convert, without entities
     for element in root.iter():
-        for name in [name for name in element.attrib if name in _DROPPED or name.startswith("aria-")]:
-            del element.attrib[name]
+        for name, value in [*element.attrib.items()]:
+            if name in _DROPPED or name.startswith("aria-") or (name, value) == ("opacity", "1"):
+                del element.attrib[name]
+            elif name in _PLACES:
+                element.set(name, _LONG_NUMBER.sub(lambda found: f"{float(found[0]):.1f}", value))
     for name in ("width", "height"):
         root.attrib.pop(name, None)
     _without_empty(root)
+    _hoist(root)
     root.set("role", "img")
     root.set("aria-labelledby", labelled_by)
     ET.register_namespace("", _SVG)
@@ -110,14 +123,24 @@ def _version() -> str:
 
 
 def _without_empty(element: ET.Element) -> None:
-    """Remove groups and paths that draw nothing."""
+    """Remove groups without content, and paths that have no colour."""
     for child in [*element]:
         _without_empty(child)
         tag = child.tag.rpartition("}")[2]
-        is_empty = tag == "g" and not len(child)
-        is_hidden = tag == "path" and not ({"fill", "stroke"} & set(child.attrib) and child.get("d"))
-        if is_empty or (is_hidden and child.get("display") == "none") or (tag == "path" and not child.get("d")):
+        if (tag == "g" and not len(child)) or (tag == "path" and not {"fill", "stroke"} & set(child.attrib)):
             element.remove(child)
+
+
+def _hoist(element: ET.Element) -> None:
+    """Move an attribute that all children of an element have in common to the element: the file gets smaller."""
+    for child in element:
+        _hoist(child)
+    for name in _INHERITED:
+        values = {child.get(name) for child in element}
+        if len(element) > 1 and len(values) == 1 and None not in values:
+            element.set(name, values.pop() or "")
+            for child in element:
+                del child.attrib[name]
 
 
 def _chart(drawing: Drawing, width: int, height: int, palette: Palette) -> Any:
@@ -249,9 +272,10 @@ def _line(drawing: Line, palette: Palette) -> Any:
     ]
     x = alt.X(f"x:{types[drawing.x_kind]}", sort=None, axis=alt.Axis(grid=False, labelOverlap=True, labelLimit=80))
     base = alt.Chart(alt.Data(values=rows)).encode(x=x, y=alt.Y("y:Q", axis=_value_axis()))
-    return base.mark_line(aria=False, color=palette.accent, strokeWidth=2) + base.mark_point(
-        aria=False, color=palette.accent, filled=True, size=24, opacity=1
-    )
+    line = base.mark_line(aria=False, color=palette.accent, strokeWidth=2)
+    if len(rows) > _POINTS_MARKED:
+        return line
+    return line + base.mark_point(aria=False, color=palette.accent, filled=True, size=24, opacity=1)
 
 
 def _have_space(texts: Sequence[str], width: int) -> bool:

@@ -285,11 +285,13 @@ class Series:
 class OwnTable:
     """A model of the user: its first rows, each value as text; None is null.
 
+    relation: its table or view, with its schema.
     problem: why the rows or the chart are not shown; empty if all is well.
     """
 
     name: str
-    description: str
+    relation: str
+    description: str = ""
     columns: tuple[OwnColumn, ...] = ()
     rows: tuple[tuple[str | None, ...], ...] = ()
     total: int = 0

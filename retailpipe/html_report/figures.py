@@ -95,7 +95,16 @@ def _months(sales: Sales) -> Figure:
             texts=tuple(short(each.revenue) for each in shown),
             is_partial=sales.has_partial_month,
         ),
-        (Table("Revenue by month", columns, tuple(rows), sales.months_total.rows, _all_of("monthly_sales_summary")),),
+        (
+            Table(
+                "Revenue by month",
+                columns,
+                tuple(rows),
+                sales.months_total.rows,
+                _all_of("monthly_sales_summary"),
+                which="last",
+            ),
+        ),
         "public_gold.monthly_sales_summary",
         tuple(legend),
         is_wide=True,
@@ -237,7 +246,15 @@ def _new_customers(sales: Sales) -> Figure:
             upper=tuple(Decimal(each.new_customers) for each in shown),
             is_partial=sales.has_partial_month and last == (sales.last_date.year, sales.last_date.month),
         ),
-        (Table("New and returning customers by month", columns, rows, max(sales.months_total.rows, len(rows))),),
+        (
+            Table(
+                "New and returning customers by month",
+                columns,
+                rows,
+                max(sales.months_total.rows, len(rows)),
+                which="last",
+            ),
+        ),
         "public_silver.int_invoices and dim_customer",
         (("accent", "returning customers"), ("soft", "new customers")),
     )

@@ -84,7 +84,8 @@ def own_rows(table: OwnTable) -> Table:
         for row in table.rows
     )
     names = tuple(column.name for column in columns)
-    return Table(f"Rows of {table.name}", names, rows, table.total)
+    command = f'query "select * from {table.relation}"'
+    return Table(f"Rows of {table.name}", names, rows, table.total, command)
 
 
 def versions(facts: Facts) -> Table:

@@ -47,13 +47,13 @@ def own_tables(environment: Environment, models: list[build_record.OwnModel]) ->
 
 
 def _own_table(environment: Environment, model: build_record.OwnModel) -> OwnTable:
-    table = OwnTable(model.name, "")
+    table = OwnTable(model.name, f"{model.schema}.{model.relation}")
     try:
         with environment.warehouse.connect(read_only=True) as connection:
             name = f"{_quoted(model.schema)}.{_quoted(model.relation)}"
             table = replace(table, description=_description(connection, name), columns=_columns(connection, name))
             if not table.columns:
-                return replace(table, problem=f"{model.schema}.{model.relation} does not exist. Build it again.")
+                return replace(table, problem=f"{table.relation} does not exist. Build it again.")
             [(total,)] = connection.rows(f"select count(*) from {name}")
             shown = ", ".join(_as_text(column.name) for column in table.columns[:COLUMNS_SHOWN])
             rows = connection.rows(f"select {shown} from {name} limit {ROWS_SHOWN}")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_WIDE, _HALF, _NARROW = (900, 280), (470, 230), (316, 220)
+_WIDE, _HALF, _NARROW = (840, 270), (470, 230), (316, 220)
 """The sizes of plots in pixels, width and height: across the page, in one of two columns, and on a phone."""
 
 

@@ -29,8 +29,9 @@ _NUMBERS = (int, Decimal, Share, Amount)
 class Table:
     """Rows of cells.
 
-    total: how many rows there are; more than `rows` if only the first are shown.
+    total: how many rows there are; more than `rows` if only some are shown.
     command: the arguments of the command that shows all of them; may be empty.
+    which: which rows are shown if not all are: first or last.
     """
 
     caption: str
@@ -38,6 +39,7 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     total: int
     command: str = ""
+    which: str = "first"
 
     @property
     def numeric(self) -> tuple[bool, ...]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import retailpipe
 from retailpipe import Environment
 from retailpipe.aws.session import Aws
 from retailpipe.errors import AwsError, OutputsError, StackNotFound
@@ -233,6 +234,15 @@ def test_wrong_options_are_refused(program: Program, arguments: list[str], reaso
 
     assert done.returncode == 2
     assert reason in done.stderr
+
+
+def test_the_report_of_a_stack_names_its_commands_with_the_stack(on_aws: Environment, tmp_path: Path) -> None:
+    written = retailpipe.write_report(on_aws, tmp_path / "report.html")
+
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert written.verdict == "Nothing is loaded yet"
+    assert "<code>retailpipe run --stack retailpipe/dev FILE</code>" in page
+    assert "<title>retailpipe/dev: retailpipe report</title>" in page
 
 
 def test_without_boto3_the_error_names_the_extra(tmp_path: Path) -> None:

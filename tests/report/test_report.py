@@ -1,0 +1,337 @@
+"""The report of a shop: its figures are gold's own, and it is one file that needs nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import retailpipe
+from retailpipe import Environment, UsageError
+from retailpipe.html_report import report_file, watch_report
+from tests.conftest import Program, Workbook
+from tests.report.odd_rows import COUNTRIES, MONTHS, NAMES, SCRIPT
+from tests.report.reading import Page
+
+MONTHS_SQL = """
+select invoices, customers, quantity, revenue, returns_value, net_revenue, average_invoice_value
+from public_gold.monthly_sales_summary order by year, month offset 14
+"""
+COUNTRIES_SQL = """
+select rank, country, invoices, customers, quantity, revenue, revenue_share, returns_value, net_revenue
+from public_gold.country_performance order by rank limit 50
+"""
+PRODUCTS_SQL = """
+select rank, stock_code, description, category, days_sold, quantity, revenue, returns_value, net_revenue
+from public_gold.top_products order by rank limit 25
+"""
+CUSTOMERS_SQL = """
+select customer_id, country, first_purchase, last_purchase, invoices, revenue, returns_value, net_revenue
+from public_gold.customer_lifetime_value order by revenue desc, customer_id collate "C" limit 10
+"""
+WEEKDAYS_SQL = """
+select count(*) as n, sum(revenue) as revenue from public_silver.stg_transactions
+where quantity > 0 group by extract(isodow from invoiced_at) order by extract(isodow from invoiced_at)
+"""
+
+
+def rows(environment: Environment, sql: str) -> list[list[str]]:
+    """The rows of a query, each value as the report writes it."""
+    return [[written(value) for value in row.values()] for row in retailpipe.query(environment, sql).to_pylist()]
+
+
+def written(value: Any) -> str:
+    if value is None:
+        return "\N{EN DASH}"
+    if isinstance(value, Decimal):
+        return format(value.normalize(), "f")
+    return re.sub("[\0-\x1f\x7f]", "\N{REPLACEMENT CHARACTER}", str(value))
+
+
+def normal(cells: list[str]) -> list[str]:
+    """Cells whose numbers have no trailing zeros."""
+    return [
+        written(Decimal(cell)) if cell.replace(".", "", 1).lstrip("-").isdigit() and "." in cell else cell
+        for cell in cells
+    ]
+
+
+@pytest.fixture(scope="session")
+def page(shop_page: Path) -> Page:
+    return Page.of(shop_page.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("caption", "sql", "columns"),
+    [
+        ("Revenue by month", MONTHS_SQL, slice(1, 8)),
+        ("Countries by revenue", COUNTRIES_SQL, slice(None)),
+        ("Products by revenue", PRODUCTS_SQL, slice(None)),
+        ("Customers by revenue", CUSTOMERS_SQL, slice(1, None)),
+        ("Sales by weekday", WEEKDAYS_SQL, slice(1, None)),
+    ],
+)
+def test_the_figures_are_those_of_the_tables(
+    shop: Environment, page: Page, caption: str, sql: str, columns: slice
+) -> None:
+    assert [normal(row[columns]) for row in page.tables[caption]] == rows(shop, sql)
+
+
+def test_a_month_stands_beside_the_same_month_of_the_year_before(shop: Environment, page: Page) -> None:
+    sql = "select revenue from public_gold.monthly_sales_summary where year = 2025 and month = 1"
+
+    by_month = {row[0]: row for row in page.tables["Revenue by month"]}
+
+    assert normal([by_month["January 2026"][-1]]) == rows(shop, sql)[0]
+    assert by_month["March 2021"][-1] == "\N{EN DASH}"
+
+
+def test_new_and_returning_customers_are_all_customers_of_the_month(shop: Environment, page: Page) -> None:
+    customers = [int(row[1]) + int(row[2]) for row in page.tables["New and returning customers by month"]]
+
+    sql = "select customers from public_gold.monthly_sales_summary order by year, month offset 14"
+    assert customers == [int(row[0]) for row in rows(shop, sql)]
+
+
+def test_the_tenths_hold_the_revenue_of_all_customers(shop: Environment, page: Page) -> None:
+    tenths = page.tables["Customers with purchases, in tenths by revenue"]
+
+    [[revenue]] = rows(shop, "select sum(revenue) as revenue from public_gold.customer_lifetime_value")
+    assert len(tenths) == 10
+    assert sum(Decimal(row[2]) for row in tenths) == Decimal(revenue)
+
+
+def test_a_partial_last_month_is_marked_in_the_chart_the_table_and_the_sentence(page: Page) -> None:
+    sentence = "February 2026 is partial: the data ends on 25 February 2026."
+
+    assert page.text.count(sentence) == 3
+    assert page.tables["Revenue by month"][-1][0] == "February 2026 (partial)"
+    assert {"class": "mark pale"} in page.named("span")
+
+
+def test_every_invariant_is_there_with_both_sides(shop: Environment, page: Page) -> None:
+    verification = retailpipe.verify(shop)
+
+    assert page.tables["Invariants"] == [["holds", i.name, i.expected, i.actual] for i in verification.invariants]
+
+
+def test_rejected_rows_are_counted_by_rule_and_the_first_cells_are_shown(shop: Environment, page: Page) -> None:
+    found = retailpipe.rejects(shop).to_pylist()
+
+    assert sum(int(row[2]) for row in page.tables["Rejected rows by rule and column"]) == len(found)
+    assert [row[2] for row in page.tables["The first rejected cells"]] == [row["cell"] for row in found]
+    assert "retailpipe rejects --local" in page.text
+
+
+def test_loads_workbooks_and_versions_are_listed(shop: Environment, page: Page) -> None:
+    load = retailpipe.status(shop).loads[0]
+
+    row, _ = page.tables["Loads, newest first"]
+    assert row[:3] == ["2", "input/sales.xlsx", "loaded"]
+    assert row[5:] == [str(load["rows_read"]), str(load["rows_loaded"]), str(load["rows_rejected"])]
+    book, _ = page.tables["Workbooks"]
+    assert book[1] == load["content_hash"][:12]
+    assert ["retailpipe", retailpipe.__version__] in page.tables["Versions"]
+
+
+def test_the_lineage_leads_from_the_workbook_to_the_users_models(page: Page) -> None:
+    parents = {row[0]: row[2].split(", ") for row in page.tables["What each table is made from"]}
+
+    assert parents["raw_transactions"] == ["odd.xlsx", "sales.xlsx"]
+    assert "stg_transactions" in parents["int_invoices"]
+    assert "int_loaded_days" in parents["int_invoices"]  # through a macro
+    assert parents["monthly_sales_summary"] == ["int_invoices"]
+    assert parents["by_country"] == ["country_performance"]
+
+
+def test_the_file_needs_nothing_else(shop_page: Path, page: Page) -> None:
+    html = shop_page.read_text(encoding="utf-8")
+    policy = {meta.get("http-equiv"): meta.get("content") for meta in page.named("meta")}
+
+    assert policy["Content-Security-Policy"] == "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+    assert "refresh" not in policy
+    assert not {"script", "link", "img", "iframe", "object"} & {tag for tag, _ in page.tags}
+    assert [href for anchor in page.named("a") if not (href := anchor["href"] or "").startswith("#")] == []
+    assert "url(" not in html
+    assert len(html.encode()) < 300_000
+
+
+def test_every_chart_is_named_by_its_title_and_its_sentence(page: Page) -> None:
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    charts = page.named("svg")
+
+    assert len(ids) == len(set(ids))
+    assert len(charts) > 14
+    assert all(chart["role"] == "img" for chart in charts)
+    assert {name for chart in charts for name in (chart["aria-labelledby"] or "").split()} <= set(ids)
+
+
+def test_own_models_are_tables_and_charts_if_their_yml_says_so(shop: Environment, page: Page) -> None:
+    by_country = rows(shop, "select country, revenue from public_own.by_country limit 10")
+
+    assert [normal(row) for row in page.tables["Rows of by_country"]] == by_country
+    assert "Revenue <b>by</b> country" in page.text
+    drawn = [attributes["id"] for attributes in page.named("figure") if str(attributes["id"]).startswith("chart-")]
+    assert len(drawn) == 3
+
+
+def test_a_wrong_chart_of_a_model_is_explained_on_the_page(page: Page) -> None:
+    assert "The chart of no_such_column is not drawn: it has no column two." in page.text
+    assert "The chart of no_number is not drawn: column letter does not hold numbers." in page.text
+    assert "The chart of no_form is not drawn: write it as chart: {kind: bar or line, x: COLUMN" in page.text
+    assert page.tables["Rows of no_form"] == [["1"]]
+
+
+def test_text_of_workbooks_is_never_markup(shop_page: Path, page: Page) -> None:
+    html = shop_page.read_text(encoding="utf-8")
+
+    assert not {"script", "img", "b", "i"} & {tag for tag, _ in page.tags}
+    assert SCRIPT[:40] in page.text
+    assert "{{ 7 * 7 }}" in page.text
+    assert not {*map(chr, range(32))} - {"\n"} & {*html}
+    assert {row[1] for row in page.tables["Countries by revenue"]} >= {NAMES[1], NAMES[2], NAMES[3][:100]}
+
+
+def test_long_lists_say_how_much_is_left_out(shop: Environment, page: Page) -> None:
+    [[countries]] = rows(shop, "select count(*) as n from public_gold.country_performance")
+
+    assert int(countries) > COUNTRIES
+    assert f"The last 60 of {MONTHS + 14} rows." in page.text
+    assert f"The first 50 of {countries} rows." in page.text
+    assert f"{int(countries) - 10} other countries" in page.text
+
+
+def test_other_contracts_have_loads_and_own_models_without_sales(branches: Environment) -> None:
+    page = Page.of(retailpipe.render_report(branches))
+
+    assert "Silver and gold are empty: no workbook is loaded into raw_transactions" in page.text
+    assert sorted(page.tables["Rows of totals"]) == [["North", "11.5"], ["South", "-20.125"]]
+    assert page.tables["Workbooks"][0][3] == "bronze.branch_sales"
+    assert "Everything agrees" in page.text
+
+
+def test_an_empty_warehouse_says_what_to_do(environment: Environment) -> None:
+    page = Page.of(retailpipe.render_report(environment))
+
+    assert "Nothing is loaded yet" in page.text
+    assert "retailpipe run --local" in page.text
+    assert page.named("figure") == []
+
+
+def test_a_warehouse_without_silver_and_gold_is_a_failure(environment: Environment, make_workbook: Workbook) -> None:
+    retailpipe.ingest(environment, make_workbook())
+
+    page = Page.of(retailpipe.render_report(environment))
+
+    assert "1 thing is wrong" in page.text
+    assert "Silver and gold are not built" in page.text
+    assert "retailpipe transform --local" in page.text
+
+
+def test_render_report_shows_a_certificate(branches: Environment) -> None:
+    assert (
+        "signed by <i>nobody</i>"
+        in Page.of(retailpipe.render_report(branches, certificate="signed by <i>nobody</i>")).text
+    )
+
+
+def test_the_report_is_in_the_folder_of_the_environment_unless_a_file_is_given(branches: Environment) -> None:
+    written = retailpipe.write_report(branches)
+
+    assert Path(written.path) == report_file(branches) == branches.folder / "report.html"
+    assert Path(written.path).stat().st_size == written.bytes
+    assert (written.ok, written.problems) == (True, ())
+
+
+def test_a_picture_of_the_latest_full_month_is_a_png(shop: Environment, tmp_path: Path) -> None:
+    written = retailpipe.write_report(shop, tmp_path / "report.html", picture=tmp_path / "month.png")
+
+    assert written.picture == str(tmp_path / "month.png")
+    assert (tmp_path / "month.png").read_bytes().startswith(b"\x89PNG\r\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["month.png", "report.html"]
+
+
+def test_files_that_cannot_be_written_are_named(shop: Environment, branches: Environment, tmp_path: Path) -> None:
+    closed = tmp_path / "a file"
+    closed.write_text("kept")
+
+    for out in (tmp_path / "missing" / "report.html", closed / "report.html", tmp_path):
+        with pytest.raises(UsageError, match=f"cannot write {out}"):
+            retailpipe.write_report(branches, out)
+    with pytest.raises(UsageError, match=r"cannot write .*missing/month\.png"):
+        retailpipe.write_report(shop, tmp_path / "report.html", picture=tmp_path / "missing" / "month.png")
+    with pytest.raises(UsageError, match=r"the picture month\.jpg would be a PNG image"):
+        retailpipe.write_report(branches, picture="month.jpg")
+    with pytest.raises(UsageError, match="there are no sales to draw"):
+        retailpipe.write_report(branches, tmp_path / "report.html", picture=tmp_path / "month.png")
+    assert closed.read_text() == "kept"
+
+
+def test_watch_writes_a_page_that_reloads_itself_after_each_build(branches: Environment, tmp_path: Path) -> None:
+    written = watch_report(branches, tmp_path / "report.html", poll_seconds=0.05)
+
+    next(written)
+    (tmp_path / "report.html").write_text("replaced by the next build")
+    assert retailpipe.transform(branches).ok
+    next(written)
+
+    page = Page.of((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert [meta["content"] for meta in page.named("meta") if meta.get("http-equiv") == "refresh"] == ["5"]
+
+
+def test_the_commands_write_the_report_and_say_where(branches: Environment, program: Program, tmp_path: Path) -> None:
+    env = {"RETAILPIPE_DATABASE_URL": branches.warehouse.uri}
+    local = ["--local", str(branches.folder)]
+
+    text = program("report", *local, "--out", "r.html", env=env)
+    document = json.loads(program("report", *local, "--json", env=env).stdout)
+    run = json.loads(program("run", "--report", *local, "--json", env=env).stdout)
+
+    assert text.stdout.startswith(f"wrote {tmp_path}{os.sep}r.html (")
+    assert text.stdout.endswith("kB): everything agrees\n")
+    assert document["path"] == run["report"]["path"] == str(branches.folder / "report.html")
+    assert document["verdict"] == "Everything agrees"
+
+
+def test_a_missing_extra_says_how_to_install_it(program: Program, tmp_path: Path) -> None:
+    (tmp_path / "altair.py").write_text("raise ModuleNotFoundError('No module named altair', name='altair')")
+
+    done = program("report", "--local", "somewhere", env={"PYTHONPATH": str(tmp_path)})
+
+    assert done.returncode == 2
+    assert "the report needs altair, which is not installed" in done.stderr
+    assert "pip install 'retailpipe[report]'" in done.stderr
+
+
+def test_workbooks_that_are_not_loaded_are_problems(environment: Environment, make_workbook: Workbook) -> None:
+    retailpipe.ingest(environment, make_workbook())
+    for name in ("refused.xlsx", "waiting.xlsx"):
+        (environment.folder / "input" / name).write_bytes(b"no workbook")
+    with pytest.raises(retailpipe.RetailpipeError):
+        retailpipe.ingest(environment, "input/refused.xlsx")
+
+    page = Page.of(retailpipe.render_report(environment))
+
+    assert "A workbook was refused input/refused.xlsx: refused on" in page.text
+    assert "1 workbook is not loaded yet input/waiting.xlsx" in page.text
+
+
+def test_a_broken_invariant_is_a_failure_with_both_sides(branches: Environment) -> None:
+    row = "delete from bronze.branch_sales where branch = 'South' returning load_id, source_row, branch, amount"
+    with branches.warehouse.connect() as connection:
+        [values] = connection.rows(row)
+        connection.commit()
+        try:
+            page = Page.of(retailpipe.render_report(branches))
+        finally:
+            text = ", ".join(f"'{value}'" for value in values)
+            connection.execute(f"insert into bronze.branch_sales (load_id, source_row, branch, amount) values ({text})")
+            connection.commit()
+
+    assert "1 thing is wrong" in page.text
+    assert "rows loaded in the ledger = rows in bronze.branch_sales: 3 expected, 2 found." in page.text
