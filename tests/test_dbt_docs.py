@@ -25,6 +25,7 @@ from retailpipe.errors import NothingLoaded, TransformError
 from retailpipe.local.server import EmbeddedServer
 from retailpipe.models import project_folder
 from retailpipe.sample import write_sample
+from tests.support.browser import chromium
 from tests.support.servers import as_superuser, password_of
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -152,6 +153,19 @@ def test_a_browser_runs_the_program_of_the_page_and_nothing_else(page: str) -> N
     assert "unsafe-inline" not in policy.replace("style-src 'unsafe-inline'", "")
     assert inside(page, "manifest")["nodes"]["model.own.branches"]["description"] == HOSTILE
     assert inside(page, "manifest")["metadata"]["send_anonymous_usage_stats"] is False
+
+
+def test_in_a_browser_scripts_of_descriptions_do_not_run_and_nothing_is_loaded(written: DocsFile) -> None:
+    loaded: list[str] = []
+    with chromium() as browser:
+        page = browser.new_page()
+        page.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
+        page.on("pageerror", lambda error: pytest.fail(str(error)))
+        page.on("requestfinished", lambda request: loaded.append(request.url))
+        page.goto(f"{Path(written.path).as_uri()}#!/model/model.own.branches")
+        page.get_by_text("The branch.").first.wait_for()
+
+    assert loaded == [Path(written.path).as_uri()]
 
 
 def test_the_page_has_no_path_and_no_password_of_this_machine(shop: Environment, page: str) -> None:
