@@ -46,6 +46,7 @@ from retailpipe.invariants import verify
 from retailpipe.listing import environments
 from retailpipe.pipeline import ingest, init, replacements, run, upload
 from retailpipe.progress import Progress
+from retailpipe.publishing import fetch_report, publish_reports
 from retailpipe.queries import query, rejects, status
 from retailpipe.reports import (
     BuildReport,
@@ -58,6 +59,7 @@ from retailpipe.reports import (
     Forgotten,
     LoadReport,
     Overlap,
+    Published,
     Refusal,
     Replaced,
     Replacement,
@@ -93,6 +95,7 @@ __all__ = [
     "OutputsError",
     "Overlap",
     "Progress",
+    "Published",
     "Refusal",
     "Replaced",
     "Replacement",
@@ -121,9 +124,11 @@ __all__ = [
     "check_contract",
     "draft_contract",
     "environments",
+    "fetch_report",
     "forget",
     "ingest",
     "init",
+    "publish_reports",
     "query",
     "rejects",
     "render_report",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shutil
 import sys
 import threading
 import traceback
@@ -34,6 +35,7 @@ _ROWS_SHOWN = 5
 _PARSE = ["--log-level", "none", "--log-level-file", "none", "--no-use-colors", "--no-write-json", "parse"]
 _DOCS = ["--log-level", "none", "--log-level-file", "info", "--no-use-colors", "docs", "generate"]
 _DOCS_TARGET = "docs"
+_PARSED = "partial_parse.msgpack"
 _FAILED = ("error", "fail", "runtime error")
 _SKIPPED = ("skipped", "partial success")
 _dbt_lock = threading.Lock()
@@ -314,6 +316,10 @@ def generate_docs(environment: Environment, project: Project | None) -> Path:
     Returns the folder with `index.html`, `manifest.json` and `catalog.json`. It is not the folder of builds, whose
     compiled tests and parsed project stay as they are. Raises TransformError.
     """
+    folder = environment.folder / "dbt"
+    with suppress(OSError):  # the project as the last build has parsed it: dbt parses only what has changed
+        (folder / _DOCS_TARGET).mkdir(parents=True, exist_ok=True)
+        shutil.copy2(folder / "target" / _PARSED, folder / _DOCS_TARGET / _PARSED)
     result: Any = invoke(environment, _DOCS, [], project=project, target=_DOCS_TARGET)
     if result.exception:
         _end_threads(result.exception)
@@ -322,7 +328,7 @@ def generate_docs(environment: Environment, project: Project | None) -> Path:
         failed = [each for each in getattr(result.result, "results", []) or [] if each.status in _FAILED]
         reasons = "".join(f"\n  {each.node.name}: {str(each.message).strip()}" for each in failed)
         raise TransformError(f"dbt cannot document the models{reasons}", hint=log_hint(environment))
-    return environment.folder / "dbt" / _DOCS_TARGET
+    return folder / _DOCS_TARGET
 
 
 def _end_threads(error: BaseException) -> None:

@@ -50,7 +50,8 @@ def report(
     """Write what the warehouse says as one HTML file: whether it is right, sales, rejected rows, loads.
 
     The file needs no network and no other file. docs/report.md describes its parts. With --watch and --json, it prints
-    one JSON document per line.
+    one JSON document per line. On an AWS stack, it fetches the report that the last build published, if that is up to
+    date.
 
     \b
     Example: retailpipe report --open
@@ -60,7 +61,12 @@ def report(
     if watch:
         _watch(environment, out, open_=open_, quiet=quiet, json=json)
         return
-    written = write(environment, out, picture=picture, quiet=quiet)
+    written = None
+    if environment.stack and not out and not picture:
+        from retailpipe.publishing import fetch_report
+
+        written = fetch_report(environment)
+    written = written or write(environment, out, picture=picture, quiet=quiet)
     print_result(written.as_dict(), partial(print_report, written, json=False), json=json, quiet=quiet)
     if open_:
         open_page(Path(written.path))

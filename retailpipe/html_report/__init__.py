@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from retailpipe.bronze.schema import has_schema
@@ -25,6 +26,19 @@ _REFRESH_SECONDS = 5
 _POLL_SECONDS = 2.0
 
 
+@dataclass(frozen=True)
+class RenderedReport:
+    """The report of an environment.
+
+    ok: whether it shows no failure. verdict: its first sentence. summary: the verdict and the latest month.
+    """
+
+    html: str
+    ok: bool
+    verdict: str
+    summary: str
+
+
 def report_file(environment: Environment) -> Path:
     """The file that `write_report` writes if no other is given: `report.html` in the environment's folder."""
     return environment.folder / REPORT_NAME
@@ -38,8 +52,17 @@ def render_report(environment: Environment, *, certificate: str = "") -> str:
     Raises UsageError if the packages of the extra `report` are not installed, WarehouseError if the database cannot be
     read, AwsError for a stack.
     """
+    return rendered_report(environment, certificate=certificate).html
+
+
+def rendered_report(environment: Environment, *, certificate: str = "") -> RenderedReport:
+    """The HTML of the report with what it says in words. Raises what `render_report` raises."""
     facts = _facts(environment, certificate=certificate)
-    return _html(environment, facts)
+    from retailpipe.html_report import sentences
+
+    verdict = sentences.verdict(facts)
+    latest = f" {sentences.latest_month(facts.sales)}" if facts.sales else ""
+    return RenderedReport(_html(environment, facts), not facts.failures, verdict, f"{verdict}.{latest}")
 
 
 def write_report(
