@@ -44,6 +44,7 @@ def test_the_wheel_contains_types_contracts_and_models(distributions: tuple[Path
     assert "retailpipe/py.typed" in names
     assert "retailpipe/contracts/online_retail.toml" in names
     assert "retailpipe/invariants.sql" in names
+    assert "retailpipe/html_report/templates/page.html.j2" in names
     assert "retailpipe/dbt_project/dbt_project.yml" in names
     assert "retailpipe/dbt_project/models/gold/monthly_sales_summary.sql" in names
     assert [name for name in names if "/target/" in name or "/logs/" in name or name.startswith("tests")] == []

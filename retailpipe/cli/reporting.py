@@ -104,6 +104,13 @@ def docs(
         open_page(Path(written.path))
 
 
+def require() -> None:
+    """Raise UsageError if the packages of the extra `report` are not installed: before `run` works for minutes."""
+    from retailpipe.html_report.charts import require
+
+    require()
+
+
 def write(
     environment: Environment, out: Path | None = None, *, picture: Path | None = None, quiet: bool = False
 ) -> ReportFile:

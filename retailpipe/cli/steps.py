@@ -138,6 +138,8 @@ def run(
     \b
     Example: retailpipe run online_retail.xlsx
     """
+    if report:
+        reporting.require()
     replace = replace or _confirm_replacements(environment, source)
     with progress_shown(quiet=quiet) as progress:
         done = pipeline.run(

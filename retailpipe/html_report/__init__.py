@@ -140,9 +140,15 @@ def environment_name(environment: Environment) -> str:
 
 def _facts(environment: Environment, *, certificate: str = "") -> Facts:
     from retailpipe.html_report import charts, reading
+    from retailpipe.threads import Worker
 
     charts.require()
-    return reading.read_facts(environment, certificate=certificate)
+    worker = Worker("warm-up")
+    worker.submit(charts.warm_up)  # in the meantime: reading mostly waits for the database
+    try:
+        return reading.read_facts(environment, certificate=certificate)
+    finally:
+        worker.shutdown()
 
 
 def _html(environment: Environment, facts: Facts, refresh_seconds: int | None = None, docs: str = "") -> str:

@@ -7,19 +7,16 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from retailpipe.html_report import sentences
-from retailpipe.html_report.drawings import Columns, Drawing, Line, MonthlySales, Ranking, Stack
-from retailpipe.html_report.facts import OwnTable, Sales, Series, Slot
+from retailpipe.html_report.drawings import Columns, Drawing, MonthlySales, Ranking, Stack
+from retailpipe.html_report.sales_facts import Sales, Slot
 from retailpipe.html_report.tables import Cell, Share, Table
 from retailpipe.html_report.wording import (
     WEEKDAYS,
     hour,
-    money,
     month,
     month_ticks,
-    named,
     percent,
     short,
-    whole,
     whole_percent,
 )
 
@@ -52,7 +49,7 @@ def figures(sales: Sales) -> tuple[Figure, ...]:
         (_countries, sales.countries),
         (_products, sales.products),
         (_concentration, sales.tenths),
-        (_new_customers, sales.customer_months),
+        (_new_customers, [each for each in sales.customer_months if each.new_customers + each.returning_customers]),
         (_weekdays, sales.weekdays),
         (_hours, sales.hours),
     ]
@@ -294,33 +291,6 @@ def _slots(slots: Sequence[Slot], names: Sequence[str]) -> Columns:
 def _slot_table(what: str, slots: Sequence[Slot], names: Sequence[str]) -> Table:
     rows = tuple((name, slot.rows, slot.revenue) for name, slot in zip(names, slots, strict=True))
     return Table(f"Sales by {what.lower()}", (what, "Rows sold", "Revenue"), rows, len(rows))
-
-
-def own_drawing(series: Series) -> Drawing:
-    """The drawing of a chart that the yml of a model asks for."""
-    names, values = tuple(text for text, _ in series.points), tuple(value for _, value in series.points)
-    if series.kind == "line":
-        return Line(names, values, series.x_kind)
-    if series.x_kind == "text":
-        return Ranking(names, values, tuple(whole(value) if value == int(value) else money(value) for value in values))
-    return Columns(tuple((name,) for name in names), values, tuple(short(value) for value in values))
-
-
-def own_sentence(table: OwnTable, series: Series) -> str:
-    """What the chart of a user's model shows."""
-    (low, least), (high, most) = (
-        min(series.points, key=lambda point: point[1]),
-        max(series.points, key=lambda point: point[1]),
-    )
-    shown = (
-        f"the first {len(series.points):,} of {series.total:,} rows"
-        if series.total > len(series.points)
-        else (f"{len(series.points):,} rows" if len(series.points) != 1 else "1 row")
-    )
-    return (
-        f"{named(series.y)} by {named(series.x)}, {shown} of {named(table.name)}: the highest is {money(most)} "
-        f"({named(high)}), the lowest {money(least)} ({named(low)})."
-    )
 
 
 def _ticks(months: Sequence[tuple[int, int]]) -> tuple[tuple[str, ...], ...]:

@@ -7,6 +7,7 @@ from decimal import Decimal, InvalidOperation
 from retailpipe.html_report.facts import Check, Facts, OwnTable
 from retailpipe.html_report.own_tables import COLUMNS_SHOWN
 from retailpipe.html_report.tables import Amount, Cell, Table
+from retailpipe.html_report.wording import decimals
 
 _HASH_SHOWN = 12
 
@@ -76,10 +77,11 @@ def cells(facts: Facts) -> Table:
 def own_rows(table: OwnTable) -> Table:
     """The first rows of a model of the user."""
     columns = table.columns[:COLUMNS_SHOWN]
+    places = [max((decimals(row[i] or "") for row in table.rows), default=0) for i in range(len(columns))]
     rows = tuple(
         tuple(
-            value if value is None or column.kind != "number" else _amount(value)
-            for column, value in zip(columns, row, strict=True)
+            value if value is None or column.kind != "number" else _amount(value, places[i])
+            for i, (column, value) in enumerate(zip(columns, row, strict=True))
         )
         for row in table.rows
     )
@@ -101,10 +103,10 @@ def parents(facts: Facts) -> Table:
     return Table("What each table is made from", ("Name", "Layer", "Made from"), rows, len(rows))
 
 
-def _amount(text: str) -> Cell:
+def _amount(text: str, places: int = 0) -> Cell:
     """A number with all its digits; the text itself if it is no number."""
     try:
         is_number = Decimal(text).is_finite()
     except InvalidOperation:
         return text
-    return Amount(text) if is_number else text
+    return Amount(text, places) if is_number else text

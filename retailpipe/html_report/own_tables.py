@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ROWS_SHOWN = 10
 COLUMNS_SHOWN = 10
 TABLES_SHOWN = 12
-_POINTS_SHOWN = {"bar": 20, "line": 200}
+_POINTS_SHOWN = {"bar": 20, "line": 400}
 _LONGEST_TEXT = 200
 _NUMBERS = ("smallint", "integer", "bigint", "numeric", "real", "double precision")
 _DATES = ("date", "timestamp without time zone", "timestamp with time zone")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from retailpipe import hints
-from retailpipe.html_report import charts, figures, lineage_drawing, listings, sentences, wording
+from retailpipe.html_report import charts, figures, lineage_drawing, listings, own_figures, sentences, wording
 from retailpipe.html_report.drawings import Drawing
 from retailpipe.html_report.facts import Facts
 from retailpipe.html_report.tables import Amount, Cell, Share
@@ -41,7 +41,7 @@ def page(facts: Facts, *, name: str, refresh_seconds: int | None = None, docs: s
         lstrip_blocks=True,
     )
     templates.filters.update(  # pyright: ignore[reportUnknownMemberType]
-        {"cleaned": wording.cleaned, "day": wording.day, "minute": wording.minute, "money": wording.money}
+        {"cleaned": wording.cleaned, "minute": wording.minute, "money": wording.money}
     )
     return templates.get_template("page.html.j2").render(
         facts=facts,
@@ -51,6 +51,7 @@ def page(facts: Facts, *, name: str, refresh_seconds: int | None = None, docs: s
         style=_markup((_TEMPLATES / "page.css").read_text(encoding="utf-8")),
         figures=figures,
         listings=listings,
+        own_figures=own_figures,
         sentences=sentences,
         lineage=lineage_drawing.drawing(facts.lineage),
         chart=_chart,
@@ -92,7 +93,7 @@ def _cell(value: Cell) -> Markup:
                 wording.plain(value.value), wording.percent(value.value, Decimal(1))
             )
         case Amount():
-            return Markup('<data value="{}">{}</data>').format(value.value, wording.grouped(value.value))
+            return Markup('<data value="{}">{}</data>').format(value.value, wording.grouped(value.value, value.places))
         case datetime():
             return Markup('<time datetime="{}">{}</time>').format(value.isoformat(), f"{value:%Y-%m-%d %H:%M}")
         case date():

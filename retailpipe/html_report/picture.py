@@ -9,7 +9,8 @@ from retailpipe.environment import Environment
 from retailpipe.errors import UsageError
 from retailpipe.html_report import charts, sentences
 from retailpipe.html_report.drawings import Columns
-from retailpipe.html_report.facts import Facts, Month
+from retailpipe.html_report.facts import Facts
+from retailpipe.html_report.sales_facts import Month
 from retailpipe.html_report.wording import day, money, month, short
 
 _WIDTH, _HEIGHT = 1000, 380

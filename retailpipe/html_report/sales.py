@@ -9,7 +9,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from retailpipe.html_report.facts import (
+from retailpipe.html_report.records import records
+from retailpipe.html_report.sales_facts import (
     Country,
     Customer,
     CustomerMonth,
@@ -20,7 +21,6 @@ from retailpipe.html_report.facts import (
     Tenth,
     Total,
 )
-from retailpipe.html_report.records import records
 
 if TYPE_CHECKING:
     from retailpipe.connection import Connection

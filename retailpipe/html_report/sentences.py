@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from retailpipe.counts import counted
-from retailpipe.html_report.facts import Country, Facts, Month, Product, Sales, Slot
+from retailpipe.counts import counted, noun
+from retailpipe.html_report.facts import Facts
+from retailpipe.html_report.sales_facts import Country, Month, Product, Sales, Slot
 from retailpipe.html_report.wording import WEEKDAYS, change, day, hour, money, month, named, percent, whole
 
 
@@ -34,16 +35,15 @@ def rows(facts: Facts) -> str:
 
 def invariants(facts: Facts) -> str:
     """How many invariants hold."""
-    broken = sum(not check.ok for check in facts.checks)
     if not facts.checks:
         return "The layers were not compared."
+    broken = sum(not check.ok for check in facts.checks)
+    total = counted(len(facts.checks), "invariant")
     if broken:
-        return (
-            f"{broken} of {counted(len(facts.checks), 'invariant')} do not hold."
-            if broken > 1
-            else (f"1 of {counted(len(facts.checks), 'invariant')} does not hold.")
-        )
-    return f"All {len(facts.checks)} invariants hold: bronze, silver and gold have the same figures, to the last digit."
+        return f"{broken} of {total} {noun(broken, 'does', 'do')} not hold."
+    if len(facts.checks) == 1:
+        return "The one invariant holds."
+    return f"All {total} hold: bronze, silver and gold have the same figures, to the last digit."
 
 
 def rejects(facts: Facts) -> str:
@@ -53,6 +53,13 @@ def rejects(facts: Facts) -> str:
     total = counted(found.rows, "row was", "rows were")
     reason = f"{first.code} in column {named(first.column_name)}"
     return f"{total} refused. The most frequent reason is {reason}: {counted(first.rows, 'row')}."
+
+
+def dates(sales: Sales) -> str:
+    """From when to when the data is."""
+    if sales.first_date == sales.last_date:
+        return f"Data of {day(sales.first_date)}."
+    return f"Data from {day(sales.first_date)} to {day(sales.last_date)}."
 
 
 def partial(sales: Sales) -> str:

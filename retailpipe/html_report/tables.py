@@ -16,9 +16,13 @@ class Share:
 
 @dataclass(frozen=True)
 class Amount:
-    """A number that is shown with all its digits, such as the other side of an invariant."""
+    """A number that is shown with all its digits, such as the other side of an invariant.
+
+    places: how many decimals are shown at least, so that the numbers of a column are aligned.
+    """
 
     value: str
+    places: int = 0
 
 
 Cell = str | int | Decimal | date | Share | Amount | None

@@ -54,9 +54,14 @@ def money(value: Decimal) -> str:
     return _signed(f"{value:,.2f}")
 
 
-def grouped(digits: str) -> str:
-    """All digits of a number, in groups of three, such as 1,234.5001."""
-    return _signed(f"{Decimal(digits):,f}")
+def decimals(digits: str) -> int:
+    """How many decimals a number has."""
+    return len(digits.partition(".")[2])
+
+
+def grouped(digits: str, places: int = 0) -> str:
+    """All digits of a number, in groups of three, such as 1,234.5001. places: how many decimals there are at least."""
+    return _signed(f"{Decimal(digits):,.{max(places, decimals(digits))}f}")
 
 
 def whole(value: Decimal | int) -> str:

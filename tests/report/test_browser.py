@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
+from retailpipe.html_report.facts import Problem
+from retailpipe.html_report.page import page as page_of
+from tests.report.test_page import loaded, one
 from tests.support.browser import chromium
 
 MILLIMETRE = 96 / 25.4
@@ -54,6 +58,18 @@ def test_the_page_is_readable_for_everybody_at_every_width(
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     violations = Axe().run(page).response["violations"]
     assert [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in violations] == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_failures_are_readable_for_everybody(browser: Browser, scheme: str) -> None:
+    problems = (Problem("Wrong", "1 expected, 2 found.", "verify"), Problem("Old", "since 2011", is_failure=False))
+    context = browser.new_context(viewport={"width": 360, "height": 900}, color_scheme=scheme, offline=True)
+    page = context.new_page()
+
+    page.set_content(page_of(replace(loaded(one()), problems=problems), name="a shop"))
+
+    assert Axe().run(page).response["violations"] == []
+    context.close()
 
 
 @pytest.mark.parametrize("width", [360, 768, 1440])

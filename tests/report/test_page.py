@@ -8,27 +8,30 @@ from decimal import Decimal
 
 import pytest
 
+from retailpipe.html_report import charts
 from retailpipe.html_report.facts import (
     Check,
-    Country,
-    CustomerMonth,
     Facts,
     Ledger,
     Load,
-    Month,
     OwnColumn,
     OwnTable,
     Problem,
-    Product,
     Rejects,
-    Sales,
     Series,
+)
+from retailpipe.html_report.ledger_facts import NO_LOADS
+from retailpipe.html_report.page import page
+from retailpipe.html_report.sales_facts import (
+    Country,
+    CustomerMonth,
+    Month,
+    Product,
+    Sales,
     Slot,
     Tenth,
     Total,
 )
-from retailpipe.html_report.ledger_facts import NO_LOADS
-from retailpipe.html_report.page import page
 from tests.report.reading import Page
 
 NOON = datetime(2026, 11, 29, 12, 0)
@@ -74,10 +77,14 @@ def test_one_row_has_a_whole_page() -> None:
     assert "All sales are to \u2068Norway\u2069." in found.text
     assert found.tables["Revenue by month"] == [["January 2011", "1", "0", "1", "2.50", "0", "2.50", "2.50", "\u2013"]]
     assert "Customers, in tenths" not in found.text
+    assert "New and returning customers" not in found.text
 
 
 def test_one_day_is_a_partial_month() -> None:
-    assert "January 2011 is partial: the data ends on 4 January 2011." in shown(loaded(one(day=date(2011, 1, 4)))).text
+    found = shown(loaded(one(day=date(2011, 1, 4))))
+
+    assert "Data of 4 January 2011." in found.text
+    assert "January 2011 is partial: the data ends on 4 January 2011." in found.text
 
 
 @pytest.mark.parametrize("revenue", ["-12.345", "0", "-0.000000000000000001", "123456789012345678901234567890.123"])
@@ -147,3 +154,7 @@ def test_tenths_of_few_customers_are_only_counted() -> None:
     sales = replace(one(), tenths=(Tenth(1, 1, Decimal("2.5")), Tenth(2, 1, Decimal("0.5"))))
 
     assert "2 customers with an ID bought something, for 3.00." in shown(loaded(sales)).text
+
+
+def test_an_empty_chart_can_be_drawn_to_warm_up() -> None:
+    charts.warm_up()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
+import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -298,10 +300,12 @@ def test_the_commands_write_the_report_and_say_where(branches: Environment, prog
     assert document["verdict"] == "Everything agrees"
 
 
-def test_a_missing_extra_says_how_to_install_it(program: Program, tmp_path: Path) -> None:
-    (tmp_path / "altair.py").write_text("raise ModuleNotFoundError('No module named altair', name='altair')")
+@pytest.mark.parametrize("words", [["report"], ["run", "--report"]])
+def test_a_missing_extra_says_how_to_install_it(tmp_path: Path, words: list[str]) -> None:
+    code = "import sys; sys.modules['altair'] = None; from retailpipe.cli import main; main()"
+    command = [sys.executable, "-c", code, *words, "--local", str(tmp_path / "shop")]
 
-    done = program("report", "--local", "somewhere", env={"PYTHONPATH": str(tmp_path)})
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert done.returncode == 2
     assert "the report needs altair, which is not installed" in done.stderr
@@ -335,3 +339,16 @@ def test_a_broken_invariant_is_a_failure_with_both_sides(branches: Environment) 
 
     assert "1 thing is wrong" in page.text
     assert "rows loaded in the ledger = rows in bronze.branch_sales: 3 expected, 2 found." in page.text
+
+
+@pytest.mark.nightly
+def test_the_report_of_the_real_workbook_is_small(environment: Environment, dataset: Path, tmp_path: Path) -> None:
+    assert retailpipe.run(environment, dataset).ok
+
+    written = retailpipe.write_report(environment, tmp_path / "report.html", picture=tmp_path / "month.png")
+
+    assert written.verdict == "Everything agrees"
+    assert written.bytes < 300_000
+    page = Page.of((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert page.tables["Revenue by month"][-1][0] == "December 2011 (partial)"
+    assert normal(page.tables["Countries by revenue"][0][5:6]) == ["9000618.694"]
