@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from retailpipe.aws.session import is_credentials_error
 from retailpipe.bronze import build_record
 from retailpipe.bronze.schema import is_migrated
 from retailpipe.dbt_docs import DOCS_NAME, render_docs
@@ -130,12 +131,19 @@ def fetch_report(environment: Environment) -> ReportFile | None:
     """Fetch the newest published report of a stack into `report.html` of the environment's folder, replacing it.
 
     None if there is no report of the current state: if none was published, if something was loaded, removed or built
-    since, or if the file in the bucket is not a report. If the database cannot be reached, the newest report is fetched
-    in any case, and `problems` says so.
+    since, if the file in the bucket is not a report, or if it may not be read. If the database cannot be reached, the
+    newest report is fetched in any case, and `problems` says so.
 
-    Raises UsageError if the environment is not a stack or the file cannot be written, AwsError.
+    Raises UsageError if the environment is not a stack or the file cannot be written, AwsError if AWS cannot be reached
+    or does not accept the credentials.
     """
-    newest = _bucket(environment).newest()
+    try:
+        newest = _bucket(environment).newest()
+    except AwsError as error:
+        if is_credentials_error(error) or error.transient:
+            raise
+        _log.warning("%s", error)  # the stack is older than its reports: the student's policy does not allow them
+        return None
     if newest is None or not newest.content.startswith(SAFE_HEAD.encode()):
         return None
     problems: tuple[str, ...] = ()

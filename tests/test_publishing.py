@@ -26,7 +26,7 @@ from retailpipe.publishing import SAFE_HEAD, File, Rendered, fetch_report, links
 from retailpipe.sample import HEADERS
 from retailpipe.watch import watch
 from tests.conftest import ROW
-from tests.support.aws import empty_account
+from tests.support.aws import empty_account, s3_refuses
 from tests.support.stacks import HandMade, hand_made, variables
 from tests.support.tls_server import PASSWORD, USER, TlsServer
 
@@ -240,6 +240,11 @@ def test_a_file_that_is_not_our_report_is_not_fetched(
     s3.put_object(Bucket=bucket, Key=LATEST, Body=body, Metadata=before["Metadata"])
     assert fetched is None
     assert not (shop.folder / "report.html").exists()
+
+
+def test_without_the_right_to_read_reports_none_is_fetched(shop: Environment, watched: Watched) -> None:
+    with s3_refuses("AccessDenied", 403, 1):
+        assert fetch_report(shop) is None
 
 
 def test_an_older_build_does_not_replace_the_latest_report(
