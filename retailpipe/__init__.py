@@ -13,6 +13,7 @@ from __future__ import annotations
 from retailpipe.builds import transform
 from retailpipe.checks import check
 from retailpipe.contract import Contract
+from retailpipe.dbt_docs import write_docs
 from retailpipe.drafting import draft_contract
 from retailpipe.environment import Environment
 from retailpipe.errors import (
@@ -45,17 +46,20 @@ from retailpipe.invariants import verify
 from retailpipe.listing import environments
 from retailpipe.pipeline import ingest, init, replacements, run, upload
 from retailpipe.progress import Progress
+from retailpipe.publishing import fetch_report, publish_reports
 from retailpipe.queries import query, rejects, status
 from retailpipe.reports import (
     BuildReport,
     CheckReport,
     ContractCheck,
     ContractDraft,
+    DocsFile,
     EnvironmentReport,
     ForgetReport,
     Forgotten,
     LoadReport,
     Overlap,
+    Published,
     Refusal,
     Replaced,
     Replacement,
@@ -78,6 +82,7 @@ __all__ = [
     "ContractCheck",
     "ContractDraft",
     "ContractError",
+    "DocsFile",
     "DuplicateContent",
     "DuplicateRows",
     "Environment",
@@ -90,6 +95,7 @@ __all__ = [
     "OutputsError",
     "Overlap",
     "Progress",
+    "Published",
     "Refusal",
     "Replaced",
     "Replacement",
@@ -118,9 +124,11 @@ __all__ = [
     "check_contract",
     "draft_contract",
     "environments",
+    "fetch_report",
     "forget",
     "ingest",
     "init",
+    "publish_reports",
     "query",
     "rejects",
     "render_report",
@@ -132,6 +140,7 @@ __all__ = [
     "upload",
     "verify",
     "watch_report",
+    "write_docs",
     "write_report",
 ]
 

@@ -68,6 +68,7 @@ def transform(
             build_record.clear(connection)
         else:
             build_record.clear_outdated(connection, our_hash, all_hash)
+        number = build_record.next_number(connection)
         connection.commit()
         arguments = [*_BUILD, *_NO_UNIT_TESTS, *(["--select", select] if select else [])]
         arguments += ["--full-refresh"] if full_refresh else []
@@ -80,9 +81,9 @@ def transform(
         results: list[Any] = list(getattr(result.result, "results", []))
         if not select:
             if dbt_runner.ours_succeeded(results):
-                build_record.record(connection, our_hash)
+                build_record.record(connection, number, our_hash)
             if result.success and all_hash and not attempt.problem:
-                build_record.record(connection, our_hash, all_hash)
+                build_record.record(connection, number, our_hash, all_hash)
             connection.commit()
         tables = build_record.tables(connection, relations())
     if result.exception:
@@ -96,7 +97,9 @@ def transform(
             )
         raise TransformError("dbt found nothing to build", hint=dbt_runner.log_hint(environment))
     report = dbt_runner.build_report(environment, results, time.monotonic() - started)
-    report = replace(report, tables_read=tables.read, tables_unread=tables.unread, leftovers=tables.leftovers)
+    report = replace(
+        report, number=number, tables_read=tables.read, tables_unread=tables.unread, leftovers=tables.leftovers
+    )
     return _with_problem(report, attempt.problem) if attempt.problem else report
 
 
@@ -159,7 +162,8 @@ def up_to_date(connection: Connection, environment: Environment) -> BuildReport 
     tables = build_record.tables(connection, relations())
     if tables.missing:
         return None
-    return BuildReport(True, 0, 0, (), 0, 0.0, True, tables.read, tables.unread, tables.leftovers)
+    number = build_record.last_number(connection)
+    return BuildReport(True, 0, 0, (), 0, 0.0, True, tables.read, tables.unread, tables.leftovers, number)
 
 
 def own_models_problem(connection: Connection, environment: Environment) -> str | None:

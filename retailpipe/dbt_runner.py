@@ -9,10 +9,13 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shutil
 import sys
 import threading
+import traceback
 from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from retailpipe.bronze.build_record import OwnModel
@@ -30,6 +33,9 @@ if TYPE_CHECKING:
 
 _ROWS_SHOWN = 5
 _PARSE = ["--log-level", "none", "--log-level-file", "none", "--no-use-colors", "--no-write-json", "parse"]
+_DOCS = ["--log-level", "none", "--log-level-file", "info", "--no-use-colors", "docs", "generate"]
+_DOCS_TARGET = "docs"
+_PARSED = "partial_parse.msgpack"
 _FAILED = ("error", "fail", "runtime error")
 _SKIPPED = ("skipped", "partial success")
 _dbt_lock = threading.Lock()
@@ -93,11 +99,13 @@ def invoke(
     manifest: Manifest | None = None,
     *,
     project: Project | None = None,
+    target: str = "target",
 ) -> dbtRunnerResult:
     """Run one dbt command with the environment's connection; its target and log files go to the environment's folder.
 
     manifest: the project as an earlier `dbt parse` returned it, or None to parse it now.
     project: the project that includes the user's models, or None for our own project.
+    target: the folder of dbt's files in `dbt/` of the environment.
     Returns dbt's result, even if dbt failed. Raises KeyboardInterrupt if dbt was interrupted.
     """
     ours = str(project_folder())
@@ -108,7 +116,7 @@ def invoke(
         "DBT_TARGET": "aws" if environment.stack else "local",
         "DBT_PROJECT_DIR": str(project.folder) if project else ours,
         "DBT_PROFILES_DIR": ours,
-        "DBT_TARGET_PATH": str(state / "target"),
+        "DBT_TARGET_PATH": str(state / target),
         "DBT_LOG_PATH": str(state / "logs"),
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     }
@@ -300,6 +308,38 @@ def _failure(environment: Environment, result: Any) -> Node:
         except RetailpipeError as error:
             _log.warning("cannot read the failing rows of test %s: %s", node.name, error)
     return Node(str(node.name), str(node.resource_type), str(result.status), str(result.message or "").strip(), rows)
+
+
+def generate_docs(environment: Environment, project: Project | None) -> Path:
+    """Generate dbt's documentation of a project with `dbt docs generate`, which also compiles its models.
+
+    Returns the folder with `index.html`, `manifest.json` and `catalog.json`. It is not the folder of builds, whose
+    compiled tests and parsed project stay as they are. Raises TransformError.
+    """
+    folder = environment.folder / "dbt"
+    with suppress(OSError):  # the project as the last build has parsed it: dbt parses only what has changed
+        (folder / _DOCS_TARGET).mkdir(parents=True, exist_ok=True)
+        shutil.copy2(folder / "target" / _PARSED, folder / _DOCS_TARGET / _PARSED)
+    result: Any = invoke(environment, _DOCS, [], project=project, target=_DOCS_TARGET)
+    if result.exception:
+        _end_threads(result.exception)
+        raise parse_error(environment, result.exception)
+    if not result.success:
+        failed = [each for each in getattr(result.result, "results", []) or [] if each.status in _FAILED]
+        reasons = "".join(f"\n  {each.node.name}: {str(each.message).strip()}" for each in failed)
+        raise TransformError(f"dbt cannot document the models{reasons}", hint=log_hint(environment))
+    return folder / _DOCS_TARGET
+
+
+def _end_threads(error: BaseException) -> None:
+    """End the threads that dbt leaves running if a model cannot be compiled; only the traceback still has them."""
+    from multiprocessing.pool import ThreadPool
+
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        pool = frame.f_locals.get("pool")
+        if isinstance(pool, ThreadPool):
+            pool.terminate()
+            pool.join()
 
 
 def log_hint(environment: Environment) -> str:

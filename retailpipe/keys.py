@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 INPUT = "input/"
 RECEIPTS = "receipts/"
+REPORTS = "reports/"
 SUFFIX = ".xlsx"
 CSV_SUFFIX = ".csv"
 SUFFIXES = (SUFFIX, CSV_SUFFIX)

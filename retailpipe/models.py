@@ -15,7 +15,6 @@ below its target folder: with an absolute path it would overwrite the model itse
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import stat
@@ -24,6 +23,7 @@ from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from retailpipe import own_sources
 from retailpipe.environment import Environment
 from retailpipe.errors import TransformError
 
@@ -154,7 +154,7 @@ def generated_project(environment: Environment, own: OwnModels, tables: Iterable
         _write(folder / ".dbtignore", ".*\n")
         _write(packages / "bronze" / "dbt_project.yml", "name: retailpipe_bronze\nmodel-paths: [models]\n")
         if tables is not None or not sources.exists():
-            _write(sources, _sources(tables or ()))
+            _write(sources, own_sources.sources(environment.folder, tables or ()))
         _link(folder / "models", Path("..", "..", _FOLDER))
         _link(folder / "profiles.yml", project_folder() / "profiles.yml")
         _link(packages / "retailpipe", project_folder())
@@ -214,12 +214,6 @@ def _name_problem(name: str, others: dict[str, str]) -> tuple[str, str] | None:
     if name in others:
         return f" has the name of {others[name]}", "Rename the file: each model needs a name of its own."
     return None
-
-
-def _sources(tables: Iterable[str]) -> str:
-    # JSON is also YAML, and quotes every name.
-    names = [{"name": name} for name in sorted({*tables, "rejected_rows"})]
-    return json.dumps({"sources": [{"name": "bronze", "schema": "bronze", "tables": names}]}, indent=2)
 
 
 def _write(file: Path, content: str) -> None:

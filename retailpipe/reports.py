@@ -273,6 +273,7 @@ class BuildReport(Report):
     tables_read: the tables of bronze that the models read, such as bronze.raw_transactions.
     tables_unread: the tables of bronze with loaded rows that no model reads.
     leftovers: tables and views of silver, gold and public_own that no model builds any more; nothing drops them.
+    number: counts the builds of the database; if there was nothing to build, the number of the last build.
     """
 
     ok: bool
@@ -285,6 +286,7 @@ class BuildReport(Report):
     tables_read: tuple[str, ...] = ()
     tables_unread: tuple[str, ...] = ()
     leftovers: tuple[str, ...] = ()
+    number: int = 0
 
     def __str__(self) -> str:
         if self.up_to_date:
@@ -473,6 +475,7 @@ class ReportFile(Report):
     verdict: its first sentence.
     problems: what is not right, failures first.
     picture: the file of the picture; None if none was asked for.
+    build: the number of the build that published the report, if it was fetched from a stack's bucket; else None.
     """
 
     path: str
@@ -481,10 +484,46 @@ class ReportFile(Report):
     verdict: str
     problems: tuple[str, ...] = ()
     picture: str | None = None
+    build: int | None = None
 
     def __str__(self) -> str:
         picture = f"\nwrote {self.picture}" if self.picture else ""
-        return f"wrote {self.path} ({self.bytes / 1000:,.0f} kB): {self.verdict[0].lower()}{self.verdict[1:]}{picture}"
+        # A report shows its own problems; these are about fetching it.
+        warnings = "".join(f"\nwarning: {each}" for each in self.problems) if self.build is not None else ""
+        done = "wrote" if self.build is None else f"fetched the report of build {self.build}:"
+        verdict = f"{self.verdict[0].lower()}{self.verdict[1:]}"
+        return f"{done} {self.path} ({self.bytes / 1000:,.0f} kB): {verdict}{picture}{warnings}"
+
+
+@dataclass(frozen=True)
+class Published(Report):
+    """What a build has published into the bucket of a stack.
+
+    build: its number.
+    keys: the files in the bucket.
+    problems: why other files were not made or not stored.
+    summary: what the report says, in words; empty if it was not made.
+    """
+
+    build: int
+    keys: tuple[str, ...]
+    problems: tuple[str, ...] = ()
+    summary: str = ""
+
+    def __str__(self) -> str:
+        lines = [f"published {key}" for key in self.keys] + [f"warning: {problem}" for problem in self.problems]
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class DocsFile(Report):
+    """dbt's documentation that was written. bytes: its size."""
+
+    path: str
+    bytes: int
+
+    def __str__(self) -> str:
+        return f"wrote {self.path} ({self.bytes / 1000:,.0f} kB)"
 
 
 class SomeNotLoaded(LoadError):

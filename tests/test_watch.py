@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from moto.sqs.models import sqs_backends
 
-from retailpipe import Environment, backlog, pipeline
+from retailpipe import Environment, backlog, pipeline, publishing
 from retailpipe.aws.notices import given_up
 from retailpipe.errors import AwsError, WarehouseError
 from retailpipe.progress import NoProgress
@@ -34,6 +34,12 @@ from tests.support.tls_server import TlsServer
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "RETRY_SECONDS", 0.3)
     monkeypatch.setattr(module, "_RETURN_SECONDS", 0)
+
+
+@pytest.fixture(autouse=True)
+def _no_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Publish no reports: it would take longer than everything else. tests/test_publishing.py tests them."""
+    monkeypatch.setattr(publishing, "FILES", ())
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import shlex
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -93,11 +94,26 @@ class Aws:
                     retries={"mode": "standard", "max_attempts": attempts},
                     max_pool_connections=16,
                     user_agent_extra="retailpipe",
+                    # S3 would sign links in an older way in some regions; new buckets refuse those.
+                    signature_version="s3v4" if service == "s3" else None,
                 )
                 session, region = self._opened(), self.region
                 with aws_errors(f"use {service}"):
                     self._clients[key] = session.client(service, region_name=region, config=config)
             return self._clients[key]
+
+    def credentials_end(self) -> tuple[bool, datetime | None]:
+        """Whether the credentials are temporary, and when they end, in UTC; None if that is not known. Raises AwsError.
+
+        A session token that was copied into environment variables does not say when it ends.
+        """
+        with aws_errors("read the AWS credentials"):
+            credentials = self._opened().get_credentials()
+        if credentials is None or not credentials.token:
+            return False, None
+        # botocore has no public name for the expiry of credentials that it renews.
+        ends: datetime | None = getattr(credentials, "_expiry_time", None)
+        return True, ends.astimezone(UTC) if ends else None
 
     def command(self, *words: str, program: str = "aws") -> str:
         """Return a command with the region and profile of these clients, quoted for a shell.

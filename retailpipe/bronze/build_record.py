@@ -112,10 +112,35 @@ def clear_outdated(connection: Connection, our_hash: str, all_hash: str | None) 
     connection.execute(f"delete from bronze.builds where not {_CURRENT}", our_hash, all_hash or "")
 
 
-def record(connection: Connection, our_hash: str, all_hash: str | None = None) -> None:
+def next_number(connection: Connection) -> int:
+    """The number of the build that begins now, whether it succeeds or not; no other build of the database has it."""
+    (number,) = connection.row("select nextval(pg_get_serial_sequence('bronze.builds', 'number'))") or (0,)
+    return number
+
+
+def last_number(connection: Connection) -> int:
+    """The number of the last build that succeeded; 0 if the last one did not. The schema must be migrated."""
+    (number,) = connection.row("select coalesce(max(number), 0) from bronze.builds") or (0,)
+    return number
+
+
+def current_number(connection: Connection) -> int:
+    """The number of the last build, if it was made from exactly the loads that are current now; otherwise 0.
+
+    It does not matter with which models: those of this machine may not be those of the build.
+    """
+    (number,) = connection.row(
+        f"select coalesce(max(number), 0) from bronze.builds where load_ids in (({_OUR_LOAD_IDS}), ({_ALL_LOAD_IDS}))"
+    ) or (0,)
+    return number
+
+
+def record(connection: Connection, number: int, our_hash: str, all_hash: str | None = None) -> None:
     """Record a complete, successful build of our models, or of all models."""
     project, load_ids = (all_hash, _ALL_LOAD_IDS) if all_hash else (our_hash, _OUR_LOAD_IDS)
-    connection.execute(f"insert into bronze.builds (project, load_ids) values ($1, ({load_ids}))", project)
+    connection.execute(
+        f"insert into bronze.builds (project, load_ids, number) values ($1, ({load_ids}), {number})", project
+    )
 
 
 def replace_own_models(connection: Connection, models: Sequence[OwnModel]) -> None:

@@ -19,7 +19,7 @@ GROUPS: "Mapping[str, tuple[str, ...]]" = {
     "Get started": ("demo", "run", "init"),
     "Load and build": ("upload", "ingest", "transform", "dbt", "watch"),
     "Undo": ("forget", "restore"),
-    "Inspect": ("status", "rejects", "query", "report", "environments"),
+    "Inspect": ("status", "rejects", "query", "report", "docs", "environments"),
     "Verify": ("verify", "check"),
     "Contracts": ("contract",),
     "Embedded PostgreSQL": ("local",),

@@ -18,6 +18,7 @@ from retailpipe.cli.help import Commands
 from retailpipe.cli.invocation import as_typed, command, remember_environment
 from retailpipe.cli.options import Json, Profile, Yes
 from retailpipe.cli.output import csv_document, print_json, print_report
+from retailpipe.cli.reporting import open_page
 from retailpipe.cli.terminal import clear, say
 from retailpipe.errors import AwsError, UsageError
 
@@ -251,6 +252,42 @@ def status(
             if not error.transient:
                 raise
             say(f"warning: {error}; {as_typed(error.hint)}", err=True)
+
+
+# class report
+
+
+@app.command("report")
+def report(
+    folder: ClassFolder = HERE,
+    open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="Write the page to this file; overwrite it if it exists. Default: class-report.html in the class "
+            "folder.",
+        ),
+    ] = None,
+    profile: Profile = None,
+    json: Json = False,
+) -> None:
+    """Write the state of the class as one HTML file: progress, grade, cost and expiry of each student.
+
+    The figures are those of `class status` and of the last `class grade`. Only you can read the file: it has the names
+    of the students.
+
+    \b
+    Example: retailpipe class report --class spring-course --open
+    """
+    from retailpipe.classroom.report_page import class_report
+
+    classroom = read_class(folder, profile)
+    written = class_report(classroom, aws_of(classroom, profile), out)
+    print_report(written, json)
+    if open_:
+        open_page(Path(written.path))
 
 
 # class down

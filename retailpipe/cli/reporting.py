@@ -1,4 +1,4 @@
-"""The command `report`, and what `run --report` does too."""
+"""The commands `report` and `docs`, and what `run --report` does too."""
 
 import json as json_module
 from functools import partial
@@ -50,7 +50,8 @@ def report(
     """Write what the warehouse says as one HTML file: whether it is right, sales, rejected rows, loads.
 
     The file needs no network and no other file. docs/report.md describes its parts. With --watch and --json, it prints
-    one JSON document per line.
+    one JSON document per line. On an AWS stack, it fetches the report that the last build published, if that is up to
+    date.
 
     \b
     Example: retailpipe report --open
@@ -60,10 +61,47 @@ def report(
     if watch:
         _watch(environment, out, open_=open_, quiet=quiet, json=json)
         return
-    written = write(environment, out, picture=picture, quiet=quiet)
+    written = None
+    if environment.stack and not out and not picture:
+        from retailpipe.publishing import fetch_report
+
+        written = fetch_report(environment)
+    written = written or write(environment, out, picture=picture, quiet=quiet)
     print_result(written.as_dict(), partial(print_report, written, json=False), json=json, quiet=quiet)
     if open_:
-        open_report(written)
+        open_page(Path(written.path))
+
+
+@on_environment
+def docs(
+    environment: Environment,
+    open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="Write the page to this file; overwrite it if it exists. Default: docs.html in the environment's "
+            "folder, where the report has a link to it.",
+        ),
+    ] = None,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Write dbt's documentation as one HTML file: every model and column, the code, the lineage.
+
+    Your own models are included. The file needs no network and no other file.
+
+    \b
+    Example: retailpipe docs --open
+    """
+    from retailpipe.dbt_docs import write_docs
+
+    with progress_shown(quiet=quiet) as progress:
+        written = write_docs(environment, out, progress=progress)
+    print_result(written.as_dict(), lambda: say(str(written)), json=json, quiet=quiet)
+    if open_:
+        open_page(Path(written.path))
 
 
 def require() -> None:
@@ -83,12 +121,12 @@ def write(
         return write_report(environment, out, picture=picture, progress=progress)
 
 
-def open_report(written: ReportFile) -> None:
-    """Open a report in the user's browser; say so if there is none."""
+def open_page(file: Path) -> None:
+    """Open a file in the user's browser; say so if there is none."""
     import webbrowser
 
-    if not webbrowser.open(Path(written.path).as_uri()):
-        say(f"no browser was found; open {written.path} yourself", err=True)
+    if not webbrowser.open(file.as_uri()):
+        say(f"no browser was found; open {file} yourself", err=True)
 
 
 def _watch(environment: Environment, out: Path | None, *, open_: bool, quiet: bool, json: bool) -> None:
@@ -100,9 +138,10 @@ def _watch(environment: Environment, out: Path | None, *, open_: bool, quiet: bo
         elif not quiet:
             say(str(written))
         if open_ and number == 0:
-            open_report(written)
+            open_page(Path(written.path))
 
 
 def register(app: typer.Typer) -> None:
-    """Add this command to the program."""
+    """Add these commands to the program."""
     app.command()(report)
+    app.command()(docs)

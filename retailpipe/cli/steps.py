@@ -41,7 +41,7 @@ from retailpipe.cli.terminal import escaped, say
 from retailpipe.environment import Environment
 from retailpipe.errors import WarehouseError
 from retailpipe.invariants import verify as verify_environment
-from retailpipe.reports import ReportFile, RunReport, SomeNotLoaded
+from retailpipe.reports import Published, ReportFile, RunReport, SomeNotLoaded
 from retailpipe.undo import forget as forget_workbook
 from retailpipe.undo import restore as restore_workbook
 
@@ -121,7 +121,12 @@ def run(
     replace: Replace = False,
     skip_failed: SkipFailed = False,
     report: Annotated[
-        bool, typer.Option("--report", help="Then write the HTML report, as `retailpipe report` does.")
+        bool,
+        typer.Option(
+            "--report",
+            help="Then write the HTML report, as `retailpipe report` does; on an AWS stack, also publish it in the "
+            "bucket.",
+        ),
     ] = False,
     quiet: Quiet = False,
     json: Json = False,
@@ -146,19 +151,25 @@ def run(
             skip_failed=skip_failed,
             progress=progress,
         )
-    document, written = done.as_dict(), None
+    document, written, published = done.as_dict(), None, None
     if report:
         written = reporting.write(environment, quiet=quiet)
         document["report"] = written.as_dict()
+        if environment.stack:
+            from retailpipe.publishing import publish_reports
+
+            published = publish_reports(environment, done.build.number)
+            document["published"] = published.as_dict()
     all_well = done.ok and not done.failures
-    print_result(document, lambda: _print_run(done, written), json=json, quiet=quiet, ok=all_well)
+    print_result(document, lambda: _print_run(done, written, published), json=json, quiet=quiet, ok=all_well)
     _exit(done.ok)
 
 
-def _print_run(done: RunReport, written: ReportFile | None) -> None:
+def _print_run(done: RunReport, written: ReportFile | None, published: Published | None) -> None:
     print_run(done)
-    if written:
-        say(str(written))
+    for each in (written, published):
+        if each:
+            say(str(each))
 
 
 @on_environment

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from retailpipe.bronze.schema import has_schema
+from retailpipe.dbt_docs import DOCS_NAME
 from retailpipe.environment import Environment, expanded
 from retailpipe.errors import UsageError
 from retailpipe.files import write_file
@@ -22,6 +24,19 @@ from retailpipe.reports import ReportFile
 REPORT_NAME = "report.html"
 _REFRESH_SECONDS = 5
 _POLL_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class RenderedReport:
+    """The report of an environment.
+
+    ok: whether it shows no failure. verdict: its first sentence. summary: the verdict and the latest month.
+    """
+
+    html: str
+    ok: bool
+    verdict: str
+    summary: str
 
 
 def report_file(environment: Environment) -> Path:
@@ -37,8 +52,17 @@ def render_report(environment: Environment, *, certificate: str = "") -> str:
     Raises UsageError if the packages of the extra `report` are not installed, WarehouseError if the database cannot be
     read, AwsError for a stack.
     """
+    return rendered_report(environment, certificate=certificate).html
+
+
+def rendered_report(environment: Environment, *, certificate: str = "") -> RenderedReport:
+    """The HTML of the report with what it says in words. Raises what `render_report` raises."""
     facts = _facts(environment, certificate=certificate)
-    return _html(environment, facts)
+    from retailpipe.html_report import sentences
+
+    verdict = sentences.verdict(facts)
+    latest = f" {sentences.latest_month(facts.sales)}" if facts.sales else ""
+    return RenderedReport(_html(environment, facts), not facts.failures, verdict, f"{verdict}.{latest}")
 
 
 def write_report(
@@ -50,6 +74,8 @@ def write_report(
     progress: Progress | None = None,
 ) -> ReportFile:
     """Write the report of an environment to a file; an existing file is replaced in one step.
+
+    It has a link to dbt's documentation if that is beside it, as docs.html.
 
     out: the file. Default: `report.html` in the environment's folder.
     picture: also draw the latest full month as a PNG picture in this file.
@@ -66,7 +92,10 @@ def write_report(
     progress.step("reading the warehouse")
     facts = _facts(environment)
     progress.step("drawing the report")
-    content = _html(environment, facts, _REFRESH_SECONDS if refreshes else None).encode()
+    has_docs = (expanded(target).parent / DOCS_NAME).is_file()
+    content = _html(
+        environment, facts, _REFRESH_SECONDS if refreshes else None, docs=DOCS_NAME if has_docs else ""
+    ).encode()
     if drawing:
         from retailpipe.html_report.picture import picture as draw
 
@@ -122,10 +151,10 @@ def _facts(environment: Environment, *, certificate: str = "") -> Facts:
         worker.shutdown()
 
 
-def _html(environment: Environment, facts: Facts, refresh_seconds: int | None = None) -> str:
+def _html(environment: Environment, facts: Facts, refresh_seconds: int | None = None, docs: str = "") -> str:
     from retailpipe.html_report.page import page
 
-    return page(facts, name=environment_name(environment), refresh_seconds=refresh_seconds)
+    return page(facts, name=environment_name(environment), refresh_seconds=refresh_seconds, docs=docs)
 
 
 def _last_build(environment: Environment) -> tuple[object, ...]:

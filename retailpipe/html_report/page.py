@@ -18,6 +18,7 @@ from retailpipe.html_report.facts import Facts
 from retailpipe.html_report.tables import Amount, Cell, Share
 
 if TYPE_CHECKING:
+    import jinja2
     from markupsafe import Markup
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -25,38 +26,50 @@ _WIDE, _HALF, _NARROW = (840, 270), (470, 230), (316, 220)
 """The sizes of plots in pixels, width and height: across the page, in one of two columns, and on a phone."""
 
 
-def page(facts: Facts, *, name: str, refresh_seconds: int | None = None) -> str:
+def page(facts: Facts, *, name: str, refresh_seconds: int | None = None, docs: str = "") -> str:
     """The HTML of the report.
 
     name: of the environment. refresh_seconds: how often a browser loads the page again; None for never.
+    docs: the address of dbt's documentation, for a link; may be empty.
     """
+    return (
+        templates()
+        .get_template("page.html.j2")
+        .render(
+            facts=facts,
+            name=name,
+            refresh_seconds=refresh_seconds,
+            docs=docs,
+            figures=figures,
+            listings=listings,
+            own_figures=own_figures,
+            sentences=sentences,
+            lineage=lineage_drawing.drawing(facts.lineage),
+            chart=_chart,
+            exact=wording.plain,
+            command=partial(_command, facts),
+        )
+    )
+
+
+def templates(*folders: Path) -> jinja2.Environment:
+    """The templates of the report, with those in other folders. They escape every text, and know the style sheet."""
     import jinja2
 
-    templates = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
+    found = jinja2.Environment(
+        loader=jinja2.FileSystemLoader([_TEMPLATES, *folders]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters.update(  # pyright: ignore[reportUnknownMemberType]
+    found.filters.update(  # pyright: ignore[reportUnknownMemberType]
         {"cleaned": wording.cleaned, "minute": wording.minute, "money": wording.money}
     )
-    return templates.get_template("page.html.j2").render(
-        facts=facts,
-        name=name,
-        refresh_seconds=refresh_seconds,
-        style=_markup((_TEMPLATES / "page.css").read_text(encoding="utf-8")),
-        figures=figures,
-        listings=listings,
-        own_figures=own_figures,
-        sentences=sentences,
-        lineage=lineage_drawing.drawing(facts.lineage),
-        chart=_chart,
-        cell=_cell,
-        exact=wording.plain,
-        command=partial(_command, facts),
+    found.globals.update(  # pyright: ignore[reportUnknownMemberType]
+        cell=_cell, style=_markup((_TEMPLATES / "page.css").read_text(encoding="utf-8"))
     )
+    return found
 
 
 def _command(facts: Facts, arguments: str) -> str:

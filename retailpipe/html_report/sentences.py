@@ -173,6 +173,14 @@ def _best(slots: tuple[Slot, ...]) -> Slot:
     return max(slots, key=lambda slot: slot.revenue)
 
 
+def latest_month(sales: Sales) -> str:
+    """The figures of the latest month; empty if there is none."""
+    if not sales.months:
+        return ""
+    last = sales.months[-1]
+    return f"{month(last.year, last.month)}: {headline(last)}. {partial(sales)}".strip()
+
+
 def headline(row: Month) -> str:
     """The figures of a month in one line."""
     return (

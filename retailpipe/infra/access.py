@@ -12,7 +12,7 @@ from retailpipe.infra.database import Database
 from retailpipe.infra.functions import Functions
 from retailpipe.infra.notifications import Notifications
 from retailpipe.infra.storage import Storage
-from retailpipe.keys import INPUT, RECEIPTS
+from retailpipe.keys import INPUT, RECEIPTS, REPORTS
 from retailpipe.names import CHECK_BUCKET, NOTIFY_UPLOAD
 
 
@@ -65,6 +65,8 @@ class StudentPolicy(Component):
                 objects,
                 sid="Workbooks",
             ),
+            # A link to a report works only if the user who signed it may read the report.
+            statement(["s3:GetObject", "s3:PutObject"], [pulumi.Output.concat(bucket, f"/{REPORTS}*")], sid="Reports"),
             statement(["secretsmanager:GetSecretValue"], [database.secret_arn], sid="Password"),
             statement(
                 ["rds:DescribeDBInstances", "rds:StartDBInstance", "rds:StopDBInstance"],

@@ -1,4 +1,4 @@
-"""The bucket: workbooks under `input/`, receipts of loaded workbooks under `receipts/`."""
+"""The bucket: workbooks under `input/`, receipts of loaded workbooks under `receipts/`, reports under `reports/`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ import pulumi
 import pulumi_aws as aws
 
 from retailpipe.infra.component import Component, Deployment, policy, tls_only
+from retailpipe.keys import REPORTS
 
 _OLD_VERSION_DAYS = 90
 _UNFINISHED_UPLOAD_DAYS = 7
+_REPORT_DAYS = 90
+"""Each build renews reports/latest.html, so that one expires only if nothing is built for so long."""
+_OLD_REPORT_DAYS = 1
+"""How long S3 keeps a report that has expired, or that a newer latest.html has replaced."""
 
 
 class Storage(Component):
@@ -67,9 +72,16 @@ class Storage(Component):
                     "filter": {"prefix": ""},
                     "noncurrent_version_expiration": {"noncurrent_days": _OLD_VERSION_DAYS},
                     "abort_incomplete_multipart_upload": {"days_after_initiation": _UNFINISHED_UPLOAD_DAYS},
-                }
+                },
+                {
+                    "id": "reports",
+                    "status": "Enabled",
+                    "filter": {"prefix": REPORTS},
+                    "expiration": {"days": _REPORT_DAYS},
+                    "noncurrent_version_expiration": {"noncurrent_days": _OLD_REPORT_DAYS},
+                },
             ],
-            # The rule is about old versions, so versioning must be enabled first.
+            # The rules are about old versions, so versioning must be enabled first.
             opts=self.child(depends_on=[self.versioning]),
         )
         self.register_outputs({"bucket": self.bucket.bucket})

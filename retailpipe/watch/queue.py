@@ -42,7 +42,8 @@ from retailpipe.errors import AwsError, RetailpipeError, SourceNotFound, UsageEr
 from retailpipe.keys import is_workbook
 from retailpipe.models import own_models, project_hash
 from retailpipe.progress import Progress
-from retailpipe.reports import LoadReport, RunReport
+from retailpipe.publishing import links_text, publish_reports
+from retailpipe.reports import LoadReport, Published, RunReport
 from retailpipe.watch.worker import Handled, Worker, is_over, is_transient
 
 _WAIT_SECONDS = 20
@@ -170,12 +171,14 @@ class QueueWatcher(Worker):
         self._publish_once(lambda: self._build_note(failed), subject, text)
 
     def built(self, run: RunReport, loads: Sequence[LoadReport]) -> None:
-        subject, text = self._result_texts(run, loads)
+        published = publish_reports(self.environment, run.build.number)
+        subject, text = self._result_texts(run, loads, published)
+        links = links_text(self.environment, published)
         if run.ok:
-            self._publish(subject, text, "result")
+            self._publish(subject, text + links, "result")
         else:
             failed = _failed_names(run)
-            self._publish_once(lambda: self._build_note(failed), subject, text)
+            self._publish_once(lambda: self._build_note(failed), subject, text, links)
 
     def hint(self, error: RetailpipeError) -> str:
         return hints.complete_commands(error.hint, ["--stack", self._stack.outputs.name])
@@ -196,8 +199,10 @@ class QueueWatcher(Worker):
             [*failures, project_hash(own_models(self.environment)), *(str(report.load_id) for _, report in loads)]
         )
 
-    def _publish_once(self, note_key: Callable[[], str | None], subject: str, text: str) -> None:
+    def _publish_once(self, note_key: Callable[[], str | None], subject: str, text: str, links: str = "") -> None:
         """Publish a failure unless a note in the bucket says that it was published.
+
+        links: the end of the notice, which the note does not contain, because links are secrets.
 
         The note is written after the notice: if the watcher is killed in between, the notice is published twice, but
         never lost.
@@ -209,13 +214,13 @@ class QueueWatcher(Worker):
                 return
         except (AwsError, WarehouseError) as error:
             _log.warning("%s", error)
-        if self._publish(subject, text, "failure") and note:
+        if self._publish(subject, text + links, "failure") and note:
             try:
                 self._store.write_note(note, text)
             except AwsError as error:
                 _log.warning("%s", error)
 
-    def _result_texts(self, run: RunReport, loads: Sequence[LoadReport]) -> tuple[str, str]:
+    def _result_texts(self, run: RunReport, loads: Sequence[LoadReport], published: Published) -> tuple[str, str]:
         """The subject and the text of the notice about a build."""
         rows, rejects = sum(load.rows_loaded for load in loads), sum(load.rows_rejected for load in loads)
         newest = max((load.last_date for load in loads if load.last_date), default=None)
@@ -226,12 +231,13 @@ class QueueWatcher(Worker):
         if run.verification:
             held = sum(invariant.ok for invariant in run.verification.invariants)
             lines.append(f"{held} of {len(run.verification.invariants)} invariants hold.")
+        lines += [f"\n{text}" for text in (published.summary, *published.problems) if text]
         if rejects:
             command = f"retailpipe rejects --stack {self._stack.outputs.name}"
             lines.append(f"\nTo see the rejected rows, run:\n\n    {command}")
         outcome = "Loaded" if run.ok else "Loaded, but silver and gold have errors"
         subject = f"{outcome}: {counted(rows, 'row')}, {rejects:,} rejected"
-        return subject, "\n".join(lines) + "\n"
+        return subject, "\n".join(lines) + "\n\n"
 
     def _publish(self, subject: str, text: str, kind: str) -> bool:
         """Publish a notice; return whether it was sent."""

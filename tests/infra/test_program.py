@@ -130,9 +130,12 @@ def test_the_bucket_is_private_and_keeps_versions(declared: Declared) -> None:
     for name in ("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets"):
         assert block[name] is True
     assert declared.one("BucketVersioning").inputs["versioningConfiguration"] == {"status": "Enabled"}
-    (rule,) = declared.one("BucketLifecycleConfiguration").inputs["rules"]
-    assert rule["noncurrentVersionExpiration"] == {"noncurrentDays": 90}
-    assert rule["abortIncompleteMultipartUpload"] == {"daysAfterInitiation": 7}
+    all_objects, reports = declared.one("BucketLifecycleConfiguration").inputs["rules"]
+    assert all_objects["filter"] == {"prefix": ""}
+    assert all_objects["noncurrentVersionExpiration"] == {"noncurrentDays": 90}
+    assert all_objects["abortIncompleteMultipartUpload"] == {"daysAfterInitiation": 7}
+    assert "expiration" not in all_objects
+    assert (reports["filter"], reports["expiration"]) == ({"prefix": "reports/"}, {"days": 90})
 
 
 def test_every_resource_that_can_have_tags_has_them(declared: Declared) -> None:

@@ -46,6 +46,7 @@ def resources_of(stack: Declared, name: str) -> dict[str, str]:
         **arns,
         "workbook": f"{bucket}/input/online_retail.xlsx",
         "receipt": f"{bucket}/receipts/online_retail.xlsx/1.json",
+        "report": f"{bucket}/reports/1/report.html",
         "other object": f"{bucket}/anything.txt",
         "password": secret["secretArn"],
         "outputs": f"arn:aws:ssm:{HERE}:parameter/retailpipe/{name}/outputs",
@@ -61,6 +62,7 @@ def resources_of(stack: Declared, name: str) -> dict[str, str]:
 STUDENT_MAY = {
     "workbook": "s3:AbortMultipartUpload s3:DeleteObject s3:GetObject s3:GetObjectVersion s3:PutObject",
     "receipt": "s3:AbortMultipartUpload s3:DeleteObject s3:GetObject s3:GetObjectVersion s3:PutObject",
+    "report": "s3:GetObject s3:PutObject",
     "password": "secretsmanager:GetSecretValue",
     "log of notify_upload": "logs:FilterLogEvents logs:GetLogEvents",
     "log of check_bucket": "logs:FilterLogEvents logs:GetLogEvents",

@@ -5,12 +5,22 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 FILE = "grades.json"
 _MOST_BYTES = 50_000_000
 _Entry = Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class PointScore:
+    """The score of a student in one point of the rubric."""
+
+    name: str
+    score: int
+    out_of: int
 
 
 def read_grades(folder: Path) -> Mapping[str, str]:
@@ -23,6 +33,21 @@ def read_grades(folder: Path) -> Mapping[str, str]:
         for entry in _entries(folder)
         if isinstance(name := entry.get("student"), str) and (text := _text(entry))
     }
+
+
+def read_points(folder: Path) -> list[PointScore]:
+    """The scores of all graded students in all points of the rubric; none if the file is missing or damaged."""
+    found: list[PointScore] = []
+    for entry in _entries(folder):
+        points = entry.get("points")
+        if entry.get("is_graded") is not True or not isinstance(points, list):
+            continue
+        for point in cast("list[object]", points):
+            values: _Entry = cast("_Entry", point) if isinstance(point, dict) else {}
+            name, score, out_of = values.get("name"), values.get("score"), values.get("out_of")
+            if isinstance(name, str) and isinstance(score, int) and isinstance(out_of, int):
+                found.append(PointScore(name, score, out_of))
+    return found
 
 
 def write_grades(folder: Path, document: Mapping[str, object]) -> Path:
