@@ -11,6 +11,9 @@ import base64
 import hashlib
 import json
 import re
+import shutil
+import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +25,14 @@ from retailpipe.environment import Environment, expanded
 from retailpipe.errors import NothingLoaded, TransformError
 from retailpipe.files import write_file
 from retailpipe.folders import make_folder
-from retailpipe.models import generated_project, own_models
+from retailpipe.models import Project, generated_project, own_models
 from retailpipe.progress import NoProgress, Progress
 from retailpipe.reports import DocsFile
 
 DOCS_NAME = "docs.html"
+_GENERATE = ["--log-level", "none", "--log-level-file", "info", "--no-use-colors", "docs", "generate"]
+_TARGET = "docs"
+_PARSED = "partial_parse.msgpack"
 _MANIFEST, _CATALOG = '"MANIFEST.JSON INLINE DATA"', '"CATALOG.JSON INLINE DATA"'
 _SCRIPT = re.compile(r"(<script[^>]*>)(.*?)(</script>)", re.DOTALL)
 _ICON = re.compile(r'<link rel="(?:shortcut icon|canonical)"[^>]*>')
@@ -55,7 +61,7 @@ def render_docs(environment: Environment, *, progress: Progress | None = None) -
         tables = contract_tables(connection)
     progress.step("documenting the models")
     own = own_models(environment)
-    folder = dbt_runner.generate_docs(environment, generated_project(environment, own, tables) if own else None)
+    folder = _generated(environment, generated_project(environment, own, tables) if own else None)
     try:
         index = (folder / "index.html").read_text(encoding="utf-8")
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
@@ -63,6 +69,11 @@ def render_docs(environment: Environment, *, progress: Progress | None = None) -
     except OSError as error:
         reading = f"cannot read {error.filename}: {error.strerror}"
         raise TransformError(reading, hint="Check the disk space, and that you can write to this folder.") from error
+    except ValueError as error:
+        raise TransformError(
+            f"cannot read what dbt wrote into {folder}",
+            hint="Run the command again: another program may write there too.",
+        ) from error
     return _page(index, _without_paths(manifest), catalog)
 
 
@@ -81,6 +92,38 @@ def write_docs(
         make_folder(environment.folder)
     write_file(target, content)
     return DocsFile(str(expanded(target).absolute()), len(content))
+
+
+def _generated(environment: Environment, project: Project | None) -> Path:
+    """Generate dbt's documentation of a project with `dbt docs generate`, which also compiles its models.
+
+    Returns the folder with `index.html`, `manifest.json` and `catalog.json`. It is not the folder of builds, whose
+    compiled tests and parsed project stay as they are. Raises TransformError.
+    """
+    folder = environment.folder / "dbt"
+    with suppress(OSError):  # the project as the last build has parsed it: dbt parses only what has changed
+        (folder / _TARGET).mkdir(parents=True, exist_ok=True)
+        shutil.copy2(folder / "target" / _PARSED, folder / _TARGET / _PARSED)
+    result: Any = dbt_runner.invoke(environment, _GENERATE, [], project=project, target=_TARGET)
+    if result.exception:
+        _end_threads(result.exception)
+        raise dbt_runner.parse_error(environment, result.exception)
+    if not result.success:
+        failed = [each for each in getattr(result.result, "results", []) or [] if each.status in dbt_runner.FAILED]
+        reasons = "".join(f"\n  {each.node.name}: {str(each.message).strip()}" for each in failed)
+        raise TransformError(f"dbt cannot document the models{reasons}", hint=dbt_runner.log_hint(environment))
+    return folder / _TARGET
+
+
+def _end_threads(error: BaseException) -> None:
+    """End the threads that dbt leaves running if a model cannot be compiled; only the traceback still has them."""
+    from multiprocessing.pool import ThreadPool
+
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        pool = frame.f_locals.get("pool")
+        if isinstance(pool, ThreadPool):
+            pool.terminate()
+            pool.join()
 
 
 def _page(index: str, manifest: dict[str, Any], catalog: dict[str, Any]) -> str:

@@ -9,13 +9,10 @@ from __future__ import annotations
 import logging
 import os
 import re
-import shutil
 import sys
 import threading
-import traceback
 from contextlib import suppress
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from retailpipe.bronze.build_record import OwnModel
@@ -33,10 +30,7 @@ if TYPE_CHECKING:
 
 _ROWS_SHOWN = 5
 _PARSE = ["--log-level", "none", "--log-level-file", "none", "--no-use-colors", "--no-write-json", "parse"]
-_DOCS = ["--log-level", "none", "--log-level-file", "info", "--no-use-colors", "docs", "generate"]
-_DOCS_TARGET = "docs"
-_PARSED = "partial_parse.msgpack"
-_FAILED = ("error", "fail", "runtime error")
+FAILED = ("error", "fail", "runtime error")
 _SKIPPED = ("skipped", "partial success")
 _dbt_lock = threading.Lock()
 _log = logging.getLogger(__name__)
@@ -277,13 +271,13 @@ class Listener:
 def ours_succeeded(results: list[Any]) -> bool:
     """Whether all our own models and tests succeeded; the results of the user's models do not count."""
     ours = [result for result in results if result.node.package_name != OWN_PROJECT]
-    return bool(ours) and not any(result.status in (*_FAILED, *_SKIPPED) for result in ours)
+    return bool(ours) and not any(result.status in (*FAILED, *_SKIPPED) for result in ours)
 
 
 def build_report(environment: Environment, results: list[Any], seconds: float) -> BuildReport:
     """The report of a build from dbt's results, one per model and test."""
     done = [result for result in results if result.status in ("success", "pass", "warn")]
-    failed = [result for result in results if result.status in _FAILED]
+    failed = [result for result in results if result.status in FAILED]
     skipped = [result for result in results if result.status in _SKIPPED]
     tests = [result for result in done if result.node.resource_type == "test"]
     return BuildReport(
@@ -308,38 +302,6 @@ def _failure(environment: Environment, result: Any) -> Node:
         except RetailpipeError as error:
             _log.warning("cannot read the failing rows of test %s: %s", node.name, error)
     return Node(str(node.name), str(node.resource_type), str(result.status), str(result.message or "").strip(), rows)
-
-
-def generate_docs(environment: Environment, project: Project | None) -> Path:
-    """Generate dbt's documentation of a project with `dbt docs generate`, which also compiles its models.
-
-    Returns the folder with `index.html`, `manifest.json` and `catalog.json`. It is not the folder of builds, whose
-    compiled tests and parsed project stay as they are. Raises TransformError.
-    """
-    folder = environment.folder / "dbt"
-    with suppress(OSError):  # the project as the last build has parsed it: dbt parses only what has changed
-        (folder / _DOCS_TARGET).mkdir(parents=True, exist_ok=True)
-        shutil.copy2(folder / "target" / _PARSED, folder / _DOCS_TARGET / _PARSED)
-    result: Any = invoke(environment, _DOCS, [], project=project, target=_DOCS_TARGET)
-    if result.exception:
-        _end_threads(result.exception)
-        raise parse_error(environment, result.exception)
-    if not result.success:
-        failed = [each for each in getattr(result.result, "results", []) or [] if each.status in _FAILED]
-        reasons = "".join(f"\n  {each.node.name}: {str(each.message).strip()}" for each in failed)
-        raise TransformError(f"dbt cannot document the models{reasons}", hint=log_hint(environment))
-    return folder / _DOCS_TARGET
-
-
-def _end_threads(error: BaseException) -> None:
-    """End the threads that dbt leaves running if a model cannot be compiled; only the traceback still has them."""
-    from multiprocessing.pool import ThreadPool
-
-    for frame, _ in traceback.walk_tb(error.__traceback__):
-        pool = frame.f_locals.get("pool")
-        if isinstance(pool, ThreadPool):
-            pool.terminate()
-            pool.join()
 
 
 def log_hint(environment: Environment) -> str:

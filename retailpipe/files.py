@@ -11,10 +11,13 @@ from retailpipe.environment import expanded
 from retailpipe.errors import UsageError
 
 
-def write_file(path: Path, content: bytes) -> None:
+def write_file(path: Path, content: bytes, *, private: bool = False) -> None:
     """Write a file, or replace it in one step: an error leaves no half file and keeps the old one.
 
     What is not a regular file, such as a pipe or /dev/stdout, is written directly.
+
+    private: whether only its owner can read the file. Otherwise a file that is replaced keeps its permissions.
+
     Raises UsageError if the file cannot be written.
     """
     try:
@@ -26,8 +29,10 @@ def write_file(path: Path, content: bytes) -> None:
         fresh = target.with_name(f".{target.name[:200]}.{os.getpid()}")
         try:
             with fresh.open("xb") as file:
+                if private:
+                    fresh.chmod(0o600)
                 file.write(content)
-            if target.exists():
+            if target.exists() and not private:
                 shutil.copymode(target, fresh)
             fresh.replace(target)
         finally:

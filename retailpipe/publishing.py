@@ -119,10 +119,10 @@ def links_text(environment: Environment, published: Published) -> str:
         return ""
     if not links:
         return ""
-    lines = [f"{title} of build {published.build}:\n\n    {link.url}\n" for title, link in links]
+    lines = [f"\n{title} of build {published.build}:\n\n    {link.url}" for title, link in links]
     many = len(links) > 1
     opens, ends = ("These links open", "They end") if many else ("This link opens", "It ends")
-    lines.append(f"{opens} without a login: give {'them' if many else 'it'} only to people who may see the data.")
+    lines.append(f"\n{opens} without a login: give {'them' if many else 'it'} only to people who may see the data.")
     lines.append(f"{ends} {_end(links[0][1])}.")
     return "\n".join(lines) + "\n"
 
@@ -154,7 +154,7 @@ def fetch_report(environment: Environment) -> ReportFile | None:
         problems = (f"this report may be out of date: {error}",)
     target = report_file(environment)
     make_folder(environment.folder)
-    write_file(target, newest.content)
+    write_file(target, newest.content, private=True)
     return ReportFile(
         path=str(target.absolute()),
         bytes=len(newest.content),

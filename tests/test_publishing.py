@@ -205,6 +205,7 @@ def test_the_newest_report_is_fetched_while_it_is_current(shop: Environment, sta
     assert (fetched.build, fetched.ok, fetched.verdict) == (watched.run.build.number, True, "Everything agrees")
     assert Path(fetched.path).read_bytes() == objects(stack)[LATEST]
     assert Path(fetched.path) == shop.folder / "report.html"
+    assert Path(fetched.path).stat().st_mode & 0o777 == 0o600
 
 
 def test_the_newest_report_is_fetched_with_a_warning_if_the_database_is_out_of_reach(

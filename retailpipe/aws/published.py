@@ -15,6 +15,7 @@ from retailpipe.keys import REPORTS
 LATEST = f"{REPORTS}latest.html"
 _LONGEST = timedelta(days=7)
 """The longest life of a link that S3 allows."""
+_MOST_BYTES = 20_000_000
 _MISSING = {"404", "NoSuchKey", "NotFound"}
 
 
@@ -62,9 +63,12 @@ class PublishedReports:
             self._put(LATEST, content, content_type, {"build": str(build), "ok": str(ok).lower(), "verdict": plain})
 
     def newest(self) -> Newest | None:
-        """The newest report; None if none was published, or it has expired. Raises AwsError."""
+        """The newest report; None if there is none, or a file that is too large for one. Raises AwsError."""
         found = self._call("get_object", LATEST)
         if found is None:
+            return None
+        if found["ContentLength"] > _MOST_BYTES:
+            found["Body"].close()
             return None
         with aws_errors(f"download {LATEST} from {self.address}"):
             content: bytes = found["Body"].read()

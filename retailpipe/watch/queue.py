@@ -237,7 +237,7 @@ class QueueWatcher(Worker):
             lines.append(f"\nTo see the rejected rows, run:\n\n    {command}")
         outcome = "Loaded" if run.ok else "Loaded, but silver and gold have errors"
         subject = f"{outcome}: {counted(rows, 'row')}, {rejects:,} rejected"
-        return subject, "\n".join(lines) + "\n\n"
+        return subject, "\n".join(lines) + "\n"
 
     def _publish(self, subject: str, text: str, kind: str) -> bool:
         """Publish a notice; return whether it was sent."""
