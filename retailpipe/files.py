@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from contextlib import suppress
 from pathlib import Path
 
 from retailpipe.environment import expanded
 from retailpipe.errors import UsageError
+
+
+def check_target(path: Path) -> None:
+    """Raise UsageError if a file cannot be written because its folder does not exist, or it is a folder itself."""
+    path = expanded(path)
+    if path.is_dir():
+        raise UsageError(f"cannot write {path}: it is a folder", hint="Write the name of a file.")
+    if not path.parent.is_dir():
+        raise UsageError(
+            f"cannot write {path}: the folder {path.parent} does not exist",
+            hint=f"Create it: `mkdir -p {shlex.quote(str(path.parent))}`.",
+        )
 
 
 def write_file(path: Path, content: bytes, *, private: bool = False) -> None:

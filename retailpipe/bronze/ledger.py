@@ -113,6 +113,20 @@ def lock_for_build(connection: Connection, progress: Progress) -> None:
         connection.row(f"select pg_advisory_lock{arguments}")
 
 
+def is_building(connection: Connection) -> bool:
+    """Whether a build is running in this database: it holds the lock of bronze alone."""
+    held = connection.row(
+        f"""
+        select exists (
+            select from pg_locks
+            where locktype = 'advisory' and classid = {_LOCK_CLASS_BRONZE} and mode = 'ExclusiveLock' and granted
+                and database = (select oid from pg_database where datname = current_database())
+        )
+        """
+    )
+    return held == (True,)
+
+
 def current_load(connection: Connection, source: str, content_hash: str) -> tuple[Entry | None, str | None]:
     """Return the current load of a source, and another source whose current load has this content; None if missing."""
     rows = connection.rows(

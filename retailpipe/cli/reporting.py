@@ -1,18 +1,21 @@
 """The commands `report` and `docs`, and what `run --report` does too."""
 
 import json as json_module
+from contextlib import closing, suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from retailpipe.cli.invocation import as_typed
 from retailpipe.cli.options import Json, Quiet, on_environment
 from retailpipe.cli.output import print_report, print_result
 from retailpipe.cli.progress import progress_shown
 from retailpipe.cli.terminal import say
 from retailpipe.environment import Environment
-from retailpipe.errors import UsageError
+from retailpipe.errors import RetailpipeError, UsageError
 from retailpipe.reports import ReportFile
 
 
@@ -41,7 +44,8 @@ def report(
         bool,
         typer.Option(
             "--watch",
-            help="Write the report again after each build, until Ctrl-C; the page in the browser reloads itself.",
+            help="Write the report again after each load and build, until Ctrl-C; the page in the browser reloads "
+            "itself.",
         ),
     ] = False,
     quiet: Quiet = False,
@@ -52,6 +56,8 @@ def report(
     The file needs no network and no other file. docs/report.md describes its parts. With --watch and --json, it prints
     one JSON document per line. On an AWS stack, it fetches the report that the last build published, if that is up to
     date.
+
+    The exit code says whether the report was written, not what it says: for that, use `retailpipe verify`.
 
     \b
     Example: retailpipe report --open
@@ -121,6 +127,48 @@ def write(
         return write_report(environment, out, picture=picture, progress=progress)
 
 
+@dataclass(frozen=True)
+class AfterRun:
+    """What was done for `run --report`. An error does not hide the result of the run.
+
+    document: what `--json` adds. lines: what a person reads.
+    """
+
+    document: dict[str, object]
+    lines: tuple[str, ...]
+    ok: bool
+
+
+NOTHING = AfterRun({}, (), ok=True)
+"""Without `--report`."""
+
+
+def after_run(environment: Environment, build: int | None, *, quiet: bool) -> AfterRun:
+    """Write the report of a run; on a stack, also publish it. build: the number of the build."""
+    try:
+        written = write(environment, quiet=quiet)
+    except RetailpipeError as error:
+        hint = as_typed(error.hint)
+        problem = {"type": type(error).__name__, "message": str(error), "hint": hint}
+        lines = (f"error: {error}", f"hint: {hint}")
+        return AfterRun({"report": {"ok": False, "error": problem}}, lines, ok=False)
+    if not environment.stack:
+        return AfterRun({"report": written.as_dict()}, (str(written),), ok=True)
+    from retailpipe.publishing import publish_reports
+
+    published = publish_reports(environment, build)
+    document: dict[str, object] = {"report": written.as_dict(), "published": published.as_dict()}
+    return AfterRun(document, (str(written), str(published)), ok=True)
+
+
+def after_failure(environment: Environment, *, quiet: bool) -> None:
+    """Write the report of a run that failed, so that no older report says that all is well."""
+    with suppress(RetailpipeError):  # the failure of the run is what the user must read
+        written = write(environment, quiet=quiet)
+        if not quiet:
+            say(str(written), err=True)
+
+
 def open_page(file: Path) -> None:
     """Open a file in the user's browser; say so if there is none."""
     import webbrowser
@@ -132,13 +180,14 @@ def open_page(file: Path) -> None:
 def _watch(environment: Environment, out: Path | None, *, open_: bool, quiet: bool, json: bool) -> None:
     from retailpipe.html_report import watch_report
 
-    for number, written in enumerate(watch_report(environment, out)):
-        if json:
-            say(json_module.dumps(written.as_dict(), ensure_ascii=False))
-        elif not quiet:
-            say(str(written))
-        if open_ and number == 0:
-            open_page(Path(written.path))
+    with closing(watch_report(environment, out)) as reports:
+        for number, written in enumerate(reports):
+            if json:
+                say(json_module.dumps(written.as_dict(), ensure_ascii=False))
+            elif not quiet:
+                say(str(written))
+            if open_ and number == 0:
+                open_page(Path(written.path))
 
 
 def register(app: typer.Typer) -> None:

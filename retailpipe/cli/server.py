@@ -13,8 +13,10 @@ from retailpipe.cli.options import Json, Local, creation_announced
 from retailpipe.cli.output import print_environments, print_json, print_servers
 from retailpipe.cli.progress import progress_shown
 from retailpipe.cli.terminal import say
+from retailpipe.dbt_docs import DOCS_NAME
 from retailpipe.environment import Environment
 from retailpipe.errors import ServerError, UsageError
+from retailpipe.html_report import REPORT_NAME
 
 if TYPE_CHECKING:
     from retailpipe.local.remains import Remains
@@ -152,9 +154,12 @@ def destroy(
     if not existed:
         print_json({"destroyed": None}) if json else say(f"there is no database in {environment.folder}")
         return
-    print_json({"destroyed": str(environment.folder)}) if json else say(
-        f"deleted the database in {environment.folder}; kept the workbooks in {environment.folder / 'input'}"
-    )
+    if json:
+        print_json({"destroyed": str(environment.folder)})
+        return
+    pages = [str(page) for name in (REPORT_NAME, DOCS_NAME) if (page := environment.folder / name).exists()]
+    kept = " and ".join([f"the workbooks in {environment.folder / 'input'}", *pages])
+    say(f"deleted the database in {environment.folder}; kept {kept}")
 
 
 def _stop_all(json: bool) -> None:

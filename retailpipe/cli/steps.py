@@ -1,6 +1,7 @@
 """The commands of the pipeline: each step, the whole pipeline, and the checks."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -39,9 +40,9 @@ from retailpipe.cli.output import (
 from retailpipe.cli.progress import progress_shown
 from retailpipe.cli.terminal import escaped, say
 from retailpipe.environment import Environment
-from retailpipe.errors import WarehouseError
+from retailpipe.errors import RetailpipeError, WarehouseError
 from retailpipe.invariants import verify as verify_environment
-from retailpipe.reports import Published, ReportFile, RunReport, SomeNotLoaded
+from retailpipe.reports import RunReport, SomeNotLoaded
 from retailpipe.undo import forget as forget_workbook
 from retailpipe.undo import restore as restore_workbook
 
@@ -141,35 +142,33 @@ def run(
     if report:
         reporting.require()
     replace = replace or _confirm_replacements(environment, source)
-    with progress_shown(quiet=quiet) as progress:
-        done = pipeline.run(
-            environment,
-            source,
-            contract=open_contract(contract, environment),
-            allow_duplicate=allow_duplicate,
-            replace=replace,
-            skip_failed=skip_failed,
-            progress=progress,
-        )
-    document, written, published = done.as_dict(), None, None
-    if report:
-        written = reporting.write(environment, quiet=quiet)
-        document["report"] = written.as_dict()
-        if environment.stack:
-            from retailpipe.publishing import publish_reports
+    try:
+        with progress_shown(quiet=quiet) as progress:
+            done = pipeline.run(
+                environment,
+                source,
+                contract=open_contract(contract, environment),
+                allow_duplicate=allow_duplicate,
+                replace=replace,
+                skip_failed=skip_failed,
+                progress=progress,
+            )
+    except RetailpipeError:
+        if report:
+            reporting.after_failure(environment, quiet=quiet)
+        raise
+    after = reporting.after_run(environment, done.build.number, quiet=quiet) if report else reporting.NOTHING
+    all_well = done.ok and not done.failures and after.ok
+    print_result(
+        done.as_dict() | after.document, lambda: _print_run(done, after.lines), json=json, quiet=quiet, ok=all_well
+    )
+    _exit(done.ok and after.ok)
 
-            published = publish_reports(environment, done.build.number)
-            document["published"] = published.as_dict()
-    all_well = done.ok and not done.failures
-    print_result(document, lambda: _print_run(done, written, published), json=json, quiet=quiet, ok=all_well)
-    _exit(done.ok)
 
-
-def _print_run(done: RunReport, written: ReportFile | None, published: Published | None) -> None:
+def _print_run(done: RunReport, lines: Sequence[str]) -> None:
     print_run(done)
-    for each in (written, published):
-        if each:
-            say(str(each))
+    for line in lines:
+        say(line)
 
 
 @on_environment

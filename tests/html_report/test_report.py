@@ -15,7 +15,7 @@ import pytest
 
 import retailpipe
 from retailpipe import Environment, UsageError
-from retailpipe.html_report import report_file, watch_report
+from retailpipe.html_report import report_file
 from tests.conftest import Program, Workbook
 from tests.html_report.odd_rows import COUNTRIES, MONTHS, NAMES, SCRIPT
 from tests.html_report.reading import Page
@@ -272,18 +272,6 @@ def test_files_that_cannot_be_written_are_named(shop: Environment, branches: Env
     with pytest.raises(UsageError, match="there are no sales to draw"):
         retailpipe.write_report(branches, tmp_path / "report.html", picture=tmp_path / "month.png")
     assert closed.read_text() == "kept"
-
-
-def test_watch_writes_a_page_that_reloads_itself_after_each_build(branches: Environment, tmp_path: Path) -> None:
-    written = watch_report(branches, tmp_path / "report.html", poll_seconds=0.05)
-
-    next(written)
-    (tmp_path / "report.html").write_text("replaced by the next build")
-    assert retailpipe.transform(branches).ok
-    next(written)
-
-    page = Page.of((tmp_path / "report.html").read_text(encoding="utf-8"))
-    assert [meta["content"] for meta in page.named("meta") if meta.get("http-equiv") == "refresh"] == ["5"]
 
 
 def test_the_commands_write_the_report_and_say_where(branches: Environment, program: Program, tmp_path: Path) -> None:
