@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -75,16 +76,29 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]
     server.destroy()
 
 
+@contextmanager
+def new_database(server: EmbeddedServer, template: str = "template1") -> Iterator[str]:
+    """A database for one test, always with the same name, so that dbt can use what it has parsed before."""
+    name = "one_test"
+    execute_as_superuser(server, f"create database {name} template {template} owner retailpipe")
+    try:
+        yield server.start().replace("/retailpipe?", f"/{name}?")
+    finally:
+        execute_as_superuser(server, f"drop database {name} with (force)")
+
+
+def execute_as_superuser(server: EmbeddedServer, statement: str) -> None:
+    """Execute a statement outside of a transaction, as `create database` needs it."""
+    url = as_superuser(server.start())
+    with dbapi.connect(url, autocommit=True) as connection, connection.cursor() as cursor:
+        cursor.execute(statement)
+
+
 @pytest.fixture
 def database_url(server: EmbeddedServer) -> Iterator[str]:
-    """An empty database for one test, always with the same name, so that dbt can use what it has parsed before."""
-    name = "one_test"
-    url = server.start()
-    with dbapi.connect(as_superuser(url), autocommit=True) as connection, connection.cursor() as cursor:
-        cursor.execute(f"create database {name} owner retailpipe")
-    yield url.replace("/retailpipe?", f"/{name}?")
-    with dbapi.connect(as_superuser(url), autocommit=True) as connection, connection.cursor() as cursor:
-        cursor.execute(f"drop database {name} with (force)")
+    """An empty database for one test."""
+    with new_database(server) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -111,6 +125,34 @@ def environment(tmp_path: Path, database_url: str, parsed: Path) -> Iterator[Env
     environment = Environment.local(tmp_path / "environment", database_url=database_url)
     with parsed_once(environment, parsed / "local") as environment:
         yield environment
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An environment that a module has loaded and built once. Its tests get copies, so they need not build first."""
+
+    server: EmbeddedServer
+    folder: Path
+
+    @contextmanager
+    def copied(self, folder: Path) -> Iterator[Environment]:
+        """A copy for one test, in another folder."""
+        shutil.copytree(self.folder, folder)
+        with new_database(self.server, template="prepared") as url:
+            yield Environment.local(folder, database_url=url)
+
+
+@contextmanager
+def prepared(
+    server: EmbeddedServer, parsed: Path, folder: Path, prepare: Callable[[Environment], object]
+) -> Iterator[Prepared]:
+    """Prepare an environment in a folder, and keep it for copies; `prepare` loads and builds it."""
+    with new_database(server) as url:
+        with parsed_once(Environment.local(folder, database_url=url), parsed / "local") as environment:
+            prepare(environment)
+        execute_as_superuser(server, "create database prepared template one_test owner retailpipe")
+    yield Prepared(server, folder)
+    execute_as_superuser(server, "drop database prepared")
 
 
 @pytest.fixture

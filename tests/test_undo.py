@@ -34,6 +34,11 @@ def quantities(environment: Environment) -> list[int]:
     return [row["quantity"] for row in rows(environment, "select quantity from bronze.raw_transactions order by 1")]
 
 
+def quantities_in_gold(environment: Environment) -> int | None:
+    """The sum of all quantities in gold; None if gold is empty."""
+    return rows(environment, "select sum(quantity)::int as n from public_gold.monthly_sales_summary")[0]["n"]
+
+
 def statuses(environment: Environment) -> list[tuple[str, str]]:
     return [(load["source"], load["status"]) for load in retailpipe.status(environment).loads]
 
@@ -112,17 +117,16 @@ def test_a_file_that_is_edited_in_the_store_is_loaded_without_replace(
 
 
 def test_restore_brings_the_replaced_workbook_back(anywhere: Environment, make_workbook: Workbook) -> None:
-    retailpipe.run(anywhere, make_workbook([line(quantity=1)]))
-    retailpipe.run(anywhere, make_workbook([line(quantity=2)]), replace=True)
+    retailpipe.ingest(anywhere, make_workbook([line(quantity=1)]))
+    retailpipe.ingest(anywhere, make_workbook([line(quantity=2)]), replace=True)
 
     report = retailpipe.restore(anywhere, "book.xlsx")
 
     assert report.ok
     assert report.loads[0].status == "replaced"
-    assert quantities(anywhere) == [1]
-    assert rows(anywhere, "select sum(quantity)::int as n from public_gold.monthly_sales_summary") == [{"n": 1}]
+    assert (quantities(anywhere), quantities_in_gold(anywhere)) == ([1], 1)
     assert retailpipe.restore(anywhere, "input/book.xlsx").ok
-    assert quantities(anywhere) == [2]
+    assert (quantities(anywhere), quantities_in_gold(anywhere)) == ([2], 2)
 
 
 def test_a_workbook_without_an_earlier_version_cannot_be_restored(
@@ -243,9 +247,11 @@ def test_uploads_that_are_killed_push_no_earlier_version_out(store: FolderStore,
 # Forgetting
 
 
-def test_forget_deletes_the_rows_the_rejects_and_the_workbook(anywhere: Environment, make_workbook: Workbook) -> None:
+def test_forget_deletes_the_rows_the_rejects_and_the_workbook_and_restore_undoes_it(
+    anywhere: Environment, make_workbook: Workbook
+) -> None:
     retailpipe.ingest(anywhere, make_workbook([line(quantity=1)], name="stays.xlsx"))
-    retailpipe.run(anywhere, make_workbook([line(quantity=2), line(price=-1)], name="goes.xlsx"))
+    retailpipe.ingest(anywhere, make_workbook([line(quantity=2), line(price=-1)], name="goes.xlsx"))
 
     report = retailpipe.forget(anywhere, "goes.xlsx")
 
@@ -256,23 +262,18 @@ def test_forget_deletes_the_rows_the_rejects_and_the_workbook(anywhere: Environm
     assert rows(anywhere, "select count(*) as n from bronze.etags where source like '%goes%'") == [{"n": 0}]
     assert statuses(anywhere) == [("input/goes.xlsx", "forgotten"), ("input/stays.xlsx", "loaded")]
     assert [stored.key for stored in anywhere.store.workbooks()] == ["input/stays.xlsx"]
-    assert rows(anywhere, "select sum(quantity)::int as n from public_gold.monthly_sales_summary") == [{"n": 1}]
+    assert quantities_in_gold(anywhere) == 1
     assert retailpipe.check(anywhere).ok or anywhere.stack  # a hand-made stack has no Lambdas
     assert retailpipe.ingest(anywhere) == []
 
-
-def test_a_forgotten_workbook_can_be_restored(anywhere: Environment, make_workbook: Workbook) -> None:
-    retailpipe.run(anywhere, make_workbook([line(quantity=1)]))
-    retailpipe.forget(anywhere, "input/book.xlsx")
-
-    report = retailpipe.restore(anywhere, "input/book.xlsx")
-
-    assert report.ok
-    assert quantities(anywhere) == [1]
+    assert retailpipe.restore(anywhere, "input/goes.xlsx").ok
+    assert (quantities(anywhere), quantities_in_gold(anywhere)) == ([1, 2], 3)
 
 
-def test_after_the_last_workbook_silver_and_gold_are_empty(environment: Environment, make_workbook: Workbook) -> None:
-    retailpipe.run(environment, make_workbook())
+def test_after_the_last_workbook_silver_and_gold_are_empty_until_it_is_restored(
+    environment: Environment, make_workbook: Workbook
+) -> None:
+    retailpipe.run(environment, make_workbook([line(quantity=1)]))
 
     report = retailpipe.forget(environment, "book.xlsx")
 
@@ -280,13 +281,15 @@ def test_after_the_last_workbook_silver_and_gold_are_empty(environment: Environm
     assert rows(environment, "select count(*) as n from public_gold.top_products") == [{"n": 0}]
     with pytest.raises(NothingLoaded, match="nothing is loaded"):
         retailpipe.verify(environment)
+    assert retailpipe.restore(environment, "input/book.xlsx").ok
+    assert (quantities(environment), quantities_in_gold(environment)) == ([1], 1)
 
 
 def test_a_kept_workbook_is_loaded_again_only_if_it_is_named(anywhere: Environment, make_workbook: Workbook) -> None:
-    retailpipe.ingest(anywhere, make_workbook([line(quantity=1)], name="other.xlsx"))
     retailpipe.ingest(anywhere, make_workbook([line(quantity=2)]))
 
     report = retailpipe.forget(anywhere, "book.xlsx", keep_workbook=True)
+    retailpipe.ingest(anywhere, make_workbook([line(quantity=1)], name="other.xlsx"))
 
     assert report.forgotten.workbook == "kept"
     assert retailpipe.ingest(anywhere) == []
@@ -325,7 +328,7 @@ def test_a_kept_workbook_that_changes_is_loaded(environment: Environment, make_w
 def test_a_workbook_that_was_deleted_by_hand_is_reported_and_can_be_forgotten(
     environment: Environment, make_workbook: Workbook
 ) -> None:
-    retailpipe.run(environment, make_workbook())
+    retailpipe.ingest(environment, make_workbook())
     (environment.folder / "input" / "book.xlsx").unlink()
 
     points = {point.name: point for point in retailpipe.check(environment).points}
@@ -373,9 +376,11 @@ def test_forget_deletes_the_receipts(on_aws: Environment, made: HandMade, make_w
 # The command line
 
 
-def test_the_commands_undo_and_redo(program: Program, tmp_path: Path, make_workbook: Workbook) -> None:
+def test_the_commands_undo_and_redo(
+    program: Program, environment: Environment, database_url: str, make_workbook: Workbook
+) -> None:
     book = make_workbook([line(quantity=1), line(quantity=2)])
-    where = ("--local", str(tmp_path / "env"))
+    where = ("--local", environment.folder, "--database-url", database_url)
     assert program("ingest", book, *where).returncode == 0
     make_workbook([line(quantity=3)])
 
@@ -384,7 +389,6 @@ def test_the_commands_undo_and_redo(program: Program, tmp_path: Path, make_workb
     restored = program("restore", "book.xlsx", *where)
     forgotten = program("forget", "book.xlsx", *where)
     empty = program("verify", *where)
-    program("local", "stop", *where)
 
     assert refused.returncode == 1
     assert "2 rows loaded" in refused.stderr
@@ -395,13 +399,14 @@ def test_the_commands_undo_and_redo(program: Program, tmp_path: Path, make_workb
     assert (empty.returncode, "nothing is loaded" in empty.stderr) == (1, True)
 
 
-def test_a_run_without_workbooks_fails(program: Program, tmp_path: Path, make_workbook: Workbook) -> None:
-    where = ("--local", str(tmp_path / "env"))
+def test_a_run_without_workbooks_fails(
+    program: Program, environment: Environment, database_url: str, make_workbook: Workbook
+) -> None:
+    where = ("--local", environment.folder, "--database-url", database_url)
 
     empty = program("run", *where)
     refused = program("run", make_workbook([line(price=-1)] * 20), *where)
     again = program("run", *where)
-    program("local", "stop", *where)
 
     assert (empty.returncode, refused.returncode, again.returncode) == (1, 1, 1)
     assert "nothing is loaded" in empty.stderr

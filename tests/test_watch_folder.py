@@ -15,17 +15,28 @@ from pathlib import Path
 
 import pytest
 
-from retailpipe import Environment
+from retailpipe import Environment, ingest, transform, verify
 from retailpipe.errors import StoreError, WarehouseError
+from retailpipe.local.server import EmbeddedServer
 from retailpipe.progress import NoProgress
 from retailpipe.watch import folder as module
 from retailpipe.watch import watch, worker
 from retailpipe.watch.folder import FolderWatcher
-from tests.conftest import ROW, Program, Workbook
+from tests.conftest import Prepared, Program, Workbook, prepared
 from tests.support.proxy import proxy
 from tests.support.servers import port
 
 IDLE = timedelta(seconds=1)
+NOTES = """
+name = "notes"
+table = "notes"
+files = "notes*.xlsx"
+
+[[columns]]
+header = "Note"
+name = "note"
+type = "string"
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +44,37 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "RETRY_SECONDS", 0.05)
     monkeypatch.setattr(module, "_POLL_SECONDS", 0.02)
     monkeypatch.setattr(module, "_SETTLED_SECONDS", 0.1)
+
+
+@pytest.fixture(scope="module")
+def copies(server: EmbeddedServer, parsed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prepared]:
+    def prepare(environment: Environment) -> None:
+        (environment.folder / "contracts").mkdir(parents=True)
+        (environment.folder / "contracts" / "notes.toml").write_text(NOTES)
+        assert transform(environment).ok
+
+    with prepared(server, parsed, tmp_path_factory.mktemp("built") / "environment", prepare) as copies:
+        yield copies
+
+
+@pytest.fixture
+def environment(copies: Prepared, tmp_path: Path) -> Iterator[Environment]:
+    """An environment without workbooks, whose silver and gold are built.
+
+    No model reads the table of notes. So a test in which a build is not the point loads notes, which need no build.
+    """
+    with copies.copied(tmp_path / "environment") as environment:
+        yield environment
+
+
+@pytest.fixture
+def notes(make_workbook: Workbook) -> Callable[..., Path]:
+    """A function that writes a workbook of notes."""
+
+    def make(number: int = 1) -> Path:
+        return make_workbook([(f"note {n}",) for n in range(number)], headers=("Note",), name="notes.xlsx")
+
+    return make
 
 
 @pytest.fixture
@@ -43,8 +85,8 @@ def inbox(environment: Environment) -> Path:
     return inbox
 
 
-def rows(environment: Environment) -> int:
-    return environment.warehouse.query("select count(*) as n from bronze.raw_transactions").to_pylist()[0]["n"]
+def rows(environment: Environment, table: str = "notes") -> int:
+    return environment.warehouse.query(f"select count(*) as n from bronze.{table}").to_pylist()[0]["n"]
 
 
 def loads(environment: Environment) -> int:
@@ -81,48 +123,35 @@ def at_the_next_warning(action: Callable[[], object]) -> Iterator[list[str]]:
 
 
 def test_new_and_changed_workbooks_are_loaded_and_a_bad_one_is_reported_once(
-    environment: Environment, inbox: Path, make_workbook: Workbook
+    environment: Environment, inbox: Path, make_workbook: Workbook, notes: Callable[..., Path]
 ) -> None:
-    shutil.copy(make_workbook(), inbox / "before the start.xlsx")
+    shutil.copy(notes(1), inbox / "notes before the start.xlsx")
     (inbox / "bad.xlsx").write_text("not a workbook")
     watching = watch(environment, idle_exit=IDLE)
 
     first = next(watching)
-    shutil.copy(make_workbook([ROW, ROW]), inbox / "before the start.xlsx")
+    shutil.copy(notes(2), inbox / "notes before the start.xlsx")
     second = next(watching)
-    shutil.copy(make_workbook([(1, *ROW[1:])]), inbox / "bad.xlsx")
+    shutil.copy(make_workbook(), inbox / "bad.xlsx")
     third = next(watching)
     after = list(watching)
 
-    assert first.keys == ("input/bad.xlsx", "input/before the start.xlsx")
+    assert first.keys == ("input/bad.xlsx", "input/notes before the start.xlsx")
     assert [failure.split(":")[0] for failure in first.failures] == ["input/bad.xlsx is not an xlsx workbook"]
     assert (first.ok, second.ok, third.ok) == (False, True, True)
-    assert second.keys == ("input/before the start.xlsx",)
+    assert second.keys == ("input/notes before the start.xlsx",)
     assert second.run
     assert [load.status for load in second.run.loads] == ["replaced"]
     assert third.keys == ("input/bad.xlsx",)
+    assert third.run
+    assert not third.run.build.up_to_date
     assert after == []
-    assert rows(environment) == 3
+    assert (rows(environment), rows(environment, "raw_transactions")) == (2, 1)
 
 
-def test_a_second_watch_loads_and_builds_nothing_again(
+def test_a_build_that_a_killed_watch_left_is_finished_and_nothing_is_loaded_or_built_again(
     environment: Environment, inbox: Path, make_workbook: Workbook
 ) -> None:
-    shutil.copy(make_workbook(), inbox)
-    assert [handled.ok for handled in watch(environment, once=True)] == [True]
-
-    assert list(watch(environment, once=True)) == []
-
-    (inbox / "book.xlsx").touch()
-    assert [handled.run.loads for handled in watch(environment, once=True) if handled.run] == []
-    assert loads(environment) == 1
-
-
-def test_a_build_that_a_killed_watch_left_is_finished(
-    environment: Environment, inbox: Path, make_workbook: Workbook
-) -> None:
-    from retailpipe import ingest, verify
-
     shutil.copy(make_workbook(), inbox)
     ingest(environment)
 
@@ -131,16 +160,20 @@ def test_a_build_that_a_killed_watch_left_is_finished(
     assert handled.ok
     assert handled.keys == ()
     assert verify(environment).ok
+    assert list(watch(environment, once=True)) == []
+    (inbox / "book.xlsx").touch()
+    assert [handled.run.loads for handled in watch(environment, once=True) if handled.run] == []
+    assert loads(environment) == 1
 
 
 def test_a_file_that_is_being_copied_is_not_loaded(
-    environment: Environment, inbox: Path, make_workbook: Workbook
+    environment: Environment, inbox: Path, notes: Callable[..., Path]
 ) -> None:
-    content = make_workbook([ROW] * 50).read_bytes()
+    content = notes(50).read_bytes()
     watcher = FolderWatcher(environment)
     list(watcher.catch_up())
 
-    with (inbox / "slow.xlsx").open("wb", buffering=0) as file:
+    with (inbox / "notes.xlsx").open("wb", buffering=0) as file:
         for start in range(0, len(content), 500):
             file.write(content[start : start + 500])
             assert watcher.poll() == []
@@ -148,7 +181,7 @@ def test_a_file_that_is_being_copied_is_not_loaded(
         last = time.monotonic()
     keys = wait_for(watcher)
 
-    assert keys == ["input/slow.xlsx"]
+    assert keys == ["input/notes.xlsx"]
     assert time.monotonic() - last >= 0.1
     assert loads_of(watcher, keys) == 50
     assert not watcher.is_changing
@@ -163,15 +196,15 @@ def loads_of(watcher: FolderWatcher, keys: list[str]) -> int:
 
 
 def test_a_workbook_that_changes_while_it_is_loaded_is_loaded_again_and_not_reported(
-    environment: Environment, inbox: Path, make_workbook: Workbook
+    environment: Environment, inbox: Path, notes: Callable[..., Path]
 ) -> None:
-    (inbox / "book.xlsx").write_text("half of a workbook")
-    complete = make_workbook([ROW, ROW])
+    (inbox / "notes.xlsx").write_text("half of a workbook")
+    complete = notes(2)
 
     class Replacing(NoProgress):
         def step(self, name: str, *, unit: str = "", total: int | None = None) -> None:
             if complete.exists():
-                complete.rename(inbox / "book.xlsx")
+                complete.rename(inbox / "notes.xlsx")
 
     handled = list(watch(environment, once=True, progress=Replacing()))
 
@@ -179,15 +212,15 @@ def test_a_workbook_that_changes_while_it_is_loaded_is_loaded_again_and_not_repo
     assert rows(environment) == 2
 
 
-def test_a_deleted_workbook_is_not_reported(environment: Environment, inbox: Path, make_workbook: Workbook) -> None:
-    shutil.copy(make_workbook(), inbox / "kept.xlsx")
-    shutil.copy(make_workbook([ROW, ROW]), inbox / "gone.xlsx")
+def test_a_deleted_workbook_is_not_reported(environment: Environment, inbox: Path, notes: Callable[..., Path]) -> None:
+    shutil.copy(notes(1), inbox / "notes that stay.xlsx")
+    shutil.copy(notes(2), inbox / "notes that go.xlsx")
     watcher = FolderWatcher(environment)
     list(watcher.catch_up())
     keys = wait_for(watcher)
-    (inbox / "gone.xlsx").unlink()
+    (inbox / "notes that go.xlsx").unlink()
 
-    assert sorted(keys) == ["input/gone.xlsx", "input/kept.xlsx"]
+    assert sorted(keys) == ["input/notes that go.xlsx", "input/notes that stay.xlsx"]
     assert loads_of(watcher, keys) == 1
     assert watcher.poll() == []
 
@@ -224,9 +257,9 @@ def test_with_once_a_database_that_is_down_is_an_error(tmp_path: Path, make_work
 
 
 def test_a_folder_that_cannot_be_read_for_a_while_loses_nothing(
-    environment: Environment, inbox: Path, make_workbook: Workbook, tmp_path: Path
+    environment: Environment, inbox: Path, notes: Callable[..., Path], tmp_path: Path
 ) -> None:
-    shutil.copy(make_workbook(), inbox)
+    shutil.copy(notes(), inbox)
     watcher = FolderWatcher(environment)
     list(watcher.catch_up())
     inbox.rename(tmp_path / "away")
@@ -241,7 +274,7 @@ def test_a_folder_that_cannot_be_read_for_a_while_loses_nothing(
 
     assert "cannot read" in warnings[0]
     assert loads_of(watcher, keys) == 1
-    (inbox / "book.xlsx").unlink()
+    (inbox / "notes.xlsx").unlink()
     inbox.rmdir()
     assert watcher.poll() == []
     inbox.write_text("a file")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,11 +18,13 @@ from hypothesis import strategies as st
 
 import retailpipe
 from retailpipe import Environment
-from retailpipe.builds import dbt
+from retailpipe.builds import dbt, is_built
 from retailpipe.errors import TooManyRejects
+from retailpipe.local.server import EmbeddedServer
 from retailpipe.progress import NoProgress
+from retailpipe.reports import RunReport
 from retailpipe.sample import HEADERS
-from tests.conftest import ROW, Workbook
+from tests.conftest import ROW, Prepared, Workbook, prepared
 
 INCREMENTAL = ("fact_sales_daily", "fact_returns_daily", "int_invoices")
 TABLES = (
@@ -78,6 +82,42 @@ def build_times(environment: Environment) -> list[Any]:
     return retailpipe.query(environment, "select finished_at from bronze.builds").column(0).to_pylist()
 
 
+def on(day: int, *, quantity: int = 6) -> tuple[Any, ...]:
+    """A row of a day in January 2011."""
+    return (*ROW[:3], quantity, datetime(2011, 1, day, 9), *ROW[5:])
+
+
+@dataclass(frozen=True)
+class First:
+    """The first run of the environment that each test gets a copy of: its report, and what it built."""
+
+    copies: Prepared
+    report: RunReport
+    content: dict[str, list[dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def first(server: EmbeddedServer, parsed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[First]:
+    folder = tmp_path_factory.mktemp("first")
+    reports: list[RunReport] = []
+    contents: list[dict[str, list[dict[str, Any]]]] = []
+
+    def prepare(environment: Environment) -> None:
+        retailpipe.ingest(environment, save(folder / "kept.xlsx", [on(1)]))
+        reports.append(retailpipe.run(environment, save(folder / "book.xlsx", [on(2), on(5)])))
+        contents.append(content(environment))
+
+    with prepared(server, parsed, folder / "environment", prepare) as copies:
+        yield First(copies, reports[0], contents[0])
+
+
+@pytest.fixture
+def built(first: First, tmp_path: Path) -> Iterator[Environment]:
+    """An environment in which two workbooks are loaded and built."""
+    with first.copies.copied(tmp_path / "environment") as environment:
+        yield environment
+
+
 @pytest.mark.nightly
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(step, min_size=2, max_size=6))
@@ -98,21 +138,19 @@ def test_any_sequence_of_loads_and_builds_equals_a_full_refresh(
     assert content(environment) == built
 
 
-def test_a_build_rewrites_only_days_whose_loads_changed(environment: Environment, make_workbook: Workbook) -> None:
-    def on(day: int, *, name: str, quantity: int = 6) -> Path:
-        return make_workbook([(*ROW[:3], quantity, datetime(2011, 1, day, 9), *ROW[5:])], name=name)
-
+def test_a_build_rewrites_only_days_whose_loads_changed_and_deletes_those_without_any(
+    built: Environment, tmp_path: Path
+) -> None:
     def written() -> dict[int, Any]:
         """The ID of the database transaction that wrote each day."""
-        rows = retailpipe.query(environment, "select date_id, xmin::text as x from public_silver.fact_sales_daily")
+        rows = retailpipe.query(built, "select date_id, xmin::text as x from public_silver.fact_sales_daily")
         return {row["date_id"]: row["x"] for row in rows.to_pylist()}
 
-    retailpipe.ingest(environment, on(1, name="first.xlsx"), on(2, name="second.xlsx"))
-    assert retailpipe.transform(environment).ok
     before = written()
+    assert sorted(before) == [20110101, 20110102, 20110105]
 
-    retailpipe.ingest(environment, on(2, name="second.xlsx", quantity=7), on(3, name="third.xlsx"), replace=True)
-    assert retailpipe.transform(environment).ok
+    retailpipe.ingest(built, save(tmp_path / "book.xlsx", [on(2, quantity=7), on(3)]), replace=True)
+    assert retailpipe.transform(built).ok
 
     after = written()
     assert after[20110101] == before[20110101]
@@ -120,93 +158,79 @@ def test_a_build_rewrites_only_days_whose_loads_changed(environment: Environment
     assert sorted(after) == [20110101, 20110102, 20110103]
 
 
-def test_days_without_any_load_are_deleted(environment: Environment, make_workbook: Workbook) -> None:
-    retailpipe.ingest(environment, make_workbook())
-    assert retailpipe.transform(environment).ok
-    retailpipe.ingest(environment, make_workbook([(*ROW[:4], datetime(2011, 1, 1), *ROW[5:])]), replace=True)
+def test_a_run_without_new_loads_builds_nothing(built: Environment, first: First) -> None:
+    finished = build_times(built)
 
-    assert retailpipe.transform(environment).ok
+    second = retailpipe.run(built)
 
-    found = retailpipe.query(environment, "select date_id from public_silver.fact_sales_daily").to_pylist()
-    assert found == [{"date_id": 20110101}]
-
-
-def test_a_run_without_new_loads_builds_nothing(environment: Environment, make_workbook: Workbook) -> None:
-    first = retailpipe.run(environment, make_workbook())
-    built = build_times(environment)
-
-    second = retailpipe.run(environment)
-
-    assert (first.ok, first.build.up_to_date) == (True, False)
+    assert (first.report.ok, first.report.build.up_to_date) == (True, False)
     assert (second.ok, second.build.up_to_date) == (True, True)
-    assert first.verification
+    assert first.report.verification
     assert second.verification
-    assert second.verification.invariants == first.verification.invariants
-    assert build_times(environment) == built
+    assert second.verification.invariants == first.report.verification.invariants
+    assert len(finished) == 1
+    assert build_times(built) == finished
     assert "nothing to build" in str(second.build)
 
 
-def test_a_run_repairs_changed_rows_in_silver(environment: Environment, make_workbook: Workbook) -> None:
-    retailpipe.run(environment, make_workbook())
-    before = content(environment)
-    execute(environment, "update public_silver.fact_sales_daily set quantity = quantity + 1")
+def test_a_run_repairs_changed_rows_in_silver(built: Environment, first: First) -> None:
+    execute(built, "update public_silver.fact_sales_daily set quantity = quantity + 1")
 
-    report = retailpipe.run(environment)
+    report = retailpipe.run(built)
 
     assert (report.ok, report.build.up_to_date) == (True, False)
-    assert content(environment) == before
+    assert content(built) == first.content
 
 
-@pytest.mark.parametrize(
-    "dropped", ["table public_gold.top_products", "table public_silver.service_codes", "schema public_silver"]
-)
-def test_a_run_rebuilds_dropped_tables(environment: Environment, make_workbook: Workbook, dropped: str) -> None:
-    retailpipe.run(environment, make_workbook())
-    before = content(environment)
-    execute(environment, f"drop {dropped} cascade")
+def test_a_run_rebuilds_dropped_tables(built: Environment, first: First) -> None:
+    for table in ("public_gold.top_products", "public_silver.service_codes"):
+        schema, name = table.split(".")
+        execute(built, f"alter table {table} rename to renamed")
+        assert not is_built(built)
+        execute(built, f"alter table {schema}.renamed rename to {name}")
+        assert is_built(built)
+    execute(built, "drop table public_gold.top_products")
+    execute(built, "drop schema public_silver cascade")
 
-    assert retailpipe.run(environment).ok
+    assert retailpipe.run(built).ok
 
-    assert content(environment) == before
+    assert content(built) == first.content
+    assert retailpipe.query(built, "select from public_silver.service_codes").num_rows > 0
 
 
-def test_after_a_failed_build_the_next_is_a_full_refresh(environment: Environment, make_workbook: Workbook) -> None:
+def test_after_a_failed_build_the_next_is_a_full_refresh(built: Environment) -> None:
     """The changed row is in a day whose loads have not changed, so an incremental build would keep it."""
-    retailpipe.run(environment, make_workbook())
-    execute(environment, "update public_silver.fact_sales_daily set quantity = quantity + 1")
+    execute(built, "update public_silver.fact_sales_daily set quantity = quantity + 1")
 
-    assert not retailpipe.transform(environment).ok
-    assert build_times(environment) == []
+    assert not retailpipe.transform(built).ok
+    assert build_times(built) == []
 
-    assert retailpipe.transform(environment).ok
-    assert retailpipe.verify(environment).ok
+    assert retailpipe.transform(built).ok
+    assert retailpipe.verify(built).ok
 
 
 def test_after_building_a_selection_of_stale_models_the_next_build_is_a_full_refresh(
-    environment: Environment, make_workbook: Workbook
+    built: Environment, tmp_path: Path
 ) -> None:
     """The selected models may store loads from an older version of int_loaded_days."""
-    retailpipe.run(environment, make_workbook())
-    assert retailpipe.transform(environment, select="dim_date").ok
-    assert len(build_times(environment)) == 1
+    assert retailpipe.transform(built, select="dim_date").ok
+    assert len(build_times(built)) == 1
 
-    retailpipe.ingest(environment, make_workbook([(*ROW[:4], datetime(2011, 1, 1), *ROW[5:])], name="more.xlsx"))
-    assert dbt(environment, ["--quiet", "run", "--select", "fact_sales_daily"]) == 0
-    assert build_times(environment) == []
+    retailpipe.ingest(built, save(tmp_path / "more.xlsx", [on(3)]))
+    assert dbt(built, ["--quiet", "run", "--select", "fact_sales_daily"]) == 0
+    assert build_times(built) == []
 
 
-def test_queries_are_possible_while_dbt_builds(environment: Environment, make_workbook: Workbook) -> None:
-    retailpipe.ingest(environment, make_workbook())
-
+def test_queries_are_possible_while_dbt_builds(built: Environment) -> None:
     answers: list[int] = []
 
     class QueriesDatabase(NoProgress):
         def advance(self, amount: int = 1) -> None:
-            answers.append(retailpipe.query(environment, f"select {amount} as n").num_rows)
+            answers.append(retailpipe.query(built, f"select {amount} as n").num_rows)
 
-    report = retailpipe.transform(environment, progress=QueriesDatabase())
+    report = retailpipe.transform(built, select="dim_date", progress=QueriesDatabase())
     assert report.ok
-    assert len(answers) >= report.models + report.tests
+    assert len(answers) >= report.models + report.tests > 1
 
 
 def test_a_failed_run_restores_variables_and_arguments(environment: Environment, make_workbook: Workbook) -> None:
@@ -219,12 +243,12 @@ def test_a_failed_run_restores_variables_and_arguments(environment: Environment,
     assert (dict(os.environ), sys.argv) == (variables, arguments)
 
 
-def test_a_run_builds_the_rest_after_a_selection(environment: Environment, make_workbook: Workbook) -> None:
-    retailpipe.run(environment, make_workbook())
-    retailpipe.ingest(environment, make_workbook([(*ROW[:4], datetime(2011, 1, 1), *ROW[5:])], name="more.xlsx"))
+def test_a_run_builds_the_rest_after_a_selection(built: Environment, tmp_path: Path) -> None:
+    retailpipe.ingest(built, save(tmp_path / "more.xlsx", [on(3)]))
 
-    assert retailpipe.transform(environment, select="built_loads").ok
+    assert retailpipe.transform(built, select="built_loads").ok
 
-    report = retailpipe.run(environment)
+    report = retailpipe.run(built)
     assert (report.ok, report.build.up_to_date) == (True, False)
-    assert content(environment)["public_silver.dim_date"][1]["date_id"] == 20110101
+    dates = [row["date_id"] for row in content(built)["public_silver.dim_date"]]
+    assert 20110103 in dates
