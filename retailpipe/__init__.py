@@ -39,6 +39,7 @@ from retailpipe.errors import (
     UsageError,
     WarehouseError,
     WorkbookError,
+    WorkersError,
 )
 from retailpipe.html_report import render_report, watch_report, write_report
 from retailpipe.invariants import verify
@@ -114,6 +115,7 @@ __all__ = [
     "VerifyReport",
     "WarehouseError",
     "WorkbookError",
+    "WorkersError",
     "check",
     "check_contract",
     "draft_contract",
