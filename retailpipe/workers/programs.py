@@ -30,7 +30,7 @@ def require_same(here: Program, where: str, there: Program) -> None:
     """Raise WorkersError if a process has other versions than this one. where: its name, for the message."""
     theirs = dict(there)
     different = [
-        f"{name} is {theirs.get(name, 'missing')}, here {own}" for name, own in here if theirs.get(name) != own
+        f"{name} is {theirs.get(name, 'missing')} there and {own} here" for name, own in here if theirs.get(name) != own
     ]
     if different:
         raise WorkersError(

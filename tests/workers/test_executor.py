@@ -20,8 +20,8 @@ from retailpipe.workers.processes import Processes
 from retailpipe.workers.programs import program
 from retailpipe.workers.tasks import Task, perform
 from tests.conftest import Workbook
+from tests.support.many_workbooks import CONTENT, assert_each_loaded_once, fill, loaded_in_one_process, rows
 from tests.support.servers import run_sql
-from tests.workers.conftest import CONTENT, assert_each_loaded_once, fill, loaded_in_one_process, rows
 
 
 def test_processes_load_what_one_process_loads(environment: Environment, samples: Path) -> None:
@@ -189,7 +189,7 @@ def test_worker_with_another_version_loads_nothing(environment: Environment, sam
     outcome = perform(Task(key, "", Place.of(environment), None, False, newer))
 
     assert isinstance(outcome.error, WorkersError)
-    assert "retailpipe is 0.1.0, here 99.0" in str(outcome.error)
+    assert "retailpipe is 0.1.0 there and 99.0 here" in str(outcome.error)
     assert retailpipe.status(environment).waiting == (key,)
 
 

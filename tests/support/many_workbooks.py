@@ -5,11 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 import retailpipe
 from retailpipe import Environment
-from retailpipe.sample import write_sample
 
 ROWS = 60
 CONTENT = """
@@ -22,15 +19,6 @@ STRAYS = """
 select count(*) as n from bronze.raw_transactions
 where load_id not in (select load_id from bronze.loads where status = 'loaded')
 """
-
-
-@pytest.fixture(scope="session")
-def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of 30 workbooks with other rows each."""
-    folder = tmp_path_factory.mktemp("samples")
-    for number in range(30):
-        write_sample(folder / f"branch_{number:02}.xlsx", rows=ROWS, seed=number)
-    return folder
 
 
 def fill(environment: Environment, samples: Path, count: int) -> list[str]:
