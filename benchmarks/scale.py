@@ -29,7 +29,7 @@ Way = Callable[[], "Generator[Executor | None]"]
 
 @dataclass
 class Figure:
-    """One measurement. cpu: seconds of our processes. server_cpu: of PostgreSQL. peak: the MB of the largest worker."""
+    """One measurement. cpu: seconds of our processes. server_cpu: of PostgreSQL. peak: MB of the largest worker."""
 
     wall: float
     cpu: float
@@ -138,7 +138,9 @@ def our_cpu() -> float:
 
 
 def peak_of_workers() -> float:
-    return max(process.memory_info().rss for process in ours()) / 1e6
+    """The largest of our other processes, in MB; this process if it is alone."""
+    first, *others = ours()
+    return max(process.memory_info().rss for process in others or [first]) / 1e6
 
 
 def cpu_of_server(environment: Environment) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import BrokenExecutor, Executor, Future
 from importlib.util import find_spec
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -66,11 +66,16 @@ class DaskWorkers(BoundedExecutor):
         if self._ready is None:
             raise RuntimeError("prepare must be called first")
         executor, semaphore = self._ready
-        return executor.submit(_bounded, semaphore, functools.partial(fn, *args, **kwargs))
+        try:
+            return executor.submit(_bounded, semaphore, functools.partial(fn, *args, **kwargs))
+        except Exception as error:  # the errors of a client without a scheduler have no base class of their own
+            raise BrokenExecutor(str(error)) from error
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Leave the cluster. Its scheduler and its workers stay. Tasks that have not begun are cancelled."""
         del wait, cancel_futures
+        if self._client and self._ready and self._client.status == "running":
+            self._ready[1].close()  # otherwise the scheduler would keep it
         if self._client:
             self._client.close()
         self._client = self._ready = None

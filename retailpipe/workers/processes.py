@@ -66,10 +66,13 @@ class Processes(BoundedExecutor):
         return self._pool
 
     def _end(self) -> None:
+        """End the processes now, whatever they do."""
+        if self._pool is None:
+            return
         ours = [child for child in multiprocessing.active_children() if child.pid not in self._others]
-        for child in ours if self._pool else []:
+        for child in ours:
             child.terminate()
-        for child in ours if self._pool else []:
+        for child in ours:
             child.join(_ENDING_SECONDS)
             child.kill()
         self.shutdown(cancel_futures=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from retailpipe.reports import LoadReport
 from retailpipe.workers.places import Place
 from retailpipe.workers.programs import Program, program, require_same
 from retailpipe.workers.retries import with_retries
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -58,4 +61,6 @@ def perform(task: Task) -> Outcome:
 
 def _load(environment: Environment, task: Task) -> LoadReport:
     with environment.store.snapshot(task.key) as snapshot:
+        if task.version and snapshot.etag not in ("", task.version):
+            _log.info("%s changed after it was listed; its new content is loaded", task.key)
         return load_snapshot(environment, snapshot, lambda key: task.contract, allow_duplicate=task.allow_duplicate)
