@@ -7,7 +7,7 @@ UV := $(if $(shell command -v uv),uv,.tools/bin/uv)
 export UV_COMPILE_BYTECODE := 1
 TOOLS := $(filter .tools/bin/uv,$(UV))
 
-.PHONY: help demo test engine rehearse nightly lint types format docs picture bench bench-growth bench-run bench-start bench-report profile build clean
+.PHONY: help demo test engine rehearse nightly lint types format docs picture bench bench-growth bench-run bench-start bench-report bench-scale profile build clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ bench-start: $(TOOLS)  ## Measure the time of commands that change nothing
 
 bench-report: $(TOOLS)  ## Measure the HTML report: time, memory, size, and the time to its first paint in Chromium
 	$(UV) run python benchmarks/report.py $(BENCH)
+
+bench-scale: $(TOOLS)  ## Measure loads of many workbooks at once, in processes and on Dask
+	$(UV) run python benchmarks/scale.py $(BENCH)
 
 profile: $(TOOLS)  ## Measure the CPU time per row of each step of a load
 	$(UV) run python benchmarks/parts.py $(BENCH)

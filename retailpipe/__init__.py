@@ -40,6 +40,7 @@ from retailpipe.errors import (
     UsageError,
     WarehouseError,
     WorkbookError,
+    WorkersError,
 )
 from retailpipe.html_report import render_report, watch_report, write_report
 from retailpipe.invariants import verify
@@ -120,6 +121,7 @@ __all__ = [
     "VerifyReport",
     "WarehouseError",
     "WorkbookError",
+    "WorkersError",
     "check",
     "check_contract",
     "draft_contract",

@@ -24,6 +24,8 @@ _T = TypeVar("_T")
 Parameter = str | int
 _DISK_FULL = "53100"
 _CANCELLED = "57014"
+_TRY_AGAIN = ("40P01", "40001", "53300")
+"""A deadlock, a conflict of transactions, too many connections: the same statement may succeed later."""
 _NOT_IN_ENCODING = "22P05"
 _COPIED = re.compile(r"\nCONTEXT: +COPY .+?, line (\d+), column (\w+)")
 _LOST = re.compile(
@@ -202,6 +204,8 @@ class Connection:
             return WarehouseError(
                 f"the connection to the database was lost: {message}", hint=self._remedy, transient=True
             )
+        if sqlstate in _TRY_AGAIN:
+            return WarehouseError(message, hint="Try again.", transient=True)
         if sqlstate == _NOT_IN_ENCODING:
             hint = "Load into a database that can store all characters: `create database NAME encoding 'UTF8'`."
             place = _COPIED.search(str(error))

@@ -24,3 +24,11 @@ def parse_duration(text: str) -> timedelta:
     if length > _LONGEST:
         raise UsageError(f"{text!r} is longer than ten years", hint="Choose a shorter time, such as 1h or 2d.")
     return length
+
+
+def rounded(seconds: float) -> str:
+    """A time for people: `40 s`, `12 min`, `3 h`."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.0f} h"

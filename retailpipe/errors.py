@@ -19,6 +19,7 @@ RetailpipeError
 │   ├── NothingLoaded     no workbook is loaded, so there is nothing to build or to verify
 │   ├── SchemaError       schema bronze is of a newer version or another program
 │   └── ServerError       the embedded PostgreSQL server cannot be created, started or stopped
+├── WorkersError          workers cannot be reached, were lost, or run other versions
 ├── TransformError        dbt could not run
 ├── AwsError              AWS refused a request, or cannot be reached
 │   └── StackNotFound     the stack does not exist in that account and region
@@ -124,6 +125,10 @@ class SchemaError(WarehouseError):
 
 class ServerError(WarehouseError):
     """The embedded PostgreSQL server cannot be created, started or stopped."""
+
+
+class WorkersError(RetailpipeError):
+    """The workers that load workbooks cannot be reached, were lost, or run other versions than this program."""
 
 
 class TransformError(RetailpipeError):

@@ -14,6 +14,9 @@ class Progress(Protocol):
     def advance(self, amount: int = 1) -> None:
         """Report that `amount` more units of the current step are done."""
 
+    def note(self, text: str) -> None:
+        """Show a short text beside the current step, such as a rate, instead of the last one."""
+
     def end(self) -> None:
         """End the last step."""
 
@@ -26,6 +29,9 @@ class NoProgress:
 
     def advance(self, amount: int = 1) -> None:
         del amount
+
+    def note(self, text: str) -> None:
+        del text
 
     def end(self) -> None:
         pass

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any, Literal, cast
 
 from retailpipe.counts import counted, noun
-from retailpipe.errors import LoadError, RetailpipeError
+from retailpipe.errors import LoadError, RetailpipeError, WarehouseError, WorkersError
 
 _SHEETS_SHOWN = 12
 _LONGEST_REASON = 200
@@ -531,7 +531,7 @@ class SomeNotLoaded(LoadError):
 
     reports: the LoadReports of the others.
     failures: the error of each workbook that failed.
-    untried: how many workbooks were not tried, because the database failed before them.
+    untried: how many workbooks were not tried, because the database or the workers failed before them.
     """
 
     def __init__(self, reports: Sequence[LoadReport], failures: Sequence[RetailpipeError], *, untried: int = 0) -> None:
@@ -545,6 +545,11 @@ class SomeNotLoaded(LoadError):
         self.reports = tuple(reports)
         self.failures = tuple(failures)
         self.untried = untried
+
+    @property
+    def is_outage(self) -> bool:
+        """Whether the database or the workers failed, not only workbooks."""
+        return any(isinstance(failure, WarehouseError | WorkersError) for failure in self.failures)
 
 
 def _plain(value: Any) -> Any:

@@ -20,11 +20,12 @@ from adbc_driver_postgresql import dbapi
 
 from retailpipe import Environment
 from retailpipe.local.server import EmbeddedServer
-from retailpipe.sample import HEADERS
+from retailpipe.sample import HEADERS, write_sample
 from retailpipe.store import FolderStore
 from tests.support.aws import empty_account, moto_server
 from tests.support.forked import command
 from tests.support.lacking import skip
+from tests.support.many_workbooks import ROWS
 from tests.support.servers import as_superuser
 from tests.support.stacks import HandMade, hand_made, variables
 from tests.support.tls_server import PASSWORD, USER, TlsServer, tls_server
@@ -153,6 +154,15 @@ def prepared(
         execute_as_superuser(server, "create database prepared template one_test owner retailpipe")
     yield Prepared(server, folder)
     execute_as_superuser(server, "drop database prepared")
+
+
+@pytest.fixture(scope="session")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 30 workbooks with other rows each."""
+    folder = tmp_path_factory.mktemp("samples")
+    for number in range(30):
+        write_sample(folder / f"branch_{number:02}.xlsx", rows=ROWS, seed=number)
+    return folder
 
 
 @pytest.fixture

@@ -7,29 +7,17 @@ from __future__ import annotations
 
 import gc
 import json
-import os
 import sys
 
 _SAFE_TO_INTERRUPT = {"demo", "run", "ingest", "init", "transform", "forget", "restore"}
 """Commands that leave nothing half done when interrupted: a transaction is rolled back, or the next run starts over."""
 
 
-class _WithoutPandas:
-    """Hides pandas from Arrow, which imports it if it is installed: that takes a second, and no command uses it."""
-
-    @staticmethod
-    def find_spec(name: str, path: object = None, target: object = None) -> None:
-        """Raise ModuleNotFoundError for pandas; leave all other modules to the next finder."""
-        if name == "pandas":
-            raise ModuleNotFoundError("retailpipe commands do not use pandas", name=name)
-
-
 def main() -> None:
     """Run the program `retailpipe`. Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted."""
-    gc.set_threshold(50_000)  # imports create many objects and almost no garbage
-    # Arrow's default allocator uses 10% more memory and is not faster here.
-    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
-    sys.meta_path.insert(0, _WithoutPandas())
+    from retailpipe.imports import prepare_process
+
+    prepare_process()
     from retailpipe.cli.terminal import escape_unencodable, say
     from retailpipe.errors import RetailpipeError
     from retailpipe.reports import SomeNotLoaded

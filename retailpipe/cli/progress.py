@@ -37,17 +37,23 @@ class _Lines:
         self._unit = ""
         self._total: int | None = None
         self._done = 0
+        self._note = ""
         self._printed_at = 0.0
 
     def step(self, name: str, *, unit: str = "", total: int | None = None) -> None:
         self._name, self._unit, self._total, self._done = name, unit, total, 0
+        self._note = ""
         self._print(name)
 
     def advance(self, amount: int = 1) -> None:
         self._done += amount
         if time.monotonic() - self._printed_at >= _SECONDS_BETWEEN_LINES:
             of_total = f" of {self._total:,}" if self._total else ""
-            self._print(f"{self._name}: {self._done:,}{of_total} {self._unit}")
+            note = f", {self._note}" if self._note else ""
+            self._print(f"{self._name}: {self._done:,}{of_total} {self._unit}{note}")
+
+    def note(self, text: str) -> None:
+        self._note = text
 
     def end(self) -> None:
         pass
@@ -65,11 +71,15 @@ class _Bars:
     def step(self, name: str, *, unit: str = "", total: int | None = None) -> None:
         bars = self._bars or self._start()
         self._finish_step()
-        self._task = bars.add_task(name, total=total, unit=unit)
+        self._task = bars.add_task(name, total=total, unit=unit, note="")
 
     def advance(self, amount: int = 1) -> None:
         if self._bars and self._task is not None:
             self._bars.advance(self._task, amount)
+
+    def note(self, text: str) -> None:
+        if self._bars and self._task is not None:
+            self._bars.update(self._task, note=text)
 
     def end(self) -> None:
         if self._bars:
@@ -101,6 +111,7 @@ class _Bars:
             MofNCompleteColumn(),
             *([TextColumn("{task.fields[unit]}")] if console.width >= _NARROW else []),
             TimeElapsedColumn(),
+            *([TextColumn("{task.fields[note]}")] if console.width >= _WIDE else []),
             console=console,
         )
         self._bars.start()

@@ -39,8 +39,9 @@ from retailpipe.cli.output import (
 )
 from retailpipe.cli.progress import progress_shown
 from retailpipe.cli.terminal import escaped, say
+from retailpipe.cli.workers import AtOnce, Jobs, Workers, executor_of
 from retailpipe.environment import Environment
-from retailpipe.errors import RetailpipeError, WarehouseError
+from retailpipe.errors import RetailpipeError
 from retailpipe.invariants import verify as verify_environment
 from retailpipe.reports import RunReport, SomeNotLoaded
 from retailpipe.undo import forget as forget_workbook
@@ -121,6 +122,9 @@ def run(
     allow_duplicate: AllowDuplicate = False,
     replace: Replace = False,
     skip_failed: SkipFailed = False,
+    jobs: Jobs = None,
+    workers: Workers = None,
+    at_once: AtOnce = None,
     report: Annotated[
         bool,
         typer.Option(
@@ -143,7 +147,7 @@ def run(
         reporting.require()
     replace = replace or _confirm_replacements(environment, source)
     try:
-        with progress_shown(quiet=quiet) as progress:
+        with executor_of(environment, jobs, workers) as executor, progress_shown(quiet=quiet) as progress:
             done = pipeline.run(
                 environment,
                 source,
@@ -151,6 +155,8 @@ def run(
                 allow_duplicate=allow_duplicate,
                 replace=replace,
                 skip_failed=skip_failed,
+                executor=executor,
+                at_once=at_once,
                 progress=progress,
             )
     except RetailpipeError:
@@ -219,19 +225,22 @@ def ingest(
     allow_duplicate: AllowDuplicate = False,
     replace: Replace = False,
     skip_failed: SkipFailed = False,
+    jobs: Jobs = None,
+    workers: Workers = None,
+    at_once: AtOnce = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Load workbooks from the store into bronze.
 
-    Each workbook is loaded in its own transaction. A file is uploaded to the store first.
+    Each workbook is loaded in its own transaction; several are loaded at once. A file is uploaded to the store first.
 
     \b
     Example: retailpipe ingest input/online_retail.xlsx
     """
     if not dry_run:
         replace = replace or _confirm_replacements(environment, *(sources or []))
-    with progress_shown(quiet=quiet) as progress:
+    with executor_of(environment, jobs, workers) as executor, progress_shown(quiet=quiet) as progress:
         try:
             reports = pipeline.ingest(
                 environment,
@@ -240,12 +249,14 @@ def ingest(
                 allow_duplicate=allow_duplicate,
                 dry_run=dry_run,
                 replace=replace,
+                executor=executor,
+                at_once=at_once,
                 progress=progress,
             )
         except SomeNotLoaded as error:
             if error.reports and not (json or quiet):
                 print_loads(error.reports)
-            if not skip_failed or any(isinstance(each, WarehouseError) for each in error.failures):
+            if not skip_failed or error.is_outage:
                 raise
             for failure in error.failures:
                 say(f"warning: not loaded: {failure}. {as_typed(failure.hint)}", err=True)

@@ -1,0 +1,166 @@
+"""The work of `ingest`: loads sources one after the other in this process, or several at once on an executor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+
+from retailpipe.backlog import waiting, write_missing_receipts
+from retailpipe.bindings import Bindings
+from retailpipe.contract import Contract
+from retailpipe.environment import Environment
+from retailpipe.errors import ContractError, RetailpipeError, UsageError, WarehouseError
+from retailpipe.loads import load_snapshot
+from retailpipe.progress import NoProgress, Progress
+from retailpipe.reports import LoadReport, SomeNotLoaded
+from retailpipe.sources import Key, snapshot_of, stored_key
+
+
+@dataclass(frozen=True)
+class Options:
+    """How workbooks are loaded: the arguments of `pipeline.ingest` with the same names."""
+
+    contract: Contract | None = None
+    allow_duplicate: bool = False
+    dry_run: bool = False
+    replace: bool = False
+    executor: Executor | None = None
+    at_once: int | None = None
+
+
+def load_sources(
+    environment: Environment,
+    sources: Sequence[str | Path],
+    options: Options,
+    progress: Progress | None,
+    starting: Callable[[], None] | None = None,
+) -> list[LoadReport]:
+    """Load sources; none stands for the workbooks that wait. starting: called before a workbook is loaded.
+
+    Raises what `pipeline.ingest` raises.
+    """
+    if options.at_once is not None and options.at_once < 1:
+        raise UsageError(f"{options.at_once} loads at once are too few", hint="Load at least 1 at once.")
+    wanted = sources or _backlog(environment, options)
+    loading = _Loading(environment, options, progress, starting)
+    if options.executor and not options.dry_run and len(wanted) > 1:
+        loading.load_on(options.executor, wanted)
+    else:
+        loading.load_here(wanted)
+    reports = [report for _, report in sorted(loading.reports.items())]
+    failures = [error for _, error in sorted(loading.failures.items())]
+    if failures and len(sources) == 1:
+        raise failures[0]
+    if failures:
+        raise SomeNotLoaded(reports, failures, untried=max(len(wanted) - len(reports) - len(failures), 0))
+    return reports
+
+
+def _backlog(environment: Environment, options: Options) -> list[Key]:
+    """The keys of the workbooks to load.
+
+    Unless it is a dry run, also write missing receipts: the Lambda check_bucket reads them to find workbooks that are
+    not loaded.
+    """
+    keys = [Key(key) for key in waiting(environment, contract=options.contract, dry_run=options.dry_run)]
+    if not options.dry_run:
+        write_missing_receipts(environment)
+    return keys
+
+
+class _Loading:
+    """The loads of one call. reports, failures: by the index of their source."""
+
+    def __init__(
+        self,
+        environment: Environment,
+        options: Options,
+        progress: Progress | None,
+        starting: Callable[[], None] | None,
+    ) -> None:
+        self._environment = environment
+        self._options = options
+        self._progress = progress
+        self._starting = starting
+        self._bindings = Bindings.of(environment.folder)
+        self._would_load: dict[str, str] = {}
+        self.reports: dict[int, LoadReport] = {}
+        self.failures: dict[int, RetailpipeError] = {}
+
+    def load_here(self, wanted: Sequence[str | Path]) -> None:
+        """Load one after the other, until the database fails."""
+        for index, source in enumerate(wanted):
+            self._try(index, source)
+            if isinstance(self.failures.get(index), WarehouseError):
+                return
+
+    def load_on(self, executor: Executor, wanted: Sequence[str | Path]) -> None:
+        """Upload files, then load all on an executor, at most as many at once as the database takes."""
+        from retailpipe.workers.bounded import BoundedExecutor
+        from retailpipe.workers.bounds import loads_at_once
+        from retailpipe.workers.places import Place
+        from retailpipe.workers.programs import program
+        from retailpipe.workers.tasks import Task
+        from retailpipe.workers.window import load_all
+
+        place = Place.of(self._environment)
+        at_once = self._options.at_once or loads_at_once(self._environment.warehouse)
+        window = executor.prepare(at_once) if isinstance(executor, BoundedExecutor) else at_once
+        keys = self._stored(wanted)
+        versions = {stored.key: stored.etag for stored in self._environment.store.workbooks()}
+        tasks: dict[int, Task] = {}
+        for index, key in keys.items():
+            try:
+                contract = self._contract_for(key)
+            except ContractError:  # several contracts are for it: a load here records that
+                self._try(index, key)
+                continue
+            task = Task(key, versions.get(key, ""), place, contract, self._options.allow_duplicate, program())
+            tasks[index] = task
+        if tasks and self._starting:
+            self._starting()
+        indexes = [*tasks]
+        results = load_all(executor, [*tasks.values()], window, self._progress or NoProgress())
+        self.reports |= {indexes[number]: report for number, report in results.reports.items()}
+        self.failures |= {indexes[number]: error for number, error in results.failures.items()}
+        if results.lost:
+            self.failures[len(wanted)] = results.lost
+
+    def _stored(self, wanted: Sequence[str | Path]) -> dict[int, Key]:
+        keys: dict[int, Key] = {}
+        for index, source in enumerate(wanted):
+            try:
+                keys[index] = stored_key(
+                    self._environment, source, replace=self._options.replace, progress=self._progress
+                )
+            except RetailpipeError as error:
+                self.failures[index] = error
+        return keys
+
+    def _contract_for(self, key: str) -> Contract | None:
+        return self._options.contract or self._bindings.contract_for(key)
+
+    def _try(self, index: int, source: str | Path) -> None:
+        """Load a source in this process."""
+        options = self._options
+        try:
+            with snapshot_of(
+                self._environment, source, replace=options.replace, dry_run=options.dry_run, progress=self._progress
+            ) as snapshot:
+                report = load_snapshot(
+                    self._environment,
+                    snapshot,
+                    self._contract_for,
+                    allow_duplicate=options.allow_duplicate,
+                    dry_run=options.dry_run,
+                    would_load=self._would_load,
+                    progress=self._progress,
+                    starting=self._starting,
+                )
+            self.reports[index] = report
+            if options.dry_run:
+                self._would_load[report.content_hash] = report.source
+        except RetailpipeError as error:
+            self.failures[index] = error

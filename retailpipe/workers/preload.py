@@ -1,0 +1,13 @@
+"""Imports everything that a load needs. The fork server of `processes` imports this module, once for all workers."""
+
+from __future__ import annotations
+
+from retailpipe.imports import prepare_process
+
+prepare_process()
+
+from retailpipe import connection  # noqa: E402 - the process is prepared first
+from retailpipe.bronze import loader  # noqa: E402
+from retailpipe.workers import tasks  # noqa: E402
+
+__all__ = ["connection", "loader", "tasks"]

@@ -1,0 +1,102 @@
+"""Processes of this machine that load workbooks."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
+from multiprocessing.context import BaseContext
+from types import TracebackType
+from typing import ParamSpec, TypeVar
+
+from retailpipe.imports import prepare_process
+from retailpipe.workers.bounded import BoundedExecutor
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+_ENDING_SECONDS = 5.0
+
+
+class Processes(BoundedExecutor):
+    """A process pool that starts with the first call, replaces processes that died, and leaves none behind.
+
+    The processes are forked from a server that has imported everything heavy once; where there is no fork server, each
+    is started afresh. They are never forked from this process: its threads may hold locks.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._pool: ProcessPoolExecutor | None = None
+        self._others: set[int | None] = set()
+
+    def prepare(self, at_once: int) -> int:
+        """One task for each process that may load: the next is sent when one has ended."""
+        return min(self.count, at_once)
+
+    def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
+        """Call a function in one of the processes. If a process died since the last call, all are started again."""
+        try:
+            return self._started().submit(fn, *args, **kwargs)
+        except BrokenProcessPool:
+            self._end()
+            return self._started().submit(fn, *args, **kwargs)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End the processes when they have done their calls."""
+        if self._pool:
+            self._pool.shutdown(wait, cancel_futures=cancel_futures)
+            self._pool = None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """End the processes. After an error such as Ctrl-C, end them now: the server rolls back what they had begun."""
+        if error:
+            self._end()
+        self.shutdown()
+
+    def _started(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            self._others = {child.pid for child in multiprocessing.active_children()}
+            self._pool = ProcessPoolExecutor(self.count, _context(), initializer=_begin)
+        return self._pool
+
+    def _end(self) -> None:
+        """End the processes now, whatever they do."""
+        if self._pool is None:
+            return
+        ours = [child for child in multiprocessing.active_children() if child.pid not in self._others]
+        for child in ours:
+            child.terminate()
+        for child in ours:
+            child.join(_ENDING_SECONDS)
+            child.kill()
+        self.shutdown(cancel_futures=True)
+
+
+def _context() -> BaseContext:
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["retailpipe.workers.preload"])
+    return context
+
+
+def _begin() -> None:
+    """Prepare a worker process."""
+    # Ctrl-C reaches every process of the terminal: the first process alone decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if multiprocessing.get_start_method(allow_none=True) == "spawn":
+        prepare_process()
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this process when the process that sends the work was killed: nobody else would."""
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)

@@ -1,0 +1,66 @@
+"""A task: one workbook to load, as small values that can be sent to another process or another machine."""
+
+from __future__ import annotations
+
+import logging
+import platform
+from dataclasses import dataclass
+
+from retailpipe.contract import Contract
+from retailpipe.environment import Environment
+from retailpipe.errors import RetailpipeError, SourceNotFound
+from retailpipe.loads import load_snapshot
+from retailpipe.reports import LoadReport
+from retailpipe.workers.places import Place
+from retailpipe.workers.programs import Program, program, require_same
+from retailpipe.workers.retries import with_retries
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A workbook to load.
+
+    key, version: of the workbook in the store. The version is the store's etag when the task was made. If the workbook
+        changes before the load begins, the new content is loaded, as in one process.
+    contract: None for the contract for Online Retail, which each worker has.
+    program: the versions of the program that made the task.
+    """
+
+    key: str
+    version: str
+    place: Place
+    contract: Contract | None
+    allow_duplicate: bool
+    program: Program
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The result of a task: a report, or the error that `ingest` reports for this workbook."""
+
+    report: LoadReport | None = None
+    error: RetailpipeError | None = None
+
+
+def perform(task: Task) -> Outcome:
+    """Load the workbook of a task in this process, in a transaction of its own.
+
+    It may run more than once for a task, also at the same time: the ledger and its locks make repeats harmless.
+    """
+    try:
+        require_same(task.program, f"worker on {platform.node()}", program())
+        environment = task.place.environment()
+        return Outcome(report=with_retries(lambda: _load(environment, task)))
+    except RetailpipeError as error:
+        if isinstance(error, SourceNotFound) and not task.place.outputs:
+            error.hint += f" Every worker must see the folder {task.place.folder}."
+        return Outcome(error=error)
+
+
+def _load(environment: Environment, task: Task) -> LoadReport:
+    with environment.store.snapshot(task.key) as snapshot:
+        if task.version and snapshot.etag not in ("", task.version):
+            _log.info("%s changed after it was listed; its new content is loaded", task.key)
+        return load_snapshot(environment, snapshot, lambda key: task.contract, allow_duplicate=task.allow_duplicate)

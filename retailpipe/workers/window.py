@@ -1,0 +1,135 @@
+"""Send tasks to an executor, a window at a time, and collect the outcomes as they come."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
+from dataclasses import dataclass, field
+
+from retailpipe.counts import counted, noun
+from retailpipe.durations import rounded
+from retailpipe.errors import LoadError, RetailpipeError, WarehouseError, WorkersError
+from retailpipe.progress import Progress
+from retailpipe.reports import LoadReport
+from retailpipe.workers.tasks import Outcome, Task, perform
+
+_DEATHS_ALLOWED = 4
+_DEATHS_TOGETHER = 2
+"""A task whose workers died this often is loaded alone, so that another task is not suspected with it."""
+_KILLED = "KilledWorker"
+"""Dask's error of a task whose workers died. It is known by its name, because Dask need not be installed."""
+
+
+@dataclass
+class _Attempt:
+    """A task, its place among all tasks, and how often a worker died while it had the task."""
+
+    index: int
+    task: Task
+    deaths: int = 0
+
+
+@dataclass
+class Results:
+    """Reports and errors by the index of their tasks. lost: why the workers take no more tasks."""
+
+    reports: dict[int, LoadReport] = field(default_factory=dict[int, LoadReport])
+    failures: dict[int, RetailpipeError] = field(default_factory=dict[int, RetailpipeError])
+    lost: WorkersError | None = None
+
+    @property
+    def stopped(self) -> bool:
+        """Whether no more tasks are to be sent."""
+        outage = WarehouseError | WorkersError
+        return self.lost is not None or any(isinstance(error, outage) for error in self.failures.values())
+
+
+def load_all(executor: Executor, tasks: Sequence[Task], window: int, progress: Progress) -> Results:
+    """Load the workbooks of tasks, at most `window` of them at the same time.
+
+    A window keeps the results few, and the tasks that a dead worker makes suspect. After an error of the database or of
+    the workers no more tasks are sent; those under way are finished.
+    """
+    waiting = deque(_Attempt(index, task) for index, task in enumerate(tasks))
+    running: dict[Future[Outcome], _Attempt] = {}
+    results = Results()
+    tally = _Tally(len(tasks), progress)
+    try:
+        while running or (waiting and not results.stopped):
+            while waiting and not results.stopped and _may_start(waiting[0], running, window):
+                attempt = waiting.popleft()
+                try:
+                    running[executor.submit(perform, attempt.task)] = attempt
+                except (BrokenExecutor, RuntimeError) as error:
+                    waiting.appendleft(attempt)
+                    results.lost = _lost(error)
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                attempt = running.pop(future)
+                try:
+                    outcome = future.result()
+                except CancelledError as error:
+                    results.lost = _lost(error)
+                    continue
+                except Exception as error:
+                    if not isinstance(error, BrokenExecutor) and type(error).__name__ != _KILLED:
+                        raise
+                    attempt.deaths += 1
+                    if attempt.deaths <= _DEATHS_ALLOWED:
+                        waiting.append(attempt)  # at the end: by then, what killed the worker may be over
+                        continue
+                    outcome = Outcome(error=_killing(attempt))
+                _settle(results, attempt.index, outcome)
+                tally.add(outcome.report)
+    except BaseException:
+        for future in running:
+            future.cancel()
+        raise
+    return results
+
+
+def _may_start(attempt: _Attempt, running: dict[Future[Outcome], _Attempt], window: int) -> bool:
+    alone = attempt.deaths >= _DEATHS_TOGETHER or any(each.deaths >= _DEATHS_TOGETHER for each in running.values())
+    return len(running) < (1 if alone else window)
+
+
+def _settle(results: Results, index: int, outcome: Outcome) -> None:
+    if outcome.report:
+        results.reports[index] = outcome.report
+    elif outcome.error:
+        results.failures[index] = outcome.error
+
+
+def _lost(error: BaseException) -> WorkersError:
+    lost = WorkersError(
+        f"the workers were lost: {str(error) or type(error).__name__}",
+        hint="Start them again, then run the same command: it loads what is not loaded yet.",
+    )
+    lost.__cause__ = error
+    return lost
+
+
+def _killing(attempt: _Attempt) -> LoadError:
+    return LoadError(
+        f"{attempt.task.key}: {attempt.deaths} workers died while they loaded it",
+        hint="Check that the workers have enough memory: a smaller `--jobs` or `--at-once` leaves more for each.",
+    )
+
+
+class _Tally:
+    """Counts workbooks and rows, and shows the rate and the time left."""
+
+    def __init__(self, total: int, progress: Progress) -> None:
+        self._progress = progress
+        self._total, self._done, self._rows = total, 0, 0
+        self._started = time.monotonic()
+        progress.step(f"loading {counted(total, 'workbook')}", unit=noun(total, "workbook", "workbooks"), total=total)
+
+    def add(self, report: LoadReport | None) -> None:
+        self._done += 1
+        self._rows += report.rows_read if report else 0
+        elapsed = max(time.monotonic() - self._started, 0.001)
+        left = elapsed / self._done * (self._total - self._done)
+        self._progress.note(f"{self._rows:,} rows, {self._rows / elapsed:,.0f} rows/s, {rounded(left)} left")
+        self._progress.advance()

@@ -1,0 +1,59 @@
+"""A Dask cluster on loopback: a scheduler and workers, each a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+from distributed import Client
+
+_READY_SECONDS = 60
+
+
+class Cluster:
+    """A context: a scheduler, and the workers that `add_workers` starts. All of them end with the context."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "scheduler.json"
+        self._log = folder / "cluster.log"
+        self.scheduler = self._start("scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", str(self._file))
+        self.workers: list[subprocess.Popen[bytes]] = []
+        deadline = time.monotonic() + _READY_SECONDS
+        while not self._file.exists():
+            assert time.monotonic() < deadline, self._log.read_text()
+            time.sleep(0.05)
+        self.address: str = json.loads(self._file.read_text())["address"]
+
+    def add_workers(self, count: int, env: Mapping[str, str] | None = None) -> None:
+        """Start workers with one thread each, and wait until the scheduler knows them."""
+        arguments = ("--nthreads", "1", "--no-nanny", "--no-dashboard", "--memory-limit", "0")
+        self.workers += [self._start("worker", self.address, *arguments, env=env) for _ in range(count)]
+        with Client(self.address, set_as_default=False) as client:
+            client.wait_for_workers(len(self.workers), timeout=_READY_SECONDS)
+
+    def _start(self, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+        with self._log.open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "dask", *arguments, "--host", "127.0.0.1"],
+                cwd=self._log.parent,
+                env={**os.environ, **(env or {})},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def __enter__(self) -> Cluster:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for process in (*self.workers, self.scheduler):
+            process.kill()
+            process.wait()

@@ -1,0 +1,224 @@
+"""`ingest` and `run` with an executor: bronze equals what one process loads, and each workbook is loaded once."""
+
+from __future__ import annotations
+
+import os
+import signal
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
+from multiprocessing import active_children, get_context
+from pathlib import Path
+
+import pytest
+
+import retailpipe
+from retailpipe import ContractError, DuplicateContent, Environment, SomeNotLoaded, UsageError, WorkersError
+from retailpipe.progress import NoProgress
+from retailpipe.workers.bounds import loads_at_once
+from retailpipe.workers.places import Place
+from retailpipe.workers.processes import Processes
+from retailpipe.workers.programs import program
+from retailpipe.workers.tasks import Task, perform
+from tests.conftest import Workbook
+from tests.support.many_workbooks import CONTENT, assert_each_loaded_once, fill, loaded_in_one_process, rows
+from tests.support.servers import run_sql
+
+
+def test_processes_load_what_one_process_loads(environment: Environment, samples: Path) -> None:
+    keys = fill(environment, samples, 30)
+    expected = loaded_in_one_process(environment)
+
+    with Processes(2) as executor:
+        reports = retailpipe.ingest(environment, executor=executor)
+
+    assert [report.source for report in reports] == keys
+    assert rows(environment, CONTENT) == expected
+    assert_each_loaded_once(environment, keys)
+    assert active_children() == []
+
+
+def test_any_executor_serves(environment: Environment, samples: Path) -> None:
+    keys = fill(environment, samples, 4)
+
+    with ProcessPoolExecutor(1, get_context("spawn")) as executor:
+        retailpipe.ingest(environment, *keys[:2], executor=executor)
+    with ThreadPoolExecutor(2) as executor:
+        retailpipe.ingest(environment, executor=executor)
+
+    assert_each_loaded_once(environment, keys)
+
+
+def test_files_are_uploaded_then_loaded_by_workers(environment: Environment, samples: Path) -> None:
+    files = sorted(samples.iterdir())[:3]
+
+    with ThreadPoolExecutor(2) as executor:
+        retailpipe.ingest(environment, *files, executor=executor)
+
+    assert_each_loaded_once(environment, [f"input/{file.name}" for file in files])
+
+
+def test_one_failure_stops_no_other(environment: Environment, samples: Path) -> None:
+    keys = fill(environment, samples, 4)
+    (environment.folder / keys[1]).write_bytes(b"no workbook")
+
+    with ThreadPoolExecutor(2) as executor, pytest.raises(SomeNotLoaded) as caught:
+        retailpipe.ingest(environment, executor=executor)
+
+    assert [report.source for report in caught.value.reports] == [keys[0], *keys[2:]]
+    assert [type(failure).__name__ for failure in caught.value.failures] == ["WorkbookError"]
+    assert [refusal.source for refusal in retailpipe.status(environment).refusals] == [keys[1]]
+
+
+def test_of_two_workbooks_with_the_same_content_one_is_refused(environment: Environment, samples: Path) -> None:
+    keys = fill(environment, samples, 2)
+    (environment.folder / keys[1]).write_bytes((environment.folder / keys[0]).read_bytes())
+
+    with ThreadPoolExecutor(2) as executor, pytest.raises(SomeNotLoaded) as caught:
+        retailpipe.ingest(environment, executor=executor)
+
+    assert isinstance(caught.value.failures[0], DuplicateContent)
+    assert len(caught.value.reports) == 1
+
+
+def test_workbook_for_several_contracts_fails_alone(environment: Environment, samples: Path) -> None:
+    keys = fill(environment, samples, 3)
+    folder = environment.folder / "contracts"
+    folder.mkdir()
+    text = (Path(retailpipe.__file__).parent / "contracts" / "online_retail.toml").read_text()
+    for name in ("one", "two"):
+        (folder / f"{name}.toml").write_text(f'files = ["branch_00*"]\n{text}')
+
+    with ThreadPoolExecutor(2) as executor, pytest.raises(SomeNotLoaded) as caught:
+        retailpipe.ingest(environment, executor=executor)
+
+    assert isinstance(caught.value.failures[0], ContractError)
+    assert_each_loaded_once(environment, keys[1:])
+
+
+def test_run_loads_all_then_builds_once(environment: Environment, samples: Path) -> None:
+    fill(environment, samples, 3)
+
+    with ThreadPoolExecutor(2) as executor:
+        report = retailpipe.run(environment, executor=executor)
+
+    assert report.ok
+    assert len(report.loads) == 3
+
+
+class Kills(NoProgress):
+    """Kills a worker process after each of the first workbooks."""
+
+    def __init__(self, kills: int) -> None:
+        self.left = kills
+
+    def advance(self, amount: int = 1) -> None:
+        del amount
+        if self.left and (children := active_children()):
+            self.left -= 1
+            assert children[0].pid is not None
+            os.kill(children[0].pid, signal.SIGKILL)
+
+
+def test_killed_workers_are_replaced_and_nothing_is_loaded_twice(environment: Environment, samples: Path) -> None:
+    keys = fill(environment, samples, 10)
+    kills = Kills(2)
+
+    with Processes(2) as executor:
+        reports = retailpipe.ingest(environment, executor=executor, progress=kills)
+
+    assert kills.left == 0
+    assert len(reports) == 10
+    assert_each_loaded_once(environment, keys)
+
+
+def test_pool_of_the_caller_that_breaks_ends_the_call(environment: Environment, samples: Path) -> None:
+    keys = fill(environment, samples, 6)
+
+    with (
+        ProcessPoolExecutor(1, get_context("spawn")) as executor,
+        pytest.raises(SomeNotLoaded, match="the workers were lost") as caught,
+    ):
+        retailpipe.ingest(environment, executor=executor, progress=Kills(1))
+
+    assert caught.value.is_outage
+    assert len(caught.value.reports) + len(caught.value.failures) + caught.value.untried == len(keys)
+    retailpipe.ingest(environment)
+    assert_each_loaded_once(environment, keys)
+
+
+class Interrupts(NoProgress):
+    """Ctrl-C after the second workbook."""
+
+    def __init__(self) -> None:
+        self.done = 0
+
+    def advance(self, amount: int = 1) -> None:
+        self.done += amount
+        if self.done == 2:
+            raise KeyboardInterrupt
+
+
+def test_ctrl_c_keeps_what_is_loaded_and_leaves_no_process(environment: Environment, samples: Path) -> None:
+    keys = fill(environment, samples, 8)
+
+    with pytest.raises(KeyboardInterrupt), Processes(2) as executor:
+        retailpipe.ingest(environment, executor=executor, progress=Interrupts())
+
+    assert active_children() == []
+    assert 2 <= rows(environment, "select count(*) as n from bronze.loads")[0]["n"] < 8
+    retailpipe.ingest(environment)
+    assert_each_loaded_once(environment, keys)
+
+
+def test_task_is_harmless_to_repeat(environment: Environment, samples: Path) -> None:
+    [key] = fill(environment, samples, 1)
+    task = Task(key, "", Place.of(environment), None, False, program())
+
+    first, second = perform(task), perform(task)
+
+    assert first.report is not None
+    assert second.report is not None
+    assert (first.report.status, second.report.status) == ("loaded", "unchanged")
+    assert_each_loaded_once(environment, [key])
+
+
+def test_worker_with_another_version_loads_nothing(environment: Environment, samples: Path) -> None:
+    [key] = fill(environment, samples, 1)
+    newer = (("retailpipe", "99.0"), *program()[2:])
+
+    outcome = perform(Task(key, "", Place.of(environment), None, False, newer))
+
+    assert isinstance(outcome.error, WorkersError)
+    assert "retailpipe is 0.1.0 there and 99.0 here" in str(outcome.error)
+    assert retailpipe.status(environment).waiting == (key,)
+
+
+def test_place_holds_no_password(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "postgresql://user:secret@127.0.0.1:1/name"
+
+    with pytest.raises(UsageError, match="passwords are not sent"):
+        Place.of(Environment.local(environment.folder, database_url=url))
+
+    monkeypatch.setenv("RETAILPIPE_DATABASE_URL", url)
+    place = Place.of(Environment.local(environment.folder))
+    assert "secret" not in repr(place)
+    assert place.environment().warehouse.uri == url
+
+
+def test_environment_put_together_by_hand_is_refused(environment: Environment, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="its store is not the folder"):
+        Place.of(replace(environment, folder=tmp_path / "other"))
+
+
+def test_bound_leaves_connections_for_others(database_url: str, environment: Environment) -> None:
+    most = run_sql(database_url, "select current_setting('max_connections')::int")
+    assert 1 <= loads_at_once(environment.warehouse) < most
+
+    run_sql(database_url, f"alter database {run_sql(database_url, 'select current_database()')} connection limit 6")
+
+    assert loads_at_once(environment.warehouse) == 4
+
+
+def test_too_few_at_once_is_refused(environment: Environment, make_workbook: Workbook) -> None:
+    with pytest.raises(UsageError, match="0 loads at once"):
+        retailpipe.ingest(environment, make_workbook(), at_once=0)
