@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from adbc_driver_postgresql import dbapi
-from distributed import Client
 
 import retailpipe
 from retailpipe import Environment, pipeline
@@ -116,23 +115,6 @@ class KillsDaskWorkers(Regularly):
         self.cluster.add_workers(1)
 
 
-class StopsWorker(Regularly):
-    """Stops a worker once, until the scheduler gives it up; then lets it go on."""
-
-    def __init__(self, cluster: Cluster) -> None:
-        super().__init__()
-        self.cluster = cluster
-
-    def harm(self) -> None:
-        if self.harmed == 1:
-            worker = self.cluster.workers[0]
-            worker.send_signal(signal.SIGSTOP)
-            with Client(self.cluster.address, set_as_default=False) as client:
-                while len(client.nthreads()) == len(self.cluster.workers):
-                    pass
-            worker.send_signal(signal.SIGCONT)
-
-
 def assert_all_loaded(environment: Environment, keys: list[str], expected: list[dict[str, object]]) -> None:
     assert [load["source"] for load in rows(environment, LOADS)] == keys
     assert {load["n"] for load in rows(environment, LOADS)} == {1}
@@ -163,19 +145,4 @@ def test_dask_workers_that_are_killed_twenty_times(environment: Environment, cro
             retailpipe.ingest(environment, executor=executor, progress=kills)
 
     assert kills.harmed == KILLS
-    assert_all_loaded(environment, crowd, expected)
-
-
-@pytest.mark.nightly
-def test_dask_worker_that_hangs_is_given_up(
-    environment: Environment, crowd: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    expected = loaded_in_one_process(environment)
-    monkeypatch.setenv("DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL", "10s")
-
-    with Cluster(tmp_path) as cluster:
-        cluster.add_workers(2)
-        with DaskWorkers(cluster.address) as executor:
-            retailpipe.ingest(environment, executor=executor, progress=StopsWorker(cluster))
-
     assert_all_loaded(environment, crowd, expected)
