@@ -18,7 +18,7 @@ import openpyxl
 import pytest
 from adbc_driver_postgresql import dbapi
 
-from retailpipe import Environment
+from retailpipe import Environment, transform
 from retailpipe.local.server import EmbeddedServer
 from retailpipe.sample import HEADERS, write_sample
 from retailpipe.store import FolderStore
@@ -29,6 +29,7 @@ from tests.support.many_workbooks import ROWS
 from tests.support.servers import as_superuser
 from tests.support.stacks import HandMade, hand_made, variables
 from tests.support.tls_server import PASSWORD, USER, TlsServer, tls_server
+from tests.support.workbooks import keep_contract_of_notes
 
 ROW = (
     536365,
@@ -78,10 +79,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]
 
 
 @contextmanager
-def new_database(server: EmbeddedServer, template: str = "template1") -> Iterator[str]:
-    """A database for one test, always with the same name, so that dbt can use what it has parsed before."""
+def new_database(server: EmbeddedServer, options: str = "") -> Iterator[str]:
+    """A database for one test, always with the same name, so that dbt can use what it has parsed before.
+
+    options: of `create database`, such as the template.
+    """
     name = "one_test"
-    execute_as_superuser(server, f"create database {name} template {template} owner retailpipe")
+    execute_as_superuser(server, f"create database {name} owner retailpipe {options}")
     try:
         yield server.start().replace("/retailpipe?", f"/{name}?")
     finally:
@@ -130,30 +134,54 @@ def environment(tmp_path: Path, database_url: str, parsed: Path) -> Iterator[Env
 
 @dataclass(frozen=True)
 class Prepared:
-    """An environment that a module has loaded and built once. Its tests get copies, so they need not build first."""
+    """An environment that was loaded or built once. Tests get copies of it, so they need not build first."""
 
     server: EmbeddedServer
     folder: Path
+    database: str
 
     @contextmanager
     def copied(self, folder: Path) -> Iterator[Environment]:
         """A copy for one test, in another folder."""
         shutil.copytree(self.folder, folder)
-        with new_database(self.server, template="prepared") as url:
+        with new_database(self.server, f"template {self.database}") as url:
             yield Environment.local(folder, database_url=url)
 
 
 @contextmanager
 def prepared(
-    server: EmbeddedServer, parsed: Path, folder: Path, prepare: Callable[[Environment], object]
+    server: EmbeddedServer, parsed: Path, folder: Path, database: str, prepare: Callable[[Environment], object]
 ) -> Iterator[Prepared]:
-    """Prepare an environment in a folder, and keep it for copies; `prepare` loads and builds it."""
+    """Prepare an environment in a folder, and keep it for copies. database: the name of the database that is kept."""
     with new_database(server) as url:
         with parsed_once(Environment.local(folder, database_url=url), parsed / "local") as environment:
             prepare(environment)
-        execute_as_superuser(server, "create database prepared template one_test owner retailpipe")
-    yield Prepared(server, folder)
-    execute_as_superuser(server, "drop database prepared")
+        execute_as_superuser(server, f"create database {database} owner retailpipe template one_test")
+    yield Prepared(server, folder, database)
+    execute_as_superuser(server, f"drop database {database}")
+
+
+@pytest.fixture(scope="session")
+def built_without_loads(
+    server: EmbeddedServer, parsed: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Prepared]:
+    def prepare(environment: Environment) -> None:
+        keep_contract_of_notes(environment.folder)
+        assert transform(environment).ok
+
+    folder = tmp_path_factory.mktemp("built") / "environment"
+    with prepared(server, parsed, folder, "built_without_loads", prepare) as copies:
+        yield copies
+
+
+@pytest.fixture
+def built_environment(built_without_loads: Prepared, tmp_path: Path) -> Iterator[Environment]:
+    """An environment without workbooks, whose silver and gold are built.
+
+    No model reads the table of notes. So a test in which a build is not the point loads notes, which need no build.
+    """
+    with built_without_loads.copied(tmp_path / "environment") as environment:
+        yield environment
 
 
 @pytest.fixture(scope="session")
@@ -185,6 +213,16 @@ def make_workbook(tmp_path: Path) -> Workbook:
         path = tmp_path / name
         book.save(path)
         return path
+
+    return make
+
+
+@pytest.fixture
+def notes(make_workbook: Workbook) -> Callable[..., Path]:
+    """A function that writes a workbook of notes, for the contract NOTES."""
+
+    def make(number: int = 1) -> Path:
+        return make_workbook([(f"note {n}",) for n in range(number)], headers=("Note",), name="notes.xlsx")
 
     return make
 
@@ -234,8 +272,16 @@ def tls() -> Iterator[TlsServer]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def template_on_aws() -> str:
+    """The database that the database of `made` is a copy of. A module may prepare another one."""
+    return "template1"
+
+
 @pytest.fixture
-def made(moto: str, tls: TlsServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HandMade]:
+def made(
+    moto: str, tls: TlsServer, template_on_aws: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[HandMade]:
     """A stack for one test, with an empty database; the environment variables point this process to both."""
     empty_account(moto)
     for name, value in variables(moto, tls.ca).items():
@@ -246,7 +292,7 @@ def made(moto: str, tls: TlsServer, monkeypatch: pytest.MonkeyPatch, tmp_path: P
     made.outputs["database_name"] = database
     made.publish()
     tls.execute(f"alter role {USER} password '{PASSWORD}'")
-    tls.execute(f"create database {database} owner {USER}")
+    tls.execute(f"create database {database} template {template_on_aws} owner {USER}")
     yield made
     tls.execute(f"drop database {database} with (force)")
     made.close()

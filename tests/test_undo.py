@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -176,16 +177,16 @@ def test_a_replacement_refused_as_a_duplicate_is_not_to_be_forgotten(
 
 
 def test_a_restored_workbook_is_loaded_under_a_contract_that_is_passed(
-    environment: Environment, make_workbook: Workbook, tmp_path: Path
+    built_environment: Environment, make_workbook: Workbook, tmp_path: Path
 ) -> None:
     own = contract_of(tmp_path, {"header": "Code", "type": "string"})
-    retailpipe.ingest(environment, make_workbook([("a",)], headers=("Code",)), contract=own)
-    retailpipe.ingest(environment, make_workbook([("b",)], headers=("Code",)), contract=own, replace=True)
+    retailpipe.ingest(built_environment, make_workbook([("a",)], headers=("Code",)), contract=own)
+    retailpipe.ingest(built_environment, make_workbook([("b",)], headers=("Code",)), contract=own, replace=True)
 
-    report = retailpipe.restore(environment, "book.xlsx", contract=own)
+    report = retailpipe.restore(built_environment, "book.xlsx", contract=own)
 
     assert report.loads[0].status == "replaced"
-    assert rows(environment, "select code from bronze.shop_rows") == [{"code": "a"}]
+    assert rows(built_environment, "select code from bronze.shop_rows") == [{"code": "a"}]
 
 
 def test_the_oldest_version_can_be_restored(store: FolderStore, folder: Path, book: Path) -> None:
@@ -377,17 +378,17 @@ def test_forget_deletes_the_receipts(on_aws: Environment, made: HandMade, make_w
 
 
 def test_the_commands_undo_and_redo(
-    program: Program, environment: Environment, database_url: str, make_workbook: Workbook
+    program: Program, built_environment: Environment, notes: Callable[..., Path]
 ) -> None:
-    book = make_workbook([line(quantity=1), line(quantity=2)])
-    where = ("--local", environment.folder, "--database-url", database_url)
+    book = notes(2)
+    where = ("--local", built_environment.folder, "--database-url", built_environment.warehouse.uri)
     assert program("ingest", book, *where).returncode == 0
-    make_workbook([line(quantity=3)])
+    notes(3)
 
     refused = program("ingest", book, *where)
     replaced = program("ingest", book, "--replace", *where)
-    restored = program("restore", "book.xlsx", *where)
-    forgotten = program("forget", "book.xlsx", *where)
+    restored = program("restore", "notes.xlsx", *where)
+    forgotten = program("forget", "notes.xlsx", *where)
     empty = program("verify", *where)
 
     assert refused.returncode == 1

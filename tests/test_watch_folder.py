@@ -15,28 +15,17 @@ from pathlib import Path
 
 import pytest
 
-from retailpipe import Environment, ingest, transform, verify
+from retailpipe import Environment, ingest, verify
 from retailpipe.errors import StoreError, WarehouseError
-from retailpipe.local.server import EmbeddedServer
 from retailpipe.progress import NoProgress
 from retailpipe.watch import folder as module
 from retailpipe.watch import watch, worker
 from retailpipe.watch.folder import FolderWatcher
-from tests.conftest import Prepared, Program, Workbook, prepared
+from tests.conftest import Program, Workbook
 from tests.support.proxy import proxy
 from tests.support.servers import port
 
 IDLE = timedelta(seconds=1)
-NOTES = """
-name = "notes"
-table = "notes"
-files = "notes*.xlsx"
-
-[[columns]]
-header = "Note"
-name = "note"
-type = "string"
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -46,35 +35,9 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_SETTLED_SECONDS", 0.1)
 
 
-@pytest.fixture(scope="module")
-def copies(server: EmbeddedServer, parsed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prepared]:
-    def prepare(environment: Environment) -> None:
-        (environment.folder / "contracts").mkdir(parents=True)
-        (environment.folder / "contracts" / "notes.toml").write_text(NOTES)
-        assert transform(environment).ok
-
-    with prepared(server, parsed, tmp_path_factory.mktemp("built") / "environment", prepare) as copies:
-        yield copies
-
-
 @pytest.fixture
-def environment(copies: Prepared, tmp_path: Path) -> Iterator[Environment]:
-    """An environment without workbooks, whose silver and gold are built.
-
-    No model reads the table of notes. So a test in which a build is not the point loads notes, which need no build.
-    """
-    with copies.copied(tmp_path / "environment") as environment:
-        yield environment
-
-
-@pytest.fixture
-def notes(make_workbook: Workbook) -> Callable[..., Path]:
-    """A function that writes a workbook of notes."""
-
-    def make(number: int = 1) -> Path:
-        return make_workbook([(f"note {n}",) for n in range(number)], headers=("Note",), name="notes.xlsx")
-
-    return make
+def environment(built_environment: Environment) -> Environment:
+    return built_environment
 
 
 @pytest.fixture

@@ -107,7 +107,7 @@ def first(server: EmbeddedServer, parsed: Path, tmp_path_factory: pytest.TempPat
         reports.append(retailpipe.run(environment, save(folder / "book.xlsx", [on(2), on(5)])))
         contents.append(content(environment))
 
-    with prepared(server, parsed, folder / "environment", prepare) as copies:
+    with prepared(server, parsed, folder / "environment", "first_run", prepare) as copies:
         yield First(copies, reports[0], contents[0])
 
 

@@ -38,6 +38,19 @@ STYLES = f"""<styleSheet xmlns="{MAIN}">
 <cellXfs count="2"><xf numFmtId="0"/><xf numFmtId="22"/></cellXfs></styleSheet>"""
 
 
+NOTES = """
+name = "notes"
+table = "notes"
+files = "notes*.xlsx"
+
+[[columns]]
+header = "Note"
+name = "note"
+type = "string"
+"""
+"""A contract whose table no model reads. So if silver and gold are built, a workbook of notes needs no build."""
+
+
 @dataclass(frozen=True)
 class Reading:
     """The result of reading a workbook: the rows for bronze, and the rejects."""
@@ -181,6 +194,12 @@ def line(
 ) -> tuple[object, ...]:
     """A row of a workbook in the shape of "Online Retail"."""
     return (invoice, code, "WHITE HANGING HEART", quantity, at, price, 17850, country)
+
+
+def keep_contract_of_notes(folder: Path) -> None:
+    """Add the contract NOTES to the environment in a folder."""
+    (folder / "contracts").mkdir(parents=True)
+    (folder / "contracts" / "notes.toml").write_text(NOTES)
 
 
 def default_contract(path: Path, *changes: tuple[str, str]) -> Contract:

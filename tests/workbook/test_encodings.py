@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -10,10 +11,12 @@ import pytest
 
 import retailpipe
 from retailpipe import Environment
+from retailpipe.builds import dbt
 from retailpipe.errors import LoadError
 from retailpipe.local.server import EmbeddedServer
-from tests.conftest import Program, Workbook
-from tests.support.servers import as_superuser, run_sql
+from retailpipe.sample import HEADERS
+from tests.conftest import Program, Workbook, new_database, parsed_once
+from tests.support.servers import run_sql
 from tests.support.workbooks import book_of, contract_of
 
 CAFE = (536365, "85123A", "CAFÉ €", 6, datetime(2010, 12, 1, 8, 26), 2.55, 17850, "Österreich")
@@ -30,25 +33,32 @@ def no_setting(database_url: str) -> None:
     del database_url
 
 
+@contextmanager
+def environment_at(url: str, tmp_path: Path, parsed: Path) -> Iterator[Environment]:
+    with parsed_once(Environment.local(tmp_path / "shop", database_url=url), parsed / "local") as environment:
+        yield environment
+
+
 @pytest.fixture(params=["LATIN1", "WIN1252"])
-def other_encoding(request: pytest.FixtureRequest, server: EmbeddedServer) -> Iterator[str]:
-    """The URL of a database with an encoding other than UTF-8."""
-    name = f"in_{request.param.lower()}"
-    url = server.start()
-    execute_outside_transaction(
-        as_superuser(url),
-        f"create database {name} encoding '{request.param}' locale 'C' template template0 owner retailpipe",
-    )
-    yield url.replace("/retailpipe?", f"/{name}?")
-    execute_outside_transaction(as_superuser(url), f"drop database {name} with (force)")
+def other_encoding(
+    request: pytest.FixtureRequest, server: EmbeddedServer, tmp_path: Path, parsed: Path
+) -> Iterator[Environment]:
+    """An environment whose database has an encoding other than UTF-8."""
+    options = f"encoding '{request.param}' locale 'C' template template0"
+    with new_database(server, options) as url, environment_at(url, tmp_path, parsed) as environment:
+        yield environment
 
 
-def execute_outside_transaction(url: str, sql: str) -> None:
-    """Execute a statement that PostgreSQL does not allow in a transaction."""
-    from adbc_driver_postgresql import dbapi
+@pytest.fixture(scope="module")
+def long_book_with_greek(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workbook of several blocks. The description in its last row, 12,002, is in Greek."""
+    rows = [PLAIN] * 12_000 + [(*PLAIN[:2], "Ωμέγα", *PLAIN[3:])]
+    return book_of(tmp_path_factory.mktemp("greek") / "book.xlsx", {"Online Retail": [HEADERS, *rows]})
 
-    with dbapi.connect(url, autocommit=True) as connection, connection.cursor() as cursor:
-        cursor.execute(sql)
+
+def countries(environment: Environment) -> list[str]:
+    """The countries in silver, which dbt wrote through its own connection."""
+    return retailpipe.query(environment, "select country from public_silver.fact_sales_daily").column(0).to_pylist()
 
 
 @pytest.mark.parametrize(
@@ -61,58 +71,74 @@ def execute_outside_transaction(url: str, sql: str) -> None:
 )
 def test_texts_are_stored_and_queried_unchanged(
     database_url: str,
-    program: Program,
+    tmp_path: Path,
+    parsed: Path,
     make_workbook: Workbook,
+    monkeypatch: pytest.MonkeyPatch,
     variables: dict[str, str],
     addition: str,
     setting: Callable[[str], None],
 ) -> None:
     setting(database_url)
-    url = f"{database_url}{addition}"
-    workbook = make_workbook([CAFE])
-    env = {**variables, "RETAILPIPE_DATABASE_URL": url}
-    done = program("run", workbook, "--local", "shop", env=env)
-    sql = "select chr(233) || country as text from public_silver.fact_sales_daily"
-    asked = program("query", sql, "--format", "csv", "--local", "shop", env=env)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
 
-    assert done.returncode == 0, done.stderr
+    with environment_at(f"{database_url}{addition}", tmp_path, parsed) as environment:
+        done = retailpipe.run(environment, make_workbook([CAFE]))
+        built = countries(environment)
+        written = retailpipe.query(environment, "select chr(233) || 'é' as text").to_pylist()
+
+    assert done.ok, done
     stored = run_sql(database_url, "select encode(convert_to(description, 'UTF8'), 'hex') from bronze.raw_transactions")
     assert bytes.fromhex(stored).decode() == "CAFÉ €"
-    assert "éÖsterreich" in asked.stdout
+    assert built == ["Österreich"]
+    assert written == [{"text": "éé"}]
+
+
+def test_the_command_shows_texts_unchanged(
+    database_url: str, program: Program, environment: Environment, make_workbook: Workbook
+) -> None:
+    retailpipe.ingest(environment, make_workbook([CAFE]))
+    settings = {"PGCLIENTENCODING": "LATIN1", "PGOPTIONS": "-c client_encoding=LATIN1"}
+    sql = "select chr(233) || country as text from bronze.raw_transactions"
+    where = ("--local", environment.folder, "--database-url", database_url)
+
+    shown = program("query", sql, "--format", "csv", *where, env=settings)
+
+    assert "éÖsterreich" in shown.stdout
 
 
 def test_a_database_of_another_encoding_stores_the_texts_that_it_can_encode(
-    tmp_path: Path, other_encoding: str, make_workbook: Workbook
+    other_encoding: Environment, make_workbook: Workbook
 ) -> None:
-    environment = Environment.local(tmp_path / "shop", database_url=other_encoding)
+    retailpipe.ingest(other_encoding, make_workbook([PLAIN]))
 
-    retailpipe.run(environment, make_workbook([PLAIN]))
+    assert dbt(other_encoding, ["--quiet", "run", "--select", "+fact_sales_daily"]) == 0
 
-    found = retailpipe.query(environment, "select description, country from bronze.raw_transactions").to_pylist()
+    assert countries(other_encoding) == ["Österreich"]
+    found = retailpipe.query(other_encoding, "select description, country from bronze.raw_transactions").to_pylist()
     assert found == [{"description": "CAFÉ", "country": "Österreich"}]
 
 
 def test_a_text_that_the_database_cannot_encode_is_refused_with_its_cell(
-    tmp_path: Path, other_encoding: str, make_workbook: Workbook
+    other_encoding: Environment, long_book_with_greek: Path
 ) -> None:
-    environment = Environment.local(tmp_path / "shop", database_url=other_encoding)
-    greek = (*PLAIN[:2], "Ωμέγα", *PLAIN[3:])
-    rows = [PLAIN] * 20_000 + [greek]
-
     with pytest.raises(LoadError) as caught:
-        retailpipe.ingest(environment, make_workbook(rows))
+        retailpipe.ingest(other_encoding, long_book_with_greek)
 
-    assert "book.xlsx, sheet 'Online Retail', cell C20002: " in str(caught.value)
+    assert "book.xlsx, sheet 'Online Retail', cell C12002: " in str(caught.value)
     assert "encoding" in caught.value.hint
-    assert retailpipe.query(environment, "select count(*) as loads from bronze.loads").to_pylist() == [{"loads": 0}]
+    loads = retailpipe.query(other_encoding, "select count(*) as loads from bronze.loads").to_pylist()
+    assert loads == [{"loads": 0}]
 
 
-def test_a_text_that_the_database_cannot_encode_is_refused_with_its_sheet(tmp_path: Path, other_encoding: str) -> None:
-    environment = Environment.local(tmp_path / "shop", database_url=other_encoding)
+def test_a_text_that_the_database_cannot_encode_is_refused_with_its_sheet(
+    tmp_path: Path, other_encoding: Environment
+) -> None:
     contract = contract_of(tmp_path, {"header": "Code", "type": "string"}, sheet="all")
     sheets = {"North": [["Code"], ["a"], ["b"]], "South": [["Note", "Code"], ["x", "c"], ["y", "Ωμέγα"]]}
 
     with pytest.raises(LoadError) as caught:
-        retailpipe.ingest(environment, book_of(tmp_path / "book.xlsx", sheets), contract=contract)
+        retailpipe.ingest(other_encoding, book_of(tmp_path / "book.xlsx", sheets), contract=contract)
 
     assert "book.xlsx, sheet 'South', cell B3: " in str(caught.value)
