@@ -27,12 +27,16 @@ class Problem:
 
 @dataclass(frozen=True)
 class Check:
-    """Two figures that must be equal, as exact decimal text."""
+    """Two figures that must be equal, as exact decimal text.
+
+    layer: which layer is checked: bronze against the ledger, gold for silver and gold, own for a model of the user.
+    """
 
     name: str
     ok: bool
     expected: str
     actual: str
+    layer: str = "gold"
 
 
 @dataclass(frozen=True)

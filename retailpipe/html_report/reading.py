@@ -33,10 +33,9 @@ def read_facts(environment: Environment, *, certificate: str = "") -> Facts:
         if not facts.is_empty:
             models = declared(connection)
             facts = replace(facts, lineage=lineage(environment, facts.ledger, models))
-            outdated = health.freshness(connection, environment)
             # Last, because a failed query would end the transaction: a model of the user may be a view that fails.
-            checks, broken = health.invariants(connection)
-            facts = replace(facts, checks=checks, problems=(*broken, *(outdated if checks else ())))
+            checks, problems = health.agreement(connection, environment)
+            facts = replace(facts, checks=checks, problems=problems)
     return replace(
         facts,
         problems=_failures_first(*facts.problems, *health.unloaded(environment)),

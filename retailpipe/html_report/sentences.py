@@ -22,15 +22,25 @@ def verdict(facts: Facts) -> str:
 
 
 def rows(facts: Facts) -> str:
-    """How many rows were read, loaded and rejected."""
+    """How many rows were read, loaded and rejected, by the ledger, and whether bronze has them."""
     ledger = facts.ledger
-    sources = counted(ledger.sources, "workbook")
-    return (
-        f"{counted(ledger.rows_read, 'row')} were read from {sources}: {ledger.rows_loaded:,} are loaded and "
-        f"{ledger.rows_rejected:,} are rejected. No row is missing."
-        if ledger.rows_read != 1
-        else f"1 row was read from {sources}. No row is missing."
-    )
+    read, loaded, rejected = ledger.rows_read, ledger.rows_loaded, ledger.rows_rejected
+    first = f"{counted(read, 'row was', 'rows were')} read from {counted(ledger.sources, 'workbook')}"
+    if (read, loaded, rejected) in ((1, 1, 0), (1, 0, 1)):
+        first += f", and {'loaded' if loaded else 'rejected'}."
+    else:
+        first += f": {loaded:,} {noun(loaded, 'was', 'were')} loaded and {rejected:,} {noun(rejected, 'was', 'were')} "
+        first += "rejected."
+    return f"{first} {_missing_rows(facts)}".strip()
+
+
+def _missing_rows(facts: Facts) -> str:
+    """That no row is missing, if that was checked; nothing if it was not."""
+    checks = [check for check in facts.checks if check.layer == "bronze"]
+    ledger = facts.ledger
+    if ledger.rows_read != ledger.rows_loaded + ledger.rows_rejected or not all(check.ok for check in checks):
+        return "The rows in bronze are not those of the ledger: see above."
+    return "No row is missing." if checks else ""
 
 
 def invariants(facts: Facts) -> str:

@@ -16,6 +16,7 @@ import pytest
 import retailpipe
 from retailpipe import Environment, UsageError
 from retailpipe.html_report import report_file, watch_report
+from retailpipe.sample import write_sample
 from tests.conftest import Program, Workbook
 from tests.html_report.odd_rows import COUNTRIES, MONTHS, NAMES, SCRIPT
 from tests.html_report.reading import Page
@@ -314,15 +315,33 @@ def test_a_missing_extra_says_how_to_install_it(tmp_path: Path, words: list[str]
 
 def test_workbooks_that_are_not_loaded_are_problems(environment: Environment, make_workbook: Workbook) -> None:
     retailpipe.ingest(environment, make_workbook())
-    for name in ("refused.xlsx", "waiting.xlsx"):
-        (environment.folder / "input" / name).write_bytes(b"no workbook")
-    with pytest.raises(retailpipe.RetailpipeError):
-        retailpipe.ingest(environment, "input/refused.xlsx")
+    folder = environment.folder / "input"
+    (folder / "refused.xlsx").write_bytes(b"no workbook")
+    (folder / "misfit.csv").write_text("A,B\n1,2\n")
+    (folder / "waiting.xlsx").write_bytes(b"no workbook")
+    for name in ("refused.xlsx", "misfit.csv"):
+        with pytest.raises(retailpipe.RetailpipeError):
+            retailpipe.ingest(environment, f"input/{name}")
 
     page = Page.of(retailpipe.render_report(environment))
 
-    assert "A workbook was refused input/refused.xlsx: refused on" in page.text
+    assert re.search(r"A workbook was refused on \S+ at \S+ UTC input/refused.xlsx is not an xlsx workbook", page.text)
+    assert page.text.count("input/misfit.csv") == 2  # the reason and the command
+    assert f"retailpipe contract init --local {folder.parent} {folder}/misfit.csv --save" in page.text
     assert "1 workbook is not loaded yet input/waiting.xlsx" in page.text
+
+
+def test_loads_that_are_not_built_yet_are_one_problem(environment: Environment, make_workbook: Workbook) -> None:
+    assert retailpipe.run(environment, make_workbook()).ok
+    write_sample(environment.folder / "input" / "more.xlsx", rows=20)
+    retailpipe.ingest(environment, "input/more.xlsx")
+
+    page = Page.of(retailpipe.render_report(environment))
+
+    assert "1 thing is wrong Silver and gold are out of date Workbooks were loaded or removed since" in page.text
+    assert "retailpipe transform --local" in page.text
+    assert "An invariant does not hold" not in page.text
+    assert "No row is missing." in page.text
 
 
 def test_a_broken_invariant_is_a_failure_with_both_sides(branches: Environment) -> None:
@@ -339,6 +358,8 @@ def test_a_broken_invariant_is_a_failure_with_both_sides(branches: Environment) 
 
     assert "1 thing is wrong" in page.text
     assert "rows loaded in the ledger = rows in bronze.branch_sales: 3 expected, 2 found." in page.text
+    assert "The rows in bronze are not those of the ledger: see above." in page.text
+    assert "No row is missing" not in page.text
 
 
 @pytest.mark.nightly
