@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from decimal import Decimal
@@ -207,6 +208,11 @@ def test_long_lists_say_how_much_is_left_out(shop: Environment, page: Page) -> N
     assert f"The last 60 of {MONTHS + 14} rows." in page.text
     assert f"The first 50 of {countries} rows." in page.text
     assert f"{int(countries) - 10} other countries" in page.text
+
+
+def test_each_command_is_for_the_database_of_the_report(shop: Environment, page: Page) -> None:
+    assert shop.options[2:] == ("--database-url", shop.warehouse.uri)
+    assert f"retailpipe rejects {shlex.join(shop.options)}" in page.text
 
 
 def test_other_contracts_have_loads_and_own_models_without_sales(branches: Environment) -> None:
