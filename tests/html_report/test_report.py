@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import pytest
 import retailpipe
 from retailpipe import Environment, UsageError
 from retailpipe.html_report import report_file, watch_report
-from retailpipe.sample import write_sample
+from retailpipe.sample import write_rows, write_sample
 from tests.conftest import Program, Workbook
 from tests.html_report.odd_rows import COUNTRIES, MONTHS, NAMES, SCRIPT
 from tests.html_report.reading import Page
@@ -87,12 +88,14 @@ def test_the_figures_are_those_of_the_tables(
 
 
 def test_a_month_stands_beside_the_same_month_of_the_year_before(shop: Environment, page: Page) -> None:
-    sql = "select revenue from public_gold.monthly_sales_summary where year = 2025 and month = 1"
+    sql = "select revenue from public_gold.monthly_sales_summary where (year, month) = {}"
 
     by_month = {row[0]: row for row in page.tables["Revenue by month"]}
 
-    assert normal([by_month["January 2026"][-1]]) == rows(shop, sql)[0]
-    assert by_month["March 2021"][-1] == "\N{EN DASH}"
+    before = {"March 2021": "(2020, 3)", "January 2026": "(2025, 1)"}  # March 2020 is not shown itself
+    for month, earlier in before.items():
+        assert [normal([by_month[month][-1]])] == rows(shop, sql.format(earlier))
+    assert "March 2020" not in by_month
 
 
 def test_new_and_returning_customers_are_all_customers_of_the_month(shop: Environment, page: Page) -> None:
@@ -111,7 +114,7 @@ def test_the_tenths_hold_the_revenue_of_all_customers(shop: Environment, page: P
 
 
 def test_a_partial_last_month_is_marked_in_the_chart_the_table_and_the_sentence(page: Page) -> None:
-    sentence = "February 2026 is partial: the data ends on 25 February 2026."
+    sentence = "February 2026 is partial: the data ends on 13 February 2026."
 
     assert page.text.count(sentence) == 3
     assert page.tables["Revenue by month"][-1][0] == "February 2026 (partial)"
@@ -348,6 +351,20 @@ def test_loads_that_are_not_built_yet_are_one_problem(environment: Environment, 
     assert "retailpipe transform --local" in page.text
     assert "An invariant does not hold" not in page.text
     assert "No row is missing." in page.text
+
+
+def test_a_month_with_only_returns_is_named_and_partial(environment: Environment, tmp_path: Path) -> None:
+    file = tmp_path / "returns.xlsx"
+    days = [datetime(2024, 1, 1, 9) + timedelta(days=number) for number in range(60) if number % 7 != 5]
+    sold = [(number, "A", "a lamp", 1, day, 2, 7, "Norway") for number, day in enumerate(days)]
+    write_rows(file, [*sold, (99, "A", "a lamp", -1, datetime(2024, 3, 4, 9), "3.50", 7, "Norway")])
+    assert retailpipe.run(environment, file).ok
+
+    page = Page.of(retailpipe.render_report(environment))
+
+    assert "March 2024 is partial: the data ends on 4 March 2024." in page.text
+    assert "January 2024 is partial" not in page.text
+    assert "Nothing was returned in these months. March 2024 had only returns: 3.50" in page.text
 
 
 def test_a_broken_invariant_is_a_failure_with_both_sides(branches: Environment) -> None:
