@@ -158,14 +158,19 @@ class OwnTable:
 
 @dataclass(frozen=True)
 class LineageNode:
-    """A workbook, table or model, and the names of the nodes it is made from.
+    """A workbook, table or model, and the keys of the nodes it is made from.
 
-    layer: workbook, bronze, silver, gold or own.
+    layer: workbook, bronze, silver, gold or own. Two nodes may have the same name in different layers.
     """
 
     name: str
     layer: str
-    parents: tuple[str, ...] = ()
+    parents: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The layer and the name, which no other node has together."""
+        return self.layer, self.name
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ def read_facts(environment: Environment, *, certificate: str = "") -> Facts:
         facts, models = _of_warehouse(environment, connection), []
         if not facts.is_empty:
             models = declared(connection)
-            facts = replace(facts, lineage=lineage(environment, facts.ledger, models))
+            facts = replace(facts, lineage=lineage(connection, environment, models))
             # Last, because a failed query would end the transaction: a model of the user may be a view that fails.
             checks, problems = health.agreement(connection, environment)
             facts = replace(facts, checks=checks, problems=problems)

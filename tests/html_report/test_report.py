@@ -18,6 +18,9 @@ import pytest
 import retailpipe
 from retailpipe import Environment, UsageError
 from retailpipe.html_report import report_file, watch_report
+from retailpipe.html_report.facts import LineageNode
+from retailpipe.html_report.lineage import lineage
+from retailpipe.html_report.lineage_drawing import drawing
 from retailpipe.sample import write_rows, write_sample
 from tests.conftest import Program, Workbook
 from tests.html_report.odd_rows import COUNTRIES, MONTHS, NAMES, SCRIPT
@@ -149,11 +152,43 @@ def test_loads_workbooks_and_versions_are_listed(shop: Environment, page: Page) 
 def test_the_lineage_leads_from_the_workbook_to_the_users_models(page: Page) -> None:
     parents = {row[0]: row[2].split(", ") for row in page.tables["What each table is made from"]}
 
-    assert parents["raw_transactions"] == ["odd.xlsx", "sales.xlsx"]
+    assert parents["raw_transactions"] == ["input/odd.xlsx", "input/sales.xlsx"]
     assert "stg_transactions" in parents["int_invoices"]
     assert "int_loaded_days" in parents["int_invoices"]  # through a macro
     assert parents["monthly_sales_summary"] == ["int_invoices"]
     assert parents["by_country"] == ["country_performance"]
+
+
+def test_the_lineage_counts_the_workbooks_of_all_loads(branches: Environment) -> None:
+    with branches.warehouse.connect() as connection:  # it is never committed
+        connection.execute(
+            """
+            insert into bronze.loads
+                (source, content_hash, contract, contract_hash, table_name, sheet, rows_read, rows_loaded,
+                rows_rejected, started_at, finished_at, status)
+            select 'input/' || n || '/a.xlsx', '', '', '', case when n <= 2 then 'early' else 'late' end, '', 0, 0,
+                0, now(), now(), 'loaded'
+            from generate_series(1, 47) as n
+            """
+        )
+        found = {node.key: node.parents for node in lineage(connection, branches, [])}
+
+    assert found["bronze", "late"] == (("workbook", "45 workbooks of late"),)
+    assert found["bronze", "early"] == (("workbook", "input/1/a.xlsx"), ("workbook", "input/2/a.xlsx"))
+    assert ("bronze", "branch_sales") in found
+
+
+def test_a_model_may_have_the_name_of_a_table_of_bronze() -> None:
+    workbook = LineageNode("input/a.xlsx", "workbook")
+    table = LineageNode("sales", "bronze", (workbook.key,))
+    model = LineageNode("sales", "own", (table.key,))
+
+    found = drawing((workbook, table, model))
+
+    assert found is not None
+    boxes = [(box.name, box.layer) for box in found.boxes]
+    assert boxes == [("a.xlsx", "workbook"), ("sales", "bronze"), ("sales", "own")]
+    assert len(found.paths) == 2
 
 
 def test_the_file_needs_nothing_else(shop_page: Path, page: Page) -> None:
