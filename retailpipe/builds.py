@@ -183,6 +183,19 @@ def own_models_problem(connection: Connection, environment: Environment) -> str 
     )
 
 
+def why_outdated(connection: Connection) -> str:
+    """Why silver and gold must be built again, as a sentence; empty if they need not."""
+    if not is_migrated(connection):
+        return "Schema bronze is of an older version."
+    if build_record.built(connection, project_hash(), None).ours:
+        return ""
+    if not build_record.last_number(connection):
+        return "The last build failed, or there was none."
+    if not build_record.current_number(connection):
+        return "Workbooks were loaded or removed since the last build."
+    return "The models of retailpipe changed since the last build."
+
+
 def tables_unread(connection: Connection) -> tuple[str, ...]:
     """The tables of bronze with loaded rows that no model reads, as of the last build."""
     return build_record.tables(connection, relations()).unread if is_migrated(connection) else ()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from retailpipe.errors import UsageError
 from retailpipe.store import FolderStore, Store
-from retailpipe.warehouse import Warehouse
+from retailpipe.warehouse import Warehouse, without_password
 
 if TYPE_CHECKING:
     from retailpipe.aws.stack import Stack
@@ -24,6 +24,7 @@ class Environment:
     folder: holds the environment's files on this machine, including those of dbt.
     server: the embedded PostgreSQL; None if the warehouse is another server.
     stack: the deployed stack; None for a local environment.
+    options: the options that select this environment on the command line, without a password.
     """
 
     folder: Path
@@ -31,6 +32,7 @@ class Environment:
     warehouse: Warehouse
     server: EmbeddedServer | None = None
     stack: Stack | None = None
+    options: tuple[str, ...] = ()
 
     @classmethod
     def local(cls, folder: str | Path | None = None, *, database_url: str | None = None) -> Environment:
@@ -53,7 +55,9 @@ class Environment:
             ) from error
         database_url = database_url or os.environ.get("RETAILPIPE_DATABASE_URL")
         if database_url:
-            return cls(folder, FolderStore(folder), Warehouse.at(database_url))
+            warehouse = Warehouse.at(database_url)
+            options = (*_folder_options(folder), "--database-url", without_password(database_url))
+            return cls(folder, FolderStore(folder), warehouse, options=options)
         return cls.embedded(folder)
 
     @classmethod
@@ -72,7 +76,8 @@ class Environment:
         from retailpipe.aws.session import Aws
         from retailpipe.aws.stack import Stack
 
-        return cls._on_aws(Stack.named(name, Aws(profile, region)))
+        options = stack_options(name, None, profile, region)
+        return cls._on_aws(Stack.named(name, Aws(profile, region)), options)
 
     @classmethod
     def from_outputs(
@@ -86,16 +91,19 @@ class Environment:
         from retailpipe.aws.stack import Stack
 
         saved = outputs if isinstance(outputs, Mapping) else Path(outputs)
-        return cls._on_aws(Stack.of_outputs(saved, Aws(profile, region)))
+        stack = Stack.of_outputs(saved, Aws(profile, region))
+        file = None if isinstance(saved, Mapping) else expanded(saved).absolute()
+        options = stack_options(f"{stack.outputs.project}/{stack.outputs.stack}", file, profile, region)
+        return cls._on_aws(stack, options)
 
     @classmethod
-    def _on_aws(cls, stack: Stack) -> Environment:
+    def _on_aws(cls, stack: Stack, options: tuple[str, ...]) -> Environment:
         from retailpipe.aws.rds import RdsDatabase
         from retailpipe.aws.stack import stack_folder
         from retailpipe.aws.store import BucketStore
 
         folder = stack_folder(stack.outputs.project, stack.outputs.stack)
-        return cls(folder, BucketStore(stack, folder), RdsDatabase(stack).warehouse(), stack=stack)
+        return cls(folder, BucketStore(stack, folder), RdsDatabase(stack).warehouse(), stack=stack, options=options)
 
     @classmethod
     def embedded(cls, folder: Path) -> Environment:
@@ -111,7 +119,21 @@ class Environment:
             readers_uri=server.readers_url,
             should_retry=server.should_retry,
         )
-        return cls(folder.absolute(), FolderStore(folder.absolute()), warehouse, server)
+        folder = folder.absolute()
+        return cls(folder, FolderStore(folder), warehouse, server, options=_folder_options(folder))
+
+
+def stack_options(stack: str | None, outputs: Path | None, profile: str | None, region: str | None) -> tuple[str, ...]:
+    """The options that select a stack on the command line: its name, or the file with its outputs."""
+    chosen = ["--outputs", str(outputs)] if outputs else ["--stack", str(stack)]
+    for option, value in (("--profile", profile), ("--region", region)):
+        chosen += [option, value] if value else []
+    return tuple(chosen)
+
+
+def _folder_options(folder: Path) -> tuple[str, ...]:
+    """The options that select a folder; none for the default."""
+    return () if folder == expanded(default_folder()).absolute() else ("--local", str(folder))
 
 
 def expanded(path: str | Path) -> Path:

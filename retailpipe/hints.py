@@ -37,5 +37,5 @@ def command(arguments: str, options: Sequence[str], program: str = "retailpipe")
     if name.startswith("contract "):
         if "--stack" in chosen or "--outputs" in chosen:
             rest = rest.removesuffix(f" {_SAVE}")
-        chosen = chosen[:2] if chosen[:1] == ["--local"] and rest.endswith(_SAVE) else ()
+        chosen = chosen[:2] if "--local" in chosen[:1] and rest.endswith(_SAVE) else ()
     return " ".join([program, name, *chosen, *([rest] if rest else [])])

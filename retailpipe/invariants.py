@@ -32,6 +32,8 @@ from
         where loads.status = 'loaded'
     ) as bronze
 """
+_OF_LEDGER = ("rows read = ", "rows loaded in the ledger = ", "loads whose rows or rejected rows differ")
+_OF_OWN_MODELS = ("rows of ", "sum of ")
 _TABLE = re.compile(r"\b(?:bronze|public_silver|public_gold)\.\w+")
 
 
@@ -71,6 +73,14 @@ def verified(connection: Connection) -> VerifyReport:
     if "bronze.own_models" in names:  # a schema of an older version does not have it
         invariants += _of_own_models(connection)
     return VerifyReport(all(invariant.ok for invariant in invariants), tables, invariants)
+
+
+def layer_of(invariant: str) -> str:
+    """The layer that an invariant checks, by its name: `bronze` against the ledger, `own` for a model of the user, else
+    `gold` for silver and gold."""
+    if invariant.startswith(_OF_LEDGER):
+        return "bronze"
+    return "own" if invariant.startswith(_OF_OWN_MODELS) else "gold"
 
 
 def _is_empty(connection: Connection, tables: Sequence[str]) -> bool:

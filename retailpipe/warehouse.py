@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 from retailpipe.errors import UsageError, WarehouseError
 from retailpipe.variables import connecting
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from retailpipe.connection import Connection
 
 _CONNECT_TIMEOUT_SECONDS = 10
+_PASSWORDS = {"password", "sslpassword"}
 _PORTS = re.compile(r"[0-9,]*")
 
 
@@ -138,6 +140,17 @@ class Warehouse:
         with self.connect(read_only=True, as_reader=True) as connection:
             # The bracket is on a line of its own: a comment at the end of the query must not hide it.
             return connection.table(f"select * from (\n{query}\n) as answer")
+
+
+def without_password(database_url: str) -> str:
+    """The URL of the same database without the passwords in it; unchanged if it has none. The URL must be valid."""
+    from psycopg2.extensions import make_dsn, parse_dsn
+
+    parts = parse_dsn(database_url)
+    if not _PASSWORDS & set(parts):
+        return database_url
+    kept = {name: value for name, value in parts.items() if name not in _PASSWORDS}
+    return "postgresql:///?" + urlencode(parse_dsn(make_dsn(**kept)))
 
 
 def _url_hint(url: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import pytest
+from psycopg2.extensions import parse_dsn
 
 from retailpipe import Environment
 from retailpipe.errors import RetailpipeError, UsageError
@@ -211,3 +212,22 @@ def test_a_server_that_cannot_be_reached_raises_a_retailpipe_error(tmp_path: Pat
 
     with pytest.raises(RetailpipeError, match="refused"):
         environment.warehouse.query("select 1")
+
+
+def test_the_options_select_the_same_folder_and_database_without_a_password(tmp_path: Path) -> None:
+    url = "postgresql://someone:secret@db.example.invalid:5432/shop?sslpassword=hidden"
+
+    *folder, option, kept = Environment.local(tmp_path / "shop", database_url=url).options
+
+    assert folder == ["--local", str(tmp_path / "shop")]
+    assert Environment.local(tmp_path / "shop").options == ("--local", str(tmp_path / "shop"))
+    assert option == "--database-url"
+    assert parse_dsn(kept) == {"host": "db.example.invalid", "port": "5432", "user": "someone", "dbname": "shop"}
+    assert Environment.local(tmp_path, database_url=URL).options[2:] == ("--database-url", URL)
+
+
+def test_the_default_folder_needs_no_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RETAILPIPE_HOME", str(tmp_path))
+
+    assert Environment.local().options == Environment.local(tmp_path).options == ()
+    assert Environment.local(database_url=URL).options == ("--database-url", URL)

@@ -13,15 +13,15 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import urlencode
 
 import typer
 
 from retailpipe.cli.invocation import program, remember_environment
 from retailpipe.cli.terminal import say
 from retailpipe.contract import Contract
-from retailpipe.environment import Environment
+from retailpipe.environment import Environment, stack_options
 from retailpipe.errors import UsageError
+from retailpipe.warehouse import without_password
 
 if TYPE_CHECKING:
     from retailpipe.aws.stack import Stack
@@ -220,10 +220,7 @@ def stack_of(environment: Environment) -> Stack:
 
 
 def _open_stack(stack: str | None, outputs: Path | None, profile: str | None, region: str | None) -> Environment:
-    chosen = ["--outputs", str(outputs)] if outputs else ["--stack", str(stack)]
-    for option, value in (("--profile", profile), ("--region", region)):
-        chosen += [option, value] if value else []
-    remember_environment(chosen)
+    remember_environment([*stack_options(stack, outputs, profile, region)])
     if outputs:
         return Environment.from_outputs(outputs, profile=profile, region=region)
     return Environment.from_stack(str(stack), profile=profile, region=region)
@@ -233,15 +230,11 @@ def _open_local(local: Path | None, database_url: str | None) -> Environment:
     chosen = ["--local", str(local)] if local else []
     environment = Environment.local(local, database_url=database_url)
     if database_url:
-        from psycopg2.extensions import make_dsn, parse_dsn
-
-        parts = parse_dsn(database_url)
-        if parts.pop("password", None) is not None:
+        kept = without_password(database_url)  # hints repeat this URL
+        if kept != database_url:
             warning = "warning: other users of this machine can see a password on the command line"
             say(f"{warning}; put it in PGPASSWORD or a passfile", err=True)
-            # Hints repeat this URL, so the password is removed from it.
-            database_url = "postgresql:///?" + urlencode(parse_dsn(make_dsn(**parts)))
-        chosen += ["--database-url", database_url]
+        chosen += ["--database-url", kept]
     remember_environment(chosen)
     return environment
 

@@ -108,7 +108,7 @@ def _monthly_sales(drawing: MonthlySales, width: int, palette: Palette) -> Any:
             "net": float(drawing.net[index]),
             "before": None if before is None else float(before),
             "text": drawing.texts[index] if has_texts else "",
-            "pale": drawing.is_partial and index == count - 1,
+            "pale": drawing.pale[index],
         }
         for index, before in enumerate(drawing.year_before)
     ]
@@ -133,13 +133,12 @@ def _monthly_sales(drawing: MonthlySales, width: int, palette: Palette) -> Any:
 
 def _stack(drawing: Stack, width: int, palette: Palette) -> Any:
     alt = _altair()
-    last = len(drawing.lower) - 1
     rows = [
         {
             "i": index,
             "lower": float(lower),
             "both": float(lower + upper),
-            "pale": drawing.is_partial and index == last,
+            "pale": drawing.pale[index],
         }
         for index, (lower, upper) in enumerate(zip(drawing.lower, drawing.upper, strict=True))
     ]

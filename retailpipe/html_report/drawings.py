@@ -24,7 +24,7 @@ class Columns:
 class MonthlySales:
     """Revenue upwards, returns downwards, the net as a line across the bar, and the year before as a point.
 
-    is_partial: whether the last month is not complete.
+    pale: for each month, whether it is not complete.
     """
 
     ticks: tuple[tuple[str, ...], ...]
@@ -33,17 +33,17 @@ class MonthlySales:
     net: tuple[Decimal, ...]
     year_before: tuple[Decimal | None, ...]
     texts: tuple[str, ...]
-    is_partial: bool
+    pale: tuple[bool, ...]
 
 
 @dataclass(frozen=True)
 class Stack:
-    """Upright bars of two parts, the lower in the strong colour."""
+    """Upright bars of two parts, the lower in the strong colour. pale: for each bar, whether it is not complete."""
 
     ticks: tuple[tuple[str, ...], ...]
     lower: tuple[Decimal, ...]
     upper: tuple[Decimal, ...]
-    is_partial: bool
+    pale: tuple[bool, ...]
 
 
 @dataclass(frozen=True)

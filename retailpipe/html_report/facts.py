@@ -27,12 +27,16 @@ class Problem:
 
 @dataclass(frozen=True)
 class Check:
-    """Two figures that must be equal, as exact decimal text."""
+    """Two figures that must be equal, as exact decimal text.
+
+    layer: which layer is checked: bronze against the ledger, gold for silver and gold, own for a model of the user.
+    """
 
     name: str
     ok: bool
     expected: str
     actual: str
+    layer: str = "gold"
 
 
 @dataclass(frozen=True)
@@ -154,14 +158,19 @@ class OwnTable:
 
 @dataclass(frozen=True)
 class LineageNode:
-    """A workbook, table or model, and the names of the nodes it is made from.
+    """A workbook, table or model, and the keys of the nodes it is made from.
 
-    layer: workbook, bronze, silver, gold or own.
+    layer: workbook, bronze, silver, gold or own. Two nodes may have the same name in different layers.
     """
 
     name: str
     layer: str
-    parents: tuple[str, ...] = ()
+    parents: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The layer and the name, which no other node has together."""
+        return self.layer, self.name
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,7 @@ def _months(sales: Sales) -> Figure:
             net=tuple(each.net_revenue for each in shown),
             year_before=tuple(each.revenue if each else None for each in before),
             texts=tuple(short(each.revenue) for each in shown),
-            is_partial=sales.has_partial_month,
+            pale=tuple(sales.is_partial(each) for each in shown),
         ),
         (
             Table(
@@ -195,6 +195,18 @@ def _concentration(sales: Sales) -> Figure:
         )
         for rank, each in enumerate(sales.customers, start=1)
     )
+    table = Table("Customers by revenue", columns, rows, sales.customers_total.rows, _all_of("customer_lifetime_value"))
+    if sales.has_few_buyers:
+        buyers = [each for each in sales.customers if each.invoices]
+        values = [each.revenue for each in buyers]
+        return Figure(
+            "customers",
+            "Customers",
+            sentences.concentration(sales),
+            Ranking(tuple(each.customer_id for each in buyers), tuple(values), _with_shares(values, revenue)),
+            (table,),
+            "public_gold.customer_lifetime_value",
+        )
     tenths = tuple((each.tenth, each.customers, each.revenue) for each in sales.tenths)
     return Figure(
         "customers",
@@ -209,9 +221,7 @@ def _concentration(sales: Sales) -> Figure:
             Table(
                 "Customers with purchases, in tenths by revenue", ("Tenth", "Customers", "Revenue"), tenths, len(tenths)
             ),
-            Table(
-                "Customers by revenue", columns, rows, sales.customers_total.rows, _all_of("customer_lifetime_value")
-            ),
+            table,
         ),
         "public_gold.customer_lifetime_value",
         (("accent", "share of the revenue; tenth 1 are the customers with the highest"),),
@@ -232,7 +242,6 @@ def _new_customers(sales: Sales) -> Figure:
         )
         for each in shown
     )
-    last = (shown[-1].year, shown[-1].month)
     return Figure(
         "newcomers",
         "New and returning customers",
@@ -241,7 +250,7 @@ def _new_customers(sales: Sales) -> Figure:
             ticks=_ticks([(each.year, each.month) for each in shown]),
             lower=tuple(Decimal(each.returning_customers) for each in shown),
             upper=tuple(Decimal(each.new_customers) for each in shown),
-            is_partial=sales.has_partial_month and last == (sales.last_date.year, sales.last_date.month),
+            pale=tuple(sales.is_partial(each) for each in shown),
         ),
         (
             Table(

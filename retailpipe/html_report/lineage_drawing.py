@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from retailpipe.html_report.facts import LineageNode
 from retailpipe.html_report.wording import cleaned
+from retailpipe.keys import INPUT
 
 _BOX, _HEIGHT, _GAP, _ROW = 168, 30, 14, 66
 _MARGIN = 2
@@ -54,16 +55,16 @@ def drawing(nodes: Sequence[LineageNode]) -> LineageDrawing | None:
     rows = _rows(nodes)
     widest = max(len(row) for row in rows)
     width = widest * (_BOX + _GAP) - _GAP + 2 * _MARGIN
-    boxes: dict[str, Box] = {}
+    boxes: dict[tuple[str, str], Box] = {}
     for number, row in enumerate(rows):
         left = (width - len(row) * (_BOX + _GAP) + _GAP) // 2
         for place, node in enumerate(row):
-            boxes[node.name] = Box(_short(node.name), node.layer, left + place * (_BOX + _GAP), _MARGIN + number * _ROW)
+            boxes[node.key] = Box(_short(node), node.layer, left + place * (_BOX + _GAP), _MARGIN + number * _ROW)
     paths = [
-        _path(boxes[parent], boxes[node.name])
+        _path(boxes[parent], boxes[node.key])
         for node in nodes
         for parent in node.parents
-        if parent in boxes and boxes[parent].y < boxes[node.name].y
+        if parent in boxes and boxes[parent].y < boxes[node.key].y
     ]
     height = (len(rows) - 1) * _ROW + _HEIGHT + 2 * _MARGIN
     return LineageDrawing(width, height, tuple(boxes.values()), tuple(paths))
@@ -71,15 +72,15 @@ def drawing(nodes: Sequence[LineageNode]) -> LineageDrawing | None:
 
 def _rows(nodes: Sequence[LineageNode]) -> list[list[LineageNode]]:
     """The nodes in rows: layer by layer, and in a layer by how many steps they are from its top."""
-    by_name = {node.name: node for node in nodes}
-    depths: dict[str, int] = {}
+    by_key = {node.key: node for node in nodes}
+    depths: dict[tuple[str, str], int] = {}
 
-    def depth(node: LineageNode, above: frozenset[str] = frozenset()) -> int:
-        if node.name in depths:
-            return depths[node.name]
-        parents = [by_name[name] for name in node.parents if name in by_name and name not in above]
-        same = [depth(parent, above | {node.name}) for parent in parents if parent.layer == node.layer]
-        return depths.setdefault(node.name, max(same, default=-1) + 1)
+    def depth(node: LineageNode, above: frozenset[tuple[str, str]] = frozenset()) -> int:
+        if node.key in depths:
+            return depths[node.key]
+        parents = [by_key[key] for key in node.parents if key in by_key and key not in above]
+        same = [depth(parent, above | {node.key}) for parent in parents if parent.layer == node.layer]
+        return depths.setdefault(node.key, max(same, default=-1) + 1)
 
     rows: list[list[LineageNode]] = []
     for layer in _LAYERS:
@@ -95,6 +96,10 @@ def _path(parent: Box, child: Box) -> str:
     return f"M{parent.middle},{parent.bottom}C{parent.middle},{middle} {child.middle},{middle} {child.middle},{child.y}"
 
 
-def _short(name: str) -> str:
-    text = cleaned(name)
+def _short(node: LineageNode) -> str:
+    """The name as far as there is space: of a workbook the end, which is the name of the file."""
+    text = cleaned(node.name)
+    if node.layer == "workbook":
+        text = text.removeprefix(INPUT)
+        return text if len(text) <= _LONGEST_NAME else f"\N{HORIZONTAL ELLIPSIS}{text[1 - _LONGEST_NAME :]}"
     return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 1]}\N{HORIZONTAL ELLIPSIS}"

@@ -98,7 +98,7 @@ def versions(facts: Facts) -> Table:
 def parents(facts: Facts) -> Table:
     """The lineage as a table."""
     rows: tuple[tuple[Cell, ...], ...] = tuple(
-        (node.name, node.layer, ", ".join(node.parents)) for node in facts.lineage
+        (node.name, node.layer, ", ".join(name for _, name in node.parents)) for node in facts.lineage
     )
     return Table("What each table is made from", ("Name", "Layer", "Made from"), rows, len(rows))
 

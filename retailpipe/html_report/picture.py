@@ -26,8 +26,7 @@ def picture(environment: Environment, facts: Facts, *, name: str) -> bytes:
     shown = (facts.sales.full_months() or facts.sales.months)[-1]
     days = _revenue_by_day(environment, shown)
     title = f"{name}, {month(shown.year, shown.month)}"
-    if facts.sales.is_partial(shown):
-        title += f" (partial, until {day(facts.sales.last_date)})"
+    partial = sentences.partial_month(facts.sales, shown.year, shown.month)
     best = max(range(len(days)), key=lambda index: days[index])
     best_day = f"best day: {day(date(shown.year, shown.month, best + 1))}, {money(days[best])}"
     return charts.png(
@@ -39,7 +38,7 @@ def picture(environment: Environment, facts: Facts, *, name: str) -> bytes:
         _WIDTH,
         _HEIGHT,
         title=title,
-        subtitle=[sentences.headline(shown), best_day],
+        subtitle=[sentences.headline(shown), *([partial] if partial else []), best_day],
     )
 
 

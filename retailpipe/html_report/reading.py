@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from retailpipe.bronze import schema
-from retailpipe.environment import Environment, default_folder, expanded
+from retailpipe.environment import Environment
 from retailpipe.html_report import health, ledger_facts, sales
 from retailpipe.html_report.facts import Facts, Problem, Rejects
 from retailpipe.html_report.lineage import lineage
@@ -32,16 +32,15 @@ def read_facts(environment: Environment, *, certificate: str = "") -> Facts:
         facts, models = _of_warehouse(environment, connection), []
         if not facts.is_empty:
             models = declared(connection)
-            facts = replace(facts, lineage=lineage(environment, facts.ledger, models))
-            outdated = health.freshness(connection, environment)
+            facts = replace(facts, lineage=lineage(connection, environment, models))
             # Last, because a failed query would end the transaction: a model of the user may be a view that fails.
-            checks, broken = health.invariants(connection)
-            facts = replace(facts, checks=checks, problems=(*broken, *(outdated if checks else ())))
+            checks, problems = health.agreement(connection, environment)
+            facts = replace(facts, checks=checks, problems=problems)
     return replace(
         facts,
         problems=_failures_first(*facts.problems, *health.unloaded(environment)),
         own_tables=own_tables(environment, models),
-        options=_options(environment),
+        options=tuple(shlex.quote(option) for option in environment.options),
         certificate=certificate,
     )
 
@@ -82,13 +81,3 @@ def _versions(connection: Connection, has_schema: bool) -> tuple[tuple[str, str]
         [(number,)] = connection.rows("select max(version) from bronze.migrations")
         found.append(("schema bronze", str(number)))
     return tuple(found)
-
-
-def _options(environment: Environment) -> tuple[str, ...]:
-    """The options that select this environment in commands."""
-    if environment.stack:
-        outputs = environment.stack.outputs
-        return ("--stack", f"{outputs.project}/{outputs.stack}")
-    if environment.folder == expanded(default_folder()).absolute():
-        return ()
-    return ("--local", shlex.quote(str(environment.folder)))

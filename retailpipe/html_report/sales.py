@@ -16,6 +16,7 @@ from retailpipe.html_report.sales_facts import (
     CustomerMonth,
     Month,
     Product,
+    ReturnsMonth,
     Sales,
     Slot,
     Tenth,
@@ -36,6 +37,11 @@ TABLES = (
     "public_silver.stg_transactions",
 )
 MONTHS_SHOWN = 60
+_MONTHS_EARLIER = 12
+"""Months that are read only to compare those that are shown with them."""
+_DAYS_COMPARED = 60
+_USUAL = Decimal("0.95")
+"""The usual gap between two days of data is the shortest that this part of all gaps does not exceed."""
 COUNTRIES_SHOWN = 50
 PRODUCTS_SHOWN = 25
 CUSTOMERS_SHOWN = 10
@@ -56,6 +62,19 @@ from (
 group by year, month
 order by year desc, month desc
 limit {MONTHS_SHOWN}
+"""
+_RETURNS_MONTHS = """
+from (
+    select
+        extract(year from invoice_day)::integer as year,
+        extract(month from invoice_day)::integer as month,
+        has_sales,
+        returns_value
+    from public_silver.int_invoices
+) as invoices
+group by year, month
+having not bool_or(has_sales)
+order by year, month
 """
 _TENTHS = """
 from (
@@ -81,17 +100,18 @@ def absent(connection: Connection) -> str:
 def sales(connection: Connection) -> Sales:
     """Read the sales. `absent` must be empty. Raises WarehouseError."""
     [(first, last)] = connection.rows("select min(date), max(date) from public_silver.dim_date")
+    months = records(
+        connection,
+        Month,
+        f"from (select * from public_gold.monthly_sales_summary order by year desc, month desc "
+        f"limit {MONTHS_SHOWN + _MONTHS_EARLIER}) as months order by year, month",
+    )
     text = f"left({{}}, {_LONGEST_TEXT})".format
     weekdays, hours = _slots(connection)
     return Sales(
         first_date=first,
         last_date=last,
-        months=records(
-            connection,
-            Month,
-            f"from (select * from public_gold.monthly_sales_summary order by year desc, month desc "
-            f"limit {MONTHS_SHOWN}) as months order by year, month",
-        ),
+        months=months[-MONTHS_SHOWN:],
         months_total=_total(connection, "monthly_sales_summary"),
         countries=records(
             connection,
@@ -130,7 +150,25 @@ def sales(connection: Connection) -> Sales:
         )[::-1],
         weekdays=weekdays,
         hours=hours,
+        earlier_months=months[:-MONTHS_SHOWN],
+        returns_months=records(connection, ReturnsMonth, _RETURNS_MONTHS, returns_value="sum(returns_value)"),
+        first_gap=_usual_gap(connection, "asc"),
+        last_gap=_usual_gap(connection, "desc"),
     )
+
+
+def _usual_gap(connection: Connection, order: str) -> int:
+    """How many days are usually between two days of data, at its beginning (asc) or end (desc). 1 is every day."""
+    [(gap,)] = connection.rows(
+        f"""
+        select percentile_disc({_USUAL}) within group (order by gap) from (
+            select abs(date - lag(date) over (order by date)) as gap
+            from (select date from public_silver.dim_date order by date {order} limit {_DAYS_COMPARED + 1}) as days
+        ) as gaps
+        where gap is not null
+        """
+    )
+    return gap or 1
 
 
 def _slots(connection: Connection) -> tuple[tuple[Slot, ...], tuple[Slot, ...]]:

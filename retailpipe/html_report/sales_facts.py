@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
+FEW_BUYERS = 50
+
 
 @dataclass(frozen=True)
 class Month:
@@ -26,7 +28,7 @@ class Month:
     @property
     def last_day(self) -> date:
         """The last day of the month in the calendar."""
-        return date(self.year, self.month, calendar.monthrange(self.year, self.month)[1])
+        return date(self.year, self.month, _days(self.year, self.month))
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,15 @@ class CustomerMonth:
 
 
 @dataclass(frozen=True)
+class ReturnsMonth:
+    """A month with returns and no sales, from silver: public_gold.monthly_sales_summary does not have it."""
+
+    year: int
+    month: int
+    returns_value: Decimal
+
+
+@dataclass(frozen=True)
 class Slot:
     """The sales in one part of the week or of the day, from silver. number: ISO weekday (1 is Monday), or hour."""
 
@@ -119,6 +130,9 @@ class Sales:
     """What silver and gold say. Each list holds the first rows; its total counts all of them.
 
     first_date, last_date: of the data, sales and returns alike.
+    earlier_months: the months of the year before the first one of `months`.
+    returns_months: the months that have only returns.
+    first_gap, last_gap: how many days are usually between two days of data, when the data begins and when it ends.
     """
 
     first_date: date
@@ -135,22 +149,55 @@ class Sales:
     customer_months: tuple[CustomerMonth, ...]
     weekdays: tuple[Slot, ...]
     hours: tuple[Slot, ...]
+    earlier_months: tuple[Month, ...] = ()
+    returns_months: tuple[ReturnsMonth, ...] = ()
+    first_gap: int = 1
+    last_gap: int = 1
 
     @property
     def has_partial_month(self) -> bool:
-        """Whether the data ends before the last day of the last month."""
-        return self.is_partial(self.months[-1]) if self.months else False
+        """Whether a month that is shown is partial."""
+        return any(self.is_partial(month) for month in self.months)
 
-    def is_partial(self, month: Month) -> bool:
-        """Whether the data ends within this month, before its last day."""
+    @property
+    def buyers(self) -> int:
+        """How many customers with an ID bought something."""
+        return sum(each.customers for each in self.tenths)
+
+    @property
+    def has_few_buyers(self) -> bool:
+        """Whether tenths of the buyers would be so small that the customers themselves say more."""
+        return self.buyers < FEW_BUYERS
+
+    @property
+    def months_left_out(self) -> int:
+        """How many months with sales are before the first one that is shown."""
+        return max(0, self.months_total.rows - len(self.months))
+
+    def is_partial(self, month: Month | CustomerMonth) -> bool:
+        """Whether the data begins or ends within this month, so that days are missing."""
+        return self.begins_late(month.year, month.month) or self.ends_early(month.year, month.month)
+
+    def begins_late(self, year: int, month: int) -> bool:
+        """Whether the data begins in this month, later than the usual gap after its first day."""
+        begin = self.first_date
+        return (year, month) == (begin.year, begin.month) and begin.day - 1 > self.first_gap
+
+    def ends_early(self, year: int, month: int) -> bool:
+        """Whether the data ends in this month, earlier than the usual gap before its last day."""
         end = self.last_date
-        return (month.year, month.month) == (end.year, end.month) and end < month.last_day
+        return (year, month) == (end.year, end.month) and _days(year, month) - end.day > self.last_gap
 
     def full_months(self) -> tuple[Month, ...]:
-        """The months without a partial last one."""
+        """The months that are not partial."""
         return tuple(month for month in self.months if not self.is_partial(month))
 
     def year_before(self, month: Month) -> Month | None:
-        """The same month of the year before, if it is there."""
+        """The same month of the year before, if it is there and not partial."""
         wanted = (month.year - 1, month.month)
-        return next((each for each in self.months if (each.year, each.month) == wanted), None)
+        found = (each for each in (*self.earlier_months, *self.months) if (each.year, each.month) == wanted)
+        return next((each for each in found if not self.is_partial(each)), None)
+
+
+def _days(year: int, month: int) -> int:
+    return calendar.monthrange(year, month)[1]

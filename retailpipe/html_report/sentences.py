@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 from retailpipe.counts import counted, noun
 from retailpipe.html_report.facts import Facts
-from retailpipe.html_report.sales_facts import Country, Month, Product, Sales, Slot
-from retailpipe.html_report.wording import WEEKDAYS, change, day, hour, money, month, named, percent, whole
+from retailpipe.html_report.sales_facts import Country, Month, Product, Sales, Slot, Total
+from retailpipe.html_report.wording import (
+    WEEKDAYS,
+    broken_rule,
+    change,
+    day,
+    hour,
+    listed,
+    money,
+    month,
+    named,
+    percent,
+    whole,
+)
 
 
 def verdict(facts: Facts) -> str:
@@ -22,15 +35,25 @@ def verdict(facts: Facts) -> str:
 
 
 def rows(facts: Facts) -> str:
-    """How many rows were read, loaded and rejected."""
+    """How many rows were read, loaded and rejected, by the ledger, and whether bronze has them."""
     ledger = facts.ledger
-    sources = counted(ledger.sources, "workbook")
-    return (
-        f"{counted(ledger.rows_read, 'row')} were read from {sources}: {ledger.rows_loaded:,} are loaded and "
-        f"{ledger.rows_rejected:,} are rejected. No row is missing."
-        if ledger.rows_read != 1
-        else f"1 row was read from {sources}. No row is missing."
-    )
+    read, loaded, rejected = ledger.rows_read, ledger.rows_loaded, ledger.rows_rejected
+    first = f"{counted(read, 'row was', 'rows were')} read from {counted(ledger.sources, 'workbook')}"
+    if (read, loaded, rejected) in ((1, 1, 0), (1, 0, 1)):
+        first += f", and {'loaded' if loaded else 'rejected'}."
+    else:
+        first += f": {loaded:,} {noun(loaded, 'was', 'were')} loaded and {rejected:,} {noun(rejected, 'was', 'were')} "
+        first += "rejected."
+    return f"{first} {_missing_rows(facts)}".strip()
+
+
+def _missing_rows(facts: Facts) -> str:
+    """That no row is missing, if that was checked; nothing if it was not."""
+    checks = [check for check in facts.checks if check.layer == "bronze"]
+    ledger = facts.ledger
+    if ledger.rows_read != ledger.rows_loaded + ledger.rows_rejected or not all(check.ok for check in checks):
+        return "The rows in bronze are not those of the ledger: see above."
+    return "No row is missing." if checks else ""
 
 
 def invariants(facts: Facts) -> str:
@@ -50,9 +73,12 @@ def rejects(facts: Facts) -> str:
     """How many rows were refused, and why most of them."""
     found = facts.rejects
     first = found.rules[0]
-    total = counted(found.rows, "row was", "rows were")
-    reason = f"{first.code} in column {named(first.column_name)}"
-    return f"{total} refused. The most frequent reason is {reason}: {counted(first.rows, 'row')}."
+    total = f"{counted(found.rows, 'row was', 'rows were')} refused."
+    most = [rule for rule in found.rules if rule.rows == first.rows]
+    if len(most) > 1:
+        return f"{total} {len(most)} rules are broken most often, in {counted(first.rows, 'row')} each."
+    reason = f"a cell in column {named(first.column_name)} {broken_rule(first.code)}"
+    return f"{total} The most frequent reason: {reason} ({counted(first.rows, 'row')})."
 
 
 def dates(sales: Sales) -> str:
@@ -63,41 +89,86 @@ def dates(sales: Sales) -> str:
 
 
 def partial(sales: Sales) -> str:
-    """That the last month is not complete; empty if it is."""
-    if not sales.has_partial_month:
+    """That the first or the last month is not complete; empty if both are. A first month that is cut does not count."""
+    ends = [sales.last_date] if sales.months_left_out else [sales.first_date, sales.last_date]
+    found = dict.fromkeys((each.year, each.month) for each in ends)
+    return " ".join(filter(None, (partial_month(sales, *each) for each in found)))
+
+
+def partial_month(sales: Sales, year: int, number: int) -> str:
+    """That a month is not complete; empty if it is."""
+    begins, ends = sales.begins_late(year, number), sales.ends_early(year, number)
+    if not (begins or ends):
         return ""
-    last = sales.months[-1]
-    return f"{month(last.year, last.month)} is partial: the data ends on {day(sales.last_date)}."
+    first, last = day(sales.first_date), day(sales.last_date)
+    if begins and ends:
+        reason = f"there is data of {first} only" if first == last else f"the data begins on {first} and ends on {last}"
+    else:
+        reason = f"the data begins on {first}" if begins else f"the data ends on {last}"
+    return f"{month(year, number)} is partial: {reason}."
 
 
 def months(sales: Sales) -> str:
     """What the chart of months shows."""
     shown = sales.months
-    best = max(shown, key=lambda each: each.revenue)
     revenue = sum((each.revenue for each in shown), Decimal(0))
-    returns = sum((each.returns_value for each in shown), Decimal(0))
-    if len(shown) == 1:
-        sentences = [f"In {month(best.year, best.month)}, revenue was {money(best.revenue)}."]
-    else:
-        sentences = [
-            f"From {month(shown[0].year, shown[0].month)} to {month(shown[-1].year, shown[-1].month)}, revenue was "
-            f"{money(revenue)}.",
-            f"The best month was {month(best.year, best.month)}, with {money(best.revenue)}.",
-        ]
-    taken = percent(returns, revenue)
-    sentences.append(
-        f"Returns took {money(returns)}{f' of it, or {taken}' if taken else ''}."
-        if returns
-        else "Nothing was returned."
-    )
-    return " ".join([*sentences, _year_on_year(sales), partial(sales)]).strip()
+    first, last = (month(each.year, each.month) for each in (shown[0], shown[-1]))
+    cut = sales.months_left_out
+    sentences = [
+        f"In {first}, revenue was {money(revenue)}."
+        if len(shown) == 1
+        else f"From {first} to {last}, revenue was {money(revenue)}.",
+        f"The {counted(cut, 'month')} before {noun(cut, 'is', 'are')} not shown." if cut else "",
+        _best_month(sales),
+        _returns(sales, revenue),
+        _returns_months(sales),
+        _year_on_year(sales),
+        partial(sales),
+    ]
+    return " ".join(filter(None, sentences))
+
+
+def _best_month(sales: Sales) -> str:
+    """Which of the months shown has the highest revenue; empty for one month, or if all are equal."""
+    best = max(each.revenue for each in sales.months)
+    found = [month(each.year, each.month) for each in sales.months if each.revenue == best]
+    if len(found) == len(sales.months):
+        return "" if len(found) == 1 else f"Each month has the same revenue, {money(best)}."
+    among = "of these months " if sales.months_left_out else ""
+    if len(found) > 3:
+        return f"{len(found)} months {among}have the highest revenue, {money(best)} each."
+    if len(found) > 1:
+        return f"The best {among or 'months '}were {listed(found)}, with {money(best)} each."
+    return f"The best {among or 'month '}was {found[0]}, with {money(best)}."
+
+
+def _returns(sales: Sales, revenue: Decimal) -> str:
+    """How much was returned in the months shown."""
+    returns = sum((each.returns_value for each in sales.months), Decimal(0))
+    if not returns:
+        is_all = not sales.returns_months and not sales.months_left_out
+        return f"Nothing was returned{'' if is_all else ' in these months'}."
+    if returns > revenue:
+        return f"Returns were {money(returns)}, more than the revenue."
+    return f"Returns took {money(returns)} of it, or {percent(returns, revenue)}."
+
+
+def _returns_months(sales: Sales) -> str:
+    """The months that the chart lacks because they have only returns."""
+    found = sales.returns_months
+    if not found:
+        return ""
+    value = money(sum((each.returns_value for each in found), Decimal(0)))
+    if len(found) == 1:
+        return f"{month(found[0].year, found[0].month)} had only returns: {value}, which this chart does not show."
+    return f"{len(found)} months had only returns: {value} in all, which this chart does not show."
 
 
 def _year_on_year(sales: Sales) -> str:
-    """Compare the last full month for which there is the same month of the year before."""
+    """Compare the last full month for which there is the same full month of the year before."""
     for each in reversed(sales.full_months()):
         before = sales.year_before(each)
-        if before and (difference := change(each.revenue, before.revenue)):
+        if before and (difference := change(each.revenue, before.revenue, "revenue")):
             return f"{month(each.year, each.month)} had {difference} {month(before.year, before.month)}."
     return ""
 
@@ -105,72 +176,95 @@ def _year_on_year(sales: Sales) -> str:
 def countries(sales: Sales) -> str:
     """What the chart of countries shows."""
     shown, total = sales.countries, sales.countries_total
-    first = _leads(named(shown[0].country), shown[0], total.revenue)
     if total.rows == 1:
         return f"All sales are to {named(shown[0].country)}."
-    second = (
-        f" {named(shown[1].country)} follows with {percent(shown[1].revenue, total.revenue)}." if total.revenue else ""
-    )
+    first = _leads(named(shown[0].country), shown, total)
+    second = ""
+    if shown[0].revenue > shown[1].revenue > 0:
+        second = f" {named(shown[1].country)} follows with {money(shown[1].revenue)}."
     return f"{counted(total.rows, 'country has', 'countries have')} sales or returns. {first}{second}"
 
 
 def products(sales: Sales) -> str:
     """What the chart of products shows."""
     shown, total = sales.products, sales.products_total
-    first = _leads(named(shown[0].description), shown[0], total.revenue)
+    first = f"{counted(total.rows, 'product was', 'products were')} sold. "
+    first += _leads(named(shown[0].description), shown, total)
     if total.rows <= 10:
-        return f"{counted(total.rows, 'product')} sold. {first}"
+        return first
     ten = sum((each.revenue for each in shown[:10]), Decimal(0))
     share = percent(ten, total.revenue)
-    return f"{counted(total.rows, 'product')} sold. {first}" + (f" The first ten bring {share}." if share else "")
+    return first + (f" The first ten bring {share}." if share else "")
 
 
-def _leads(name: str, row: Country | Product, total: Decimal) -> str:
-    share = percent(row.revenue, total)
-    return f"{name} leads with {money(row.revenue)}{f', {share} of revenue' if share else ''}."
+def _leads(name: str, rows: Sequence[Country | Product], total: Total) -> str:
+    """Which of the rows has the highest revenue. rows: the first ones, ordered by revenue. name: of the first row."""
+    best = rows[0].revenue
+    tied = sum(row.revenue == best for row in rows)
+    if best <= 0:
+        return "There is no revenue."
+    if tied > 1:
+        return f"{'All' if tied == total.rows else f'The first {tied}'} have the same revenue, {money(best)}."
+    share = percent(best, total.revenue)
+    return f"{name} leads with {money(best)}{f', {share} of revenue' if share else ''}."
 
 
 def concentration(sales: Sales) -> str:
-    """What the chart of the tenths of customers shows."""
-    buyers = sum(each.customers for each in sales.tenths)
+    """What the chart of customers shows: tenths of them, or the first ones if there are few."""
     revenue = sum((each.revenue for each in sales.tenths), Decimal(0))
+    people = f"{counted(sales.buyers, 'customer with an ID', 'customers with an ID')} bought something"
     top = sales.tenths[0]
+    if sales.has_few_buyers:
+        first = sales.customers[:1] if sales.buyers > 1 else ()
+        shares = [(named(each.customer_id), percent(each.revenue, revenue)) for each in first]
+        return f"{people}, for {money(revenue)}." + "".join(
+            f" The first, {name}, brings {share} of that." for name, share in shares if share
+        )
     share = percent(top.revenue, revenue)
-    people = counted(buyers, "customer with an ID", "customers with an ID")
-    if buyers < 10 or not share:
-        return f"{people} bought something, for {money(revenue)}."
-    best = f"The top tenth, {counted(top.customers, 'customer')}, brings {share} of their revenue."
-    return f"{people} bought something. {best}"
+    best = f" The top tenth, {counted(top.customers, 'customer')}, brings {share} of their revenue." if share else ""
+    return f"{people}.{best}"
 
 
 def new_customers(sales: Sales) -> str:
     """What the chart of new and returning customers shows."""
     shown = sales.customer_months
     last = shown[-1]
-    both = last.new_customers + last.returning_customers
-    first = f"In {month(last.year, last.month)}, {whole(last.new_customers)} of {counted(both, 'customer')} were new."
-    more = " In the first month of the data everybody is new." if len(shown) > 1 else ""
-    return f"{first}{more} A customer is new in the month of the first purchase. {partial(sales)}".strip()
+    new, both = last.new_customers, last.new_customers + last.returning_customers
+    when = f"In {month(last.year, last.month)}, "
+    sentences = [
+        f"{when}{whole(new)} of {counted(both, 'customer')} {noun(new, 'was', 'were')} new."
+        if both
+        else f"{when}no customer with an ID bought anything.",
+        "In the first month of the data everybody is new."
+        if len(shown) > 1 and sales.months_total.rows <= len(shown)
+        else "",
+        "A customer is new in the month of the first purchase.",
+        partial(sales),
+    ]
+    return " ".join(filter(None, sentences))
 
 
 def weekdays(sales: Sales) -> str:
     """What the chart of weekdays shows."""
-    best = _best(sales.weekdays)
+    most = _most(sales.weekdays, [WEEKDAYS[slot.number - 1] for slot in sales.weekdays])
     closed = [WEEKDAYS[number - 1] for number in range(1, 8) if number not in {slot.number for slot in sales.weekdays}]
-    none = f" There are no sales on {' or '.join(closed)}." if 0 < len(closed) < 4 else ""
-    return f"{WEEKDAYS[best.number - 1]} brings the most revenue, {money(best.revenue)}.{none}"
+    return most + (f" There are no sales on {listed(closed, 'or')}." if 0 < len(closed) < 4 else "")
 
 
 def hours(sales: Sales) -> str:
     """What the chart of hours shows."""
-    best = _best(sales.hours)
-    return (
-        f"Most revenue, {money(best.revenue)}, is invoiced from {hour(best.number)} to {hour((best.number + 1) % 24)}."
-    )
+    return _most(sales.hours, [f"{hour(slot.number)} to {hour((slot.number + 1) % 24)}" for slot in sales.hours])
 
 
-def _best(slots: tuple[Slot, ...]) -> Slot:
-    return max(slots, key=lambda slot: slot.revenue)
+def _most(slots: Sequence[Slot], names: Sequence[str]) -> str:
+    """Which of the slots has the highest revenue, or which ones."""
+    best = max(slot.revenue for slot in slots)
+    found = [name for slot, name in zip(slots, names, strict=True) if slot.revenue == best]
+    if best <= 0:
+        return "There is no revenue."
+    if len(found) == 1:
+        return f"{found[0]} brings the most revenue, {money(best)}."
+    return f"{listed(found)} bring the same revenue, {money(best)} each, and no other brings more."
 
 
 def latest_month(sales: Sales) -> str:
@@ -178,7 +272,7 @@ def latest_month(sales: Sales) -> str:
     if not sales.months:
         return ""
     last = sales.months[-1]
-    return f"{month(last.year, last.month)}: {headline(last)}. {partial(sales)}".strip()
+    return f"{month(last.year, last.month)}: {headline(last)}. {partial_month(sales, last.year, last.month)}".strip()
 
 
 def headline(row: Month) -> str:

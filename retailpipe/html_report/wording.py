@@ -25,6 +25,21 @@ MONTHS = (
     "December",
 )
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_RULES = {
+    "missing": "is required, but blank",
+    "not_a_number": "is not a number",
+    "not_an_integer": "is not a whole number",
+    "not_a_date": "is not a date",
+    "out_of_range": "is a number that is too large",
+    "too_many_decimals": "has too many decimals",
+    "digits_lost": "is a number whose last digits are lost",
+    "below_minimum": "is below the minimum",
+    "above_maximum": "is above the maximum",
+    "too_long": "is too long",
+    "nul_character": "contains a NUL character",
+    "error_cell": "shows an error value",
+    "not_calculated": "contains a formula that was never calculated",
+}
 _MINUS = "\N{MINUS SIGN}"
 _LONGEST_NAME = 60
 _UNITS = ((Decimal(10) ** 12, "T"), (Decimal(10) ** 9, "B"), (Decimal(10) ** 6, "M"), (Decimal(1000), "k"))
@@ -89,14 +104,24 @@ def whole_percent(part: Decimal, whole_: Decimal) -> str:
     return percent(part, whole_) if abs(share) < Decimal("0.95") else _signed(f"{share:.0f}%")
 
 
-def change(now: Decimal, before: Decimal) -> str:
-    """How much more or less a number is than an earlier one; empty if the earlier one is not above zero."""
+def change(now: Decimal, before: Decimal, what: str) -> str:
+    """How much more or less of something there is than earlier; empty if the earlier number is not above zero."""
     if before <= 0:
         return ""
     difference = 100 * (now - before) / before
     if abs(difference) < Decimal("0.05"):
-        return "as much as"
-    return f"{abs(difference):,.1f}% {'more' if difference > 0 else 'less'} than"
+        return f"as much {what} as"
+    return f"{abs(difference):,.1f}% {'more' if difference > 0 else 'less'} {what} than"
+
+
+def listed(names: Sequence[str], word: str = "and") -> str:
+    """Names in a sentence: A, B and C."""
+    return f" {word} ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+def broken_rule(code: str) -> str:
+    """What a cell that breaks a rule is or does, such as `is above the maximum`."""
+    return _RULES.get(code, f"breaks the rule {named(code)}")
 
 
 def day(value: date) -> str:

@@ -18,6 +18,8 @@ _MISFIT = (
     "Correct the header row, choose another contract with --contract, or draft one for this workbook with "
     "`retailpipe contract init FILE --save`."
 )
+HEADER_CELLS = "the cells of this row are"
+"""Words in the reason if the header row does not fit the contract, and in no other reason."""
 ROWS_SEARCHED = 100
 """Rows in which the headers are searched if they are not in the row of the header."""
 
@@ -87,7 +89,7 @@ def find_layout(
         problems.append("none of the contract's columns is in it")
     if problems:
         place = f"{place_of(file, sheet)}, row {header_row}"
-        reason = f"{place}: {'; '.join(problems)}; the cells of this row are {_shortened(headers.values())}"
+        reason = f"{place}: {'; '.join(problems)}; {HEADER_CELLS} {_shortened(headers.values())}"
         found_in = _row_of_headers(preview(ROWS_SEARCHED), contract, header_row) if preview else None
         if found_in:
             reason += f"; the headers are in row {found_in}: set header_row = {found_in} in the contract"

@@ -152,6 +152,8 @@ def test_saved_outputs_are_read_from_a_file(made: HandMade, tmp_path: Path) -> N
     file.write_text(json.dumps(made.outputs))
 
     assert outputs_of(Environment.from_outputs(file)) == outputs_of(Environment.from_outputs(made.outputs))
+    assert Environment.from_outputs(file).options == ("--outputs", str(file))
+    assert Environment.from_outputs(made.outputs, region="eu-west-1").options[2:] == ("--region", "eu-west-1")
     with pytest.raises(OutputsError, match="cannot be read"):
         Environment.from_outputs(tmp_path / "none.json")
 

@@ -77,7 +77,7 @@ def shop(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> It
     with _database(server, folder, "report_shop") as shop:
         (folder / "input").mkdir(parents=True)
         write_rows(folder / "input" / "odd.xlsx", odd_rows())
-        write_sample(folder / "input" / "sales.xlsx", rows=4_000, first_day=datetime(2025, 1, 2), days=420)
+        write_sample(folder / "input" / "sales.xlsx", rows=4_000, first_day=datetime(2025, 1, 2), days=408)
         _write_models(folder)
         assert retailpipe.run(shop).ok
         yield shop

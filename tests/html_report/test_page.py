@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
+from importlib import resources
 
 import pytest
 
-from retailpipe.html_report import charts
+from retailpipe.html_report import charts, health
 from retailpipe.html_report.facts import (
     Check,
     Facts,
@@ -20,6 +22,7 @@ from retailpipe.html_report.facts import (
     Rejects,
     Series,
 )
+from retailpipe.html_report.health import Age
 from retailpipe.html_report.ledger_facts import NO_LOADS
 from retailpipe.html_report.page import page
 from retailpipe.html_report.sales_facts import (
@@ -32,6 +35,7 @@ from retailpipe.html_report.sales_facts import (
     Tenth,
     Total,
 )
+from retailpipe.invariants import layer_of
 from tests.html_report.reading import Page
 
 NOON = datetime(2026, 11, 29, 12, 0)
@@ -66,16 +70,18 @@ def shown(facts: Facts) -> Page:
 
 def loaded(sales: Sales | None = None) -> Facts:
     ledger = Ledger(1, 1, 1, 1, 0, (LOAD,), (LOAD,))
-    return replace(EMPTY, ledger=ledger, sales=sales, checks=(Check("rows", True, "1", "1"),))
+    return replace(EMPTY, ledger=ledger, sales=sales, checks=(Check("rows", True, "1", "1", "bronze"),))
 
 
 def test_one_row_has_a_whole_page() -> None:
     found = shown(loaded(one()))
 
-    assert "1 row was read from 1 workbook" in found.text
+    assert "1 row was read from 1 workbook, and loaded. No row is missing." in found.text
     assert "In January 2011, revenue was 2.50. Nothing was returned." in found.text
     assert "All sales are to \u2068Norway\u2069." in found.text
-    assert found.tables["Revenue by month"] == [["January 2011", "1", "0", "1", "2.50", "0", "2.50", "2.50", "\u2013"]]
+    assert found.tables["Revenue by month"] == [
+        ["January 2011 (partial)", "1", "0", "1", "2.50", "0", "2.50", "2.50", "\u2013"]
+    ]
     assert "Customers, in tenths" not in found.text
     assert "New and returning customers" not in found.text
 
@@ -84,7 +90,7 @@ def test_one_day_is_a_partial_month() -> None:
     found = shown(loaded(one(day=date(2011, 1, 4))))
 
     assert "Data of 4 January 2011." in found.text
-    assert "January 2011 is partial: the data ends on 4 January 2011." in found.text
+    assert "January 2011 is partial: there is data of 4 January 2011 only." in found.text
 
 
 @pytest.mark.parametrize("revenue", ["-12.345", "0", "-0.000000000000000001", "123456789012345678901234567890.123"])
@@ -98,7 +104,7 @@ def test_more_returns_than_revenue_are_shown() -> None:
     found = shown(loaded(one(Decimal(2), Decimal(5))))
 
     assert found.tables["Revenue by month"][0][4:7] == ["2", "5", "-3"]
-    assert "Returns took 5.00 of it, or 250.0%." in found.text
+    assert "Returns were 5.00, more than the revenue." in found.text
 
 
 def test_forty_failures_are_first_and_large() -> None:
@@ -126,6 +132,36 @@ def test_broken_invariants_are_marked_in_their_table() -> None:
 
     assert found.tables["Invariants"] == [["DOES NOT HOLD", "revenue", "1234.5", "1234.50001"]]
     assert "1 of 1 invariant does not hold." in found.text
+
+
+def test_rows_that_are_missing_are_not_called_complete() -> None:
+    broken = Check("rows loaded in the ledger = rows in bronze", False, "1", "0", "bronze")
+
+    found = shown(replace(loaded(one()), checks=(broken,)))
+    unchecked = shown(replace(loaded(one()), checks=()))
+
+    assert "The rows in bronze are not those of the ledger: see above." in found.text
+    assert "No row is missing" not in found.text + unchecked.text
+
+
+def test_read_rows_that_the_ledger_lost_are_not_called_complete() -> None:
+    found = shown(replace(loaded(), ledger=Ledger(1, 1, 10, 8, 1, (LOAD,), (LOAD,))))
+
+    assert "10 rows were read from 1 workbook: 8 were loaded and 1 was rejected." in found.text
+    assert "No row is missing" not in found.text
+
+
+def test_tables_that_are_out_of_date_are_one_problem_with_its_cure() -> None:
+    checks = (Check("a", False, "1", "2", "bronze"), Check("b", False, "1", "2"), Check("c", False, "1", "2", "own"))
+    problem = Problem("Silver and gold are out of date", "Since then.", "transform", is_failure=False)
+
+    stale = health.problems(checks, Age(problem, frozenset({"gold", "own"})))
+
+    assert [(each.detail, each.command, each.is_failure) for each in stale] == [
+        ("Since then. 2 invariants do not hold now.", "transform", True),
+        ("a: 1 expected, 2 found.", "verify", True),
+    ]
+    assert [each.command for each in health.problems(checks, None)] == ["verify"] * 3
 
 
 def test_text_that_is_not_a_number_is_shown_as_it_is() -> None:
@@ -158,3 +194,12 @@ def test_tenths_of_few_customers_are_only_counted() -> None:
 
 def test_an_empty_chart_can_be_drawn_to_warm_up() -> None:
     charts.warm_up()
+
+
+def test_three_invariants_compare_bronze_with_the_ledger_and_none_is_for_own_models() -> None:
+    statement = (resources.files("retailpipe") / "invariants.sql").read_text(encoding="utf-8")
+    names = re.findall(r"select \d+,? (?:as place, )?'([^']+)'", statement)
+
+    assert len(names) == 33
+    assert [name for name in names if layer_of(name) == "bronze"] == names[:3]
+    assert "own" not in map(layer_of, names)

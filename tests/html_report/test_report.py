@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,10 @@ import pytest
 import retailpipe
 from retailpipe import Environment, UsageError
 from retailpipe.html_report import report_file
+from retailpipe.html_report.facts import LineageNode
+from retailpipe.html_report.lineage import lineage
+from retailpipe.html_report.lineage_drawing import drawing
+from retailpipe.sample import write_rows, write_sample
 from tests.conftest import Program, Workbook
 from tests.html_report.odd_rows import COUNTRIES, MONTHS, NAMES, SCRIPT
 from tests.html_report.reading import Page
@@ -85,12 +91,14 @@ def test_the_figures_are_those_of_the_tables(
 
 
 def test_a_month_stands_beside_the_same_month_of_the_year_before(shop: Environment, page: Page) -> None:
-    sql = "select revenue from public_gold.monthly_sales_summary where year = 2025 and month = 1"
+    sql = "select revenue from public_gold.monthly_sales_summary where (year, month) = {}"
 
     by_month = {row[0]: row for row in page.tables["Revenue by month"]}
 
-    assert normal([by_month["January 2026"][-1]]) == rows(shop, sql)[0]
-    assert by_month["March 2021"][-1] == "\N{EN DASH}"
+    before = {"March 2021": "(2020, 3)", "January 2026": "(2025, 1)"}  # March 2020 is not shown itself
+    for month, earlier in before.items():
+        assert [normal([by_month[month][-1]])] == rows(shop, sql.format(earlier))
+    assert "March 2020" not in by_month
 
 
 def test_new_and_returning_customers_are_all_customers_of_the_month(shop: Environment, page: Page) -> None:
@@ -109,7 +117,7 @@ def test_the_tenths_hold_the_revenue_of_all_customers(shop: Environment, page: P
 
 
 def test_a_partial_last_month_is_marked_in_the_chart_the_table_and_the_sentence(page: Page) -> None:
-    sentence = "February 2026 is partial: the data ends on 25 February 2026."
+    sentence = "February 2026 is partial: the data ends on 13 February 2026."
 
     assert page.text.count(sentence) == 3
     assert page.tables["Revenue by month"][-1][0] == "February 2026 (partial)"
@@ -144,11 +152,43 @@ def test_loads_workbooks_and_versions_are_listed(shop: Environment, page: Page) 
 def test_the_lineage_leads_from_the_workbook_to_the_users_models(page: Page) -> None:
     parents = {row[0]: row[2].split(", ") for row in page.tables["What each table is made from"]}
 
-    assert parents["raw_transactions"] == ["odd.xlsx", "sales.xlsx"]
+    assert parents["raw_transactions"] == ["input/odd.xlsx", "input/sales.xlsx"]
     assert "stg_transactions" in parents["int_invoices"]
     assert "int_loaded_days" in parents["int_invoices"]  # through a macro
     assert parents["monthly_sales_summary"] == ["int_invoices"]
     assert parents["by_country"] == ["country_performance"]
+
+
+def test_the_lineage_counts_the_workbooks_of_all_loads(branches: Environment) -> None:
+    with branches.warehouse.connect() as connection:  # it is never committed
+        connection.execute(
+            """
+            insert into bronze.loads
+                (source, content_hash, contract, contract_hash, table_name, sheet, rows_read, rows_loaded,
+                rows_rejected, started_at, finished_at, status)
+            select 'input/' || n || '/a.xlsx', '', '', '', case when n <= 2 then 'early' else 'late' end, '', 0, 0,
+                0, now(), now(), 'loaded'
+            from generate_series(1, 47) as n
+            """
+        )
+        found = {node.key: node.parents for node in lineage(connection, branches, [])}
+
+    assert found["bronze", "late"] == (("workbook", "45 workbooks of late"),)
+    assert found["bronze", "early"] == (("workbook", "input/1/a.xlsx"), ("workbook", "input/2/a.xlsx"))
+    assert ("bronze", "branch_sales") in found
+
+
+def test_a_model_may_have_the_name_of_a_table_of_bronze() -> None:
+    workbook = LineageNode("input/a.xlsx", "workbook")
+    table = LineageNode("sales", "bronze", (workbook.key,))
+    model = LineageNode("sales", "own", (table.key,))
+
+    found = drawing((workbook, table, model))
+
+    assert found is not None
+    boxes = [(box.name, box.layer) for box in found.boxes]
+    assert boxes == [("a.xlsx", "workbook"), ("sales", "bronze"), ("sales", "own")]
+    assert len(found.paths) == 2
 
 
 def test_the_file_needs_nothing_else(shop_page: Path, page: Page) -> None:
@@ -206,6 +246,11 @@ def test_long_lists_say_how_much_is_left_out(shop: Environment, page: Page) -> N
     assert f"The last 60 of {MONTHS + 14} rows." in page.text
     assert f"The first 50 of {countries} rows." in page.text
     assert f"{int(countries) - 10} other countries" in page.text
+
+
+def test_each_command_is_for_the_database_of_the_report(shop: Environment, page: Page) -> None:
+    assert shop.options[2:] == ("--database-url", shop.warehouse.uri)
+    assert f"retailpipe rejects {shlex.join(shop.options)}" in page.text
 
 
 def test_other_contracts_have_loads_and_own_models_without_sales(branches: Environment) -> None:
@@ -302,15 +347,47 @@ def test_a_missing_extra_says_how_to_install_it(tmp_path: Path, words: list[str]
 
 def test_workbooks_that_are_not_loaded_are_problems(environment: Environment, make_workbook: Workbook) -> None:
     retailpipe.ingest(environment, make_workbook())
-    for name in ("refused.xlsx", "waiting.xlsx"):
-        (environment.folder / "input" / name).write_bytes(b"no workbook")
-    with pytest.raises(retailpipe.RetailpipeError):
-        retailpipe.ingest(environment, "input/refused.xlsx")
+    folder = environment.folder / "input"
+    (folder / "refused.xlsx").write_bytes(b"no workbook")
+    (folder / "misfit.csv").write_text("A,B\n1,2\n")
+    (folder / "waiting.xlsx").write_bytes(b"no workbook")
+    for name in ("refused.xlsx", "misfit.csv"):
+        with pytest.raises(retailpipe.RetailpipeError):
+            retailpipe.ingest(environment, f"input/{name}")
 
     page = Page.of(retailpipe.render_report(environment))
 
-    assert "A workbook was refused input/refused.xlsx: refused on" in page.text
+    assert re.search(r"A workbook was refused on \S+ at \S+ UTC input/refused.xlsx is not an xlsx workbook", page.text)
+    assert page.text.count("input/misfit.csv") == 2  # the reason and the command
+    assert f"retailpipe contract init --local {folder.parent} {folder}/misfit.csv --save" in page.text
     assert "1 workbook is not loaded yet input/waiting.xlsx" in page.text
+
+
+def test_loads_that_are_not_built_yet_are_one_problem(environment: Environment, make_workbook: Workbook) -> None:
+    assert retailpipe.run(environment, make_workbook()).ok
+    write_sample(environment.folder / "input" / "more.xlsx", rows=20)
+    retailpipe.ingest(environment, "input/more.xlsx")
+
+    page = Page.of(retailpipe.render_report(environment))
+
+    assert "1 thing is wrong Silver and gold are out of date Workbooks were loaded or removed since" in page.text
+    assert "retailpipe transform --local" in page.text
+    assert "An invariant does not hold" not in page.text
+    assert "No row is missing." in page.text
+
+
+def test_a_month_with_only_returns_is_named_and_partial(environment: Environment, tmp_path: Path) -> None:
+    file = tmp_path / "returns.xlsx"
+    days = [datetime(2024, 1, 1, 9) + timedelta(days=number) for number in range(60) if number % 7 != 5]
+    sold = [(number, "A", "a lamp", 1, day, 2, 7, "Norway") for number, day in enumerate(days)]
+    write_rows(file, [*sold, (99, "A", "a lamp", -1, datetime(2024, 3, 4, 9), "3.50", 7, "Norway")])
+    assert retailpipe.run(environment, file).ok
+
+    page = Page.of(retailpipe.render_report(environment))
+
+    assert "March 2024 is partial: the data ends on 4 March 2024." in page.text
+    assert "January 2024 is partial" not in page.text
+    assert "Nothing was returned in these months. March 2024 had only returns: 3.50" in page.text
 
 
 def test_a_broken_invariant_is_a_failure_with_both_sides(branches: Environment) -> None:
@@ -327,6 +404,8 @@ def test_a_broken_invariant_is_a_failure_with_both_sides(branches: Environment) 
 
     assert "1 thing is wrong" in page.text
     assert "rows loaded in the ledger = rows in bronze.branch_sales: 3 expected, 2 found." in page.text
+    assert "The rows in bronze are not those of the ledger: see above." in page.text
+    assert "No row is missing" not in page.text
 
 
 @pytest.mark.nightly
