@@ -41,6 +41,7 @@ def read_facts(environment: Environment, *, certificate: str = "") -> Facts:
         facts,
         problems=_failures_first(*facts.problems, *health.unloaded(environment)),
         own_tables=own_tables(environment, models),
+        own_models=len(models),
         options=_options(environment),
         certificate=certificate,
     )

@@ -39,7 +39,6 @@ MONTHS_SHOWN = 60
 COUNTRIES_SHOWN = 50
 PRODUCTS_SHOWN = 25
 CUSTOMERS_SHOWN = 10
-_LONGEST_TEXT = 200
 # A customer is new in the month of the first purchase. Sales without a customer ID are counted apart.
 _CUSTOMER_MONTHS = f"""
 from (
@@ -81,7 +80,6 @@ def absent(connection: Connection) -> str:
 def sales(connection: Connection) -> Sales:
     """Read the sales. `absent` must be empty. Raises WarehouseError."""
     [(first, last)] = connection.rows("select min(date), max(date) from public_silver.dim_date")
-    text = f"left({{}}, {_LONGEST_TEXT})".format
     weekdays, hours = _slots(connection)
     return Sales(
         first_date=first,
@@ -97,15 +95,12 @@ def sales(connection: Connection) -> Sales:
             connection,
             Country,
             f"from public_gold.country_performance order by rank limit {COUNTRIES_SHOWN}",
-            country=text("country"),
         ),
         countries_total=_total(connection, "country_performance"),
         products=records(
             connection,
             Product,
             f"from public_gold.top_products order by rank limit {PRODUCTS_SHOWN}",
-            stock_code=text("stock_code"),
-            description=text("description"),
         ),
         products_total=_total(connection, "top_products"),
         customers=records(
@@ -113,8 +108,6 @@ def sales(connection: Connection) -> Sales:
             Customer,
             'from public_gold.customer_lifetime_value order by revenue desc, customer_id collate "C" '
             f"limit {CUSTOMERS_SHOWN}",
-            customer_id=text("customer_id"),
-            country=text("country"),
         ),
         customers_total=_total(connection, "customer_lifetime_value"),
         tenths=records(connection, Tenth, _TENTHS, customers="count(*)", revenue="sum(revenue)"),

@@ -18,6 +18,7 @@ from retailpipe.html_report.facts import (
     OwnTable,
     Problem,
     Rejects,
+    Rule,
     Series,
 )
 from retailpipe.html_report.ledger_facts import NO_LOADS
@@ -126,6 +127,14 @@ def test_broken_invariants_are_marked_in_their_table() -> None:
 
     assert found.tables["Invariants"] == [["DOES NOT HOLD", "revenue", "1234.5", "1234.50001"]]
     assert "1 of 1 invariant does not hold." in found.text
+
+
+def test_rules_that_are_left_out_are_counted() -> None:
+    rules = tuple(Rule("too_long", f"column_{n}", 2) for n in range(30))
+
+    found = shown(replace(loaded(), rejects=Rejects(90, rules, (), broken=45)))
+
+    assert "The first 30 of 45 rows. All: retailpipe rejects" in found.text
 
 
 def test_text_that_is_not_a_number_is_shown_as_it_is() -> None:
