@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from retailpipe.html_report import sentences
+from retailpipe.html_report import calendar_months, sentences
 from retailpipe.html_report.drawings import Columns, Drawing, MonthlySales, Ranking, Stack
-from retailpipe.html_report.sales_facts import Sales, Slot
+from retailpipe.html_report.sales_facts import CustomerMonth, Month, Sales, Slot
 from retailpipe.html_report.tables import Cell, Share, Table
 from retailpipe.html_report.wording import (
     WEEKDAYS,
     hour,
     month,
-    month_ticks,
+    month_tick,
     percent,
     short,
     whole_percent,
@@ -58,9 +58,9 @@ def figures(sales: Sales) -> tuple[Figure, ...]:
 
 def _months(sales: Sales) -> Figure:
     shown = sales.months
-    before = [sales.year_before(each) for each in shown]
     rows: list[tuple[Cell, ...]] = []
-    for each, earlier in zip(shown, before, strict=True):
+    for each in shown:
+        earlier = sales.year_before(each)
         name = month(each.year, each.month) + (" (partial)" if sales.is_partial(each) else "")
         rows.append(
             (
@@ -75,6 +75,9 @@ def _months(sales: Sales) -> Figure:
                 earlier.revenue if earlier else None,
             )
         )
+    found = {(each.year, each.month): each for each in shown}
+    drawn = [found.get(each) or Month.empty(*each) for each in calendar_months.axis([*found])]
+    before = [sales.year_before(each) for each in drawn]
     columns = ("Month", "Invoices", "Customers", "Items", "Revenue", "Returns", "Net", "Per invoice", "Year before")
     legend = [("accent", "revenue"), ("contrast", "returns"), ("tick", "net")]
     legend += [("ring", "same month of the year before")] if any(before) else []
@@ -82,14 +85,14 @@ def _months(sales: Sales) -> Figure:
     return Figure(
         "months",
         "Revenue by month",
-        sentences.months(sales),
+        f"{sentences.months(sales)} {sentences.without_sales([*found])}".strip(),
         MonthlySales(
-            ticks=_ticks([(each.year, each.month) for each in shown]),
-            revenue=tuple(each.revenue for each in shown),
-            returns=tuple(each.returns_value for each in shown),
-            net=tuple(each.net_revenue for each in shown),
+            ticks=tuple(month_tick(each.year, each.month) for each in drawn),
+            revenue=tuple(each.revenue for each in drawn),
+            returns=tuple(each.returns_value for each in drawn),
+            net=tuple(each.net_revenue for each in drawn),
             year_before=tuple(each.revenue if each else None for each in before),
-            texts=tuple(short(each.revenue) for each in shown),
+            texts=tuple(short(each.revenue) if (each.year, each.month) in found else "" for each in drawn),
             is_partial=sales.has_partial_month,
         ),
         (
@@ -112,9 +115,14 @@ def _countries(sales: Sales) -> Figure:
     total = sales.countries_total
     shown = sales.countries[:_BARS]
     names, values = [each.country for each in shown], [each.revenue for each in shown]
+    texts = _with_shares(values, total.revenue)
+    bars: list[Decimal | None] = [*values]
     if (others := total.rows - len(shown)) > 0:
+        # Without a bar: it would be so much longer than the others that they could not be compared.
+        rest = total.revenue - sum(values, Decimal(0))
         names.append(f"{others:,} other {'country' if others == 1 else 'countries'}")
-        values.append(total.revenue - sum(values, Decimal(0)))
+        bars.append(None)
+        texts += _with_shares([rest], total.revenue)
     columns = ("Rank", "Country", "Invoices", "Customers", "Items", "Revenue", "Share", "Returns", "Net")
     rows = tuple(
         (
@@ -134,7 +142,7 @@ def _countries(sales: Sales) -> Figure:
         "countries",
         "Countries",
         sentences.countries(sales),
-        Ranking(tuple(names), tuple(values), _with_shares(values, total.revenue)),
+        Ranking(tuple(names), tuple(bars), texts),
         (Table("Countries by revenue", columns, rows, total.rows, _all_of("country_performance")),),
         "public_gold.country_performance",
     )
@@ -233,14 +241,16 @@ def _new_customers(sales: Sales) -> Figure:
         for each in shown
     )
     last = (shown[-1].year, shown[-1].month)
+    found = {(each.year, each.month): each for each in shown}
+    drawn = [found.get(each) or CustomerMonth.empty(*each) for each in calendar_months.axis([*found])]
     return Figure(
         "newcomers",
         "New and returning customers",
         sentences.new_customers(sales),
         Stack(
-            ticks=_ticks([(each.year, each.month) for each in shown]),
-            lower=tuple(Decimal(each.returning_customers) for each in shown),
-            upper=tuple(Decimal(each.new_customers) for each in shown),
+            ticks=tuple(month_tick(each.year, each.month) for each in drawn),
+            lower=tuple(Decimal(each.returning_customers) for each in drawn),
+            upper=tuple(Decimal(each.new_customers) for each in drawn),
             is_partial=sales.has_partial_month and last == (sales.last_date.year, sales.last_date.month),
         ),
         (
@@ -291,10 +301,6 @@ def _slots(slots: Sequence[Slot], names: Sequence[str]) -> Columns:
 def _slot_table(what: str, slots: Sequence[Slot], names: Sequence[str]) -> Table:
     rows = tuple((name, slot.rows, slot.revenue) for name, slot in zip(names, slots, strict=True))
     return Table(f"Sales by {what.lower()}", (what, "Rows sold", "Revenue"), rows, len(rows))
-
-
-def _ticks(months: Sequence[tuple[int, int]]) -> tuple[tuple[str, ...], ...]:
-    return tuple(tuple(lines) for lines in month_ticks(months))
 
 
 def _with_shares(values: Sequence[Decimal], total: Decimal) -> tuple[str, ...]:

@@ -23,6 +23,12 @@ class Month:
     returns_value: Decimal
     net_revenue: Decimal
 
+    @classmethod
+    def empty(cls, year: int, month: int) -> Month:
+        """A month without sales, which has no row."""
+        zero = Decimal(0)
+        return cls(year, month, 0, 0, 0, zero, zero, 0, zero, zero)
+
     @property
     def last_day(self) -> date:
         """The last day of the month in the calendar."""
@@ -93,6 +99,11 @@ class CustomerMonth:
     new_revenue: Decimal
     returning_revenue: Decimal
     anonymous_revenue: Decimal
+
+    @classmethod
+    def empty(cls, year: int, month: int) -> CustomerMonth:
+        """A month without sales, which has no row."""
+        return cls(year, month, 0, 0, Decimal(0), Decimal(0), Decimal(0))
 
 
 @dataclass(frozen=True)

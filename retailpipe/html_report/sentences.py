@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 from retailpipe.counts import counted, noun
+from retailpipe.html_report import calendar_months
 from retailpipe.html_report.facts import Facts
 from retailpipe.html_report.sales_facts import Country, Month, Product, Sales, Slot
 from retailpipe.html_report.wording import WEEKDAYS, change, day, hour, money, month, named, percent, whole
+
+_GAPS_NAMED = 3
 
 
 def verdict(facts: Facts) -> str:
@@ -60,6 +64,19 @@ def dates(sales: Sales) -> str:
     if sales.first_date == sales.last_date:
         return f"Data of {day(sales.first_date)}."
     return f"Data from {day(sales.first_date)} to {day(sales.last_date)}."
+
+
+def without_sales(months: Sequence[calendar_months.YearMonth]) -> str:
+    """Which months between others have no sales, and where the axis begins if it is cut; empty if there is nothing."""
+    axis, gaps = calendar_months.axis(months), calendar_months.gaps(months)
+    cut = f" The chart begins in {month(*axis[0])}; the table has the months before." if axis[0] != months[0] else ""
+    if not gaps:
+        return cut.strip()
+    if len(gaps) > _GAPS_NAMED:
+        empty = sum(calendar_months.count(*gap) for gap in gaps)
+        return f"There are no sales in {empty:,} months between {month(*months[0])} and {month(*months[-1])}.{cut}"
+    named_gaps = [month(*first) if first == last else f"{month(*first)} to {month(*last)}" for first, last in gaps]
+    return f"There are no sales in {', '.join(named_gaps)}.{cut}"
 
 
 def partial(sales: Sales) -> str:
