@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 
-from retailpipe.html_report import calendar_months, sentences
-from retailpipe.html_report.drawings import Columns, Drawing, MonthlySales, Ranking, Stack
-from retailpipe.html_report.sales_facts import CustomerMonth, Month, Sales, Slot
+from retailpipe.html_report import calendar_months, sentences, slot_figures
+from retailpipe.html_report.drawings import Columns, MonthlySales, Ranking, Stack
+from retailpipe.html_report.figure import Figure
+from retailpipe.html_report.sales_facts import CustomerMonth, Month, Sales
 from retailpipe.html_report.tables import Cell, Share, Table
 from retailpipe.html_report.wording import (
-    WEEKDAYS,
-    hour,
     month,
     month_tick,
     percent,
@@ -24,24 +22,6 @@ _BARS = 10
 _NO_ID = "without a customer ID"
 
 
-@dataclass(frozen=True)
-class Figure:
-    """A chart with its title, its sentence and the tables behind it.
-
-    key: names its elements in the page. legend: the colours of the chart and what they mean.
-    source: the table that the figures are from. is_wide: whether the chart needs the width of the page.
-    """
-
-    key: str
-    title: str
-    sentence: str
-    drawing: Drawing
-    tables: tuple[Table, ...]
-    source: str
-    legend: tuple[tuple[str, str], ...] = ()
-    is_wide: bool = False
-
-
 def figures(sales: Sales) -> tuple[Figure, ...]:
     """The figures of the sales, in the order of the page; none for what has no rows."""
     made = [
@@ -50,8 +30,8 @@ def figures(sales: Sales) -> tuple[Figure, ...]:
         (_products, sales.products),
         (_concentration, sales.tenths),
         (_new_customers, [each for each in sales.customer_months if each.new_customers + each.returning_customers]),
-        (_weekdays, sales.weekdays),
-        (_hours, sales.hours),
+        (slot_figures.weekdays, sales.weekdays),
+        (slot_figures.hours, sales.hours),
     ]
     return tuple(make(sales) for make, rows in made if rows)
 
@@ -177,7 +157,6 @@ def _products(sales: Sales) -> Figure:
 
 
 def _concentration(sales: Sales) -> Figure:
-    revenue = sum((each.revenue for each in sales.tenths), Decimal(0))
     columns = (
         "Rank",
         "Customer",
@@ -211,7 +190,7 @@ def _concentration(sales: Sales) -> Figure:
         Columns(
             ticks=tuple((str(each.tenth),) for each in sales.tenths),
             values=tuple(each.revenue for each in sales.tenths),
-            texts=tuple(whole_percent(each.revenue, revenue) for each in sales.tenths),
+            texts=tuple(whole_percent(each.revenue, sales.buyers_revenue) for each in sales.tenths),
         ),
         (
             Table(
@@ -265,42 +244,6 @@ def _new_customers(sales: Sales) -> Figure:
         "public_silver.int_invoices and dim_customer",
         (("accent", "returning customers"), ("soft", "new customers")),
     )
-
-
-def _weekdays(sales: Sales) -> Figure:
-    found = {slot.number: slot for slot in sales.weekdays}
-    slots = [found.get(number, Slot(number, 0, Decimal(0))) for number in range(1, 8)]
-    return Figure(
-        "weekdays",
-        "Weekdays",
-        sentences.weekdays(sales),
-        _slots(slots, [WEEKDAYS[slot.number - 1][:3] for slot in slots]),
-        (_slot_table("Weekday", slots, [WEEKDAYS[slot.number - 1] for slot in slots]),),
-        "public_silver.stg_transactions",
-    )
-
-
-def _hours(sales: Sales) -> Figure:
-    found = {slot.number: slot for slot in sales.hours}
-    slots = [found.get(n, Slot(n, 0, Decimal(0))) for n in range(sales.hours[0].number, sales.hours[-1].number + 1)]
-    return Figure(
-        "hours",
-        "Hours of the day",
-        sentences.hours(sales),
-        _slots(slots, [f"{slot.number}" for slot in slots]),
-        (_slot_table("Hour", slots, [hour(slot.number) for slot in slots]),),
-        "public_silver.stg_transactions",
-    )
-
-
-def _slots(slots: Sequence[Slot], names: Sequence[str]) -> Columns:
-    values = tuple(slot.revenue for slot in slots)
-    return Columns(tuple((name,) for name in names), values, tuple(short(value) for value in values))
-
-
-def _slot_table(what: str, slots: Sequence[Slot], names: Sequence[str]) -> Table:
-    rows = tuple((name, slot.rows, slot.revenue) for name, slot in zip(names, slots, strict=True))
-    return Table(f"Sales by {what.lower()}", (what, "Rows sold", "Revenue"), rows, len(rows))
 
 
 def _with_shares(values: Sequence[Decimal], total: Decimal) -> tuple[str, ...]:

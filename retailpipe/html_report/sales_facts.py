@@ -165,3 +165,8 @@ class Sales:
         """The same month of the year before, if it is there."""
         wanted = (month.year - 1, month.month)
         return next((each for each in self.months if (each.year, each.month) == wanted), None)
+
+    @property
+    def buyers_revenue(self) -> Decimal:
+        """The revenue of all customers with an ID."""
+        return sum((each.revenue for each in self.tenths), Decimal(0))

@@ -150,7 +150,7 @@ def _leads(name: str, row: Country | Product, total: Decimal) -> str:
 def concentration(sales: Sales) -> str:
     """What the chart of the tenths of customers shows."""
     buyers = sum(each.customers for each in sales.tenths)
-    revenue = sum((each.revenue for each in sales.tenths), Decimal(0))
+    revenue = sales.buyers_revenue
     top = sales.tenths[0]
     share = percent(top.revenue, revenue)
     people = counted(buyers, "customer with an ID", "customers with an ID")

@@ -14,6 +14,7 @@ from retailpipe.html_report import own_figures, own_tables
 from retailpipe.html_report.facts import OwnTable
 from tests.html_report.reading import Page
 from tests.html_report.test_page import loaded, shown
+from tests.html_report.test_report import normal, rows
 
 CHART = {"kind": "line", "x": "x", "y": "y"}
 ReadView = Callable[..., OwnTable]
@@ -49,6 +50,22 @@ def page_of(*tables: OwnTable, models: int = 1) -> Page:
 def sentence(table: OwnTable) -> str:
     assert table.series
     return own_figures.sentence(table, table.series).replace("\u2068", "").replace("\u2069", "")
+
+
+def test_own_models_are_tables_and_charts_if_their_yml_says_so(shop: Environment, page: Page) -> None:
+    by_country = rows(shop, "select country, revenue from public_own.by_country limit 10")
+
+    assert [normal(row) for row in page.tables["Rows of by_country"]] == by_country
+    assert "Revenue <b>by</b> country" in page.text
+    drawn = [attributes["id"] for attributes in page.named("figure") if str(attributes["id"]).startswith("chart-")]
+    assert len(drawn) == 3
+
+
+def test_a_wrong_chart_of_a_model_is_explained_on_the_page(page: Page) -> None:
+    assert "The chart of no_such_column is not drawn: it has no column two." in page.text
+    assert "The chart of no_number is not drawn: column letter does not hold numbers." in page.text
+    assert "The chart of no_form is not drawn: write it as chart: {kind: bar or line, x: COLUMN" in page.text
+    assert page.tables["Rows of no_form"] == [["1"]]
 
 
 def test_rows_without_a_value_are_counted_and_not_drawn(read_view: ReadView) -> None:
