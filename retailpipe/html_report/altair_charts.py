@@ -12,14 +12,20 @@ from decimal import Decimal
 from typing import Any, assert_never
 
 from retailpipe.html_report.drawings import Columns, Drawing, Line, MonthlySales, Ranking, Stack
+from retailpipe.html_report.ticks import (
+    CHARACTER,
+    category_labels,
+    date_axis,
+    have_space,
+    milliseconds,
+    value_label,
+    whole_ticks,
+)
 from retailpipe.html_report.wording import cleaned
 
 _FONT = "system-ui, sans-serif"
-_CHARACTER = 7
-"""The width of a character in pixels, at most. Each browser has its own font."""
 _FONT_WIDTH = 0.82
 """How wide a text is in the font that measures it here, compared with a wide font of a browser."""
-_SPACE_FOR_TICK = 24
 _RANKING_STEP = 38
 _WIDEST_BAR = 90
 _GAP = 0.28
@@ -85,13 +91,13 @@ def chart(drawing: Drawing, width: int, height: int, palette: Palette) -> Any:
 
 def _columns(drawing: Columns, width: int, palette: Palette) -> Any:
     alt = _altair()
-    has_texts = _have_space(drawing.texts, width)
+    has_texts = have_space(drawing.texts, width)
     rows = [
         {"i": index, "value": float(value), "text": text if has_texts else "", "pale": index == drawing.pale}
         for index, (value, text) in enumerate(zip(drawing.values, drawing.texts, strict=True))
     ]
     base = alt.Chart(alt.Data(values=rows)).encode(x=_category_axis(drawing.ticks, width))
-    y = alt.Y("value:Q", axis=None if has_texts else _value_axis())
+    y = alt.Y("value:Q", axis=None if has_texts else _value_axis(drawing.values))
     bars = base.mark_bar(aria=False, color=palette.accent).encode(y=y, opacity=_opacity("datum.pale"))
     return bars + _texts(base, drawing.values).encode(y=y, text="text:N")
 
@@ -99,7 +105,7 @@ def _columns(drawing: Columns, width: int, palette: Palette) -> Any:
 def _monthly_sales(drawing: MonthlySales, width: int, palette: Palette) -> Any:
     alt = _altair()
     count = len(drawing.revenue)
-    has_texts = _have_space(drawing.texts, width)
+    has_texts = have_space(drawing.texts, width)
     rows = [
         {
             "i": index,
@@ -113,7 +119,7 @@ def _monthly_sales(drawing: MonthlySales, width: int, palette: Palette) -> Any:
         for index, before in enumerate(drawing.year_before)
     ]
     base = alt.Chart(alt.Data(values=rows)).encode(x=_category_axis(drawing.ticks, width))
-    axis = None if has_texts else _value_axis()
+    axis = None if has_texts else _value_axis([*drawing.revenue, *(-each for each in drawing.returns)])
     opacity = _opacity("datum.pale")
     step = width / max(1, count)
     revenue = base.mark_bar(aria=False, color=palette.accent).encode(y=alt.Y("revenue:Q", axis=axis), opacity=opacity)
@@ -145,7 +151,9 @@ def _stack(drawing: Stack, width: int, palette: Palette) -> Any:
     base = alt.Chart(alt.Data(values=rows)).encode(
         x=_category_axis(drawing.ticks, width), opacity=_opacity("datum.pale")
     )
-    lower = base.mark_bar(aria=False, color=palette.accent).encode(y=alt.Y("lower:Q", axis=_value_axis()))
+    lower = base.mark_bar(aria=False, color=palette.accent).encode(
+        y=alt.Y("lower:Q", axis=_value_axis([Decimal(row["both"]) for row in rows]))
+    )
     upper = base.mark_bar(aria=False, color=palette.soft).encode(y="lower:Q", y2="both:Q")
     return lower + upper
 
@@ -153,14 +161,19 @@ def _stack(drawing: Stack, width: int, palette: Palette) -> Any:
 def _ranking(drawing: Ranking, width: int, palette: Palette) -> Any:
     alt = _altair()
     rows = [
-        {"i": index, "name": " ".join(cleaned(name).split()), "value": float(value), "text": text}
+        {
+            "i": index,
+            "name": " ".join(cleaned(name).split()),
+            "value": None if value is None else float(value),
+            "text": text,
+        }
         for index, (name, value, text) in enumerate(zip(drawing.names, drawing.values, drawing.texts, strict=True))
     ]
     base = alt.Chart(alt.Data(values=rows)).encode(y=alt.Y("i:O", axis=None, scale=alt.Scale(padding=0)))
     bars = base.mark_bar(aria=False, color=palette.accent, height=7, yOffset=9).encode(
         x=alt.X("value:Q", axis=None, scale=alt.Scale(nice=False))
     )
-    space = max((len(text) for text in drawing.texts), default=0) * _CHARACTER + 16
+    space = max((len(text) for text in drawing.texts), default=0) * CHARACTER + 16
     names = base.mark_text(aria=False, align="left", dy=-5, fontSize=13, limit=(width - space) * _FONT_WIDTH).encode(
         x=alt.value(0), text="name:N"
     )
@@ -172,22 +185,21 @@ def _ranking(drawing: Ranking, width: int, palette: Palette) -> Any:
 
 def _line(drawing: Line, palette: Palette) -> Any:
     alt = _altair()
-    types = {"date": "T", "number": "Q", "text": "O"}
-    rows = [
-        {"x": float(x) if drawing.x_kind == "number" else cleaned(x), "y": float(y)}
-        for x, y in zip(drawing.x, drawing.y, strict=True)
-    ]
-    x = alt.X(f"x:{types[drawing.x_kind]}", sort=None, axis=alt.Axis(grid=False, labelOverlap=True, labelLimit=80))
-    base = alt.Chart(alt.Data(values=rows)).encode(x=x, y=alt.Y("y:Q", axis=_value_axis()))
+    places = {"date": milliseconds, "number": float, "text": cleaned}
+    rows = [{"x": places[drawing.x_kind](x), "y": float(y)} for x, y in zip(drawing.x, drawing.y, strict=True)]
+    x = {"grid": False, "labelOverlap": True, "labelLimit": 80}
+    match drawing.x_kind:
+        case "date":
+            axis = alt.X("x:T", scale=alt.Scale(type="utc"), axis=alt.Axis(**x, **date_axis(drawing.x)))
+        case "number":
+            axis = alt.X("x:Q", axis=alt.Axis(**x))
+        case _:
+            axis = alt.X("x:O", sort=None, axis=alt.Axis(**x))
+    base = alt.Chart(alt.Data(values=rows)).encode(x=axis, y=alt.Y("y:Q", axis=_value_axis(drawing.y)))
     line = base.mark_line(aria=False, color=palette.accent, strokeWidth=2)
     if len(rows) > _POINTS_MARKED:
         return line
     return line + base.mark_point(aria=False, color=palette.accent, filled=True, size=24, opacity=1)
-
-
-def _have_space(texts: Sequence[str], width: int) -> bool:
-    """Whether the texts above bars fit beside each other."""
-    return width / max(1, len(texts)) >= max(map(len, texts), default=0) * _CHARACTER
 
 
 def _texts(base: Any, values: Sequence[Decimal]) -> Any:
@@ -199,30 +211,21 @@ def _texts(base: Any, values: Sequence[Decimal]) -> Any:
 def _category_axis(ticks: Sequence[Sequence[str]], width: int) -> Any:
     """An axis with one place for each category, labelled as far as there is space.
 
-    If there are too many, those with two lines are labelled, or else every second, third and so on. The labels are
-    given as a constant of an expression: encoded in ASCII, no text can end it.
+    The labels are given as a constant of an expression: encoded in ASCII, no text can end it.
     """
     alt = _altair()
-    lines = [[cleaned(line) for line in tick] for tick in ticks]
-    longest = max((len(line) for tick in lines for line in tick), default=1)
-    wanted = max(_SPACE_FOR_TICK, longest * _CHARACTER)
-    step = width / max(1, len(lines))
-    shown = [*range(len(lines))]
-    if step < wanted:
-        marked = [index for index in shown if len(lines[index]) > 1]
-        if len(marked) > 2 and len(marked) * wanted < width:
-            shown = marked
-        else:
-            shown = shown[:: max(1, round(wanted / step + 0.499))]
-    expression = f"{json.dumps(lines)}[datum.value]"
-    axis = alt.Axis(values=shown, labelExpr=expression, grid=False, labelOverlap=False, labelLimit=120)
-    used = min(width, round(len(lines) * _WIDEST_BAR / (1 - _GAP)))  # a few bars stay slim, at the left
+    labels = category_labels(ticks, width)
+    expression = f"{json.dumps(labels)}[datum.value]"
+    axis = alt.Axis(values=[*labels], labelExpr=expression, grid=False, labelOverlap=False, labelLimit=120)
+    used = min(width, round(len(ticks) * _WIDEST_BAR / (1 - _GAP)))  # a few bars stay slim, at the left
     return alt.X("i:O", axis=axis, scale=alt.Scale(paddingInner=_GAP, paddingOuter=0.1, range=[0, used]))
 
 
-def _value_axis() -> Any:
+def _value_axis(values: Sequence[Decimal]) -> Any:
     alt = _altair()
-    return alt.Axis(labelExpr="format(datum.value, '~s')", tickCount=4, labelPadding=6)
+    whole = whole_ticks(values)
+    ticks = {"tickCount": 4} if whole is None else {"values": whole}
+    return alt.Axis(labelExpr=value_label(), labelPadding=6, **ticks)
 
 
 def _opacity(condition: str) -> Any:

@@ -10,7 +10,8 @@ from decimal import Decimal
 class Columns:
     """Upright bars, one for each category.
 
-    ticks: the labels of the axis, each in lines. texts: what is written above the bars, if there is space.
+    ticks: the labels of the axis, each in lines; the second line is written where it changes.
+    texts: what is written above the bars, if there is space.
     pale: the index of a bar that is not complete, or None.
     """
 
@@ -48,10 +49,10 @@ class Stack:
 
 @dataclass(frozen=True)
 class Ranking:
-    """Bars that lie below each other, with a name and a text above each."""
+    """Bars that lie below each other, with a name and a text above each. A value of None has no bar."""
 
     names: tuple[str, ...]
-    values: tuple[Decimal, ...]
+    values: tuple[Decimal | None, ...]
     texts: tuple[str, ...]
 
 

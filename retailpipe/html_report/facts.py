@@ -111,11 +111,15 @@ class RejectedCell:
 
 @dataclass(frozen=True)
 class Rejects:
-    """What was refused: every rule that was broken, as far as there is space, and the first cells."""
+    """What was refused: the rules that were broken most often, and the first cells.
+
+    broken: how many rules were broken, counted for each column.
+    """
 
     rows: int
     rules: tuple[Rule, ...] = ()
     cells: tuple[RejectedCell, ...] = ()
+    broken: int = 0
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,10 @@ class OwnColumn:
 
 @dataclass(frozen=True)
 class Series:
-    """The points of a chart that the yml of a model asks for. kind: bar or line. x_kind: as in OwnColumn."""
+    """The points of a chart that the yml of a model asks for.
+
+    kind: bar or line. x_kind: as in OwnColumn. points: the first ones. total: how many rows can be drawn.
+    """
 
     kind: str
     x: str
@@ -140,7 +147,7 @@ class Series:
 
 @dataclass(frozen=True)
 class OwnTable:
-    """A model of the user: its first rows, each value as text; None is null.
+    """A model of the user: some of its rows, each value as text; None is null.
 
     relation: its table or view, with its schema.
     problem: why the rows or the chart are not shown; empty if all is well.
@@ -180,6 +187,7 @@ class Facts:
     address: the environment's store. made_at: in UTC.
     sales: None without silver and gold, or if they are empty.
     sales_absent: why there are no sales.
+    own_tables: of the user's models; the first ones. own_models: how many there are.
     certificate: a sentence about the certificate of this state; empty if there is none.
     """
 
@@ -195,6 +203,7 @@ class Facts:
     own_tables: tuple[OwnTable, ...]
     lineage: tuple[LineageNode, ...]
     versions: tuple[tuple[str, str], ...]
+    own_models: int = 0
     options: tuple[str, ...] = field(default=())
     certificate: str = ""
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 
-from retailpipe.html_report import sentences
-from retailpipe.html_report.drawings import Columns, Drawing, MonthlySales, Ranking, Stack
-from retailpipe.html_report.sales_facts import Sales, Slot
+from retailpipe.html_report import calendar_months, sentences, slot_figures
+from retailpipe.html_report.drawings import Columns, MonthlySales, Ranking, Stack
+from retailpipe.html_report.figure import Figure
+from retailpipe.html_report.sales_facts import CustomerMonth, Month, Sales
 from retailpipe.html_report.tables import Cell, Share, Table
 from retailpipe.html_report.wording import (
-    WEEKDAYS,
-    hour,
     month,
-    month_ticks,
+    month_tick,
     percent,
     short,
     whole_percent,
@@ -22,24 +20,6 @@ from retailpipe.html_report.wording import (
 
 _BARS = 10
 _NO_ID = "without a customer ID"
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A chart with its title, its sentence and the tables behind it.
-
-    key: names its elements in the page. legend: the colours of the chart and what they mean.
-    source: the table that the figures are from. is_wide: whether the chart needs the width of the page.
-    """
-
-    key: str
-    title: str
-    sentence: str
-    drawing: Drawing
-    tables: tuple[Table, ...]
-    source: str
-    legend: tuple[tuple[str, str], ...] = ()
-    is_wide: bool = False
 
 
 def figures(sales: Sales) -> tuple[Figure, ...]:
@@ -50,17 +30,17 @@ def figures(sales: Sales) -> tuple[Figure, ...]:
         (_products, sales.products),
         (_concentration, sales.tenths),
         (_new_customers, [each for each in sales.customer_months if each.new_customers + each.returning_customers]),
-        (_weekdays, sales.weekdays),
-        (_hours, sales.hours),
+        (slot_figures.weekdays, sales.weekdays),
+        (slot_figures.hours, sales.hours),
     ]
     return tuple(make(sales) for make, rows in made if rows)
 
 
 def _months(sales: Sales) -> Figure:
     shown = sales.months
-    before = [sales.year_before(each) for each in shown]
     rows: list[tuple[Cell, ...]] = []
-    for each, earlier in zip(shown, before, strict=True):
+    for each in shown:
+        earlier = sales.year_before(each)
         name = month(each.year, each.month) + (" (partial)" if sales.is_partial(each) else "")
         rows.append(
             (
@@ -75,6 +55,9 @@ def _months(sales: Sales) -> Figure:
                 earlier.revenue if earlier else None,
             )
         )
+    found = {(each.year, each.month): each for each in shown}
+    drawn = [found.get(each) or Month.empty(*each) for each in calendar_months.axis([*found])]
+    before = [sales.year_before(each) for each in drawn]
     columns = ("Month", "Invoices", "Customers", "Items", "Revenue", "Returns", "Net", "Per invoice", "Year before")
     legend = [("accent", "revenue"), ("contrast", "returns"), ("tick", "net")]
     legend += [("ring", "same month of the year before")] if any(before) else []
@@ -82,15 +65,15 @@ def _months(sales: Sales) -> Figure:
     return Figure(
         "months",
         "Revenue by month",
-        sentences.months(sales),
+        f"{sentences.months(sales)} {sentences.without_sales([*found])}".strip(),
         MonthlySales(
-            ticks=_ticks([(each.year, each.month) for each in shown]),
-            revenue=tuple(each.revenue for each in shown),
-            returns=tuple(each.returns_value for each in shown),
-            net=tuple(each.net_revenue for each in shown),
+            ticks=tuple(month_tick(each.year, each.month) for each in drawn),
+            revenue=tuple(each.revenue for each in drawn),
+            returns=tuple(each.returns_value for each in drawn),
+            net=tuple(each.net_revenue for each in drawn),
             year_before=tuple(each.revenue if each else None for each in before),
-            texts=tuple(short(each.revenue) for each in shown),
-            pale=tuple(sales.is_partial(each) for each in shown),
+            texts=tuple(short(each.revenue) if (each.year, each.month) in found else "" for each in drawn),
+            pale=tuple(sales.is_partial(each) for each in drawn),
         ),
         (
             Table(
@@ -112,9 +95,14 @@ def _countries(sales: Sales) -> Figure:
     total = sales.countries_total
     shown = sales.countries[:_BARS]
     names, values = [each.country for each in shown], [each.revenue for each in shown]
+    texts = _with_shares(values, total.revenue)
+    bars: list[Decimal | None] = [*values]
     if (others := total.rows - len(shown)) > 0:
+        # Without a bar: it would be so much longer than the others that they could not be compared.
+        rest = total.revenue - sum(values, Decimal(0))
         names.append(f"{others:,} other {'country' if others == 1 else 'countries'}")
-        values.append(total.revenue - sum(values, Decimal(0)))
+        bars.append(None)
+        texts += _with_shares([rest], total.revenue)
     columns = ("Rank", "Country", "Invoices", "Customers", "Items", "Revenue", "Share", "Returns", "Net")
     rows = tuple(
         (
@@ -134,7 +122,7 @@ def _countries(sales: Sales) -> Figure:
         "countries",
         "Countries",
         sentences.countries(sales),
-        Ranking(tuple(names), tuple(values), _with_shares(values, total.revenue)),
+        Ranking(tuple(names), tuple(bars), texts),
         (Table("Countries by revenue", columns, rows, total.rows, _all_of("country_performance")),),
         "public_gold.country_performance",
     )
@@ -169,7 +157,6 @@ def _products(sales: Sales) -> Figure:
 
 
 def _concentration(sales: Sales) -> Figure:
-    revenue = sum((each.revenue for each in sales.tenths), Decimal(0))
     columns = (
         "Rank",
         "Customer",
@@ -203,7 +190,9 @@ def _concentration(sales: Sales) -> Figure:
             "customers",
             "Customers",
             sentences.concentration(sales),
-            Ranking(tuple(each.customer_id for each in buyers), tuple(values), _with_shares(values, revenue)),
+            Ranking(
+                tuple(each.customer_id for each in buyers), tuple(values), _with_shares(values, sales.buyers_revenue)
+            ),
             (table,),
             "public_gold.customer_lifetime_value",
         )
@@ -215,7 +204,7 @@ def _concentration(sales: Sales) -> Figure:
         Columns(
             ticks=tuple((str(each.tenth),) for each in sales.tenths),
             values=tuple(each.revenue for each in sales.tenths),
-            texts=tuple(whole_percent(each.revenue, revenue) for each in sales.tenths),
+            texts=tuple(whole_percent(each.revenue, sales.buyers_revenue) for each in sales.tenths),
         ),
         (
             Table(
@@ -242,15 +231,17 @@ def _new_customers(sales: Sales) -> Figure:
         )
         for each in shown
     )
+    found = {(each.year, each.month): each for each in shown}
+    drawn = [found.get(each) or CustomerMonth.empty(*each) for each in calendar_months.axis([*found])]
     return Figure(
         "newcomers",
         "New and returning customers",
         sentences.new_customers(sales),
         Stack(
-            ticks=_ticks([(each.year, each.month) for each in shown]),
-            lower=tuple(Decimal(each.returning_customers) for each in shown),
-            upper=tuple(Decimal(each.new_customers) for each in shown),
-            pale=tuple(sales.is_partial(each) for each in shown),
+            ticks=tuple(month_tick(each.year, each.month) for each in drawn),
+            lower=tuple(Decimal(each.returning_customers) for each in drawn),
+            upper=tuple(Decimal(each.new_customers) for each in drawn),
+            pale=tuple(sales.is_partial(each) for each in drawn),
         ),
         (
             Table(
@@ -264,46 +255,6 @@ def _new_customers(sales: Sales) -> Figure:
         "public_silver.int_invoices and dim_customer",
         (("accent", "returning customers"), ("soft", "new customers")),
     )
-
-
-def _weekdays(sales: Sales) -> Figure:
-    found = {slot.number: slot for slot in sales.weekdays}
-    slots = [found.get(number, Slot(number, 0, Decimal(0))) for number in range(1, 8)]
-    return Figure(
-        "weekdays",
-        "Weekdays",
-        sentences.weekdays(sales),
-        _slots(slots, [WEEKDAYS[slot.number - 1][:3] for slot in slots]),
-        (_slot_table("Weekday", slots, [WEEKDAYS[slot.number - 1] for slot in slots]),),
-        "public_silver.stg_transactions",
-    )
-
-
-def _hours(sales: Sales) -> Figure:
-    found = {slot.number: slot for slot in sales.hours}
-    slots = [found.get(n, Slot(n, 0, Decimal(0))) for n in range(sales.hours[0].number, sales.hours[-1].number + 1)]
-    return Figure(
-        "hours",
-        "Hours of the day",
-        sentences.hours(sales),
-        _slots(slots, [f"{slot.number}" for slot in slots]),
-        (_slot_table("Hour", slots, [hour(slot.number) for slot in slots]),),
-        "public_silver.stg_transactions",
-    )
-
-
-def _slots(slots: Sequence[Slot], names: Sequence[str]) -> Columns:
-    values = tuple(slot.revenue for slot in slots)
-    return Columns(tuple((name,) for name in names), values, tuple(short(value) for value in values))
-
-
-def _slot_table(what: str, slots: Sequence[Slot], names: Sequence[str]) -> Table:
-    rows = tuple((name, slot.rows, slot.revenue) for name, slot in zip(names, slots, strict=True))
-    return Table(f"Sales by {what.lower()}", (what, "Rows sold", "Revenue"), rows, len(rows))
-
-
-def _ticks(months: Sequence[tuple[int, int]]) -> tuple[tuple[str, ...], ...]:
-    return tuple(tuple(lines) for lines in month_ticks(months))
 
 
 def _with_shares(values: Sequence[Decimal], total: Decimal) -> tuple[str, ...]:

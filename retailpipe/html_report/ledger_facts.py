@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 LOADS_SHOWN = 40
 _RULES_SHOWN = 30
 _CELLS_SHOWN = 12
-_LONGEST_TEXT = 200
 NO_LOADS = Ledger(0, 0, 0, 0, 0, (), ())
 
 
@@ -41,7 +40,6 @@ def _loads(connection: Connection, condition: str = "") -> tuple[Load, ...]:
         connection,
         Load,
         f"from bronze.loads {condition} order by load_id desc limit {LOADS_SHOWN}",
-        source=f"left(source, {_LONGEST_TEXT})",
         started_at="started_at at time zone 'UTC'",
         finished_at="finished_at at time zone 'UTC'",
     )
@@ -66,6 +64,8 @@ def rejects(connection: Connection) -> Rejects:
     [(total,)] = connection.rows("select count(*) from bronze.rejected_rows")
     if not total:
         return Rejects(0)
+    groups = "select from bronze.rejected_rows group by code, column_name"
+    [(broken,)] = connection.rows(f"select count(*) from ({groups}) as rules")
     return Rejects(
         total,
         records(
@@ -80,9 +80,7 @@ def rejects(connection: Connection) -> Rejects:
             RejectedCell,
             "from bronze.rejected_rows inner join bronze.loads using (load_id) "
             f"order by load_id, rejected_rows.sheet, source_row limit {_CELLS_SHOWN}",
-            source=f"left(source, {_LONGEST_TEXT})",
-            sheet=f"left(rejected_rows.sheet, {_LONGEST_TEXT})",
-            raw_value=f"left(raw_value, {_LONGEST_TEXT})",
-            message=f"left(message, {_LONGEST_TEXT})",
+            sheet="rejected_rows.sheet",
         ),
+        broken,
     )

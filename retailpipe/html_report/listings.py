@@ -61,7 +61,8 @@ def workbooks(facts: Facts) -> Table:
 def rules(facts: Facts) -> Table:
     """How many rows break which rule."""
     rows = tuple((each.code, each.column_name, each.rows) for each in facts.rejects.rules)
-    return Table("Rejected rows by rule and column", ("Rule", "Column", "Rows"), rows, len(rows), "rejects")
+    columns = ("Rule", "Column", "Rows")
+    return Table("Rejected rows by rule and column", columns, rows, facts.rejects.broken, "rejects")
 
 
 def cells(facts: Facts) -> Table:
@@ -75,7 +76,7 @@ def cells(facts: Facts) -> Table:
 
 
 def own_rows(table: OwnTable) -> Table:
-    """The first rows of a model of the user."""
+    """Some rows and the first columns of a model of the user."""
     columns = table.columns[:COLUMNS_SHOWN]
     places = [max((decimals(row[i] or "") for row in table.rows), default=0) for i in range(len(columns))]
     rows = tuple(
@@ -87,7 +88,8 @@ def own_rows(table: OwnTable) -> Table:
     )
     names = tuple(column.name for column in columns)
     command = f'query "select * from {table.relation}"'
-    return Table(f"Rows of {table.name}", names, rows, table.total, command)
+    caption = f"Rows of {table.name}"
+    return Table(caption, names, rows, table.total, command, which="", total_columns=len(table.columns))
 
 
 def versions(facts: Facts) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from retailpipe.counts import counted
 from retailpipe.html_report.drawings import Columns, Drawing, Line, Ranking
 from retailpipe.html_report.facts import OwnTable, Series
 from retailpipe.html_report.wording import money, named, short, whole
@@ -23,12 +24,14 @@ def sentence(table: OwnTable, series: Series) -> str:
         min(series.points, key=lambda point: point[1]),
         max(series.points, key=lambda point: point[1]),
     )
-    shown = (
-        f"the first {len(series.points):,} of {series.total:,} rows"
-        if series.total > len(series.points)
-        else (f"{len(series.points):,} rows" if len(series.points) != 1 else "1 row")
-    )
+    count = len(series.points)
+    shown = f"the first {count:,} of {series.total:,} rows" if series.total > count else counted(count, "row")
     return (
         f"{named(series.y)} by {named(series.x)}, {shown} of {named(table.name)}: the highest is {money(most)} "
-        f"({named(high)}), the lowest {money(least)} ({named(low)})."
+        f"({named(high)}), the lowest {money(least)} ({named(low)}).{_not_drawn(table.total - series.total)}"
     )
+
+
+def _not_drawn(rows: int) -> str:
+    """How many rows have no place in the chart: a value is null, NaN, infinite, or a date before the year 1."""
+    return f" {counted(rows, 'row has', 'rows have')} no value that can be drawn." if rows > 0 else ""

@@ -1,22 +1,16 @@
-"""Read the first rows of the user's models, and the points of the charts that their yml asks for.
-
-A model declares a chart in its yml, under `config: {meta: ...}`:
-
-    chart: {kind: bar, x: branch, y: revenue}
-
-kind is bar or line; x is the column of the categories, dates or numbers; y is a column of numbers.
-"""
+"""Read the first rows of the user's models, and the points of their charts."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from retailpipe.bronze import build_record
 from retailpipe.environment import Environment
 from retailpipe.errors import RetailpipeError
-from retailpipe.html_report.facts import OwnColumn, OwnTable, Series
+from retailpipe.html_report.facts import OwnColumn, OwnTable
+from retailpipe.html_report.own_series import quoted, series
+from retailpipe.html_report.records import beginning, cut
 
 if TYPE_CHECKING:
     from retailpipe.connection import Connection
@@ -24,11 +18,11 @@ if TYPE_CHECKING:
 ROWS_SHOWN = 10
 COLUMNS_SHOWN = 10
 TABLES_SHOWN = 12
-_POINTS_SHOWN = {"bar": 20, "line": 400}
-_LONGEST_TEXT = 200
+QUERY_SECONDS = 5
+"""How long a query may take: a model may be a view, whose query runs each time that it is read."""
+_LONGEST_DESCRIPTION = 1000
 _NUMBERS = ("smallint", "integer", "bigint", "numeric", "real", "double precision")
 _DATES = ("date", "timestamp without time zone", "timestamp with time zone")
-FORM = "chart: {kind: bar or line, x: COLUMN, y: COLUMN of numbers}"
 
 
 def declared(connection: Connection) -> list[build_record.OwnModel]:
@@ -38,61 +32,51 @@ def declared(connection: Connection) -> list[build_record.OwnModel]:
     return [model for model in build_record.own_models(connection) if model.relation]
 
 
-def own_tables(environment: Environment, models: list[build_record.OwnModel]) -> tuple[OwnTable, ...]:
+def own_tables(
+    environment: Environment, models: list[build_record.OwnModel], *, query_seconds: int = QUERY_SECONDS
+) -> tuple[OwnTable, ...]:
     """The first rows of each model. What cannot be read has a `problem` instead. Raises nothing.
 
-    Each table is read in transactions of its own: the query of a view may fail.
+    Each table is read in a transaction of its own: the query of a view may fail, or take longer than query_seconds.
     """
-    return tuple(_own_table(environment, model) for model in models[:TABLES_SHOWN])
+    return tuple(_own_table(environment, model, query_seconds) for model in models[:TABLES_SHOWN])
 
 
-def _own_table(environment: Environment, model: build_record.OwnModel) -> OwnTable:
+def _own_table(environment: Environment, model: build_record.OwnModel, query_seconds: int) -> OwnTable:
     table = OwnTable(model.name, f"{model.schema}.{model.relation}")
     try:
         with environment.warehouse.connect(read_only=True) as connection:
-            name = f"{_quoted(model.schema)}.{_quoted(model.relation)}"
-            table = replace(table, description=_description(connection, name), columns=_columns(connection, name))
-            if not table.columns:
+            _begin(connection, query_seconds)
+            name = f"{quoted(model.schema)}.{quoted(model.relation)}"
+            found = _relation(connection, name)
+            if not found:
                 return replace(table, problem=f"{table.relation} does not exist. Build it again.")
-            [(total,)] = connection.rows(f"select count(*) from {name}")
-            shown = ", ".join(_as_text(column.name) for column in table.columns[:COLUMNS_SHOWN])
-            rows = connection.rows(f"select {shown} from {name} limit {ROWS_SHOWN}")
-            table = replace(table, rows=tuple(rows), total=total)
+            is_view, description = found
+            table = replace(table, description=description, columns=_columns(connection, name))
+            rows, total = _first_rows(connection, name, table.columns[:COLUMNS_SHOWN], is_view)
+            table = replace(table, rows=rows, total=total)
             return _with_series(connection, name, table, model.chart)
     except RetailpipeError as error:
         return replace(table, problem=f"The table cannot be read: {error}.")
 
 
-def _with_series(connection: Connection, name: str, table: OwnTable, chart: Any) -> OwnTable:
-    if chart is None:
-        return table
-    kinds = {column.name: column.kind for column in table.columns}
-    wanted = cast("dict[str, Any]", chart) if isinstance(chart, dict) else {}
-    kind, x, y = (str(wanted.get(key, "")) for key in ("kind", "x", "y"))
-    if set(wanted) != {"kind", "x", "y"} or kind not in _POINTS_SHOWN:
-        return replace(table, problem=f"The chart of {table.name} is not drawn: write it as {FORM}.")
-    if missing := [column for column in (x, y) if column not in kinds]:
-        return replace(table, problem=f"The chart of {table.name} is not drawn: it has no column {missing[0]}.")
-    if kinds[y] != "number":
-        return replace(table, problem=f"The chart of {table.name} is not drawn: column {y} does not hold numbers.")
-    # Categories have no order of their own: the largest come first.
-    order = f"{_quoted(y)} desc, {_quoted(x)}" if kinds[x] == "text" and kind == "bar" else _quoted(x)
-    rows = connection.rows(
+def _begin(connection: Connection, query_seconds: int) -> None:
+    """Limit the time of each query of this transaction. Dates become text as ISO 8601 has it, times in UTC."""
+    settings = {"statement_timeout": f"{query_seconds}s", "datestyle": "ISO", "timezone": "UTC"}
+    calls = [f"set_config('{key}', '{value}', true)" for key, value in settings.items()]
+    connection.execute(f"select {', '.join(calls)}")
+
+
+def _relation(connection: Connection, name: str) -> tuple[bool, str] | None:
+    """Whether a table or view is a view, and its description. None if it does not exist."""
+    row = connection.row(
         f"""
-        select {_as_text(x)}, {_quoted(y)}::numeric::text from {name}
-        where {_quoted(x)} is not null and {_quoted(y)}::text not in ('NaN', 'Infinity', '-Infinity')
-        order by {order} limit {_POINTS_SHOWN[kind]}
-        """
+        select relkind = 'v', {beginning("coalesce(obj_description(oid, 'pg_class'), '')", _LONGEST_DESCRIPTION)}
+        from pg_class where oid = to_regclass($1)
+        """,
+        name,
     )
-    points = tuple((text, Decimal(number)) for text, number in rows)
-    if not points:
-        return replace(table, problem=f"The chart of {table.name} is not drawn: there are no values.")
-    return replace(table, series=Series(kind, x, y, kinds[x], points, table.total))
-
-
-def _description(connection: Connection, name: str) -> str:
-    [(text,)] = connection.rows(f"select left(obj_description(to_regclass($1), 'pg_class'), {_LONGEST_TEXT * 5})", name)
-    return text or ""
+    return (row[0], cut(row[1], _LONGEST_DESCRIPTION)) if row else None
 
 
 def _columns(connection: Connection, name: str) -> tuple[OwnColumn, ...]:
@@ -110,9 +94,32 @@ def _columns(connection: Connection, name: str) -> tuple[OwnColumn, ...]:
     )
 
 
-def _as_text(column: str) -> str:
-    return f"left({_quoted(column)}::text, {_LONGEST_TEXT})"
+def _first_rows(
+    connection: Connection, name: str, columns: tuple[OwnColumn, ...], is_view: bool
+) -> tuple[tuple[tuple[str | None, ...], ...], int]:
+    """Some rows, each value as text, and how many there are. The query of a view runs once."""
+    texts = [f"{quoted(column.name)}::text" for column in columns]
+    selected = [
+        text if column.kind == "number" else beginning(text) for column, text in zip(columns, texts, strict=True)
+    ]
+    # Of a table, the window would copy all rows.
+    count = "count(*) over ()" if is_view else f"(select count(*) from {name})"
+    found = connection.rows(f"select {', '.join([*selected, count])} from {name} limit {ROWS_SHOWN}")
+    rows = tuple(
+        tuple(
+            value if value is None or column.kind == "number" else cut(value)
+            for column, value in zip(columns, row, strict=False)
+        )
+        for row in found
+    )
+    return rows, found[0][-1] if found else 0
 
 
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+def _with_series(connection: Connection, name: str, table: OwnTable, chart: Any) -> OwnTable:
+    """The table with the points of its chart, or with the problem that the chart is not drawn."""
+    if chart is None:
+        return table
+    found = series(connection, name, table, chart)
+    if isinstance(found, str):
+        return replace(table, problem=f"The chart of {table.name} is not drawn: {found}.")
+    return replace(table, series=found)

@@ -40,6 +40,7 @@ def read_facts(environment: Environment, *, certificate: str = "") -> Facts:
         facts,
         problems=_failures_first(*facts.problems, *health.unloaded(environment)),
         own_tables=own_tables(environment, models),
+        own_models=len(models),
         options=tuple(shlex.quote(option) for option in environment.options),
         certificate=certificate,
     )

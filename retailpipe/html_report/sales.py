@@ -45,7 +45,6 @@ _USUAL = Decimal("0.95")
 COUNTRIES_SHOWN = 50
 PRODUCTS_SHOWN = 25
 CUSTOMERS_SHOWN = 10
-_LONGEST_TEXT = 200
 # A customer is new in the month of the first purchase. Sales without a customer ID are counted apart.
 _CUSTOMER_MONTHS = f"""
 from (
@@ -106,7 +105,6 @@ def sales(connection: Connection) -> Sales:
         f"from (select * from public_gold.monthly_sales_summary order by year desc, month desc "
         f"limit {MONTHS_SHOWN + _MONTHS_EARLIER}) as months order by year, month",
     )
-    text = f"left({{}}, {_LONGEST_TEXT})".format
     weekdays, hours = _slots(connection)
     return Sales(
         first_date=first,
@@ -117,15 +115,12 @@ def sales(connection: Connection) -> Sales:
             connection,
             Country,
             f"from public_gold.country_performance order by rank limit {COUNTRIES_SHOWN}",
-            country=text("country"),
         ),
         countries_total=_total(connection, "country_performance"),
         products=records(
             connection,
             Product,
             f"from public_gold.top_products order by rank limit {PRODUCTS_SHOWN}",
-            stock_code=text("stock_code"),
-            description=text("description"),
         ),
         products_total=_total(connection, "top_products"),
         customers=records(
@@ -133,8 +128,6 @@ def sales(connection: Connection) -> Sales:
             Customer,
             'from public_gold.customer_lifetime_value order by revenue desc, customer_id collate "C" '
             f"limit {CUSTOMERS_SHOWN}",
-            customer_id=text("customer_id"),
-            country=text("country"),
         ),
         customers_total=_total(connection, "customer_lifetime_value"),
         tenths=records(connection, Tenth, _TENTHS, customers="count(*)", revenue="sum(revenue)"),

@@ -25,6 +25,12 @@ class Month:
     returns_value: Decimal
     net_revenue: Decimal
 
+    @classmethod
+    def empty(cls, year: int, month: int) -> Month:
+        """A month without sales, which has no row."""
+        zero = Decimal(0)
+        return cls(year, month, 0, 0, 0, zero, zero, 0, zero, zero)
+
     @property
     def last_day(self) -> date:
         """The last day of the month in the calendar."""
@@ -95,6 +101,11 @@ class CustomerMonth:
     new_revenue: Decimal
     returning_revenue: Decimal
     anonymous_revenue: Decimal
+
+    @classmethod
+    def empty(cls, year: int, month: int) -> CustomerMonth:
+        """A month without sales, which has no row."""
+        return cls(year, month, 0, 0, Decimal(0), Decimal(0), Decimal(0))
 
 
 @dataclass(frozen=True)
@@ -197,6 +208,11 @@ class Sales:
         wanted = (month.year - 1, month.month)
         found = (each for each in (*self.earlier_months, *self.months) if (each.year, each.month) == wanted)
         return next((each for each in found if not self.is_partial(each)), None)
+
+    @property
+    def buyers_revenue(self) -> Decimal:
+        """The revenue of all customers with an ID."""
+        return sum((each.revenue for each in self.tenths), Decimal(0))
 
 
 def _days(year: int, month: int) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from retailpipe.counts import counted, noun
+from retailpipe.html_report import calendar_months
 from retailpipe.html_report.facts import Facts
 from retailpipe.html_report.sales_facts import Country, Month, Product, Sales, Slot, Total
 from retailpipe.html_report.wording import (
@@ -21,6 +22,8 @@ from retailpipe.html_report.wording import (
     percent,
     whole,
 )
+
+_GAPS_NAMED = 3
 
 
 def verdict(facts: Facts) -> str:
@@ -86,6 +89,19 @@ def dates(sales: Sales) -> str:
     if sales.first_date == sales.last_date:
         return f"Data of {day(sales.first_date)}."
     return f"Data from {day(sales.first_date)} to {day(sales.last_date)}."
+
+
+def without_sales(months: Sequence[calendar_months.YearMonth]) -> str:
+    """Which months between others have no sales, and where the axis begins if it is cut; empty if there is nothing."""
+    axis, gaps = calendar_months.axis(months), calendar_months.gaps(months)
+    cut = f" The chart begins in {month(*axis[0])}; the table has the months before." if axis[0] != months[0] else ""
+    if not gaps:
+        return cut.strip()
+    if len(gaps) > _GAPS_NAMED:
+        empty = sum(calendar_months.count(*gap) for gap in gaps)
+        return f"There are no sales in {empty:,} months between {month(*months[0])} and {month(*months[-1])}.{cut}"
+    named_gaps = [month(*first) if first == last else f"{month(*first)} to {month(*last)}" for first, last in gaps]
+    return f"There are no sales in {', '.join(named_gaps)}.{cut}"
 
 
 def partial(sales: Sales) -> str:
@@ -211,7 +227,7 @@ def _leads(name: str, rows: Sequence[Country | Product], total: Total) -> str:
 
 def concentration(sales: Sales) -> str:
     """What the chart of customers shows: tenths of them, or the first ones if there are few."""
-    revenue = sum((each.revenue for each in sales.tenths), Decimal(0))
+    revenue = sales.buyers_revenue
     people = f"{counted(sales.buyers, 'customer with an ID', 'customers with an ID')} bought something"
     top = sales.tenths[0]
     if sales.has_few_buyers:

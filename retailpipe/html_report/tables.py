@@ -35,7 +35,8 @@ class Table:
 
     total: how many rows there are; more than `rows` if only some are shown.
     command: the arguments of the command that shows all of them; may be empty.
-    which: which rows are shown if not all are: first or last.
+    which: which rows are shown if not all are: first or last; empty if they have no order.
+    total_columns: how many columns there are; 0 if all are shown.
     """
 
     caption: str
@@ -44,6 +45,15 @@ class Table:
     total: int
     command: str = ""
     which: str = "first"
+    total_columns: int = 0
+
+    @property
+    def cut(self) -> str:
+        """Which rows and columns are shown, such as `first 10 of 30 rows`; empty if all are."""
+        rows = f"{self.which} {len(self.rows):,} of {self.total:,} rows".lstrip() if self.total > len(self.rows) else ""
+        shown = len(self.columns)
+        columns = f"{shown} of {self.total_columns:,} columns" if self.total_columns > shown else ""
+        return ", ".join(filter(None, (rows, columns)))
 
     @property
     def numeric(self) -> tuple[bool, ...]:

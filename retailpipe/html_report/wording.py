@@ -42,7 +42,7 @@ _RULES = {
 }
 _MINUS = "\N{MINUS SIGN}"
 _LONGEST_NAME = 60
-_UNITS = ((Decimal(10) ** 12, "T"), (Decimal(10) ** 9, "B"), (Decimal(10) ** 6, "M"), (Decimal(1000), "k"))
+UNITS = ((Decimal(10) ** 12, "T"), (Decimal(10) ** 9, "B"), (Decimal(10) ** 6, "M"), (Decimal(1000), "k"))
 # Characters that XML 1.0 does not allow, and control characters that no browser shows.
 _UNPRINTABLE = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
@@ -86,7 +86,7 @@ def whole(value: Decimal | int) -> str:
 
 def short(value: Decimal) -> str:
     """A number with about two digits, for the label of a bar: 1.5M, 750k, 12."""
-    for unit, letter in _UNITS:
+    for unit, letter in UNITS:
         if abs(value) >= unit * Decimal("0.9995"):
             scaled = value / unit
             return _signed(f"{scaled:,.0f}{letter}" if abs(scaled) >= Decimal("9.95") else f"{scaled:,.1f}{letter}")
@@ -144,12 +144,9 @@ def hour(number: int) -> str:
     return f"{number:02}:00"
 
 
-def month_ticks(months: Sequence[tuple[int, int]]) -> list[list[str]]:
-    """The labels of an axis of months, each in lines: the year is below the first month and below each January."""
-    return [
-        [MONTHS[number - 1][:3], str(year)] if index == 0 or number == 1 else [MONTHS[number - 1][:3]]
-        for index, (year, number) in enumerate(months)
-    ]
+def month_tick(year: int, number: int) -> tuple[str, str]:
+    """The label of a month on an axis, in two lines: Dec and 2011."""
+    return MONTHS[number - 1][:3], str(year)
 
 
 def _signed(text: str) -> str:

@@ -14,6 +14,7 @@ from retailpipe import Environment
 from retailpipe.local.server import EmbeddedServer
 from retailpipe.sample import write_rows, write_sample
 from tests.html_report.odd_rows import NAME, odd_rows
+from tests.html_report.reading import Page
 from tests.silver_and_gold.test_own_models import execute, workbook
 from tests.support.servers import as_superuser
 
@@ -105,6 +106,12 @@ def shop_page(shop: Environment, tmp_path_factory: pytest.TempPathFactory) -> Pa
     file = tmp_path_factory.mktemp("pages") / "shop.html"
     retailpipe.write_report(shop, file)
     return file
+
+
+@pytest.fixture(scope="session")
+def page(shop_page: Path) -> Page:
+    """The report of the shop."""
+    return Page.of(shop_page.read_text(encoding="utf-8"))
 
 
 def _write_models(folder: Path) -> None:

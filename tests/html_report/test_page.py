@@ -20,6 +20,7 @@ from retailpipe.html_report.facts import (
     OwnTable,
     Problem,
     Rejects,
+    Rule,
     Series,
 )
 from retailpipe.html_report.health import Age
@@ -162,6 +163,14 @@ def test_tables_that_are_out_of_date_are_one_problem_with_its_cure() -> None:
         ("a: 1 expected, 2 found.", "verify", True),
     ]
     assert [each.command for each in health.problems(checks, None)] == ["verify"] * 3
+
+
+def test_rules_that_are_left_out_are_counted() -> None:
+    rules = tuple(Rule("too_long", f"column_{n}", 2) for n in range(30))
+
+    found = shown(replace(loaded(), rejects=Rejects(90, rules, (), broken=45)))
+
+    assert "The first 30 of 45 rows. All: retailpipe rejects" in found.text
 
 
 def test_text_that_is_not_a_number_is_shown_as_it_is() -> None:
