@@ -76,8 +76,10 @@ class Environment:
         from retailpipe.aws.session import Aws
         from retailpipe.aws.stack import Stack
 
-        options = stack_options(name, None, profile, region)
-        return cls._on_aws(Stack.named(name, Aws(profile, region)), options)
+        stack = Stack.named(name, Aws(profile, region))
+        # With the project, the options are valid in any folder.
+        full_name = name if "/" in name else f"{stack.outputs.project}/{name}"
+        return cls._on_aws(stack, stack_options(full_name, None, profile, region))
 
     @classmethod
     def from_outputs(

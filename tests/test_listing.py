@@ -116,8 +116,7 @@ def test_a_damaged_time_of_the_last_load_is_unknown(
 
 
 def test_a_load_succeeds_although_its_time_cannot_be_written(environment: Environment, make_workbook: Workbook) -> None:
-    environment.folder.mkdir()
-    (environment.folder / ".last_load.json.new").mkdir()
+    (environment.folder / ".last_load.json.new").mkdir(parents=True)
 
     [report] = retailpipe.ingest(environment, make_workbook())
 

@@ -66,7 +66,8 @@ def test_ctrl_c_ends_every_process_and_keeps_what_is_loaded(environment: Environ
     assert process.returncode == 130, errors
     assert "interrupted; no workbook is half loaded" in errors
     assert "Traceback" not in errors
-    assert not [each for each in psutil.process_iter() if is_in_session(each, process.pid)]
+    left = [each for each in psutil.process_iter() if is_in_session(each, process.pid)]
+    assert psutil.wait_procs(left, timeout=60)[1] == []
     retailpipe.ingest(environment)
     assert_each_loaded_once(environment, keys)
 
