@@ -22,7 +22,9 @@ from urllib.parse import quote
 
 import psutil
 import pytest
+from moto.rds.models import rds_backends
 
+from retailpipe.names import Names
 from tests.support.declared import TOP
 from tests.support.engine.cloud import Cloud
 from tests.support.stacks import ACCOUNT, REGION, HandMade, variables
@@ -254,6 +256,33 @@ def test_a_secret_setting_is_encrypted_and_never_an_argument(course: Callable[[s
     written = [arguments, *(file for file in (a_class.folder / "stacks").rglob("*") if file.is_file())]
     assert [file for file in written if TOKEN in file.read_text()] == []
     assert "secure:" in (a_class.folder / "stacks" / "Pulumi.anna.yaml").read_text()
+
+
+def test_a_database_that_is_being_deleted_is_waited_for_and_created_again(
+    course: Callable[[str], Course], account: HandMade
+) -> None:
+    a_class = course("anna ben")
+    assert set(a_class.outcomes().values()) == {"created"}
+    identifier = Names("retailpipe", "anna").of("database")
+    account.client("rds").create_db_instance(
+        DBInstanceIdentifier=identifier,
+        DBInstanceClass="db.t4g.micro",
+        Engine="postgres",
+        AllocatedStorage=20,
+        MasterUsername="retail",
+        ManageMasterUserPassword=True,
+    )
+    rds_backends[ACCOUNT][REGION].databases[identifier].status = "deleting"
+
+    early = a_class.run("up")
+    account.client("rds").delete_db_instance(DBInstanceIdentifier=identifier, SkipFinalSnapshot=True)
+    a_class.cloud.delete(INSTANCE, identifier)
+
+    assert early.returncode == 1
+    assert f"anna: the database {identifier} is being deleted" in early.stdout
+    assert "Run the command again in some minutes" in early.stdout
+    assert a_class.outcomes() == {"classroom": "unchanged", "anna": "changed", "ben": "unchanged"}
+    a_class.check_no_orphans()
 
 
 @pytest.mark.nightly
