@@ -100,7 +100,9 @@ def page(written: DocsFile) -> str:
 
 def inside(page: str, name: str) -> dict[str, Any]:
     """A document that the page's program contains: manifest or catalog."""
-    return json.JSONDecoder().raw_decode(page[re.search(rf"\b{name}:(?={{)", page).end() :])[0]  # type: ignore[union-attr]
+    start = re.search(rf"\b{name}:(?={{)", page)
+    assert start
+    return json.JSONDecoder().raw_decode(page[start.end() :])[0]
 
 
 def test_the_docs_are_one_file_in_the_folder_of_the_environment(shop: Environment, written: DocsFile) -> None:

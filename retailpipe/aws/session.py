@@ -13,6 +13,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http import HTTPStatus
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from retailpipe.errors import AwsError, UsageError
@@ -152,11 +153,9 @@ class Aws:
 
 def _check_boto3() -> None:
     """Raise UsageError if boto3, which is an extra, is not installed."""
-    try:
-        import boto3  # noqa: F401 # pyright: ignore[reportUnusedImport]
-    except ModuleNotFoundError as error:
+    if find_spec("boto3") is None:
         hint = "Install it with the extra aws: pip install 'retailpipe[aws]'."
-        raise UsageError("an AWS stack needs boto3, which is not installed", hint=hint) from error
+        raise UsageError("an AWS stack needs boto3, which is not installed", hint=hint)
 
 
 @contextmanager
