@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retailpipe.contract import EXCEL_FIRST_DATE, EXCEL_LAST_DATE, Contract
+from retailpipe.contract import Contract
+from retailpipe.contract_columns import EXCEL_FIRST_DATE, EXCEL_LAST_DATE
 from retailpipe.errors import ContractError
 
 SHOP = """\

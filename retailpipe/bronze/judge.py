@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from retailpipe.contract import Bound, Column, Contract
+from retailpipe.contract import Contract
+from retailpipe.contract_columns import Bound, Column
 from retailpipe.reports import Reject
 from retailpipe.workbook.cells import Cell, cell_address, column_letters, shown
 from retailpipe.workbook.columns import Problem, column_converter

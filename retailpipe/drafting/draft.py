@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
-from retailpipe.contract import ALL_SHEETS, OWN_COLUMNS, OWN_TABLES, Separators, SkipRule
+from retailpipe.contract import ALL_SHEETS, OWN_TABLES, SkipRule
+from retailpipe.contract_columns import OWN_COLUMNS, Separators
 from retailpipe.drafting.layout import TAIL, Header, find_header, pattern_for, rules_for
 from retailpipe.drafting.profiles import ColumnProfile
 from retailpipe.drafting.types import Choice, choose, common_separators, has_month_first

@@ -10,7 +10,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import NamedTuple
 
-from retailpipe.contract import EXCEL_FIRST_DATE, Separators
+from retailpipe.contract_columns import EXCEL_FIRST_DATE, Separators
 from retailpipe.workbook.cells import EXACT_INTEGERS, Cell, ErrorCell, cell_address, shown
 from retailpipe.workbook.chunks import RepeatedCells
 from retailpipe.workbook.columns import NumberTexts

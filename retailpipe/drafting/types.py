@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from retailpipe.contract import Separators
+from retailpipe.contract_columns import Separators
 from retailpipe.drafting.profiles import SEPARATORS, ColumnProfile
 
 _IDENTIFIER = re.compile(

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from retailpipe.contract import Column, Separators
+from retailpipe.contract_columns import Column, Separators
 from retailpipe.workbook.cells import EXACT_INTEGERS, NOT_CALCULATED, Cell, ErrorCell, shown
 from retailpipe.workbook.chunks import RepeatedCells
 

@@ -46,8 +46,7 @@ def opened(browser: Browser, shop_page: Path) -> Iterator[Callable[..., tuple[Pa
         context.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 768, 1440])
+@pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (768, "dark"), (1440, "light")])
 def test_the_page_is_readable_for_everybody_at_every_width(
     opened: Callable[..., tuple[Page, list[str]]], shop_page: Path, width: int, scheme: str
 ) -> None:

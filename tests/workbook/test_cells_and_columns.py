@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from retailpipe.contract import Column
+from retailpipe.contract_columns import Column
 from retailpipe.workbook.cells import Cell, cell_address, column_letters, shown
 from retailpipe.workbook.columns import column_converter
 

@@ -581,7 +581,7 @@ def test_long_numbers_stay_in_their_column(tmp_path: Path, first: bool) -> None:
 def test_error_cells_in_every_row_are_rejected(
     tmp_path: Path, shop: Contract, cell: str, code: str, prefix: str
 ) -> None:
-    rows = [row(n, cell.format(f"A{n}"), number(f"B{n}", n), text(f"D{n}", "x")) for n in range(2, 200)]
+    rows = [row(n, cell.format(f"A{n}"), number(f"B{n}", n), text(f"D{n}", "x")) for n in range(2, 60)]
     sheet = the_rows(*rows)
     if prefix:
         sheet = sheet.replace("<", "<x:").replace("<x:/", "</x:").replace("xmlns=", "xmlns:x=")
@@ -589,17 +589,17 @@ def test_error_cells_in_every_row_are_rejected(
 
     all_ways(path)
 
-    assert read(path, shop).codes == [(f"A{n}", code) for n in range(2, 200)]
+    assert read(path, shop).codes == [(f"A{n}", code) for n in range(2, 60)]
 
 
 @pytest.mark.parametrize("moment", ["2011-03-04T09:30Z", "2011-03-04T09:30", "2011-03-04T09:30:00+01:00"])
 def test_dates_in_iso_8601_in_every_row_are_read(tmp_path: Path, shop: Contract, moment: str) -> None:
-    rows = [row(n, f'<c r="C{n}" s="1" t="d"><v>{moment}</v></c>') for n in range(2, 2_000)]
+    rows = [row(n, f'<c r="C{n}" s="1" t="d"><v>{moment}</v></c>') for n in range(2, 300)]
     path = raw_workbook(tmp_path / "odd.xlsx", HEADER, *rows)
 
     all_ways(path)
 
-    assert read(path, shop).column("sold") == [datetime(2011, 3, 4, 9, 30)] * 1_998
+    assert read(path, shop).column("sold") == [datetime(2011, 3, 4, 9, 30)] * 298
 
 
 # Packages: how the parts are found.
