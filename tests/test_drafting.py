@@ -356,7 +356,7 @@ CELLS = [
 
 
 @given(data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 def test_any_csv_file_loads_under_its_draft_without_a_reject(data: st.DataObject) -> None:
     kinds = data.draw(st.lists(st.sampled_from(CELLS), min_size=1, max_size=4))
     headers = data.draw(
