@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from retailpipe import dbt_runner
 from retailpipe.bronze import build_record
-from retailpipe.bronze.ledger import lock_for_build
+from retailpipe.bronze.locks import lock_for_build
 from retailpipe.bronze.schema import ensure_schema, is_migrated
 from retailpipe.contract import Contract
 from retailpipe.dbt_runner import WarmUp

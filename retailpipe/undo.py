@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from retailpipe.bronze import ledger, schema
+from retailpipe.bronze import ledger, locks, schema
 from retailpipe.builds import is_built
 from retailpipe.contract import Contract
 from retailpipe.environment import Environment
@@ -78,7 +78,7 @@ def _forget(environment: Environment, key: str, keep_workbook: bool, progress: P
     with environment.warehouse.connect() as connection:
         schema.ensure_schema(connection, Contract.default())
         connection.commit()
-        ledger.lock(connection, key, "", progress)
+        locks.lock(connection, key, "", progress)
         load = ledger.current_loads(connection).get(key)
         stored = next((each for each in environment.store.workbooks() if each.key == key), None)
         if load:

@@ -9,7 +9,6 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from retailpipe.bronze.schema import LOCK_CLASS_SCHEMA
 from retailpipe.reports import LoadReport
 
 if TYPE_CHECKING:
@@ -18,23 +17,7 @@ if TYPE_CHECKING:
 
     from retailpipe.connection import Connection
     from retailpipe.contract import Contract
-    from retailpipe.progress import Progress
     from retailpipe.reports import Reject
-
-# Lock order. These are PostgreSQL advisory locks. Every load takes them in this order, so loads and builds cannot
-# deadlock:
-#   1. schema:  exclusive, while schema bronze is created or migrated (see schema.py)
-#   2. bronze:  shared by loads, exclusive for a build
-#   3. source:  exclusive; one load of a source at a time
-#   4. content: exclusive; one load of a content at a time, whatever its source
-#   5. rows:    exclusive; one load into a table at a time compares its rows with the other loads', and commits
-# A build takes only 1 and 2, and releases 1 before it waits for 2.
-_LOCK_CLASS_BRONZE = LOCK_CLASS_SCHEMA + 1
-_LOCK_CLASS_SOURCE = LOCK_CLASS_SCHEMA + 2
-_LOCK_CLASS_CONTENT = LOCK_CLASS_SCHEMA + 3
-_LOCK_CLASS_ROWS = LOCK_CLASS_SCHEMA + 4
-_MEMORY_TO_COMPARE = "64MB"
-"""PostgreSQL's `work_mem` while rows are compared: with its default of 4 MB it would sort them on disk."""
 
 
 @dataclass(frozen=True)
@@ -62,69 +45,6 @@ class Entry:
 
 # In UTC without a zone, because for times with a zone Arrow imports its time zone modules, which takes time.
 _ENTRY_COLUMNS = ", ".join(Entry.__dataclass_fields__).replace("finished_at", "finished_at at time zone 'UTC'")
-
-
-def lock(connection: Connection, source: str, content_hash: str, progress: Progress) -> None:
-    """Wait until there is no build and no other load of this source or this content, and make later ones wait.
-
-    The locks are released when the transaction ends. They are taken in the order bronze, source, content: a load that
-    waits for one lock never holds a later one.
-    """
-    wanted = (
-        ("_shared", _LOCK_CLASS_BRONZE, ""),
-        ("", _LOCK_CLASS_SOURCE, source),
-        ("", _LOCK_CLASS_CONTENT, content_hash),
-    )
-    # One statement, one round trip: it tries the locks in order, stops at the first one that is not free, and returns
-    # how many locks it took. The expression is nested, with the last lock innermost.
-    taken_sql = str(len(wanted))
-    for index, (kind, lock_class, _) in reversed([*enumerate(wanted)]):
-        attempt = f"pg_try_advisory_xact_lock{kind}({lock_class}, hashtext(${index + 1}))"
-        taken_sql = f"case when {attempt} then {taken_sql} else {index} end"
-    taken = connection.row(f"select {taken_sql}", *(name for _, _, name in wanted)) or (0,)
-    for kind, lock_class, name in wanted[taken[0] :]:
-        progress.step("waiting for another load or build")
-        connection.row(f"select pg_advisory_xact_lock{kind}({lock_class}, hashtext($1))", name)
-
-
-def lock_rows(connection: Connection, table: str) -> None:
-    """Wait until no other load is comparing its rows with those in a table, and make later ones wait until the commit.
-
-    Without this lock, two loads with the same rows that run at the same time would not detect each other.
-    """
-    connection.row(
-        f"""
-        select
-            set_config('work_mem', '{_MEMORY_TO_COMPARE}', true),
-            pg_advisory_xact_lock({_LOCK_CLASS_ROWS}, hashtext($1))::text
-        """,
-        table,
-    )
-
-
-def lock_for_build(connection: Connection, progress: Progress) -> None:
-    """Wait until there is no load and no other build, and make them wait until the session ends.
-
-    The lock belongs to the session, not to a transaction, because a build commits several times.
-    """
-    arguments = f"({_LOCK_CLASS_BRONZE}, hashtext(''))"
-    if connection.row(f"select pg_try_advisory_lock{arguments}") != (True,):
-        progress.step("waiting for another load or build")
-        connection.row(f"select pg_advisory_lock{arguments}")
-
-
-def is_building(connection: Connection) -> bool:
-    """Whether a build is running in this database: it holds the lock of bronze alone."""
-    held = connection.row(
-        f"""
-        select exists (
-            select from pg_locks
-            where locktype = 'advisory' and classid = {_LOCK_CLASS_BRONZE} and mode = 'ExclusiveLock' and granted
-                and database = (select oid from pg_database where datname = current_database())
-        )
-        """
-    )
-    return held == (True,)
 
 
 def current_load(connection: Connection, source: str, content_hash: str) -> tuple[Entry | None, str | None]:

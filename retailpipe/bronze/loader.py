@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from retailpipe.bronze import ledger
+from retailpipe.bronze import ledger, locks
 from retailpipe.bronze.judge import Judge
 from retailpipe.bronze.overlap import NewRows, create_temporary_table, has_other_loads, overlap, rows_of_load
 from retailpipe.bronze.schema import ensure_schema
@@ -73,7 +73,7 @@ def load(
         connection = connected()
         if ensure_schema(connection, contract) and not dry_run:
             connection.commit()
-        ledger.lock(connection, snapshot.key, snapshot.content_hash, progress)
+        locks.lock(connection, snapshot.key, snapshot.content_hash, progress)
         old, other = ledger.current_load(connection, snapshot.key, snapshot.content_hash)
         if old and old.holds(snapshot.content_hash, contract):
             if snapshot.etag and not dry_run:
@@ -113,7 +113,7 @@ def load(
         _refuse_too_many(judge, contract, snapshot.key)
         rows_in_others, overlaps = 0, ()
         if new_rows and is_new_content:
-            ledger.lock_rows(connection, contract.table)
+            locks.lock_rows(connection, contract.table)
             rows = NewRows(snapshot.key, new_rows, judge.first_date, judge.last_date)
             rows_in_others, overlaps = overlap(connection, contract, rows)
             if not allow_duplicate:

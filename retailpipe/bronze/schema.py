@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from retailpipe.connection import Connection
 
 LOCK_CLASS_SCHEMA = 0x7265_0001
-"""First key of PostgreSQL's two-key advisory locks. Each purpose has its own; ledger.py defines the lock order."""
+"""First key of PostgreSQL's two-key advisory locks. Each purpose has its own; locks.py defines the lock order."""
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (

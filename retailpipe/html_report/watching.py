@@ -7,7 +7,7 @@ import time
 from collections.abc import Generator
 from pathlib import Path
 
-from retailpipe.bronze.ledger import is_building
+from retailpipe.bronze.locks import is_building
 from retailpipe.bronze.schema import is_migrated
 from retailpipe.environment import Environment, expanded
 from retailpipe.errors import WarehouseError

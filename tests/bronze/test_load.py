@@ -17,7 +17,7 @@ import pytest
 import retailpipe
 from retailpipe import Contract, Environment, LoadReport
 from retailpipe.backlog import waiting
-from retailpipe.bronze.ledger import lock, lock_for_build
+from retailpipe.bronze.locks import lock, lock_for_build
 from retailpipe.errors import (
     ContractError,
     DuplicateContent,

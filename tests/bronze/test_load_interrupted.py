@@ -18,7 +18,7 @@ from adbc_driver_postgresql import dbapi
 
 import retailpipe
 from retailpipe import Environment
-from retailpipe.bronze.ledger import lock_for_build
+from retailpipe.bronze.locks import lock_for_build
 from retailpipe.errors import RetailpipeError, WarehouseError
 from retailpipe.local.server import EmbeddedServer
 from retailpipe.progress import NoProgress
