@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from retailpipe.bronze.indexes import prefer_indexes
 from retailpipe.bronze.schema import LOCK_CLASS_SCHEMA
 from retailpipe.reports import LoadReport
 
@@ -96,6 +97,7 @@ def lock_rows(connection: Connection, table: str) -> None:
         f"""
         select
             set_config('work_mem', '{_MEMORY_TO_COMPARE}', true),
+            set_config('enable_seqscan', 'off', true),  -- see indexes.prefer_indexes
             pg_advisory_xact_lock({_LOCK_CLASS_ROWS}, hashtext($1))::text
         """,
         table,
@@ -214,6 +216,7 @@ def open_load(connection: Connection, source: str, content_hash: str, contract: 
 
 def replace_load(connection: Connection, old: Entry, new_load_id: int) -> None:
     """Delete an old load's rows and rejected rows, and mark its ledger row as replaced."""
+    prefer_indexes(connection)
     connection.execute(
         f"""
         with
@@ -229,6 +232,7 @@ def forget_load(connection: Connection, load: Entry, *, keep: bool, etag: str = 
 
     keep: the workbook stays in the store; record that its content is not to be loaded again, and its ETag if known.
     """
+    prefer_indexes(connection)
     connection.execute(
         f"""
         with
