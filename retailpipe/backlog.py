@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -22,11 +21,15 @@ class Comparison:
     waiting: their content is not loaded or, if a contract is passed, not loaded under it.
     kept: they are in the store, but were forgotten, so that only `ingest KEY` loads them again.
     removed: they are loaded, but are no longer in the store.
+    workbooks: the listing of the store that was compared, so that the caller need not list it again.
+    loaded: the workbooks whose etag is the one recorded with their current load, each with that load.
     """
 
     waiting: list[str]
     kept: list[str]
     removed: list[str]
+    workbooks: list[Stored]
+    loaded: list[tuple[Stored, ledger.Entry]]
 
 
 def waiting(environment: Environment, *, contract: Contract | None = None, dry_run: bool = False) -> list[str]:
@@ -45,10 +48,14 @@ def compare(environment: Environment, *, contract: Contract | None = None, dry_r
     loads, etags, kept = _current(environment)
     keys: list[str] = []
     same: list[Snapshot] = []
+    loaded: list[tuple[Stored, ledger.Entry]] = []
     workbooks = environment.store.workbooks()
     bindings = Bindings.of(environment.folder)
     for stored in workbooks:
         load, kept_hash = loads.get(stored.key), kept.get(stored.key)
+        is_unchanged = bool(stored.etag) and stored.etag == etags.get(stored.key)
+        if load and is_unchanged:
+            loaded.append((stored, load))
         if load is None and kept_hash is None:
             keys.append(stored.key)
             continue
@@ -57,7 +64,6 @@ def compare(environment: Environment, *, contract: Contract | None = None, dry_r
         except ContractError:  # several contracts are for it: the load will raise this error again and report it
             keys.append(stored.key)
             continue
-        is_unchanged = bool(stored.etag) and stored.etag == etags.get(stored.key)
         if is_unchanged and (load is None or load.holds(load.content_hash, wanted)):
             continue
         try:
@@ -66,6 +72,8 @@ def compare(environment: Environment, *, contract: Contract | None = None, dry_r
                     keys.append(stored.key)
                 elif snapshot.etag:
                     same.append(snapshot)
+                    if load and snapshot.etag == stored.etag:
+                        loaded.append((stored, load))
         except SourceNotFound:  # deleted since the listing
             continue
         except StoreError:  # the load will raise this error again and report it
@@ -78,20 +86,17 @@ def compare(environment: Environment, *, contract: Contract | None = None, dry_r
                 ledger.record_etag(connection, snapshot.key, snapshot.etag, snapshot.content_hash)
             connection.commit()
     stored_keys = {stored.key for stored in workbooks}
-    return Comparison(keys, sorted((kept.keys() & stored_keys) - {*keys}), sorted(loads.keys() - stored_keys))
+    kept_keys = sorted((kept.keys() & stored_keys) - {*keys})
+    return Comparison(keys, kept_keys, sorted(loads.keys() - stored_keys), workbooks, loaded)
 
 
-def refusals_of(environment: Environment, keys: Collection[str]) -> list[Refusal]:
-    """Return why workbooks that are not loaded were refused when that was last tried, in the order of `keys`.
-
-    Raises StoreError, WarehouseError.
-    """
-    if not keys:
+def refusals_of(environment: Environment, found: Comparison) -> list[Refusal]:
+    """Return why waiting workbooks were refused when that was last tried, sorted by key. Raises WarehouseError."""
+    if not found.waiting:
         return []
-    workbooks = environment.store.workbooks()
     with environment.warehouse.connect(read_only=True) as connection:
-        found = refusals.current(connection, workbooks) if schema.is_migrated(connection) else {}
-    return [found[key] for key in keys if key in found]
+        refused = refusals.current(connection, found.workbooks) if schema.is_migrated(connection) else {}
+    return [refused[key] for key in found.waiting if key in refused]
 
 
 def loaded(environment: Environment) -> list[tuple[Stored, LoadReport]]:
@@ -107,10 +112,10 @@ def loaded(environment: Environment) -> list[tuple[Stored, LoadReport]]:
     ]
 
 
-def write_missing_receipts(environment: Environment) -> None:
-    """Write the receipts that are missing in a stack's bucket. Raises AwsError, WarehouseError."""
+def write_missing_receipts(environment: Environment, found: Comparison) -> None:
+    """Write the receipts that are missing in a stack's bucket. Raises AwsError."""
     if environment.stack:
-        environment.store.write_missing_receipts(loaded(environment))
+        environment.store.write_missing_receipts((stored, ledger.unchanged(load)) for stored, load in found.loaded)
 
 
 def _current(environment: Environment) -> tuple[dict[str, ledger.Entry], dict[str, str], dict[str, str]]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from retailpipe import dbt_runner
 from retailpipe.bronze import build_record
+from retailpipe.bronze.indexes import summarize
 from retailpipe.bronze.locks import lock_for_build
 from retailpipe.bronze.schema import ensure_schema, is_migrated
 from retailpipe.contract import Contract
@@ -265,10 +266,11 @@ def dbt(environment: Environment, arguments: Sequence[str]) -> int:
 def _bronze_locked(environment: Environment, progress: Progress) -> Generator[Connection]:
     """Create or migrate schema bronze if needed, and hold the lock that makes loads and other builds wait."""
     with environment.warehouse.connect() as connection:
-        ensure_schema(connection, Contract.default())
+        ensure_schema(connection, Contract.default(), progress)
         connection.commit()
         lock_for_build(connection, progress)
         # The plans of dbt's queries need statistics. Loads do not collect them, to stay fast.
         connection.execute("analyze bronze.raw_transactions")
+        summarize(connection)
         connection.commit()
         yield connection

@@ -97,7 +97,7 @@ def _ingestion(environment: Environment) -> str:
     if keys:
         more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
         verb = noun(len(keys), "is", "are")
-        refusals = backlog.refusals_of(environment, keys)
+        refusals = backlog.refusals_of(environment, found)
         reason = f"; {refusals[0]}" if refusals else ""
         raise _Failed(
             f"{counted(len(keys), 'workbook')} in the store {verb} not loaded: {', '.join(keys[:3])}{more}{reason}",

@@ -7,7 +7,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
-from retailpipe.backlog import waiting, write_missing_receipts
+from retailpipe.backlog import compare, write_missing_receipts
 from retailpipe.bindings import Bindings
 from retailpipe.contract import Contract
 from retailpipe.environment import Environment
@@ -15,7 +15,8 @@ from retailpipe.errors import ContractError, RetailpipeError, UsageError, Wareho
 from retailpipe.loads import load_snapshot
 from retailpipe.progress import NoProgress, Progress
 from retailpipe.reports import LoadReport, SomeNotLoaded
-from retailpipe.sources import Key, snapshot_of, stored_key
+from retailpipe.sources import Key, named_keys, snapshot_of, stored_key
+from retailpipe.store import Stored
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ def load_sources(
     """
     if options.at_once is not None and options.at_once < 1:
         raise UsageError(f"{options.at_once} loads at once are too few", hint="Load at least 1 at once.")
-    wanted = sources or _backlog(environment, options)
     loading = _Loading(environment, options, progress, starting)
+    wanted = named_keys(environment, sources) or loading.backlog()
     if options.executor and not options.dry_run and len(wanted) > 1:
         loading.load_on(options.executor, wanted)
     else:
@@ -56,18 +57,6 @@ def load_sources(
     if failures:
         raise SomeNotLoaded(reports, failures, untried=max(len(wanted) - len(reports) - len(failures), 0))
     return reports
-
-
-def _backlog(environment: Environment, options: Options) -> list[Key]:
-    """The keys of the workbooks to load.
-
-    Unless it is a dry run, also write missing receipts: the Lambda check_bucket reads them to find workbooks that are
-    not loaded.
-    """
-    keys = [Key(key) for key in waiting(environment, contract=options.contract, dry_run=options.dry_run)]
-    if not options.dry_run:
-        write_missing_receipts(environment)
-    return keys
 
 
 class _Loading:
@@ -86,8 +75,22 @@ class _Loading:
         self._starting = starting
         self._bindings = Bindings.of(environment.folder)
         self._would_load: dict[str, str] = {}
+        self._listed: list[Stored] | None = None
         self.reports: dict[int, LoadReport] = {}
         self.failures: dict[int, RetailpipeError] = {}
+
+    def backlog(self) -> list[Key]:
+        """The keys of the workbooks that wait.
+
+        Unless it is a dry run, also write missing receipts: the Lambda check_bucket reads them to find workbooks that
+        are not loaded.
+        """
+        options = self._options
+        found = compare(self._environment, contract=options.contract, dry_run=options.dry_run)
+        if not options.dry_run:
+            write_missing_receipts(self._environment, found)
+        self._listed = found.workbooks
+        return [Key(key) for key in found.waiting]
 
     def load_here(self, wanted: Sequence[str | Path]) -> None:
         """Load one after the other, until the database fails."""
@@ -109,7 +112,8 @@ class _Loading:
         at_once = self._options.at_once or loads_at_once(self._environment.warehouse)
         window = executor.prepare(at_once) if isinstance(executor, BoundedExecutor) else at_once
         keys = self._stored(wanted)
-        versions = {stored.key: stored.etag for stored in self._environment.store.workbooks()}
+        listed = self._environment.store.workbooks() if self._listed is None else self._listed
+        versions = {stored.key: stored.etag for stored in listed}
         tasks: dict[int, Task] = {}
         for index, key in keys.items():
             try:

@@ -21,12 +21,13 @@ from retailpipe.sources import Key, replacements, upload
 __all__ = ["Key", "complete", "ingest", "init", "replacements", "run", "upload"]
 
 
-def init(environment: Environment, *, contract: Contract | None = None) -> int:
+def init(environment: Environment, *, contract: Contract | None = None, progress: Progress | None = None) -> int:
     """Create or migrate schema bronze; safe to repeat. Returns the schema's version.
 
+    A large schema of an earlier version may need minutes. If it is interrupted, nothing is changed.
     Raises SchemaError, ContractError.
     """
-    return schema.init(environment.warehouse, contract or Contract.default())
+    return schema.init(environment.warehouse, contract or Contract.default(), progress)
 
 
 def ingest(

@@ -27,7 +27,7 @@ def status(environment: Environment, *, contract: Contract | None = None) -> Sta
         if schema.has_schema(connection):
             loads = connection.table("select * from bronze.loads order by load_id desc").to_pylist()
     found = compare(environment, contract=contract)
-    refused = refusals_of(environment, found.waiting)
+    refused = refusals_of(environment, found)
     given_up = None
     if environment.stack:
         from retailpipe.aws.notices import given_up as count_given_up

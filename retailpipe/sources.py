@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
@@ -75,6 +76,18 @@ def snapshot_of(
     return environment.store.snapshot(_key_named(environment, source), progress=progress)
 
 
+def named_keys(environment: Environment, sources: Sequence[str | Path]) -> list[str | Path]:
+    """The sources, with keys for the names of workbooks in the store. It lists the store once, not for each name.
+
+    A name that the store does not have stays as it is: an earlier file of the sources may be uploaded under it.
+    """
+    names = [each for each in sources if not isinstance(each, Key) and not expanded(each).exists()]
+    if len(names) < 2:
+        return [*sources]
+    keys = {stored.key for stored in environment.store.workbooks()}
+    return [(_key_among(keys, each) or each) if each in names else each for each in sources]
+
+
 def stored_key(environment: Environment, source: str | Path, *, replace: bool, progress: Progress | None) -> Key:
     """Return the key of a source. A file is uploaded to the store first. Raises StoreError, UsageError, AwsError."""
     if isinstance(source, Key):
@@ -86,11 +99,14 @@ def stored_key(environment: Environment, source: str | Path, *, replace: bool, p
 
 
 def _key_named(environment: Environment, source: str | Path) -> Key:
-    keys = [stored.key for stored in environment.store.workbooks()]
-    for key in (str(source), f"{INPUT}{source}"):
-        if key in keys:
-            return Key(key)
+    if key := _key_among({stored.key for stored in environment.store.workbooks()}, source):
+        return key
     raise SourceNotFound(
         f"{source} is neither a file nor a workbook in {environment.store.address}",
         hint="List the workbooks with `retailpipe status`.",
     )
+
+
+def _key_among(keys: Collection[str], source: str | Path) -> Key | None:
+    """The key that a source names, with or without `input/`."""
+    return next((Key(key) for key in (str(source), f"{INPUT}{source}") if key in keys), None)

@@ -36,6 +36,8 @@ _COPY = "retailpipe-"
 _TRIES = 5
 _SETTLED_SECONDS = 2.0
 """Two changes within this time may have the same timestamp: some file systems have a resolution of two seconds."""
+_NO_FILE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
+"""Errors of a name that stands for no file: it was deleted since the listing, or is a link to nothing."""
 
 
 @dataclass(frozen=True)
@@ -233,12 +235,16 @@ class FolderStore:
     def workbooks(self) -> list[Stored]:
         found: list[Stored] = []
         for folder, _, names in os.walk(self._folder / INPUT, onerror=_raise_unreadable):
-            for file in (Path(folder) / name for name in names if is_workbook_name(name)):
+            base = Path(folder)
+            place = base.relative_to(self._folder).as_posix()  # once for all its files: it takes longer than `stat`
+            for name in filter(is_workbook_name, names):
                 try:
-                    if file.is_file():
-                        found.append(self._stored(file))
-                except OSError as error:  # a file that was deleted since the listing is left out
-                    _raise_unreadable(error)
+                    status = (base / name).stat()
+                    if stat.S_ISREG(status.st_mode):
+                        found.append(_stored(f"{place}/{name}", status))
+                except OSError as error:
+                    if error.errno not in _NO_FILE:
+                        _raise_unreadable(error)
         return sorted(found, key=lambda stored: stored.key)
 
     def acknowledge(self, snapshot: Snapshot, report: LoadReport) -> None:
@@ -295,9 +301,7 @@ class FolderStore:
             snapshot.path.unlink(missing_ok=True)
 
     def _stored(self, file: Path) -> Stored:
-        status = file.stat()
-        key = file.relative_to(self._folder).as_posix()
-        return Stored(key, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC), _file_etag(status))
+        return _stored(file.relative_to(self._folder).as_posix(), file.stat())
 
     def _versions(self, file: Path) -> Versions:
         return Versions(file, self._folder / "replaced" / file.relative_to(self._folder))
@@ -420,6 +424,10 @@ def _copy_to(folder: Path, file: Path, key: str) -> Snapshot:
             return Snapshot(key, copy, content_hash, _file_etag(after) if is_settled else "")
         copy.unlink()
     raise StoreError(f"another program is writing to {file}", hint="Try again when the file is complete.")
+
+
+def _stored(key: str, status: os.stat_result) -> Stored:
+    return Stored(key, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC), _file_etag(status))
 
 
 def _file_etag(status: os.stat_result) -> str:

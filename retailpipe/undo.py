@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 from retailpipe.bronze import ledger, locks, schema
 from retailpipe.builds import is_built
 from retailpipe.contract import Contract
@@ -11,6 +13,7 @@ from retailpipe.keys import INPUT
 from retailpipe.pipeline import Key, complete, run
 from retailpipe.progress import NoProgress, Progress
 from retailpipe.reports import ForgetReport, Forgotten, RunReport
+from retailpipe.store import Stored
 
 
 def forget(
@@ -28,8 +31,9 @@ def forget(
     TransformError.
     """
     progress = progress or NoProgress()
-    key = _known_key(environment, source)
-    forgotten = _forget(environment, key, keep_workbook, progress)
+    workbooks = {stored.key: stored for stored in environment.store.workbooks()}
+    key = _known_key(environment, source, workbooks.keys())
+    forgotten = _forget(environment, key, workbooks.get(key), keep_workbook, progress)
     if is_built(environment):
         return ForgetReport(True, forgotten, None)
     try:
@@ -59,9 +63,9 @@ def restore(
     return run(environment, Key(stored.key), contract=contract, progress=progress)
 
 
-def _known_key(environment: Environment, source: str) -> str:
-    """The key of a source, which may lack `input/`. Raises SourceNotFound."""
-    known = {stored.key for stored in environment.store.workbooks()}
+def _known_key(environment: Environment, source: str, stored: Set[str]) -> str:
+    """The key of a source, which may lack `input/`. stored: the keys in the store. Raises SourceNotFound."""
+    known = {*stored}
     with environment.warehouse.connect(read_only=True) as connection:
         if schema.has_schema(connection):
             known |= ledger.current_loads(connection).keys()
@@ -74,13 +78,14 @@ def _known_key(environment: Environment, source: str) -> str:
     )
 
 
-def _forget(environment: Environment, key: str, keep_workbook: bool, progress: Progress) -> Forgotten:
+def _forget(
+    environment: Environment, key: str, stored: Stored | None, keep_workbook: bool, progress: Progress
+) -> Forgotten:
     with environment.warehouse.connect() as connection:
-        schema.ensure_schema(connection, Contract.default())
+        schema.ensure_schema(connection, Contract.default(), progress)
         connection.commit()
         locks.lock(connection, key, "", progress)
         load = ledger.current_loads(connection).get(key)
-        stored = next((each for each in environment.store.workbooks() if each.key == key), None)
         if load:
             progress.step("deleting the rows")
             keep = keep_workbook and stored is not None

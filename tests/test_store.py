@@ -146,6 +146,7 @@ def test_a_symlink_to_a_workbook_is_a_workbook_with_the_links_name(
 def test_a_broken_symlink_is_not_listed(store: FolderStore, folder: Path, book: Path) -> None:
     store.upload(book)
     (folder / "input" / "link.xlsx").symlink_to("nowhere.xlsx")
+    (folder / "input" / "loop.xlsx").symlink_to("loop.xlsx")
 
     assert [stored.key for stored in store.workbooks()] == ["input/book.xlsx"]
 

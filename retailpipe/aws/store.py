@@ -193,18 +193,9 @@ class BucketStore:
 
         A failure is only logged, because the load is committed; `write_missing_receipts` writes the receipt later.
         """
-        receipt = Receipt(
-            key=snapshot.key,
-            etag=snapshot.etag,
-            content_hash=snapshot.content_hash,
-            load_id=report.load_id or 0,
-            rows_loaded=report.rows_loaded,
-            rows_rejected=report.rows_rejected,
-            loaded_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        )
         try:
-            if report.status != "unchanged" or not any(self._list(receipt.receipt_key)):
-                self._put(receipt.receipt_key, receipt.as_json())
+            if report.status != "unchanged" or not any(self._list(receipt_key(snapshot.key, snapshot.etag))):
+                self._write_receipt(snapshot.key, snapshot.etag, report)
         except AwsError as error:
             _log.warning("%s is loaded, but its receipt was not written: %s", snapshot.key, error)
 
@@ -212,7 +203,22 @@ class BucketStore:
         existing = {each["Key"] for each in self._list(RECEIPTS)}
         for stored, report in loads:
             if receipt_key(stored.key, stored.etag) not in existing:
-                self.acknowledge(Snapshot(stored.key, self._folder, report.content_hash, stored.etag), report)
+                try:
+                    self._write_receipt(stored.key, stored.etag, report)
+                except AwsError as error:
+                    _log.warning("%s is loaded, but its receipt was not written: %s", stored.key, error)
+
+    def _write_receipt(self, key: str, etag: str, report: LoadReport) -> None:
+        receipt = Receipt(
+            key=key,
+            etag=etag,
+            content_hash=report.content_hash,
+            load_id=report.load_id or 0,
+            rows_loaded=report.rows_loaded,
+            rows_rejected=report.rows_rejected,
+            loaded_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        self._put(receipt.receipt_key, receipt.as_json())
 
     def remove_receipts(self, key: str) -> None:
         found = [each["Key"] for each in self._list(receipts_prefix(key))]

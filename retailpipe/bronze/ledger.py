@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from retailpipe.bronze.indexes import prefer_indexes
 from retailpipe.reports import LoadReport
 
 if TYPE_CHECKING:
@@ -134,6 +135,7 @@ def open_load(connection: Connection, source: str, content_hash: str, contract: 
 
 def replace_load(connection: Connection, old: Entry, new_load_id: int) -> None:
     """Delete an old load's rows and rejected rows, and mark its ledger row as replaced."""
+    prefer_indexes(connection)
     connection.execute(
         f"""
         with
@@ -149,6 +151,7 @@ def forget_load(connection: Connection, load: Entry, *, keep: bool, etag: str = 
 
     keep: the workbook stays in the store; record that its content is not to be loaded again, and its ETag if known.
     """
+    prefer_indexes(connection)
     connection.execute(
         f"""
         with

@@ -71,7 +71,7 @@ def load(
         closing(open_workbook(snapshot.path, contract, snapshot.key)) as workbook,
     ):
         connection = connected()
-        if ensure_schema(connection, contract) and not dry_run:
+        if ensure_schema(connection, contract, progress) and not dry_run:
             connection.commit()
         locks.lock(connection, snapshot.key, snapshot.content_hash, progress)
         old, other = ledger.current_load(connection, snapshot.key, snapshot.content_hash)

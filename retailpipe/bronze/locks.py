@@ -84,11 +84,12 @@ def lock_rows(connection: Connection, table: str) -> None:
         f"""
         select
             set_config('work_mem', '{_MEMORY_TO_COMPARE}', true),
+            set_config('enable_seqscan', 'off', true),  -- see indexes.prefer_indexes
             pg_try_advisory_xact_lock({_ROWS}, hashtext($1))
         """,
         table,
     )
-    if taken is None or not taken[1]:
+    if taken is None or not taken[2]:
         _wait(connection, "xact_lock", _ROWS, table)
 
 

@@ -186,7 +186,8 @@ def init(environment: Environment, contract: ContractFile = None, json: Json = F
     \b
     Example: retailpipe init
     """
-    number = pipeline.init(environment, contract=open_contract(contract, environment))
+    with progress_shown(quiet=json) as progress:
+        number = pipeline.init(environment, contract=open_contract(contract, environment), progress=progress)
     print_json({"schema": "bronze", "number": number}) if json else say(f"schema bronze is at version {number}")
 
 

@@ -86,7 +86,7 @@ def unloaded(environment: Environment) -> tuple[Problem, ...]:
     """The workbooks that are in the store and not loaded, or loaded and no longer in the store. Raises nothing."""
     try:
         found = backlog.compare(environment, dry_run=True)
-        refused = backlog.refusals_of(environment, found.waiting)
+        refused = backlog.refusals_of(environment, found)
     except (RetailpipeError, OSError) as error:
         return (Problem("The workbooks in the store cannot be listed", f"{error}.", "check", is_failure=False),)
     names = {refusal.source for refusal in refused}

@@ -109,10 +109,10 @@ class QueueWatcher(Worker):
 
     def catch_up(self) -> Generator[Handled]:
         """Load the workbooks in the bucket that are not loaded, and finish a build that a killed watcher left."""
-        self.until_reachable(lambda: backlog.write_missing_receipts(self.environment))
-        keys = self.until_reachable(lambda: backlog.waiting(self.environment))
-        if keys or (self.until_reachable(lambda: backlog.loaded(self.environment)) and not self.is_built()):
-            yield self._work(keys)[0]
+        found = self.until_reachable(lambda: backlog.compare(self.environment))
+        self.until_reachable(lambda: backlog.write_missing_receipts(self.environment, found))
+        if found.waiting or (found.loaded and not self.is_built()):
+            yield self._work(found.waiting)[0]
 
     def receive(self, wait_seconds: int) -> list[Message]:
         """Return at most ten notices of uploads to this bucket; other messages return to the queue. Raises AwsError."""

@@ -196,7 +196,7 @@ def test_a_replacement_finds_its_rows_by_an_index(environment: Environment) -> N
 
     (index,) = rows(environment, INDEXES)
 
-    assert "USING brin (load_id)" in index["indexdef"]
+    assert "USING brin (load_id int8_minmax_multi_ops)" in index["indexdef"]
 
 
 def test_tables_of_an_older_version_get_the_index(environment: Environment, make_workbook: Workbook) -> None:
