@@ -45,7 +45,7 @@ _POSTGRESQL_TYPES = {
 _DECIMAL = re.compile(r"decimal128\((\d+), ?(\d+)\)")
 _SHARE = re.compile(r"(\d+(?:\.\d+)?) ?%")
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
-OWN_TABLES = {"builds", "etags", "loads", "migrations", "own_models", "refusals", "rejected_rows"}
+OWN_TABLES = {"builds", "etags", "loads", "migrations", "own_models", "refusals", "rejected_rows", "sheet_layouts"}
 """Names that a contract's table may not have: tables of retailpipe in schema bronze."""
 OWN_COLUMNS = {"load_id", "source_row", "source_sheet", "cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"}
 """Names that a column may not have: columns that retailpipe or PostgreSQL adds to every table."""
