@@ -155,10 +155,9 @@ def replace_own_models(connection: Connection, models: Sequence[OwnModel]) -> No
             """
             insert into bronze.own_models (name, schema_name, relation_name, reads, invariants, chart, file, trace)
             select
-                name, schema, relation, array(select jsonb_array_elements_text(reads)), invariants, chart, file, trace
-            from jsonb_to_recordset($1::jsonb) as model (
-                name text, schema text, relation text, reads jsonb, invariants jsonb, chart jsonb,
-                file text, trace jsonb
+                name, schema, relation, array(select json_array_elements_text(reads)), invariants, chart, file, trace
+            from json_to_recordset($1::json) as model (
+                name text, schema text, relation text, reads json, invariants jsonb, chart jsonb, file text, trace json
             )
             """,
             json.dumps(
@@ -185,7 +184,7 @@ def own_models(connection: Connection) -> list[OwnModel]:
     # A schema of an older version does not have all columns.
     rows = connection.rows(
         "select name, schema_name, relation_name, array_to_json(reads)::text, invariants::text, "
-        "to_jsonb(own_models)::text from bronze.own_models order by name"
+        "row_to_json(own_models)::text from bronze.own_models order by name"
     )
     models: list[OwnModel] = []
     for name, schema, relation, reads, invariants, whole in rows:

@@ -138,7 +138,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )
         """,
         "comment on table bronze.sheet_layouts is 'Which column of a sheet each column of a load came from'",
-        "alter table bronze.own_models add column file text not null default '', add column trace jsonb",
+        # json, not jsonb, keeps the order of the columns as the yml has it.
+        "alter table bronze.own_models add column file text not null default '', add column trace json",
     ),
 )
 

@@ -40,7 +40,7 @@ def contributions(
     groups: dict[str, list[tuple[Grain, Rows]]] = {}
     for grain in declarations.declared():
         rows = declarations.rows(grain)
-        if rows.bronze == table:
+        if rows.bronze == table and _exist(connection, grain.table, rows.table):
             shared = rows.table if grain.rows == OUR_ROWS and not grain.file.startswith("models/") else grain.name
             groups.setdefault(shared, []).append((grain, rows))
     for group in groups.values():
@@ -58,6 +58,11 @@ def contributions(
                 hint="Correct `trace` in this file; docs/trace.md describes its keys. Then run `retailpipe transform`.",
             ) from error
     return tuple(sorted(found, key=lambda each: each.role != VALUE))
+
+
+def _exist(connection: Connection, *tables: str) -> bool:
+    """Whether tables exist: before the first build, a cell is part of no figure."""
+    return all(connection.row("select to_regclass($1) is not null", table) == (True,) for table in tables)
 
 
 def _lines(
