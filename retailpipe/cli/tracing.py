@@ -118,9 +118,7 @@ def _values(key: "list[str] | tuple[()]") -> dict[str, str]:
 
 def _print_trace(found: Trace) -> None:
     say(f"{found.table} {_key(found.key)}")
-    rows = [
-        [each.column, each.figure, "" if each.rows is None else f"{each.rows:,}", each.how] for each in found.figures
-    ]
+    rows = [[each.column, each.figure, each.rows, each.how] for each in found.figures]
     say_table(["column", "figure", "rows", "from"], rows, indent=2)
     if found.listed:
         values = [list(row.values()) for row in found.rows.to_pylist()]

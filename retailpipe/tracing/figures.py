@@ -14,7 +14,7 @@ from retailpipe.tracing import statements
 from retailpipe.tracing.declarations import Declarations, Rows
 from retailpipe.tracing.findings import Figure, Trace
 from retailpipe.tracing.grain import Grain, quoted
-from retailpipe.tracing.listing import Listing
+from retailpipe.tracing.listing import Listing, check_rows
 from retailpipe.tracing.table_row import TableRow, find_row
 from retailpipe.tracing.workbooks import workbooks
 
@@ -60,7 +60,9 @@ def trace(
             source = grain.looked_up[column]
             notes.append(f"{grain.name} takes {column} from {source.table}, by {source.by}.")
             table, key = source.table, {source.by: row.values[source.by] or ""}
-        tracing = _Tracing(environment, connection, grain, declarations.rows(grain), row)
+        rows = declarations.rows(grain)
+        check_rows(connection, grain, rows)
+        tracing = _Tracing(environment, connection, grain, rows, row)
         return tracing.result(column, by, limit, notes)
 
 

@@ -21,7 +21,21 @@ if TYPE_CHECKING:
     from retailpipe.connection import Connection
 
 WORKBOOK = "workbook"
+SHEET = "source_sheet"
 _EVERY = 2**31 - 1
+
+
+def check_rows(connection: Connection, grain: Grain, rows: Rows) -> None:
+    """Raise TransformError if the rows that are traced lack a column with which they are found in their workbook."""
+    bronze = column_types(connection, f"bronze.{quoted(rows.bronze)}")
+    columns = column_types(connection, rows.table)
+    for needed in ("load_id", "source_row", *([SHEET] if SHEET in bronze else [])):
+        if needed not in columns:
+            table = rows.table.replace('"', "")
+            raise TransformError(
+                f"{grain.file}: the rows of {grain.model} come from {table}, which has no column {needed}",
+                hint=f"Add {needed} to that model, or trace rows of bronze.{rows.bronze}: set `rows` in the file.",
+            )
 
 
 class Listing:
@@ -51,20 +65,12 @@ class Listing:
     ) -> tuple[pa.Table, int]:
         """The rows or groups, at most `limit` of them, the biggest first; and how many there are.
 
-        Raises UsageError if there is no such group, TransformError if the traced rows lack a column.
+        Raises UsageError if there is no such group.
         """
         if by:
             return _without_total(connection.table(self._grouped(by), *self._parameters, limit or _EVERY))
         bronze = column_types(connection, f"bronze.{quoted(self._rows.bronze)}")
-        columns = column_types(connection, self._rows.table)
-        has_sheets = "source_sheet" in bronze
-        for needed in ("load_id", "source_row", *(["source_sheet"] if has_sheets else [])):
-            if needed not in columns:
-                raise TransformError(
-                    f"{self._grain.file}: the rows of {self._grain.model} come from {self._rows.table}, "
-                    f"which has no column {needed}",
-                    hint=f"Add {needed} to that model: with it, a row is found in its workbook.",
-                )
+        has_sheets = SHEET in bronze
         expressions = [measure.expression for measure in self._measures.values()]
         used = [column for each in expressions for column in self._grain.of(each)]
         cells = [name for name in self._rows.cells(used) if name in bronze and name not in ("load_id", "source_row")]

@@ -1,4 +1,4 @@
-"""Compare every row of every traced table with the rows of bronze that it is traced to, one statement for each table."""
+"""Compare every row of every table with the rows of bronze that it is traced to, in one statement for each table."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ def _wrong(connection: Connection, declarations: Declarations, grain: Grain) -> 
     traced = statements.by_key(grain, declarations.rows(grain), grain.measures)
     keys = " and ".join(_equal(f"{alias}.{quoted(name)}", f"traced.{quoted(name)}") for name in grain.keys)
     first = next(iter(grain.keys))
-    checks = {"no rows": f"traced.{quoted(first)} is null and {alias}.{quoted(first)} is not null"} if grain.measures else {}
+    checks = (
+        {"no rows": f"traced.{quoted(first)} is null and {alias}.{quoted(first)} is not null"} if grain.measures else {}
+    )
     for name, measure in grain.measures.items():
         is_same = statements.same(measure, f"{alias}.{quoted(name)}", f"traced.{quoted(name)}")
         checks[name] = f"not ({is_same})"
@@ -43,7 +45,9 @@ def _wrong(connection: Connection, declarations: Declarations, grain: Grain) -> 
     joins = ""
     for number, (name, source) in enumerate(grain.looked_up.items()):
         other = declarations.grain(source.table).table
-        joins += f" left join {other} as other{number} on other{number}.{quoted(source.by)} = {alias}.{quoted(source.by)}"
+        joins += (
+            f" left join {other} as other{number} on other{number}.{quoted(source.by)} = {alias}.{quoted(source.by)}"
+        )
         checks[name] = f"{alias}.{quoted(name)} is distinct from other{number}.{quoted(name)}"
     computed = "".join(f", ({sql}) as {quoted(f'computed {name}')}" for name, sql in grain.computed.items())
     table = f"(select {alias}.*{computed} from {grain.table} as {alias}) as {alias}"

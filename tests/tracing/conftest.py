@@ -67,7 +67,13 @@ BRANCHES: dict[str, list[list[Any]]] = {
         ["abc", "North", "wrong"],
         [10.625, "Total", None],
     ],
-    "South!": [["South"], [], ["Branch", None, "Amount", "Clerk"], ["South", None, 3.001, "O'Neil"], ["South", None, None, None]],
+    "South!": [
+        ["South"],
+        [],
+        ["Branch", None, "Amount", "Clerk"],
+        ["South", None, 3.001, "O'Neil"],
+        ["South", None, None, None],
+    ],
 }
 SHUFFLED: list[list[Any]] = [
     ["Country", "Note", "Quantity", "UnitPrice", "CustomerID", "InvoiceDate", "StockCode", "Description", "InvoiceNo"],

@@ -69,7 +69,9 @@ def test_a_computed_column_is_traced_through_its_parts(shop: Environment) -> Non
     found = trace(shop, "monthly_sales_summary", {"year": "2024", "month": "2"}, column="average_invoice_value")
 
     assert found.listed == ("revenue", "invoices")
-    assert found.notes == ("average_invoice_value is computed from revenue and invoices: round(revenue / invoices, 2).",)
+    assert found.notes == (
+        "average_invoice_value is computed from revenue and invoices: round(revenue / invoices, 2).",
+    )
     assert {"revenue", "invoices"} <= set(rows(found)[0])
     (average,) = (figure for figure in found.figures if figure.column == "average_invoice_value")
     assert average.parts == ("revenue", "invoices")
@@ -80,7 +82,7 @@ def test_a_column_of_another_table_is_traced_there(shop: Environment) -> None:
 
     assert found.table == "public_silver.dim_product"
     assert found.notes[0] == "public_gold.top_products takes description from dim_product, by stock_code."
-    assert [row["cells"] for row in rows(found)][0] == "H2"
+    assert next(row["cells"] for row in rows(found)) == "H2"
 
 
 def test_a_key_may_be_null_or_empty(shop: Environment) -> None:
@@ -123,9 +125,13 @@ def test_a_wrong_argument_is_named(
 
 
 def test_a_figure_that_the_rows_do_not_give_is_an_error(copy: Environment) -> None:
-    execute(copy.warehouse.uri, "update public_gold.top_products set revenue = revenue + 0.001 where stock_code = 'T-1'")
+    execute(
+        copy.warehouse.uri, "update public_gold.top_products set revenue = revenue + 0.001 where stock_code = 'T-1'"
+    )
 
-    with pytest.raises(TraceError, match=r"stock_code=T-1: revenue is 3.311, but the rows give 3.31; net_revenue is") as e:
+    with pytest.raises(
+        TraceError, match=r"stock_code=T-1: revenue is 3.311, but the rows give 3.31; net_revenue is"
+    ) as e:
         trace(copy, "top_products", {"stock_code": "T-1"})
     assert "was built from all current loads" in str(e.value)
 
@@ -153,30 +159,32 @@ def test_a_model_of_the_user_is_traced_as_its_yml_declares(shop: Environment) ->
 
 
 def test_a_model_without_a_declaration_says_which_lines_to_add(shop: Environment) -> None:
-    with pytest.raises(TransformError, match="models/branch_list.yml does not say how branch_list is traced") as error:
+    with pytest.raises(
+        TransformError, match=r"models/branch_list\.yml does not say how branch_list is traced"
+    ) as error:
         trace(shop, "branch_list", {"branch": "North"})
     assert "rows: bronze.branch_sales" in error.value.hint
 
 
-@pytest.mark.parametrize(
-    ("declared", "message"),
-    [
-        ("""{"grain": {"branch": "branch"}, "columns": {"revenue": {"sum": "no_such"}}}""", "column .*no_such.* does not"),
-        ("""{"grain": {"branch": "branch"}, "columns": {"revenue": {"sum": "1) from x; --"}}}""", "as its yml declares"),
-        ("""{"grain": {"branch": "branch"}, "columns": {"revenu": {"sum": "amount"}}}""", "names column revenu, which"),
-        ("""{"grain": {"branch": "branch"}, "columns": {"revenue": {"total": "amount"}}}""", "revenue of trace must have"),
-        ("""{"grain": {"branch": "branch"}, "rows": "nowhere"}""", "rows of trace is 'nowhere', which is not"),
-        ("""{"grain": {"branch": "branch"}, "rows": "branch_totals"}""", "a model that follows from itself"),
-        ("""{"grain": {"branch": "$1"}}""", "must not contain"),
-        ("""{"grain": "branch"}""", "grain must be a mapping"),
-        ("""{"columns": {}}""", "trace needs grain"),
-        ("""{"grain": {"branch": "branch"}, "filter": "x"}""", "unknown key 'filter'"),
-        ("""[]""", "trace must be a mapping"),
-    ],
-)
-def test_a_wrong_declaration_is_named_with_its_file(copy: Environment, declared: str, message: str) -> None:
+def test_a_declaration_that_does_not_fit_its_table_is_named_with_its_file(copy: Environment) -> None:
+    for declared, message in [
+        ('{"grain": {"branch": "branch"}, "columns": {"revenue": {"sum": "no_such"}}}', "column .*no_such.* does not"),
+        ('{"grain": {"branch": "branch"}, "columns": {"revenue": {"sum": "1) from x; --"}}}', "as its yml declares"),
+        ('{"grain": {"branch": "branch"}, "columns": {"revenu": {"sum": "amount"}}}', "names column revenu, which"),
+        ('{"grain": {"branch": "branch"}, "rows": "nowhere"}', "rows of trace is 'nowhere', which is not"),
+        ('{"grain": {"branch": "branch"}, "rows": "branch_totals"}', "a model that follows from itself"),
+        ('{"grain": {"branch": "branch"}, "rows": "top_products"}', "which has no column load_id"),
+    ]:
+        execute(copy.warehouse.uri, f"update bronze.own_models set trace = '{declared}' where name = 'branch_totals'")
+
+        with pytest.raises(TransformError, match=message) as error:
+            trace(copy, "branch_totals", {"branch": "North"})
+        assert "models/branch_totals.yml" in str(error.value)
+
+
+def test_a_float_is_named_as_the_reason_that_a_sum_differs(copy: Environment) -> None:
+    declared = '{"grain": {"branch": "branch"}, "columns": {"third": {"sum": "amount / 3"}}}'
     execute(copy.warehouse.uri, f"update bronze.own_models set trace = '{declared}' where name = 'branch_totals'")
 
-    with pytest.raises(TransformError, match=message) as error:
+    with pytest.raises(TraceError, match="A float is not exact"):
         trace(copy, "branch_totals", {"branch": "North"})
-    assert "models/branch_totals.yml" in str(error.value)
