@@ -35,6 +35,7 @@ from retailpipe.errors import (
     StackNotFound,
     StoreError,
     TooManyRejects,
+    TraceError,
     TransformError,
     UnknownPrice,
     UsageError,
@@ -71,12 +72,14 @@ from retailpipe.reports import (
     VerifyReport,
 )
 from retailpipe.store import Stored
+from retailpipe.tracing import CellTrace, Trace, trace, trace_cell
 from retailpipe.trial import check_contract
 from retailpipe.undo import forget, restore
 
 __all__ = [
     "AwsError",
     "BuildReport",
+    "CellTrace",
     "CheckReport",
     "ClassError",
     "Contract",
@@ -115,6 +118,8 @@ __all__ = [
     "StoreError",
     "Stored",
     "TooManyRejects",
+    "Trace",
+    "TraceError",
     "TransformError",
     "UnknownPrice",
     "UsageError",
@@ -138,6 +143,8 @@ __all__ = [
     "restore",
     "run",
     "status",
+    "trace",
+    "trace_cell",
     "transform",
     "upload",
     "verify",

@@ -171,6 +171,8 @@ def own_nodes(manifest: Manifest) -> list[OwnModel]:
                 invariants=_invariants(node),
                 incremental=str(node.config.materialized) in ("incremental", "snapshot"),
                 chart=node.config.meta.get("chart"),
+                file=str(node.patch_path or "").partition("://")[2],
+                trace=node.config.meta.get("trace"),
             )
         )
     return models

@@ -19,6 +19,7 @@ RetailpipeError
 │   ├── NothingLoaded     no workbook is loaded, so there is nothing to build or to verify
 │   ├── SchemaError       schema bronze is of a newer version or another program
 │   └── ServerError       the embedded PostgreSQL server cannot be created, started or stopped
+├── TraceError            the rows of bronze do not give a figure, or a cell is not found
 ├── WorkersError          workers cannot be reached, were lost, or run other versions
 ├── TransformError        dbt could not run
 ├── AwsError              AWS refused a request, or cannot be reached
@@ -125,6 +126,11 @@ class SchemaError(WarehouseError):
 
 class ServerError(WarehouseError):
     """The embedded PostgreSQL server cannot be created, started or stopped."""
+
+
+class TraceError(RetailpipeError):
+    """A figure cannot be traced: the rows of bronze do not give it, or its table has no such row. Or a cell is not in a
+    workbook that is loaded."""
 
 
 class WorkersError(RetailpipeError):

@@ -110,6 +110,10 @@ class Store(Protocol):
         """Whether an earlier version of a workbook has this content."""
         ...
 
+    def versions(self) -> dict[tuple[str, str], str]:
+        """The version of each content that the store holds or keeps, by key and etag; empty if it has no versions."""
+        ...
+
     def key_of(self, path: Path) -> str:
         """Return the key under which `upload` would store a file; its current key if it is already in this store."""
         ...
@@ -231,6 +235,10 @@ class FolderStore:
         except OSError as error:
             reading = f"cannot read the earlier versions of {file}: {error.strerror}"
             raise StoreError(reading, hint=remedy(error)) from error
+
+    def versions(self) -> dict[tuple[str, str], str]:
+        """Nothing: the files of a folder have no versions."""
+        return {}
 
     def workbooks(self) -> list[Stored]:
         found: list[Stored] = []

@@ -128,14 +128,22 @@ class BucketStore:
     def keeps(self, key: str, content_hash: str) -> bool:
         return self._find(key, self._earlier(key), content_hash) is not None
 
+    def versions(self) -> dict[tuple[str, str], str]:
+        """The version of each content under input/, by key and etag; the newest if several have the same content."""
+        versions = sorted(self._versions(INPUT), key=lambda each: each["LastModified"])
+        return {(each["Key"], each["ETag"].strip('"')): each["VersionId"] for each in versions}
+
+    def _versions(self, prefix: str) -> list[dict[str, Any]]:
+        with aws_errors(f"list the versions of {prefix} in {self.address}"):
+            pages = self._s3.get_paginator("list_object_versions").paginate(
+                Bucket=self._bucket, Prefix=prefix, **self._owner
+            )
+            return [each for page in pages for each in page.get("Versions", [])]
+
     def _earlier(self, key: str) -> list[dict[str, Any]]:
         """The versions of a workbook that differ from the present one, newest first."""
         present = self._head(key)
-        with aws_errors(f"list the versions of {key} in {self.address}"):
-            pages = self._s3.get_paginator("list_object_versions").paginate(
-                Bucket=self._bucket, Prefix=key, **self._owner
-            )
-            versions = [each for page in pages for each in page.get("Versions", []) if each["Key"] == key]
+        versions = [each for each in self._versions(key) if each["Key"] == key]
         earlier = [each for each in versions if not present or each["ETag"] != present["ETag"]]
         return sorted(earlier, key=lambda each: each["LastModified"], reverse=True)
 

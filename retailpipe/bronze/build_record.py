@@ -4,15 +4,15 @@ Table bronze.builds has one row for our models, and one for all models if there 
 if there was no such build, or a later one failed: if only the user's models failed, the row of our models remains, so
 the next build need not be a full refresh.
 
-Table bronze.own_models has the user's models as the last build parsed them: which tables of bronze they read, and which
-invariants their yml declares. So `verify` need not read the models, which may be on another machine.
+Table bronze.own_models has the user's models as the last build parsed them: which tables of bronze they read, and what
+their yml declares. So `verify` and `trace` need not read the models, which may be on another machine.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ class OwnModel:
     reads: the tables of bronze that it reads, without those that it reads through other models.
     invariants: what its yml declares: `rows_of` is a list of tables, `sum_of` maps each column to a list of columns.
     chart: the chart in the report that its yml declares, not checked yet; None if there is none.
+    file: the yml file that describes it, from the folder of the environment; empty if there is none.
+    trace: how its figures are traced to bronze, as its yml declares it, not checked yet; None if it does not.
     """
 
     name: str
@@ -50,6 +52,8 @@ class OwnModel:
     invariants: dict[str, Any]
     incremental: bool = False
     chart: Any = None
+    file: str = ""
+    trace: Any = None
 
 
 @dataclass(frozen=True)
@@ -149,11 +153,12 @@ def replace_own_models(connection: Connection, models: Sequence[OwnModel]) -> No
     if models:
         connection.execute(
             """
-            insert into bronze.own_models (name, schema_name, relation_name, reads, invariants, chart)
+            insert into bronze.own_models (name, schema_name, relation_name, reads, invariants, chart, file, trace)
             select
-                name, schema, relation, array(select jsonb_array_elements_text(reads)), invariants, chart
-            from jsonb_to_recordset($1::jsonb)
-                as model (name text, schema text, relation text, reads jsonb, invariants jsonb, chart jsonb)
+                name, schema, relation, array(select json_array_elements_text(reads)), invariants, chart, file, trace
+            from json_to_recordset($1::json) as model (
+                name text, schema text, relation text, reads json, invariants jsonb, chart jsonb, file text, trace json
+            )
             """,
             json.dumps(
                 [
@@ -164,6 +169,8 @@ def replace_own_models(connection: Connection, models: Sequence[OwnModel]) -> No
                         "reads": model.reads,
                         "invariants": model.invariants,
                         "chart": model.chart,
+                        "file": model.file,
+                        "trace": model.trace,
                     }
                     for model in models
                 ],
@@ -174,17 +181,17 @@ def replace_own_models(connection: Connection, models: Sequence[OwnModel]) -> No
 
 def own_models(connection: Connection) -> list[OwnModel]:
     """The user's models that the last build parsed, sorted by name. The table must exist."""
-    # A schema of an older version does not have the column `chart`.
+    # A schema of an older version does not have all columns.
     rows = connection.rows(
         "select name, schema_name, relation_name, array_to_json(reads)::text, invariants::text, "
-        "(to_jsonb(own_models) -> 'chart')::text from bronze.own_models order by name"
+        "row_to_json(own_models)::text from bronze.own_models order by name"
     )
-    return [
-        OwnModel(
-            name, schema, relation, tuple(json.loads(reads)), json.loads(invariants), chart=json.loads(chart or "null")
-        )
-        for name, schema, relation, reads, invariants, chart in rows
-    ]
+    models: list[OwnModel] = []
+    for name, schema, relation, reads, invariants, whole in rows:
+        row = json.loads(whole)
+        model = OwnModel(name, schema, relation, tuple(json.loads(reads)), json.loads(invariants))
+        models.append(replace(model, chart=row.get("chart"), file=row.get("file") or "", trace=row.get("trace")))
+    return models
 
 
 def own_models_hold_rows(connection: Connection) -> bool:

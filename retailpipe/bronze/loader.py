@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from retailpipe.bronze import ledger, locks
+from retailpipe.bronze import layouts, ledger, locks
 from retailpipe.bronze.judge import Judge
 from retailpipe.bronze.overlap import NewRows, create_temporary_table, has_other_loads, overlap, rows_of_load
 from retailpipe.bronze.schema import ensure_schema
@@ -99,6 +99,7 @@ def load(
         if not dry_run:
             sheets = workbook.sheet_names
             load_id = ledger.open_load(connection, snapshot.key, snapshot.content_hash, contract, sheets)
+            layouts.record(connection, load_id, layouts.sheet_layouts(contract, workbook.layouts))
             _copy(connection, contract, batches, load_id, snapshot.key)
             new_rows = rows_of_load(contract, load_id)
         elif has_other_loads(connection, contract, snapshot.key):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from retailpipe.cli import aws, classes, contracts, grading, queries, reporting, server, steps, watching
+from retailpipe.cli import aws, classes, contracts, grading, queries, reporting, server, steps, tracing, watching
 from retailpipe.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ GROUPS: "Mapping[str, tuple[str, ...]]" = {
     "Get started": ("demo", "run", "init"),
     "Load and build": ("upload", "ingest", "transform", "dbt", "watch"),
     "Undo": ("forget", "restore"),
-    "Inspect": ("status", "rejects", "query", "report", "docs", "environments"),
+    "Inspect": ("status", "rejects", "query", "trace", "report", "docs", "environments"),
     "Verify": ("verify", "check"),
     "Contracts": ("contract",),
     "Embedded PostgreSQL": ("local",),
@@ -72,6 +72,7 @@ def options(
 
 steps.register(app)
 queries.register(app)
+tracing.register(app)
 reporting.register(app)
 watching.register(app)
 app.add_typer(contracts.app, name="contract")

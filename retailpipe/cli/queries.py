@@ -86,22 +86,22 @@ def query(
     \b
     Example: retailpipe query "select * from public_gold.monthly_sales_summary" --out sales.xlsx
     """
-    chosen = _chosen(form, out, json)
+    chosen = chosen_form(form, out, json)
     if chosen == Form.xlsx and out is None and sys.stdout.isatty():
         raise UsageError("a workbook cannot be shown on a terminal", hint="Add --out FILE.")
     table = queries.query(environment, sql)
     if out is not None:
         from retailpipe.files import write_file
 
-        write_file(out, _document(table, chosen))
+        write_file(out, document(table, chosen))
         say(f"wrote {counted(table.num_rows, 'row')} to {out}", err=True)
     elif chosen == Form.xlsx:
-        sys.stdout.buffer.write(_document(table, chosen))
+        sys.stdout.buffer.write(document(table, chosen))
     else:
         print_table(table, chosen.value)
 
 
-def _chosen(form: Form | None, out: Path | None, json: bool) -> Form:
+def chosen_form(form: Form | None, out: Path | None, json: bool) -> Form:
     """Return the format that the options select. Raises UsageError if they select none, or two."""
     if json and form == Form.xlsx:
         raise UsageError("--json and --format xlsx select different formats", hint="Pass only one of them.")
@@ -118,7 +118,7 @@ def _chosen(form: Form | None, out: Path | None, json: bool) -> Form:
     return forms[out.suffix.lower()]
 
 
-def _document(table: "pa.Table", form: Form) -> bytes:
+def document(table: "pa.Table", form: Form) -> bytes:
     """Return the rows as the content of a file."""
     if form == Form.xlsx:
         from retailpipe.spreadsheet import spreadsheet

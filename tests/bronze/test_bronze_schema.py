@@ -46,6 +46,7 @@ def test_init_creates_all_tables_and_records_each_migration(environment: Environ
     tables = rows(environment, "select tablename::text as name from pg_tables where schemaname = 'bronze' order by 1")
     assert [table["name"] for table in tables] == [
         "builds", "etags", "loads", "migrations", "own_models", "raw_transactions", "refusals", "rejected_rows",
+        "sheet_layouts",
     ]  # fmt: skip
     assert rows(environment, "select version from bronze.migrations order by 1") == [
         {"version": applied} for applied in range(1, version + 1)

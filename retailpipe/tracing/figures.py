@@ -1,0 +1,223 @@
+"""Trace the figures of one row of a table to the rows of bronze that made them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from retailpipe.bronze.locks import is_building
+from retailpipe.builds import why_outdated
+from retailpipe.environment import Environment
+from retailpipe.errors import TraceError, TransformError, UsageError, WarehouseError
+from retailpipe.tracing import statements
+from retailpipe.tracing.declarations import Declarations, Rows
+from retailpipe.tracing.findings import Figure, Trace
+from retailpipe.tracing.grain import Grain, quoted
+from retailpipe.tracing.listing import Listing, check_rows
+from retailpipe.tracing.table_row import TableRow, find_row
+from retailpipe.tracing.workbooks import workbooks
+
+if TYPE_CHECKING:
+    from retailpipe.connection import Connection
+
+
+def trace(
+    environment: Environment,
+    table: str,
+    key: Mapping[str, str],
+    *,
+    column: str | None = None,
+    by: str | None = None,
+    limit: int | None = None,
+) -> Trace:
+    """Trace a row of a table of silver or gold, or of a model of the user, to the rows of bronze that made it.
+
+    table: NAME or SCHEMA.NAME.
+    key: values of columns that only this row has, such as {"year": "2011", "month": "11"}; an empty text is null too.
+    column: trace only this figure; default: check all, and list the rows of the first.
+    by: group the rows by `workbook`, or by a group that the yml of the model declares, such as `day`.
+    limit: list at most this many rows or groups, the biggest first.
+
+    Raises UsageError if the table, a column or a value is wrong; TraceError if there is no such row, or if the rows of
+    bronze do not give its figures; TransformError if the yml of a model does not declare its grain, or wrongly;
+    WarehouseError, AwsError.
+    """
+    with environment.warehouse.connect(read_only=True, as_reader=True) as connection:
+        declarations = Declarations(connection)
+        notes: list[str] = []
+        while True:
+            grain = declarations.grain(table)
+            if grain.written_in:
+                raise UsageError(
+                    f"{grain.name} has no figures of bronze: its rows are written in {grain.written_in}",
+                    hint="Trace another table.",
+                )
+            row = find_row(connection, grain, key)
+            _check_column(grain, row, column)
+            if column not in grain.looked_up:
+                break
+            source = grain.looked_up[column]
+            notes.append(f"{grain.name} takes {column} from {source.table}, by {source.by}.")
+            table, key = source.table, {source.by: row.values[source.by] or ""}
+        rows = declarations.rows(grain)
+        check_rows(connection, grain, rows)
+        tracing = _Tracing(environment, connection, grain, rows, row)
+        return tracing.result(column, by, limit, notes)
+
+
+def _check_column(grain: Grain, row: TableRow, column: str | None) -> None:
+    traced = [*grain.measures, *grain.computed, *grain.looked_up]
+    if column is None or column in traced:
+        return
+    is_key = column in grain.keys
+    why = "tells the row apart" if is_key else "is not traced" if column in row.types else "does not exist"
+    raise UsageError(f"column {column} of {grain.name} {why}", hint=f"These columns are traced: {', '.join(traced)}.")
+
+
+class _Tracing:
+    def __init__(
+        self, environment: Environment, connection: Connection, grain: Grain, rows: Rows, row: TableRow
+    ) -> None:
+        self._environment = environment
+        self._connection = connection
+        self._grain = grain
+        self._rows = rows
+        self._row = row
+        self._condition, parameters = statements.equals(grain.keys, row.values, row.types)
+        self._parameters = tuple(parameters)
+
+    def result(self, column: str | None, by: str | None, limit: int | None, notes: list[str]) -> Trace:
+        grain = self._grain
+        measures = grain.parts(column) if column else [*grain.measures]
+        computed = [column] if column in grain.computed else [] if column else [*grain.computed]
+        try:
+            loads, figures = self._measured(measures)
+            figures += self._computed(computed)
+            figures += [] if column else self._looked_up()
+            self._check(figures)
+            if column in grain.computed:
+                parts = f" from {' and '.join(measures)}" if measures else ""
+                notes.append(f"{column} is computed{parts}: {grain.computed[column]}.")
+            listed = measures if column else measures[:1]
+            found = workbooks(self._environment, self._connection, loads)
+            listing = Listing(grain, self._rows, listed, self._condition, self._parameters)
+            table, total = listing.table(self._environment, self._connection, found, by, limit)
+        except WarehouseError as error:
+            if error.transient:
+                raise
+            raise TransformError(
+                f"{grain.file}: the rows of {grain.model} cannot be traced as its yml declares it: {error}",
+                hint="Correct `trace` in this file; docs/trace.md describes its keys. Then run `retailpipe transform`.",
+            ) from error
+        order = {name: place for place, name in enumerate(self._row.types)}
+        figures.sort(key=lambda figure: order.get(figure.column, 0))
+        keys = {name: self._row.values[name] for name in grain.keys}
+        notes += [
+            f"The sheets of {name} are not known any more, so its cells are not named." for name in listing.unknown
+        ]
+        return Trace(grain.name, keys, column, tuple(figures), tuple(listed), table, total, by, found, tuple(notes))
+
+    def _measured(self, names: list[str]) -> tuple[dict[int, int], list[Figure]]:
+        """The number of traced rows by load, and the figures that are aggregates of these rows."""
+        grain = self._grain
+        measures = {name: grain.measures[name] for name in names}
+        columns = ["count(*)::text"]
+        for name, measure in measures.items():
+            kind = self._row.types.get(name)
+            if kind is None:
+                raise TransformError(
+                    f"{grain.file}: trace of {grain.model} names column {name}, which its table does not have",
+                    hint="Correct the name, or delete the line.",
+                )
+            value = self._row.values[name]
+            figure = "null" if value is None else statements.literal(value, kind)
+            columns += [
+                statements.as_text(measure, measure.sql),
+                f"count(*) filter (where {measure.counts})",
+                statements.same(measure, figure, measure.sql),
+            ]
+        counted = statements.any_of(measures.values())
+        (loads, *found) = self._connection.row(
+            f"""
+            with line as materialized ({statements.traced(grain, self._rows, self._condition)})
+            select
+                (
+                    select json_object_agg(load_id, rows)::text
+                    from (select load_id, count(*) as rows from line where {counted} group by load_id) as counted
+                ),
+                {", ".join(columns)}
+            from line
+            """,
+            *self._parameters,
+        ) or ("{}", "0")
+        figures: list[Figure] = []
+        for place, (name, measure) in enumerate(measures.items()):
+            traced, rows, is_same = found[1 + 3 * place : 4 + 3 * place]
+            how = f"{measure.kind}: {measure.expression}" + (f" where {measure.where}" if measure.where else "")
+            value = self._row.values[name]
+            figures.append(Figure(name, value, value if is_same else traced, how, int(rows)))
+        return {int(load): int(count) for load, count in json.loads(loads or "{}").items()}, figures
+
+    def _computed(self, names: list[str]) -> list[Figure]:
+        grain, alias = self._grain, quoted(self._grain.relation)
+        if not names:
+            return []
+        added = ", ".join(f"({grain.computed[name]}) as {quoted(f'computed {name}')}" for name in names)
+        columns = ", ".join(
+            f"{quoted(f'computed {name}')}::text, {quoted(name)} is not distinct from {quoted(f'computed {name}')}"
+            for name in names
+        )
+        found: tuple[Any, ...] = (
+            self._connection.row(
+                f"select {columns} from (select {alias}.*, {added} from {grain.table} as {alias}) as {alias} "
+                f"where {self._row.condition}",
+                *self._row.parameters,
+            )
+            or ()
+        )
+        figures: list[Figure] = []
+        for place, name in enumerate(names):
+            traced, is_same = found[2 * place : 2 * place + 2]
+            value = self._row.values[name]
+            how = f"computed: {grain.computed[name]}"
+            parts = tuple(grain.parts(name))
+            figures.append(Figure(name, value, value if is_same else traced, how, None, parts))
+        return figures
+
+    def _looked_up(self) -> list[Figure]:
+        figures: list[Figure] = []
+        declarations = Declarations(self._connection)
+        for name, source in self._grain.looked_up.items():
+            other, value = declarations.grain(source.table), self._row.values[source.by]
+            found = self._connection.row(
+                f"select {quoted(name)}::text from {other.table} where {quoted(source.by)} = $1::text::"
+                f"{self._row.types[source.by]}",
+                value or "",
+            ) or (None,)
+            how = f"from {other.name}, by {source.by}"
+            figures.append(Figure(name, self._row.values[name], found[0], how))
+        return figures
+
+    def _check(self, figures: list[Figure]) -> None:
+        """Raise TraceError if a figure is not what the rows give."""
+        wrong = [figure for figure in figures if figure.figure != figure.traced]
+        if not wrong:
+            return
+        named = " ".join(f"{name}={self._row.values[name]}" for name in self._grain.keys)
+        differences = "; ".join(
+            f"{figure.column} is {figure.figure}, but {'its parts give' if figure.rows is None else 'the rows give'} "
+            f"{figure.traced}"
+            for figure in wrong
+        )
+        if is_building(self._connection):
+            why, hint = "A build is running.", "Wait until it has ended, then try again."
+        elif outdated := why_outdated(self._connection):
+            why, hint = outdated, "Build the tables with `retailpipe transform`, then try again."
+        else:
+            why = f"The table was built from all current loads, so its rows, or {self._grain.file}, were changed."
+            hint = "Run `retailpipe verify`, then `retailpipe transform --full-refresh`."
+            kinds = {self._row.types.get(figure.column) for figure in wrong}
+            if kinds & {"real", "double precision"}:
+                why, hint = "A float is not exact.", "Make the column numeric in the model."
+        raise TraceError(f"{self._grain.name} {named}: {differences}. {why}", hint=hint)

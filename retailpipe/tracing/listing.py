@@ -1,0 +1,196 @@
+"""List the traced rows with their cells and what each adds to the figures, or their groups."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from retailpipe.environment import Environment
+from retailpipe.errors import TransformError, UsageError
+from retailpipe.tracing import statements
+from retailpipe.tracing.declarations import Rows
+from retailpipe.tracing.findings import Workbook
+from retailpipe.tracing.grain import Grain, quoted
+from retailpipe.tracing.table_row import column_types
+from retailpipe.tracing.workbooks import layouts
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from retailpipe.bronze.layouts import SheetLayout
+    from retailpipe.connection import Connection
+
+WORKBOOK = "workbook"
+SHEET = "source_sheet"
+_EVERY = 2**31 - 1
+
+
+def check_rows(connection: Connection, grain: Grain, rows: Rows) -> None:
+    """Raise TransformError if the rows that are traced lack a column with which they are found in their workbook."""
+    bronze = column_types(connection, f"bronze.{quoted(rows.bronze)}")
+    columns = column_types(connection, rows.table)
+    for needed in ("load_id", "source_row", *([SHEET] if SHEET in bronze else [])):
+        if needed not in columns:
+            table = rows.table.replace('"', "")
+            raise TransformError(
+                f"{grain.file}: the rows of {grain.model} come from {table}, which has no column {needed}",
+                hint=f"Add {needed} to that model, or trace rows of bronze.{rows.bronze}: set `rows` in the file.",
+            )
+
+
+class Listing:
+    """The rows that make some measures of one row of a table.
+
+    condition, parameters: select the traced rows.
+    unknown: after `table`, the workbooks whose columns are not known any more.
+    """
+
+    def __init__(
+        self, grain: Grain, rows: Rows, measures: Sequence[str], condition: str, parameters: tuple[str, ...]
+    ) -> None:
+        self._grain = grain
+        self._rows = rows
+        self._measures = {name: grain.measures[name] for name in measures}
+        self._condition = condition
+        self._parameters = parameters
+        self.unknown: list[str] = []
+
+    def table(
+        self,
+        environment: Environment,
+        connection: Connection,
+        workbooks: Sequence[Workbook],
+        by: str | None,
+        limit: int | None,
+    ) -> tuple[pa.Table, int]:
+        """The rows or groups, at most `limit` of them, the biggest first; and how many there are.
+
+        Raises UsageError if there is no such group.
+        """
+        if by:
+            return _without_total(connection.table(self._grouped(by), *self._parameters, limit or _EVERY))
+        bronze = column_types(connection, f"bronze.{quoted(self._rows.bronze)}")
+        has_sheets = SHEET in bronze
+        expressions = [measure.expression for measure in self._measures.values()]
+        used = [column for each in expressions for column in self._grain.of(each)]
+        cells = [name for name in self._rows.cells(used) if name in bronze and name not in ("load_id", "source_row")]
+        found = connection.table(self._listed(cells, has_sheets), *self._parameters, limit or _EVERY)
+        table, total = _without_total(found)
+        known = layouts(environment, connection, workbooks)
+        self.unknown = [workbook.source for workbook in workbooks if workbook.load_id not in known]
+        return _with_addresses(table, cells, known), total
+
+    def _values(self, prefix: str = "") -> str:
+        return "".join(
+            f", ({statements.adds(measure)}) as {quoted(f'{prefix}{name}')}" for name, measure in self._measures.items()
+        )
+
+    def _counted(self) -> str:
+        lines = statements.traced(self._grain, self._rows, self._condition)
+        return (
+            f"select line.*{self._values('adds ')} from ({lines}) as line "
+            f"where {statements.any_of(self._measures.values())}"
+        )
+
+    def _first(self) -> tuple[str, str]:
+        """The order of the rows, and the column that says what a row adds to the first measure."""
+        for name, measure in self._measures.items():
+            return statements.biggest_first(measure, quoted(f"adds {name}")), quoted(name)
+        return statements.ORDER, ""
+
+    def _listed(self, cells: Sequence[str], has_sheets: bool) -> str:
+        order, _ = self._first()
+        sheet = "chosen.source_sheet" if has_sheets else "loads.sheet"
+        same_sheet = " and bronze.source_sheet = chosen.source_sheet" if has_sheets else ""
+        taken = {*self._measures, "load_id", "workbook", "sheet", "row"}
+        raw = [f"bronze.{quoted(name)} as {quoted(_free(name, taken))}" for name in cells]
+        groups = [
+            f"({sql}) as {quoted(_free(name, taken))}" for name, sql in self._rows.groups.items() if sql not in cells
+        ]
+        names = [quoted(_free(name, taken)) for name, sql in self._rows.groups.items() if sql not in cells]
+        values = [f"{_trimmed(m.kind, quoted(f'adds {n}'))} as {quoted(n)}" for n, m in self._measures.items()]
+        columns = ["chosen.load_id", "source as workbook", f"{sheet} as sheet", "chosen.source_row as row"]
+        columns += [*raw, *(f"chosen.{name}" for name in names), *values, "total"]
+        chosen = ", ".join(
+            ["*", "count(*) over () as total", f"row_number() over (order by {order}) as place", *groups]
+        )
+        return f"""
+            select {", ".join(columns)}
+            from (
+                select {chosen} from ({self._counted()}) as line
+                order by place limit ${len(self._parameters) + 1}
+            ) as chosen
+            inner join bronze.loads on loads.load_id = chosen.load_id
+            inner join bronze.{quoted(self._rows.bronze)} as bronze
+                on bronze.load_id = chosen.load_id and bronze.source_row = chosen.source_row{same_sheet}
+            order by place
+        """
+
+    def _grouped(self, by: str) -> str:
+        groups = self._rows.groups | {WORKBOOK: "(select source from bronze.loads where load_id = line.load_id)"}
+        if by not in groups:
+            raise UsageError(
+                f"the rows of {self._grain.name} cannot be grouped by {by}",
+                hint=f"Group them by {' or '.join(groups)}.",
+            )
+        values = "".join(
+            f", {_in_group(measure.kind, measure.sql, quoted(f'adds {name}'))} as {quoted(name)}"
+            for name, measure in self._measures.items()
+        )
+        column = self._first()[1]
+        order = f"abs({column}) desc" if self._is_sum() else column or "1"
+        return f"""
+            select grouped.*, count(*) over () as total
+            from (
+                select ({groups[by]}) as {quoted(by)}, count(*) as rows{values}
+                from ({self._counted()}) as line group by 1
+            ) as grouped
+            order by {order} nulls last, 1 limit ${len(self._parameters) + 1}
+        """
+
+    def _is_sum(self) -> bool:
+        return (
+            next(iter(self._measures.values())).kind in ("sum", "count", "count_distinct") if self._measures else False
+        )
+
+
+def _trimmed(kind: str, column: str) -> str:
+    return f"trim_scale({column})" if kind == "sum" else column
+
+
+def _in_group(kind: str, aggregate: str, added: str) -> str:
+    """What a group adds. The sum over the groups is the figure, also for values that are counted once."""
+    if kind == "sum":
+        return f"trim_scale(sum({added}))"
+    return f"sum({added})::bigint" if kind in ("count", "count_distinct") else aggregate
+
+
+def _free(name: str, taken: set[str]) -> str:
+    return f"{name} of bronze" if name in taken else name
+
+
+def _without_total(found: pa.Table) -> tuple[pa.Table, int]:
+    totals = found.column("total").slice(0, 1).to_pylist()
+    return found.drop_columns("total"), sum(totals)
+
+
+def _with_addresses(table: pa.Table, cells: Sequence[str], known: dict[int, list[SheetLayout]]) -> pa.Table:
+    """The table with the addresses of the cells of each row in place of its load."""
+    import pyarrow as pa
+
+    from retailpipe.workbook.cells import cell_address
+
+    columns: dict[tuple[int, str], list[int]] = {}
+    for load_id, sheets in known.items():
+        for sheet in sheets:
+            found = [sheet.columns[name] for name in cells if name in sheet.columns]
+            columns[load_id, sheet.sheet] = found
+            if len(sheets) == 1:
+                columns[load_id, ""] = found
+    texts: list[str] = []
+    keys: zip[tuple[Any, ...]] = zip(*(table.column(n).to_pylist() for n in ("load_id", "sheet", "row")), strict=True)
+    for load_id, sheet, row in keys:
+        found = columns.get((load_id, sheet)) or columns.get((load_id, "")) or []
+        texts.append(", ".join(cell_address(row, index) for index in found))
+    place = table.column_names.index("row") + 1
+    return table.add_column(place, "cells", pa.array(texts, pa.string())).drop_columns("load_id")
