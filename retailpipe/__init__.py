@@ -11,6 +11,7 @@ Importing this module is fast: Arrow, the database driver, the workbook reader a
 from __future__ import annotations
 
 from retailpipe.builds import transform
+from retailpipe.certifying import CertificateCheck, Certification, Difference, certify, check_certificate
 from retailpipe.checks import check
 from retailpipe.contract import Contract
 from retailpipe.dbt_docs import write_docs
@@ -77,12 +78,15 @@ from retailpipe.undo import forget, restore
 __all__ = [
     "AwsError",
     "BuildReport",
+    "CertificateCheck",
+    "Certification",
     "CheckReport",
     "ClassError",
     "Contract",
     "ContractCheck",
     "ContractDraft",
     "ContractError",
+    "Difference",
     "DocsFile",
     "DuplicateContent",
     "DuplicateRows",
@@ -122,7 +126,9 @@ __all__ = [
     "WarehouseError",
     "WorkbookError",
     "WorkersError",
+    "certify",
     "check",
+    "check_certificate",
     "check_contract",
     "draft_contract",
     "environments",
