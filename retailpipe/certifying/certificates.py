@@ -112,21 +112,21 @@ def _compared(
 ) -> tuple[Comparison, bytes]:
     """Compare a workbook with the warehouse. Return what was found, and the statement for the certificate."""
     from retailpipe.certifying.comparison import Comparer
-    from retailpipe.certifying.layout import open_tables
+    from retailpipe.certifying.layout import opened_tables
     from retailpipe.certifying.statement import encoded, statement
     from retailpipe.certifying.stored import StoredRows, rejected_rows, stored_columns
 
     progress.step(f"reading {entry.source} again", unit="rows", total=entry.rows_read)
-    tables = open_tables(snapshot.path, snapshot.key, contract)
-    rows = StoredRows(
-        connection,
-        entry.table_name,
-        entry.load_id,
-        stored_columns(contract.columns),
-        several_sheets=contract.several_sheets,
-        sheet=tables[0].name,
-    )
-    found = Comparer(entry.source, tables, progress).compare(iter(rows), rejected_rows(connection, entry.load_id))
+    with opened_tables(snapshot.path, snapshot.key, contract) as tables:
+        rows = StoredRows(
+            connection,
+            entry.table_name,
+            entry.load_id,
+            stored_columns(contract.columns),
+            several_sheets=contract.several_sheets,
+            sheet=tables[0].name,
+        )
+        found = Comparer(entry.source, tables, progress).compare(iter(rows), rejected_rows(connection, entry.load_id))
     for what, counted, recorded in (
         ("read", found.rows.in_workbook, entry.rows_read),
         ("loaded", found.rows.in_bronze, entry.rows_loaded),

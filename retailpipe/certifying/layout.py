@@ -6,7 +6,8 @@ All of this is in docs/contract.md; it is written here a second time, without co
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -97,8 +98,9 @@ class Table:
         return next((index for index, text in self.headers.items() if text.casefold() == wanted), None)
 
 
-def open_tables(path: Path, file: str, contract: Contract) -> list[Table]:
-    """Return the tables of a workbook that a contract loads, in the order of their names.
+@contextmanager
+def opened_tables(path: Path, file: str, contract: Contract) -> Generator[list[Table]]:
+    """Open a workbook and yield the tables that a contract loads, in the order of their names.
 
     file: the workbook's name, which decides how it is read.
     Raises WorkbookError if the second reader cannot read the workbook, SheetError if no sheet fits the contract.
@@ -106,21 +108,29 @@ def open_tables(path: Path, file: str, contract: Contract) -> list[Table]:
     if is_csv_name(file):
         from retailpipe.certifying.csv_file import csv_sheets
 
-        return _one_of(csv_sheets(path, file, contract), file, contract)
+        yield _one_of(csv_sheets(path, file, contract), file, contract)
+        return
     if not file.lower().endswith(SUFFIX):
         kind = Path(file).suffix or "a name without an ending"
         raise WorkbookError(f"{file} cannot be certified: the second reader cannot read {kind}", hint=_CONVERT)
-    from retailpipe.certifying.xlsx import sheets_of
+    from retailpipe.certifying.xlsx import opened_sheets
 
-    sheets = sheets_of(path, file)
-    allowed = [sheet for sheet in sheets if contract.reads_sheet(sheet.name)]
-    if not contract.several_sheets:
+    with opened_sheets(path, file) as sheets:
+        allowed = [sheet for sheet in sheets if contract.reads_sheet(sheet.name)]
         visible = [sheet for sheet in allowed if sheet.visible]
-        hidden = [sheet for sheet in allowed if not sheet.visible]
-        return _one_of(visible, file, contract, hidden)
-    found = [(sheet, _table(sheet, contract)) for sheet in allowed if sheet.visible and any(True for _ in sheet.rows())]
-    if misfits := [sheet.name for sheet, table in found if table is None]:
+        if contract.several_sheets:
+            yield _together(visible, file, contract)
+        else:
+            yield _one_of(visible, file, contract, [sheet for sheet in allowed if not sheet.visible])
+
+
+def _together(sheets: Sequence[Sheet], file: str, contract: Contract) -> list[Table]:
+    """The tables of all sheets that are not empty. Raises SheetError if one does not fit, or all are empty."""
+    found = [(sheet.name, _table(sheet, contract)) for sheet in sheets if any(True for _ in sheet.rows())]
+    if misfits := [name for name, table in found if table is None]:
         raise _misfit(file, f"the headers of sheet {misfits[0]!r} do not fit")
+    if not found:
+        raise _misfit(file, "the headers of no sheet fit")
     return sorted((table for _, table in found if table), key=lambda table: table.name)
 
 

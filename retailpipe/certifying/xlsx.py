@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
@@ -78,21 +79,26 @@ class XlsxSheet:
         return cells | more
 
 
-def sheets_of(path: Path, file: str) -> list[XlsxSheet]:
-    """Open a workbook and return its sheets, without charts. file: the workbook's name in messages.
+@contextmanager
+def opened_sheets(path: Path, file: str) -> Generator[list[XlsxSheet]]:
+    """Open a workbook and yield its sheets, without charts. file: the workbook's name in messages.
 
     Raises WorkbookError if openpyxl cannot read the workbook, or it is larger than the limits.
     """
     check_package(path, file)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # openpyxl warns of parts that it leaves out, such as charts
-            book = _Book(path, file)
-            book.read()
-    except (*_FAILURES, RecursionError) as error:
+        book = _Book(path, file)
+    except _FAILURES as error:
         raise _unreadable(file, "", error) from error
-    found: list[Any] = [sheet for sheet in book.content.worksheets if hasattr(sheet, "_worksheet_path")]
-    return [XlsxSheet(each.title, each.sheet_state == "visible", book, each._worksheet_path) for each in found]
+    with closing(book.archive):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # openpyxl warns of parts that it leaves out, such as charts
+                book.read()
+        except (*_FAILURES, RecursionError) as error:
+            raise _unreadable(file, "", error) from error
+        found: list[Any] = [sheet for sheet in book.content.worksheets if hasattr(sheet, "_worksheet_path")]
+        yield [XlsxSheet(each.title, each.sheet_state == "visible", book, each._worksheet_path) for each in found]
 
 
 def _unreadable(file: str, sheet: str, reason: object) -> WorkbookError:
