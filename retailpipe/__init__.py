@@ -11,6 +11,7 @@ Importing this module is fast: Arrow, the database driver, the workbook reader a
 from __future__ import annotations
 
 from retailpipe.builds import transform
+from retailpipe.certifying import CertificateCheck, Certification, Difference, certify, check_certificate
 from retailpipe.checks import check
 from retailpipe.contract import Contract
 from retailpipe.dbt_docs import write_docs
@@ -80,12 +81,15 @@ __all__ = [
     "AwsError",
     "BuildReport",
     "CellTrace",
+    "CertificateCheck",
+    "Certification",
     "CheckReport",
     "ClassError",
     "Contract",
     "ContractCheck",
     "ContractDraft",
     "ContractError",
+    "Difference",
     "DocsFile",
     "DuplicateContent",
     "DuplicateRows",
@@ -127,7 +131,9 @@ __all__ = [
     "WarehouseError",
     "WorkbookError",
     "WorkersError",
+    "certify",
     "check",
+    "check_certificate",
     "check_contract",
     "draft_contract",
     "environments",

@@ -65,12 +65,14 @@ class Snapshot:
 
     content_hash: SHA-256 in hexadecimal digits.
     etag: the store's etag of this content, as in Stored; empty if it is not certain.
+    version: the ID of this version in a versioned bucket; empty elsewhere.
     """
 
     key: str
     path: Path
     content_hash: str
     etag: str = ""
+    version: str = ""
 
 
 class Store(Protocol):
@@ -136,6 +138,10 @@ class Store(Protocol):
 
         Does not raise.
         """
+        ...
+
+    def keep_certificate(self, snapshot: Snapshot, content: bytes) -> None:
+        """Keep the certificate of a workbook with its receipts, if the store has receipts."""
         ...
 
     def write_missing_receipts(self, loads: Iterable[tuple[Stored, LoadReport]]) -> None:
@@ -274,6 +280,9 @@ class FolderStore:
             return moment.astimezone(UTC)
         except (OSError, ValueError, TypeError, KeyError):
             return None
+
+    def keep_certificate(self, snapshot: Snapshot, content: bytes) -> None:
+        """Do nothing: the certificate is in the environment's folder already."""
 
     def write_missing_receipts(self, loads: Iterable[tuple[Stored, LoadReport]]) -> None:
         """Do nothing: a folder has no receipts."""

@@ -180,11 +180,11 @@ class BucketStore:
                 f"there is no {key} in {self.address}",
                 hint="List the workbooks with `retailpipe status`, or pass a file to upload it.",
             )
-        etag = head["ETag"].strip('"')
+        etag, version = head["ETag"].strip('"'), head.get("VersionId") or ""
         if local_file:
             with file_snapshot(local_file, key) as copy:
                 if _is_same(head, copy.path):
-                    yield Snapshot(key, copy.path, copy.content_hash, etag)
+                    yield Snapshot(key, copy.path, copy.content_hash, etag, version)
                     return
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -194,7 +194,7 @@ class BucketStore:
             raise StoreError(f"cannot download {key}: {error.strerror}", hint=remedy(error)) from error
         with folder:
             path = Path(folder.name) / "workbook.xlsx"
-            yield Snapshot(key, path, self._download(key, head, path, progress or NoProgress()), etag)
+            yield Snapshot(key, path, self._download(key, head, path, progress or NoProgress()), etag, version)
 
     def acknowledge(self, snapshot: Snapshot, report: LoadReport) -> None:
         """Write the receipt of a load into the bucket.
@@ -206,6 +206,11 @@ class BucketStore:
                 self._write_receipt(snapshot.key, snapshot.etag, report)
         except AwsError as error:
             _log.warning("%s is loaded, but its receipt was not written: %s", snapshot.key, error)
+
+    def keep_certificate(self, snapshot: Snapshot, content: bytes) -> None:
+        """Write the certificate of a workbook beside its receipt. Raises AwsError."""
+        key = receipt_key(snapshot.key, snapshot.etag).removesuffix(".json")
+        self._put(f"{key}.certificate.json", content.decode())
 
     def write_missing_receipts(self, loads: Iterable[tuple[Stored, LoadReport]]) -> None:
         existing = {each["Key"] for each in self._list(RECEIPTS)}

@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from retailpipe.cli import aws, classes, contracts, grading, queries, reporting, server, steps, tracing, watching
+from retailpipe.cli import (
+    aws,
+    certifying,
+    classes,
+    contracts,
+    grading,
+    queries,
+    reporting,
+    server,
+    steps,
+    tracing,
+    watching,
+)
 from retailpipe.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -20,7 +32,7 @@ GROUPS: "Mapping[str, tuple[str, ...]]" = {
     "Load and build": ("upload", "ingest", "transform", "dbt", "watch"),
     "Undo": ("forget", "restore"),
     "Inspect": ("status", "rejects", "query", "trace", "report", "docs", "environments"),
-    "Verify": ("verify", "check"),
+    "Verify": ("verify", "certify", "check"),
     "Contracts": ("contract",),
     "Embedded PostgreSQL": ("local",),
     "AWS stack": ("env", "logs", "subscribe", "schedule", "db", "cost", "cleanup"),
@@ -71,6 +83,7 @@ def options(
 
 
 steps.register(app)
+certifying.register(app)
 queries.register(app)
 tracing.register(app)
 reporting.register(app)

@@ -1,0 +1,218 @@
+"""Certify loaded workbooks: read each again, compare it with the warehouse, and sign the result."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from typing import TYPE_CHECKING
+
+from retailpipe.bindings import Bindings
+from retailpipe.bronze import schema
+from retailpipe.bronze.ledger import Entry, current_loads
+from retailpipe.certifying.files import certificate_file, public_key_file
+from retailpipe.certifying.reports import Cells, Certification, Difference, Rows
+from retailpipe.contract import Contract
+from retailpipe.environment import Environment
+from retailpipe.errors import ContractError, NothingLoaded, SourceNotFound, StoreError, UsageError
+from retailpipe.files import write_file
+from retailpipe.folders import make_folder
+from retailpipe.invariants import verified
+from retailpipe.keys import INPUT
+from retailpipe.progress import NoProgress, Progress
+
+if TYPE_CHECKING:
+    from retailpipe.certifying.comparison import Comparison
+    from retailpipe.certifying.keys import Signer
+    from retailpipe.connection import Connection
+    from retailpipe.reports import VerifyReport
+    from retailpipe.store import Snapshot
+
+_EXTRA = "Install what certificates need with its extra: pip install 'retailpipe[certify]'."
+
+
+def certify(
+    environment: Environment,
+    source: str | None = None,
+    *,
+    contract: Contract | None = None,
+    kms_key: str | None = None,
+    progress: Progress | None = None,
+) -> list[Certification]:
+    """Read loaded workbooks again with a second reader, compare them with the warehouse, and sign certificates.
+
+    Every cell of a workbook must be in bronze, in the quarantine, in a column that the contract leaves out, or blank;
+    every row of bronze must be in the workbook; and every invariant of `verify` must hold. Otherwise nothing is signed,
+    and the report names the first differences. docs/certify.md says what a certificate proves.
+
+    source: the key of a loaded workbook, with or without `input/`. Default: all loaded workbooks.
+    contract: the contract that the workbook was loaded under. Default: that of the environment.
+    kms_key: the ID, ARN or alias of a KMS key that signs, on a stack. Default: the Ed25519 key of the environment.
+
+    Raises UsageError if the extra `certify` is not installed, or for `kms_key` without a stack; NothingLoaded,
+    SourceNotFound if the workbook is not loaded or not in the store; ContractError if it was loaded under another
+    contract; WorkbookError if the second reader cannot read it; StoreError, AwsError, WarehouseError.
+    """
+    require()
+    progress = progress or NoProgress()
+    sign_with = _signer(environment, kms_key)
+    bindings = Bindings.of(environment.folder)
+    with environment.warehouse.connect(read_only=True) as connection:
+        entries = _entries(connection, environment, source)
+        chosen = [(entry, _contract(entry, contract, bindings)) for entry in entries]
+        progress.step("verifying")
+        verification = verified(connection)
+        return [
+            _certify_one(environment, connection, entry, used, verification, sign_with, progress)
+            for entry, used in chosen
+        ]
+
+
+def _certify_one(
+    environment: Environment,
+    connection: Connection,
+    entry: Entry,
+    contract: Contract,
+    verification: VerifyReport,
+    signer: Signer,
+    progress: Progress,
+) -> Certification:
+    started = time.monotonic()
+    with environment.store.snapshot(entry.source, progress=progress) as snapshot:
+        if snapshot.content_hash != entry.content_hash:
+            found, certificate = _changed(entry, snapshot), ""
+        else:
+            found, document = _compared(environment, connection, entry, contract, snapshot, verification, progress)
+            is_good = not found.different and verification.ok
+            certificate = _signed(environment, snapshot, entry, document, signer) if is_good else ""
+    return Certification(
+        ok=bool(certificate),
+        source=entry.source,
+        load_id=entry.load_id,
+        content_hash=snapshot.content_hash,
+        table=f"bronze.{entry.table_name}",
+        rows=found.rows,
+        cells=found.cells,
+        different=found.different,
+        differences=tuple(found.differences),
+        verification=verification,
+        certificate=certificate,
+        key=signer.public_key.fingerprint if certificate else "",
+        seconds=round(time.monotonic() - started, 3),
+    )
+
+
+def _compared(
+    environment: Environment,
+    connection: Connection,
+    entry: Entry,
+    contract: Contract,
+    snapshot: Snapshot,
+    verification: VerifyReport,
+    progress: Progress,
+) -> tuple[Comparison, bytes]:
+    """Compare a workbook with the warehouse. Return what was found, and the statement for the certificate."""
+    from retailpipe.certifying.comparison import Comparer
+    from retailpipe.certifying.layout import opened_tables
+    from retailpipe.certifying.statement import encoded, statement
+    from retailpipe.certifying.stored import StoredRows, rejected_rows, stored_columns
+
+    progress.step(f"reading {entry.source} again", unit="rows", total=entry.rows_read)
+    with opened_tables(snapshot.path, snapshot.key, contract) as tables:
+        rows = StoredRows(
+            connection,
+            entry.table_name,
+            entry.load_id,
+            stored_columns(contract.columns),
+            several_sheets=contract.several_sheets,
+            sheet=tables[0].name,
+        )
+        found = Comparer(entry.source, tables, progress).compare(iter(rows), rejected_rows(connection, entry.load_id))
+    for what, counted, recorded in (
+        ("read", found.rows.in_workbook, entry.rows_read),
+        ("loaded", found.rows.in_bronze, entry.rows_loaded),
+        ("rejected", found.rows.in_quarantine, entry.rows_rejected),
+    ):
+        if counted != recorded:
+            reason = f"the ledger has {recorded:,} rows {what}, but there are {counted:,}"
+            found.add(Difference("workbook", entry.source, "", "", f"{counted}", f"{recorded}", reason))
+    document = statement(
+        environment.store.address, snapshot, entry, contract, tables, found, rows.digests(), verification
+    )
+    return found, encoded(document)
+
+
+def _changed(entry: Entry, snapshot: Snapshot) -> Comparison:
+    from retailpipe.certifying.comparison import Comparison
+
+    found = Comparison(Rows(), Cells())
+    here, there = snapshot.content_hash, entry.content_hash
+    reason = f"the workbook was changed after its load: its SHA-256 is {here}, that of the loaded one is {there}"
+    found.add(Difference("workbook", entry.source, "", "", here, there, reason))
+    return found
+
+
+def _signed(environment: Environment, snapshot: Snapshot, entry: Entry, document: bytes, signer: Signer) -> str:
+    """Sign a statement and keep the certificate, with its public key beside it. Return the certificate's file."""
+    from retailpipe.certifying.envelope import sealed, signed_bytes
+
+    public = signer.public_key
+    content = sealed(document, public.fingerprint, signer.sign(signed_bytes(document)))
+    file = certificate_file(environment.folder, entry.source, entry.load_id)
+    try:
+        make_folder(environment.folder)
+        file.parent.mkdir(exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {file}: {error.strerror}", hint="Check the permissions of the folder."
+        ) from error
+    write_file(public_key_file(environment.folder, public.fingerprint), public.pem.encode())
+    write_file(file, content)
+    environment.store.keep_certificate(snapshot, content)
+    return str(file)
+
+
+def _entries(connection: Connection, environment: Environment, source: str | None) -> list[Entry]:
+    loads = current_loads(connection) if schema.has_schema(connection) else {}
+    if not loads:
+        raise NothingLoaded
+    if source is None:
+        return [loads[key] for key in sorted(loads)]
+    found = loads.get(source) or loads.get(f"{INPUT}{source}")
+    if found is None:
+        raise SourceNotFound(
+            f"{source} is not loaded in {environment.store.address}",
+            hint="List the loaded workbooks with `retailpipe status`.",
+        )
+    return [found]
+
+
+def _contract(entry: Entry, given: Contract | None, bindings: Bindings) -> Contract:
+    """The contract that a workbook was loaded under. Raises ContractError if it has changed since."""
+    contract = given or bindings.contract_for(entry.source) or Contract.default()
+    if contract.fingerprint != entry.contract_hash:
+        raise ContractError(
+            f"{entry.source} was loaded under another contract, or another version of {contract.name!r}",
+            hint=f"Load it again with `retailpipe ingest {shlex.quote(entry.source)}`, or pass its contract with "
+            "--contract.",
+        )
+    return contract
+
+
+def _signer(environment: Environment, kms_key: str | None) -> Signer:
+    from retailpipe.certifying.keys import EnvironmentKey
+    from retailpipe.certifying.kms import KmsKey
+
+    if kms_key is None:
+        return EnvironmentKey.of(environment.folder)
+    if environment.stack is None:
+        raise UsageError("a KMS key signs only certificates of a stack", hint="Add --stack NAME, or leave out --kms.")
+    return KmsKey(environment.stack.aws, kms_key)
+
+
+def require() -> None:
+    """Raise UsageError if the extra `certify` is not installed."""
+    try:
+        import cryptography  # noqa: F401 # pyright: ignore[reportUnusedImport]
+        import openpyxl  # noqa: F401 # pyright: ignore[reportUnusedImport]
+    except ModuleNotFoundError as error:
+        raise UsageError("certificates need openpyxl and cryptography, which are not installed", hint=_EXTRA) from error
