@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from retailpipe.contract import Column
+from retailpipe.contract_columns import Column
 
 if TYPE_CHECKING:
     from retailpipe.connection import Connection
