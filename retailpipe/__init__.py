@@ -47,6 +47,7 @@ from retailpipe.errors import (
 from retailpipe.html_report import render_report, watch_report, write_report
 from retailpipe.invariants import verify
 from retailpipe.listing import environments
+from retailpipe.odcs import ImportedContract, export_odcs, import_odcs
 from retailpipe.pipeline import ingest, init, replacements, run, upload
 from retailpipe.progress import Progress
 from retailpipe.publishing import fetch_report, publish_reports
@@ -97,6 +98,7 @@ __all__ = [
     "EnvironmentReport",
     "ForgetReport",
     "Forgotten",
+    "ImportedContract",
     "LoadError",
     "LoadReport",
     "NothingLoaded",
@@ -137,8 +139,10 @@ __all__ = [
     "check_contract",
     "draft_contract",
     "environments",
+    "export_odcs",
     "fetch_report",
     "forget",
+    "import_odcs",
     "ingest",
     "init",
     "publish_reports",

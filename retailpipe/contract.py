@@ -114,7 +114,12 @@ class Contract:
         except UnicodeDecodeError as error:
             line = error.object[: error.start].count(b"\n") + 1
             raise ContractError(f"{path}, line {line} is not UTF-8: {error.reason}", hint=_CORRECT) from error
-        return _Reader(str(path), text).contract()
+        return cls.from_text(text, str(path))
+
+    @classmethod
+    def from_text(cls, text: str, file: str) -> Contract:
+        """Read a contract from the text of a TOML file. file: its name in messages. Raises ContractError."""
+        return _Reader(file, text).contract()
 
     @cached_property
     def arrow_schema(self) -> pa.Schema:
@@ -159,7 +164,7 @@ class Contract:
 @cache
 def _default() -> Contract:
     file = resources.files("retailpipe") / "contracts" / "online_retail.toml"
-    return _Reader("online_retail.toml", file.read_text(encoding="utf-8")).contract()
+    return Contract.from_text(file.read_text(encoding="utf-8"), file.name)
 
 
 def _share(value: object) -> Decimal | None:

@@ -1,10 +1,12 @@
-"""A TOML file that people write: typed access to its keys, and errors that name the file and the line."""
+"""TOML files that people write: typed access to their keys, errors that name the file and the line, and values."""
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any, cast
 
 from retailpipe.errors import RetailpipeError
@@ -132,3 +134,21 @@ class TomlFile:
         if number is None:
             found += [n for n, line in enumerate(self.lines) if heading.match(line)]
         return (found[0] if found else within.start) + 1
+
+
+def toml_value(value: object) -> str:
+    """A value as TOML writes it, in one line. Raises ValueError if TOML has no value of its type, such as null."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, date):  # a datetime is one too
+        return value.isoformat()
+    if isinstance(value, list):
+        return f"[{', '.join(map(toml_value, cast('list[object]', value)))}]"
+    if isinstance(value, Mapping):
+        items = cast("Mapping[object, object]", value).items()
+        return "{ " + ", ".join(f"{toml_value(str(key))} = {toml_value(each)}" for key, each in items) + " }"
+    raise ValueError(f"{value!r} is not a value of TOML")

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import retailpipe
 from retailpipe.contract import Contract
-from retailpipe.drafting import write_draft
+from retailpipe.drafting import write_contract
 from retailpipe.drafting.draft import unique_name
 from retailpipe.drafting.types import is_identifier
 from retailpipe.errors import SheetError, SourceNotFound, StoreError, UsageError, WorkbookError
@@ -38,7 +38,7 @@ def drafted(path: Path, **options: Any) -> tuple[ContractDraft, dict[str, Any], 
     """Draft a contract; return it, its keys, and the check of the workbook under it."""
     draft = retailpipe.draft_contract(path, **options)
     file = path.with_suffix(".toml")
-    write_draft(draft, file, overwrite=True)
+    write_contract(draft.text, file, overwrite=True)
     return draft, tomllib.loads(draft.text), retailpipe.check_contract(Contract.from_file(file), path)
 
 
@@ -392,11 +392,11 @@ def test_what_is_not_a_workbook_cannot_be_drafted(tmp_path: Path) -> None:
 
 def test_a_draft_does_not_overwrite_a_file_and_leaves_nothing_if_it_cannot_be_written(tmp_path: Path) -> None:
     draft = ContractDraft("a", "a.xlsx", ("A",), "text")
-    write_draft(draft, tmp_path / "contracts" / "a.toml")
+    write_contract(draft.text, tmp_path / "contracts" / "a.toml")
     with pytest.raises(UsageError, match="already exists"):
-        write_draft(draft, tmp_path / "contracts" / "a.toml")
+        write_contract(draft.text, tmp_path / "contracts" / "a.toml")
     with pytest.raises(StoreError, match="cannot write"):
-        write_draft(draft, tmp_path / "contracts" / "a.toml" / "b.toml")
+        write_contract(draft.text, tmp_path / "contracts" / "a.toml" / "b.toml")
 
     assert [path.name for path in (tmp_path / "contracts").iterdir()] == ["a.toml"]
 

@@ -23,8 +23,8 @@ def draft_contract(path: str | Path, *, sheet: str | None = None, name: str | No
     return draft(Path(path), sheet, name)
 
 
-def write_draft(draft: ContractDraft, path: Path, *, overwrite: bool = False) -> None:
-    """Write a draft to a file; create its folder if needed.
+def write_contract(text: str, path: Path, *, overwrite: bool = False) -> None:
+    """Write the text of a contract to a file; create its folder if needed.
 
     Raises UsageError if the file exists and `overwrite` is false, StoreError if it cannot be written.
     """
@@ -34,7 +34,7 @@ def write_draft(draft: ContractDraft, path: Path, *, overwrite: bool = False) ->
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            temporary.write_text(draft.text, encoding="utf-8", newline="\n")
+            temporary.write_text(text, encoding="utf-8", newline="\n")
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -13,13 +11,15 @@ from pathlib import Path
 import pyarrow.compute as pc
 
 from retailpipe.contract import ALL_SHEETS, OWN_TABLES, SkipRule
-from retailpipe.contract_columns import OWN_COLUMNS, Separators
+from retailpipe.contract_columns import Separators
 from retailpipe.drafting.layout import TAIL, Header, find_header, pattern_for, rules_for
+from retailpipe.drafting.naming import one_line, unique_name
 from retailpipe.drafting.profiles import ColumnProfile
 from retailpipe.drafting.types import Choice, choose, common_separators, has_month_first
 from retailpipe.errors import SheetError, UsageError, WorkbookError
 from retailpipe.reports import ContractDraft
 from retailpipe.store import check_uploadable
+from retailpipe.toml_file import toml_value
 from retailpipe.workbook.cells import Cell, column_letters
 from retailpipe.workbook.chunks import Chunk
 from retailpipe.workbook.delimited import UTF_8, UTF_16, CsvSheet
@@ -27,19 +27,7 @@ from retailpipe.workbook.skipping import last_rows_held, matching
 from retailpipe.workbook.tables import Book, Table, open_book
 
 _FALLBACK_ENCODING = "cp1252"
-_LETTERS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "æ": "ae", "ø": "oe", "å": "aa", "ł": "l"})
-_LONGEST_NAME = 60
 _PLAIN = Separators()
-# Names that a query would have to quote.
-_SQL_WORD = re.compile(
-    r"all|analyse|analyze|and|any|array|as|asc|both|case|cast|check|collate|column|"
-    r"constraint|create|current_date|default|desc|distinct|do|else|end|except|false|fetch|for|"
-    r"foreign|from|full|grant|group|having|in|initially|inner|intersect|into|is|join|lateral|"
-    r"leading|left|like|limit|localtime|natural|not|null|offset|on|only|or|order|outer|"
-    r"placing|primary|references|returning|right|select|session_user|similar|some|symmetric|"
-    r"table|then|to|trailing|true|union|unique|user|using|variadic|verbose|when|where|window|"
-    r"with"
-)
 
 
 @dataclass(frozen=True)
@@ -76,21 +64,6 @@ def draft(path: Path, sheet: str | None, name: str | None) -> ContractDraft:
         )
     finally:
         book.close()
-
-
-def unique_name(text: str, taken: set[str], fallback: str) -> str:
-    """A name in lower-case ASCII letters, digits and _ for a text; neither taken nor a word of SQL."""
-    folded = re.sub(r"(?<=[a-zäöüß0-9])(?=[A-ZÄÖÜ])", "_", unicodedata.normalize("NFC", text)).casefold()
-    ascii_text = unicodedata.normalize("NFKD", folded.translate(_LETTERS)).encode("ascii", "ignore").decode()
-    name = re.sub(r"[^a-z0-9]+", "_", ascii_text).strip("_")[:_LONGEST_NAME].rstrip("_") or fallback
-    if name[0].isdigit():
-        name = f"{fallback}_{name}"[:_LONGEST_NAME]
-    if _SQL_WORD.fullmatch(name) or name in OWN_COLUMNS or name in OWN_TABLES:
-        name += "_"
-    number, base = 2, name
-    while name in taken:
-        name, number = f"{base}_{number}", number + 1
-    return name
 
 
 def _opened(path: Path) -> tuple[Book, str | None]:
@@ -211,33 +184,33 @@ def _contract_lines(
 ) -> list[str]:
     """The lines of the contract that say where the rows are."""
     lines = [
-        f"# Drafted from {_one_line(book.file)}. Check every type and rule; docs/contract.md describes the keys.",
+        f"# Drafted from {one_line(book.file)}. Check every type and rule; docs/contract.md describes the keys.",
         "",
-        f"name = {_text(name)}",
-        f"table = {_text(name)}",
-        f"files = {_text(_file_pattern(book.file))}",
+        f"name = {toml_value(name)}",
+        f"table = {toml_value(name)}",
+        f"files = {toml_value(_file_pattern(book.file))}",
     ]
     names = [header.table.name for header in headers]
     visible = [table.name for table in book.tables if table.visible]
     if others:
-        lines.append(f"# other sheets have another header: {', '.join(_one_line(name) for name in others[:20])}")
+        lines.append(f"# other sheets have another header: {', '.join(one_line(name) for name in others[:20])}")
     if len(headers) > 1:
         pattern = ALL_SHEETS if not others else pattern_for(names, others)
-        listed = f"[{', '.join(map(_text, names))}]"  # no pattern matches only these sheets
-        lines.append(f"sheet = {_text(pattern) if pattern else listed}")
+        listed = f"[{', '.join(map(toml_value, names))}]"  # no pattern matches only these sheets
+        lines.append(f"sheet = {toml_value(pattern) if pattern else listed}")
     elif (others or sheet is not None or len(visible) > 1) and names[0]:
-        lines.append(f"sheet = {_text(names[0])}")
+        lines.append(f"sheet = {toml_value(names[0])}")
     if headers[0].is_doubtful:
         lines.append(f"# doubt: row {headers[0].row} was taken as the header, although not all of its cells are texts")
     if not headers[0].is_first:
         lines.append(f"header_row = {headers[0].row}")
     table = book.tables[0]
     if isinstance(table, CsvSheet):
-        lines.append(f"delimiter = {_text(table.delimiter)}")
+        lines.append(f"delimiter = {toml_value(table.delimiter)}")
         if encoding:
             usual = "" if encoding != _FALLBACK_ENCODING else "; this is the usual encoding of Windows"
             lines += [f"# the file is not {UTF_8.upper()}{usual}"]
-            lines += [f"encoding = {_text(encoding)}"]
+            lines += [f"encoding = {toml_value(encoding)}"]
     return lines
 
 
@@ -252,7 +225,9 @@ def _content_lines(headers: Sequence[Header], content: _Content, rules: Sequence
     profiles = list(content.profiles.values())
     if rules:
         lines += [f"# these rules skip {content.skipped:,} rows, such as totals", "skip_rows = ["]
-        lines += [f"    {{ column = {_text(rule.column)}, matches = {_text(rule.matches)} }}," for rule in rules]
+        lines += [
+            f"    {{ column = {toml_value(rule.column)}, matches = {toml_value(rule.matches)} }}," for rule in rules
+        ]
         lines += ["]"]
     fitting, needed = common_separators(profiles)
     common = fitting[0] if fitting else None
@@ -267,7 +242,7 @@ def _content_lines(headers: Sequence[Header], content: _Content, rules: Sequence
     for text in headers[0].repeated.values():
         repeated.setdefault(text.casefold(), text)
     for text in repeated.values():
-        lines.append(f"# column {_one_line(text)} occurs twice, so it is not read: give each its own header")
+        lines.append(f"# column {one_line(text)} occurs twice, so it is not read: give each its own header")
     taken: set[str] = set()
     day_first = not has_month_first(profiles)
     for index, text in headers[0].texts.items():
@@ -285,20 +260,24 @@ def _column_lines(profile: ColumnProfile, choice: Choice, taken: set[str], lette
         comments.append(f"{count:,} cells show an error such as #N/A, first in {first}: their rows are rejected")
     if profile.blanks and profile.filled:
         comments.append(f"{profile.blanks:,} of {profile.cells:,} cells are blank")
-    lines = ["", "[[columns]]", *(f"# {_one_line(comment)}" for comment in comments)]
-    lines += [f"header = {_text(profile.header)}", f"name = {_text(name)}", f"type = {_text(choice.type)}"]
+    lines = ["", "[[columns]]", *(f"# {one_line(comment)}" for comment in comments)]
+    lines += [
+        f"header = {toml_value(profile.header)}",
+        f"name = {toml_value(name)}",
+        f"type = {toml_value(choice.type)}",
+    ]
     if not profile.blanks and profile.filled:
         lines.append("required = true")
     if choice.formats:
-        lines.append(f"formats = [{', '.join(map(_text, choice.formats))}]")
+        lines.append(f"formats = [{', '.join(map(toml_value, choice.formats))}]")
     if choice.separators:
         lines += _separator_lines(choice.separators)
     return lines
 
 
 def _separator_lines(separators: Separators) -> list[str]:
-    lines = [f"decimal = {_text(separators.decimal)}"]
-    return lines + ([f"thousands = {_text(separators.thousands)}"] if separators.thousands else [])
+    lines = [f"decimal = {toml_value(separators.decimal)}"]
+    return lines + ([f"thousands = {toml_value(separators.thousands)}"] if separators.thousands else [])
 
 
 def _separator_comments(fitting: Sequence[Separators], profiles: Sequence[ColumnProfile]) -> list[str]:
@@ -307,15 +286,5 @@ def _separator_comments(fitting: Sequence[Separators], profiles: Sequence[Column
     example = next((profile.example for profile in profiles if profile.example), "")
     if not other or not example:
         return []
-    keys = f"decimal = {_text(other.decimal)}, thousands = {_text(other.thousands)}"
-    return [f"# doubt: {_one_line(example)} can be read in two ways; for the other, set {keys}"]
-
-
-def _text(text: str) -> str:
-    """A string of TOML."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _one_line(text: str) -> str:
-    """A text in a comment, which must not contain line breaks or control characters."""
-    return "".join(character if character.isprintable() else " " for character in text)
+    keys = f"decimal = {toml_value(other.decimal)}, thousands = {toml_value(other.thousands)}"
+    return [f"# doubt: {one_line(example)} can be read in two ways; for the other, set {keys}"]
