@@ -15,7 +15,7 @@ from retailpipe.errors import ContractError, RetailpipeError, UsageError, Wareho
 from retailpipe.loads import load_snapshot
 from retailpipe.progress import NoProgress, Progress
 from retailpipe.reports import LoadReport, SomeNotLoaded
-from retailpipe.sources import Key, snapshot_of, stored_key
+from retailpipe.sources import Key, Keys, snapshot_of, stored_key
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,7 @@ class _Loading:
         self._progress = progress
         self._starting = starting
         self._bindings = Bindings.of(environment.folder)
+        self._keys = Keys(environment.store)
         self._would_load: dict[str, str] = {}
         self.reports: dict[int, LoadReport] = {}
         self.failures: dict[int, RetailpipeError] = {}
@@ -107,7 +108,14 @@ class _Loading:
 
         place = Place.of(self._environment)
         at_once = self._options.at_once or loads_at_once(self._environment.warehouse)
-        window = executor.prepare(at_once) if isinstance(executor, BoundedExecutor) else at_once
+        if isinstance(executor, BoundedExecutor):
+            executor.prepare(at_once)
+            window = executor.window
+        else:
+
+            def window() -> int:
+                return at_once
+
         keys = self._stored(wanted)
         versions = {stored.key: stored.etag for stored in self._environment.store.workbooks()}
         tasks: dict[int, Task] = {}
@@ -133,7 +141,7 @@ class _Loading:
         for index, source in enumerate(wanted):
             try:
                 keys[index] = stored_key(
-                    self._environment, source, replace=self._options.replace, progress=self._progress
+                    self._environment, source, self._keys, replace=self._options.replace, progress=self._progress
                 )
             except RetailpipeError as error:
                 self.failures[index] = error
@@ -147,7 +155,12 @@ class _Loading:
         options = self._options
         try:
             with snapshot_of(
-                self._environment, source, replace=options.replace, dry_run=options.dry_run, progress=self._progress
+                self._environment,
+                source,
+                self._keys,
+                replace=options.replace,
+                dry_run=options.dry_run,
+                progress=self._progress,
             ) as snapshot:
                 report = load_snapshot(
                     self._environment,

@@ -12,13 +12,34 @@ from retailpipe.errors import ReplacementNeeded, SourceNotFound, WarehouseError
 from retailpipe.keys import INPUT
 from retailpipe.progress import Progress
 from retailpipe.reports import Replaced, Replacement
-from retailpipe.store import Snapshot, Stored, file_snapshot
+from retailpipe.store import Snapshot, Store, Stored, file_snapshot
 
 
 class Key(str):
     """A key of the store. `ingest` and `run` never treat it as the path of a file, even if a file has the same name."""
 
     __slots__ = ()
+
+
+class Keys:
+    """The keys of a store, listed once for many sources, and again for a source that was not among them."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._listed: set[str] = set()
+
+    def named(self, source: str | Path) -> Key:
+        """The key of a source, which may lack `input/`. Raises SourceNotFound, StoreError, AwsError."""
+        candidates = (str(source), f"{INPUT}{source}")
+        if not self._listed.intersection(candidates):
+            self._listed = {stored.key for stored in self._store.workbooks()}
+        for key in candidates:
+            if key in self._listed:
+                return Key(key)
+        raise SourceNotFound(
+            f"{source} is neither a file nor a workbook in {self._store.address}",
+            hint="List the workbooks with `retailpipe status`.",
+        )
 
 
 def upload(
@@ -61,7 +82,7 @@ def replacements(environment: Environment, *sources: str | Path) -> list[Replace
 
 
 def snapshot_of(
-    environment: Environment, source: str | Path, *, replace: bool, dry_run: bool, progress: Progress | None
+    environment: Environment, source: str | Path, keys: Keys, *, replace: bool, dry_run: bool, progress: Progress | None
 ) -> AbstractContextManager[Snapshot]:
     """Return a snapshot of a source: a file, which is uploaded to the store first, or a key of the store."""
     if isinstance(source, Key):
@@ -72,25 +93,16 @@ def snapshot_of(
             return file_snapshot(path, environment.store.key_of(path))
         stored = upload(environment, path, replace=replace, progress=progress)
         return environment.store.snapshot(stored.key, local_file=path, progress=progress)
-    return environment.store.snapshot(_key_named(environment, source), progress=progress)
+    return environment.store.snapshot(keys.named(source), progress=progress)
 
 
-def stored_key(environment: Environment, source: str | Path, *, replace: bool, progress: Progress | None) -> Key:
+def stored_key(
+    environment: Environment, source: str | Path, keys: Keys, *, replace: bool, progress: Progress | None
+) -> Key:
     """Return the key of a source. A file is uploaded to the store first. Raises StoreError, UsageError, AwsError."""
     if isinstance(source, Key):
         return source
     path = expanded(source)
     if path.exists():
         return Key(upload(environment, path, replace=replace, progress=progress).key)
-    return _key_named(environment, source)
-
-
-def _key_named(environment: Environment, source: str | Path) -> Key:
-    keys = [stored.key for stored in environment.store.workbooks()]
-    for key in (str(source), f"{INPUT}{source}"):
-        if key in keys:
-            return Key(key)
-    raise SourceNotFound(
-        f"{source} is neither a file nor a workbook in {environment.store.address}",
-        hint="List the workbooks with `retailpipe status`.",
-    )
+    return keys.named(source)

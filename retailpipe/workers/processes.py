@@ -9,7 +9,9 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
+from multiprocessing import active_children
 from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import ParamSpec, TypeVar
 
@@ -30,20 +32,25 @@ class Processes(BoundedExecutor):
 
     def __init__(self, count: int) -> None:
         self.count = count
+        self._at_once = count
         self._pool: ProcessPoolExecutor | None = None
-        self._others: set[int | None] = set()
+        self._children: set[BaseProcess] = set()
 
-    def prepare(self, at_once: int) -> int:
+    def prepare(self, at_once: int) -> None:
+        """Set the bound. Starts no process."""
+        self._at_once = at_once
+
+    def window(self) -> int:
         """One task for each process that may load: the next is sent when one has ended."""
-        return min(self.count, at_once)
+        return min(self.count, self._at_once)
 
     def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
         """Call a function in one of the processes. If a process died since the last call, all are started again."""
         try:
-            return self._started().submit(fn, *args, **kwargs)
+            return self._submit(fn, *args, **kwargs)
         except BrokenProcessPool:
             self._end()
-            return self._started().submit(fn, *args, **kwargs)
+            return self._submit(fn, *args, **kwargs)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the processes when they have done their calls."""
@@ -59,22 +66,25 @@ class Processes(BoundedExecutor):
             self._end()
         self.shutdown()
 
-    def _started(self) -> ProcessPoolExecutor:
+    def _submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
+        others = {*active_children()}
         if self._pool is None:
-            self._others = {child.pid for child in multiprocessing.active_children()}
             self._pool = ProcessPoolExecutor(self.count, _context(), initializer=_begin)
-        return self._pool
+        try:
+            return self._pool.submit(fn, *args, **kwargs)  # this starts a process if it needs one more
+        finally:
+            self._children |= {*active_children()} - others
 
     def _end(self) -> None:
         """End the processes now, whatever they do."""
         if self._pool is None:
             return
-        ours = [child for child in multiprocessing.active_children() if child.pid not in self._others]
-        for child in ours:
+        for child in self._children:
             child.terminate()
-        for child in ours:
+        for child in self._children:
             child.join(_ENDING_SECONDS)
             child.kill()
+        self._children.clear()
         self.shutdown(cancel_futures=True)
 
 
