@@ -45,7 +45,7 @@ def load_sources(
         raise UsageError(f"{options.at_once} loads at once are too few", hint="Load at least 1 at once.")
     wanted = sources or _backlog(environment, options)
     loading = _Loading(environment, options, progress, starting)
-    if options.executor and not options.dry_run and len(wanted) > 1:
+    if options.executor and not options.dry_run and loading.pays(options.executor, wanted):
         loading.load_on(options.executor, wanted)
     else:
         loading.load_here(wanted)
@@ -97,6 +97,14 @@ class _Loading:
             if isinstance(self.failures.get(index), WarehouseError):
                 return
 
+    def pays(self, executor: Executor, wanted: Sequence[str | Path]) -> bool:
+        """Whether to load on an executor: several workbooks, and large enough for processes that are to be started."""
+        from retailpipe.workers.processes import Processes
+
+        if len(wanted) < 2 or not isinstance(executor, Processes) or executor.is_asked_for:
+            return len(wanted) > 1
+        return executor.pays(len(wanted), sum(self._keys.size_of(source) for source in wanted))
+
     def load_on(self, executor: Executor, wanted: Sequence[str | Path]) -> None:
         """Upload files, then load all on an executor, at most as many at once as the database takes."""
         from retailpipe.workers.bounded import BoundedExecutor
@@ -117,7 +125,6 @@ class _Loading:
                 return at_once
 
         keys = self._stored(wanted)
-        versions = {stored.key: stored.etag for stored in self._environment.store.workbooks()}
         tasks: dict[int, Task] = {}
         for index, key in keys.items():
             try:
@@ -125,7 +132,8 @@ class _Loading:
             except ContractError:  # several contracts are for it: a load here records that
                 self._try(index, key)
                 continue
-            task = Task(key, versions.get(key, ""), place, contract, self._options.allow_duplicate, program())
+            stored = self._keys.find(key)
+            task = Task(key, stored.etag if stored else "", place, contract, self._options.allow_duplicate, program())
             tasks[index] = task
         if tasks and self._starting:
             self._starting()

@@ -22,24 +22,34 @@ class Key(str):
 
 
 class Keys:
-    """The keys of a store, listed once for many sources, and again for a source that was not among them."""
+    """The workbooks of a store by key, listed once for many sources, and again for a source that is not among them."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._listed: set[str] = set()
+        self._listed: dict[str, Stored] = {}
+
+    def find(self, *keys: str) -> Stored | None:
+        """The workbook with the first of these keys that the store has, or None. Raises StoreError, AwsError."""
+        if not self._listed.keys() & {*keys}:
+            self._listed = {stored.key: stored for stored in self._store.workbooks()}
+        return next((self._listed[key] for key in keys if key in self._listed), None)
 
     def named(self, source: str | Path) -> Key:
         """The key of a source, which may lack `input/`. Raises SourceNotFound, StoreError, AwsError."""
-        candidates = (str(source), f"{INPUT}{source}")
-        if not self._listed.intersection(candidates):
-            self._listed = {stored.key for stored in self._store.workbooks()}
-        for key in candidates:
-            if key in self._listed:
-                return Key(key)
+        if found := self.find(str(source), f"{INPUT}{source}"):
+            return Key(found.key)
         raise SourceNotFound(
             f"{source} is neither a file nor a workbook in {self._store.address}",
             hint="List the workbooks with `retailpipe status`.",
         )
+
+    def size_of(self, source: str | Path) -> int:
+        """The size of a source in bytes, a file or a workbook of the store; 0 if there is neither."""
+        path = expanded(source)
+        if not isinstance(source, Key) and path.is_file():
+            return path.stat().st_size
+        found = self.find(str(source), f"{INPUT}{source}")
+        return found.size if found else 0
 
 
 def upload(

@@ -21,6 +21,12 @@ from retailpipe.workers.bounded import BoundedExecutor
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _ENDING_SECONDS = 5.0
+# What one process needs, and what the start of processes costs, in seconds of a core. Measured with PostgreSQL on the
+# same machine (docs/scale.md): the imports of the fork server and the forks take about a second, and two processes save
+# a third of the time of one. So they pay from three seconds on: 45 workbooks of 1,000 rows, or two of 150,000 rows.
+_SECONDS_PER_WORKBOOK = 0.055
+_SECONDS_PER_MEGABYTE = 0.27
+_SECONDS_THAT_PAY = 3.0
 
 
 class Processes(BoundedExecutor):
@@ -30,11 +36,19 @@ class Processes(BoundedExecutor):
     is started afresh. They are never forked from this process: its threads may hold locks.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, *, is_asked_for: bool = True) -> None:
+        """is_asked_for: whether a person chose processes, so that they are used for small workbooks too."""
         self.count = count
+        self.is_asked_for = is_asked_for
         self._at_once = count
         self._pool: ProcessPoolExecutor | None = None
         self._children: set[BaseProcess] = set()
+
+    @staticmethod
+    def pays(workbooks: int, size: int) -> bool:
+        """Whether the time that several processes save is longer than their start. size: of all workbooks, in bytes."""
+        work = workbooks * _SECONDS_PER_WORKBOOK + size / 1e6 * _SECONDS_PER_MEGABYTE
+        return work >= _SECONDS_THAT_PAY
 
     def prepare(self, at_once: int) -> None:
         """Set the bound. Starts no process."""

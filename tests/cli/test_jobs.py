@@ -34,6 +34,19 @@ def test_jobs_load_what_one_process_loads(environment: Environment, samples: Pat
     assert_each_loaded_once(environment, keys)
 
 
+def test_few_small_workbooks_are_loaded_in_one_process_unless_jobs_are_asked_for(
+    environment: Environment, samples: Path, program: Program
+) -> None:
+    keys = fill(environment, samples, 4)
+
+    done = program("ingest", *where(environment))
+
+    assert done.returncode == 0, done.stderr
+    assert "reading the workbook" in done.stderr
+    assert "loading 4 workbooks" not in done.stderr
+    assert_each_loaded_once(environment, keys)
+
+
 def test_failure_has_the_same_exit_code(environment: Environment, samples: Path, program: Program) -> None:
     keys = fill(environment, samples, 3)
     (environment.folder / keys[0]).write_bytes(b"no workbook")

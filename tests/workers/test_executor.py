@@ -244,3 +244,11 @@ def test_sources_of_the_store_are_listed_once_unless_one_is_new(environment: Env
     assert keys.named("new.xlsx") == "input/new.xlsx"
     with pytest.raises(SourceNotFound):
         keys.named(third)
+
+
+@pytest.mark.parametrize(
+    ("workbooks", "size", "pays"),
+    [(2, 80_000, False), (20, 800_000, False), (60, 2_400_000, True), (2, 12_000_000, True), (2, 5_000_000, False)],
+)
+def test_processes_are_the_default_for_much_work(workbooks: int, size: int, pays: bool) -> None:
+    assert Processes.pays(workbooks, size) is pays
