@@ -83,20 +83,20 @@ class DaskWorkers(BoundedExecutor):
     def window(self) -> int:
         """Two tasks for each thread of the workers, so that none waits for the next.
 
-        Raises WorkersError if there has been no worker for two minutes.
+        Raises WorkersError if there has been no worker, or no answer of the scheduler, for two minutes.
         """
         now = time.monotonic()
         if self._client and now - self._counted >= _LOOK_SECONDS:
             self._counted = now
             try:
                 self._threads = _threads(self._client)
-            except WorkersError:  # if the scheduler is gone, Dask cancels the tasks
-                return 1
+            except WorkersError:  # a scheduler that ended: Dask cancels the tasks; or one that hangs
+                self._threads = 0
             if self._threads:
                 self._last_worker = now
             elif now - self._last_worker >= _ABANDONED_SECONDS:
                 raise WorkersError(
-                    f"the workers were lost: the scheduler at {self._address} has no worker any more",
+                    f"the workers were lost: the scheduler at {self._address} has no worker any more, or hangs",
                     hint="Start them again, then run the same command: it loads what is not loaded yet.",
                 )
         threads = max(self._threads, 1)
