@@ -7,7 +7,7 @@ UV := $(if $(shell command -v uv),uv,.tools/bin/uv)
 export UV_COMPILE_BYTECODE := 1
 TOOLS := $(filter .tools/bin/uv,$(UV))
 
-.PHONY: help demo test engine rehearse nightly lint types format docs picture bench bench-growth bench-run bench-start bench-report bench-scale bench-warehouse profile build clean
+.PHONY: help demo test engine rehearse nightly lint types format docs picture bench bench-growth bench-run bench-start bench-report bench-scale bench-warehouse simulation profile build clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ bench-scale: $(TOOLS)  ## Measure loads of many workbooks at once, in processes 
 
 bench-warehouse: $(TOOLS)  ## Measure what finds the rows of a load in a large table; options in BENCH="--rows 50000000"
 	$(UV) run python benchmarks/warehouse.py $(BENCH)
+
+simulation: $(TOOLS)  ## Simulate loads of many workbooks on 1 to 64 workers and 1 to 16 cores of the database
+	$(UV) run python benchmarks/simulation.py $(BENCH)
 
 profile: $(TOOLS)  ## Measure the CPU time per row of each step of a load
 	$(UV) run python benchmarks/parts.py $(BENCH)

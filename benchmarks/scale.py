@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Generator
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -50,13 +50,14 @@ def main() -> None:
     ways: dict[str, Way] = {"one process": here}
     for count in arguments.workers:
         ways[f"--jobs {count}"] = partial(processes, count)
-        ways[f"Dask, {count} workers"] = partial(dask, count)
+        ways[f"Dask, {count} workers"] = partial(dask_workers, count)
     environment = Environment.embedded((arguments.folder / "scale").absolute())
     text = f"{circumstances(environment.warehouse.uri)}. The best of {arguments.rounds} rounds, starts not included.\n"
     for count, rows in ((arguments.small, 1_000), (arguments.large, arguments.large_rows)):
         if count:
             best = measured(environment, workbooks(arguments.folder, count, rows), ways, arguments.rounds)
             text += f"\n{count} workbooks of {rows:,} rows:\n\n{compared(best, count, rows)}\n"
+            print(text, file=sys.stderr)
     write_section("Many workbooks at once", text, arguments.results)
     if environment.server:
         environment.server.destroy()
@@ -96,13 +97,21 @@ def processes(count: int) -> Generator[Executor | None]:
         yield executor
 
 
-def dask(count: int) -> Generator[Executor | None]:
+def dask_workers(count: int) -> Generator[Executor | None]:
+    """Workers as docs/scale.md advises to start them."""
+    import dask
     from distributed import LocalCluster
 
     from retailpipe.workers.dask import DaskWorkers
 
     with (
-        LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
+        dask.config.set({"distributed.worker.profile.enabled": False}),
+        LocalCluster(
+            n_workers=count,
+            threads_per_worker=1,
+            dashboard_address="127.0.0.1:0",
+            preload=["retailpipe.workers.preload"],
+        ) as cluster,
         DaskWorkers(cluster.scheduler_address) as executor,
     ):
         yield executor
@@ -129,18 +138,24 @@ def workbooks(folder: Path, count: int, rows: int) -> list[Path]:
     return files
 
 
-def ours() -> list[psutil.Process]:
-    return [psutil.Process(), *psutil.Process().children(recursive=True)]
+def ours() -> dict[psutil.Process, tuple[float, int]]:
+    """The CPU seconds and the resident bytes of this process and of its workers, without the server."""
+    found: dict[psutil.Process, tuple[float, int]] = {}
+    for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):  # a process of the server ended
+            if process.name() != "postgres":
+                found[process] = sum(process.cpu_times()[:2]), process.memory_info().rss
+    return found
 
 
 def our_cpu() -> float:
-    return sum(sum(process.cpu_times()[:2]) for process in ours() if process.name() != "postgres")
+    return sum(cpu for cpu, _ in ours().values())
 
 
 def peak_of_workers() -> float:
     """The largest of our other processes, in MB; this process if it is alone."""
-    first, *others = ours()
-    return max(process.memory_info().rss for process in others or [first]) / 1e6
+    first, *others = (memory for _, memory in ours().values())
+    return max(others or [first]) / 1e6
 
 
 def cpu_of_server(environment: Environment) -> float:

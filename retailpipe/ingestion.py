@@ -15,8 +15,7 @@ from retailpipe.errors import ContractError, RetailpipeError, UsageError, Wareho
 from retailpipe.loads import load_snapshot
 from retailpipe.progress import NoProgress, Progress
 from retailpipe.reports import LoadReport, SomeNotLoaded
-from retailpipe.sources import Key, named_keys, snapshot_of, stored_key
-from retailpipe.store import Stored
+from retailpipe.sources import Key, Keys, snapshot_of, stored_key
 
 
 @dataclass(frozen=True)
@@ -45,8 +44,8 @@ def load_sources(
     if options.at_once is not None and options.at_once < 1:
         raise UsageError(f"{options.at_once} loads at once are too few", hint="Load at least 1 at once.")
     loading = _Loading(environment, options, progress, starting)
-    wanted = named_keys(environment, sources) or loading.backlog()
-    if options.executor and not options.dry_run and len(wanted) > 1:
+    wanted = sources or loading.backlog()
+    if options.executor and not options.dry_run and loading.pays(options.executor, wanted):
         loading.load_on(options.executor, wanted)
     else:
         loading.load_here(wanted)
@@ -74,8 +73,8 @@ class _Loading:
         self._progress = progress
         self._starting = starting
         self._bindings = Bindings.of(environment.folder)
+        self._keys = Keys(environment.store)
         self._would_load: dict[str, str] = {}
-        self._listed: list[Stored] | None = None
         self.reports: dict[int, LoadReport] = {}
         self.failures: dict[int, RetailpipeError] = {}
 
@@ -89,7 +88,7 @@ class _Loading:
         found = compare(self._environment, contract=options.contract, dry_run=options.dry_run)
         if not options.dry_run:
             write_missing_receipts(self._environment, found)
-        self._listed = found.workbooks
+        self._keys = Keys(self._environment.store, found.workbooks)
         return [Key(key) for key in found.waiting]
 
     def load_here(self, wanted: Sequence[str | Path]) -> None:
@@ -98,6 +97,14 @@ class _Loading:
             self._try(index, source)
             if isinstance(self.failures.get(index), WarehouseError):
                 return
+
+    def pays(self, executor: Executor, wanted: Sequence[str | Path]) -> bool:
+        """Whether to load on an executor: several workbooks, and large enough for processes that are to be started."""
+        from retailpipe.workers.processes import Processes
+
+        if len(wanted) < 2 or not isinstance(executor, Processes) or executor.is_asked_for:
+            return len(wanted) > 1
+        return executor.pays(len(wanted), sum(self._keys.size_of(source) for source in wanted))
 
     def load_on(self, executor: Executor, wanted: Sequence[str | Path]) -> None:
         """Upload files, then load all on an executor, at most as many at once as the database takes."""
@@ -110,10 +117,15 @@ class _Loading:
 
         place = Place.of(self._environment)
         at_once = self._options.at_once or loads_at_once(self._environment.warehouse)
-        window = executor.prepare(at_once) if isinstance(executor, BoundedExecutor) else at_once
+        if isinstance(executor, BoundedExecutor):
+            executor.prepare(at_once)
+            window = executor.window
+        else:
+
+            def window() -> int:
+                return at_once
+
         keys = self._stored(wanted)
-        listed = self._environment.store.workbooks() if self._listed is None else self._listed
-        versions = {stored.key: stored.etag for stored in listed}
         tasks: dict[int, Task] = {}
         for index, key in keys.items():
             try:
@@ -121,7 +133,8 @@ class _Loading:
             except ContractError:  # several contracts are for it: a load here records that
                 self._try(index, key)
                 continue
-            task = Task(key, versions.get(key, ""), place, contract, self._options.allow_duplicate, program())
+            stored = self._keys.find(key)
+            task = Task(key, stored.etag if stored else "", place, contract, self._options.allow_duplicate, program())
             tasks[index] = task
         if tasks and self._starting:
             self._starting()
@@ -137,7 +150,7 @@ class _Loading:
         for index, source in enumerate(wanted):
             try:
                 keys[index] = stored_key(
-                    self._environment, source, replace=self._options.replace, progress=self._progress
+                    self._environment, source, self._keys, replace=self._options.replace, progress=self._progress
                 )
             except RetailpipeError as error:
                 self.failures[index] = error
@@ -151,7 +164,12 @@ class _Loading:
         options = self._options
         try:
             with snapshot_of(
-                self._environment, source, replace=options.replace, dry_run=options.dry_run, progress=self._progress
+                self._environment,
+                source,
+                self._keys,
+                replace=options.replace,
+                dry_run=options.dry_run,
+                progress=self._progress,
             ) as snapshot:
                 report = load_snapshot(
                     self._environment,

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import stat
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -48,7 +49,8 @@ def folders() -> list[Path]:
 
 def replace_private(file: Path, content: str) -> None:
     """Write a file that only its owner can read, in one step for its readers. Raises OSError."""
-    fresh = file.with_name(f"{file.name}.new")
+    # Its own name: if two processes wrote to one file, the second would write to what the first has put in place.
+    fresh = file.with_name(f"{file.name}.{os.getpid()}-{threading.get_ident()}.new")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "w") as target:
         target.write(content)

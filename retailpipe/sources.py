@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
@@ -13,13 +13,47 @@ from retailpipe.errors import ReplacementNeeded, SourceNotFound, WarehouseError
 from retailpipe.keys import INPUT
 from retailpipe.progress import Progress
 from retailpipe.reports import Replaced, Replacement
-from retailpipe.store import Snapshot, Stored, file_snapshot
+from retailpipe.store import Snapshot, Store, Stored, file_snapshot
 
 
 class Key(str):
     """A key of the store. `ingest` and `run` never treat it as the path of a file, even if a file has the same name."""
 
     __slots__ = ()
+
+
+class Keys:
+    """The workbooks of a store by key, listed once for many sources, and again for a source that is not among them.
+
+    listed: the workbooks, if they were listed before.
+    """
+
+    def __init__(self, store: Store, listed: Iterable[Stored] = ()) -> None:
+        self._store = store
+        self._listed = {stored.key: stored for stored in listed}
+
+    def find(self, *keys: str) -> Stored | None:
+        """The workbook with the first of these keys that the store has, or None. Raises StoreError, AwsError."""
+        if not self._listed.keys() & {*keys}:
+            self._listed = {stored.key: stored for stored in self._store.workbooks()}
+        return next((self._listed[key] for key in keys if key in self._listed), None)
+
+    def named(self, source: str | Path) -> Key:
+        """The key of a source, which may lack `input/`. Raises SourceNotFound, StoreError, AwsError."""
+        if found := self.find(str(source), f"{INPUT}{source}"):
+            return Key(found.key)
+        raise SourceNotFound(
+            f"{source} is neither a file nor a workbook in {self._store.address}",
+            hint="List the workbooks with `retailpipe status`.",
+        )
+
+    def size_of(self, source: str | Path) -> int:
+        """The size of a source in bytes, a file or a workbook of the store; 0 if there is neither."""
+        path = expanded(source)
+        if not isinstance(source, Key) and path.is_file():
+            return path.stat().st_size
+        found = self.find(str(source), f"{INPUT}{source}")
+        return found.size if found else 0
 
 
 def upload(
@@ -62,7 +96,7 @@ def replacements(environment: Environment, *sources: str | Path) -> list[Replace
 
 
 def snapshot_of(
-    environment: Environment, source: str | Path, *, replace: bool, dry_run: bool, progress: Progress | None
+    environment: Environment, source: str | Path, keys: Keys, *, replace: bool, dry_run: bool, progress: Progress | None
 ) -> AbstractContextManager[Snapshot]:
     """Return a snapshot of a source: a file, which is uploaded to the store first, or a key of the store."""
     if isinstance(source, Key):
@@ -73,40 +107,16 @@ def snapshot_of(
             return file_snapshot(path, environment.store.key_of(path))
         stored = upload(environment, path, replace=replace, progress=progress)
         return environment.store.snapshot(stored.key, local_file=path, progress=progress)
-    return environment.store.snapshot(_key_named(environment, source), progress=progress)
+    return environment.store.snapshot(keys.named(source), progress=progress)
 
 
-def named_keys(environment: Environment, sources: Sequence[str | Path]) -> list[str | Path]:
-    """The sources, with keys for the names of workbooks in the store. It lists the store once, not for each name.
-
-    A name that the store does not have stays as it is: an earlier file of the sources may be uploaded under it.
-    """
-    names = [each for each in sources if not isinstance(each, Key) and not expanded(each).exists()]
-    if len(names) < 2:
-        return [*sources]
-    keys = {stored.key for stored in environment.store.workbooks()}
-    return [(_key_among(keys, each) or each) if each in names else each for each in sources]
-
-
-def stored_key(environment: Environment, source: str | Path, *, replace: bool, progress: Progress | None) -> Key:
+def stored_key(
+    environment: Environment, source: str | Path, keys: Keys, *, replace: bool, progress: Progress | None
+) -> Key:
     """Return the key of a source. A file is uploaded to the store first. Raises StoreError, UsageError, AwsError."""
     if isinstance(source, Key):
         return source
     path = expanded(source)
     if path.exists():
         return Key(upload(environment, path, replace=replace, progress=progress).key)
-    return _key_named(environment, source)
-
-
-def _key_named(environment: Environment, source: str | Path) -> Key:
-    if key := _key_among({stored.key for stored in environment.store.workbooks()}, source):
-        return key
-    raise SourceNotFound(
-        f"{source} is neither a file nor a workbook in {environment.store.address}",
-        hint="List the workbooks with `retailpipe status`.",
-    )
-
-
-def _key_among(keys: Collection[str], source: str | Path) -> Key | None:
-    """The key that a source names, with or without `input/`."""
-    return next((Key(key) for key in (str(source), f"{INPUT}{source}") if key in keys), None)
+    return keys.named(source)

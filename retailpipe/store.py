@@ -10,11 +10,13 @@ import errno
 import hashlib
 import json
 import os
+import platform
 import shlex
 import shutil
 import stat
 import tempfile
 import time
+import zlib
 from collections.abc import Generator, Iterable
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
@@ -357,16 +359,21 @@ def nothing_to_restore(key: str, address: str) -> SourceNotFound:
 
 
 def copy_prefix() -> str:
-    """Return how the names of this process's copies begin."""
-    return f"{_COPY}{os.getpid()}-"
+    """Return how the names of this process's copies begin: with its process id and its machine."""
+    return f"{_COPY}{os.getpid()}-{_machine()}-"
+
+
+def _machine() -> str:
+    return f"{zlib.crc32(platform.node().encode()):08x}"
 
 
 def remove_orphans(temporary: Path) -> None:
     """Delete copies, and folders of copies, that a killed process left: their names contain its process id.
 
+    Those of other machines, which share the folder, stay: their processes cannot be seen from here.
     Only names of `copy_prefix` are deleted: the folder may be one of the user, with files such as 2024-report.xlsx.
     """
-    for copy in temporary.glob(f"{_COPY}*-*"):
+    for copy in temporary.glob(f"{_COPY}*-{_machine()}-*"):
         import psutil
 
         owner = copy.name.removeprefix(_COPY).partition("-")[0]

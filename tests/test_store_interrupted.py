@@ -64,6 +64,17 @@ def test_files_of_the_user_in_the_folder_of_copies_are_kept(store: FolderStore, 
     assert files(folder) == ["input/book.xlsx", "tmp/2024-branches/north.xlsx", "tmp/99999999-report.xlsx"]
 
 
+def test_copies_of_another_machine_that_shares_the_folder_are_kept(
+    store: FolderStore, folder: Path, book: Path
+) -> None:
+    (folder / "tmp").mkdir(parents=True)
+    (folder / "tmp" / "retailpipe-999999999-00000000-abc.xlsx").write_text("being loaded there")
+
+    store.upload(book)
+
+    assert files(folder) == ["input/book.xlsx", "tmp/retailpipe-999999999-00000000-abc.xlsx"]
+
+
 def test_the_copies_of_another_running_process_are_not_deleted(store: FolderStore, folder: Path, book: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from retailpipe.store import FolderStore\n"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import json
+import signal
 import sys
 
 _SAFE_TO_INTERRUPT = {"demo", "run", "ingest", "init", "transform", "forget", "restore"}
@@ -51,8 +52,18 @@ def main() -> None:
     except (KeyboardInterrupt, SystemExit) as exit_:
         if isinstance(exit_, SystemExit) and exit_.code != 130:
             raise
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # another Ctrl-C would only break off the end of this process
         more = "; no workbook is half loaded; run the command again to continue" if safe_to_interrupt else ""
-        say(f"interrupted{more}", err=True)
+        say(f"interrupted{_how_far(exit_)}{more}", err=True)
         sys.exit(130)
     finally:
         gc.freeze()  # skips the final garbage collection: the process ends and frees everything
+
+
+def _how_far(error: BaseException | None) -> str:
+    """What the interrupt, which may be the cause of an exit, says of what was done."""
+    while error:
+        if isinstance(error, KeyboardInterrupt) and error.args:
+            return f"; {error}"
+        error = error.__cause__ or error.__context__
+    return ""

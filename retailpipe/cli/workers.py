@@ -19,7 +19,8 @@ Jobs = Annotated[
         "--jobs",
         metavar="N",
         min=1,
-        help="Load this many workbooks at once, each in its own process. Default: as many as there are cores.",
+        help="Load this many workbooks at once, each in its own process. Default: as many as there are cores, "
+        "or one process for small workbooks.",
     ),
 ]
 Workers = Annotated[
@@ -61,7 +62,7 @@ def executor_of(environment: Environment, jobs: int | None, workers: str | None)
         return
     from retailpipe.workers.processes import Processes
 
-    with Processes(count) as executor:
+    with Processes(count, is_asked_for=jobs is not None) as executor:
         yield executor
 
 

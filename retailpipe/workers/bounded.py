@@ -10,8 +10,15 @@ class BoundedExecutor(Executor):
     """An executor that never runs more loads at once than it was told."""
 
     @abstractmethod
-    def prepare(self, at_once: int) -> int:
-        """Get ready for loads, at most `at_once` at the same time; return how many tasks to send ahead of the results.
+    def prepare(self, at_once: int) -> None:
+        """Get ready for loads, at most `at_once` at the same time.
 
         Raises WorkersError if the workers cannot be reached, or run other versions than this program.
+        """
+
+    @abstractmethod
+    def window(self) -> int:
+        """How many tasks to send ahead of the results at present, at least 1. `prepare` must have been called.
+
+        Raises WorkersError if there are no workers any more.
         """

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
+import re
+import time
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future
 from importlib.util import find_spec
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from retailpipe.errors import UsageError, WorkersError
+from retailpipe.errors import RetailpipeError, UsageError, WorkersError
+from retailpipe.threads import Worker
 from retailpipe.workers.bounded import BoundedExecutor
 from retailpipe.workers.programs import program, require_same
 
@@ -18,8 +21,19 @@ if TYPE_CHECKING:
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
+_ADDRESS = re.compile(r"(tcp|tls)://(\[[0-9a-fA-F:.%\w]+\]|[^\s:/\[\]]+):\d{1,5}")
 _CONNECT_SECONDS = 10
+_ANSWER_SECONDS = 30
+_LOOK_SECONDS = 5
+"""How often the workers are counted: they join and leave while the loads run."""
+_ABANDONED_SECONDS = 120
+"""A worker that is started again, also on another machine, is back within this time."""
 _INSTALL = "Install it with `pip install 'retailpipe[cluster]'`; in a checkout, `uv sync --extra cluster`."
+_START = "Start one with `dask scheduler`, then workers with `dask worker ADDRESS`."
+_CERTIFICATES = (
+    "Set DASK_DISTRIBUTED__COMM__TLS__CA_FILE, DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT and "
+    "DASK_DISTRIBUTED__COMM__TLS__CLIENT__KEY, or the same settings in Dask's configuration files."
+)
 _ENGINE = ("python", "dask", "distributed", "cloudpickle", "msgpack")
 """What the scheduler, the workers and this program must have in the same version to understand each other."""
 
@@ -27,63 +41,96 @@ _ENGINE = ("python", "dask", "distributed", "cloudpickle", "msgpack")
 class DaskWorkers(BoundedExecutor):
     """The workers of the cluster of a scheduler.
 
-    A semaphore of the scheduler bounds the loads: a worker holds a lease of it while it loads. If the worker dies, its
-    lease ends by itself.
+    If the workers have more threads than the database takes loads, a semaphore of the scheduler bounds the loads: a
+    worker holds a lease of it while it loads. If the worker dies, its lease ends by itself.
 
     address: of the scheduler, such as tcp://host:8786. For tls://, Dask's own configuration names the certificates.
     """
 
     def __init__(self, address: str) -> None:
-        if not address.startswith(("tcp://", "tls://")):
+        if not _ADDRESS.fullmatch(address):
             raise UsageError(f"{address!r} is not the address of a scheduler", hint="Write it as tcp://host:8786.")
         if find_spec("distributed") is None:
             raise UsageError("a Dask cluster needs the package distributed, which is not installed", hint=_INSTALL)
         self._address = address
         self._client: Client | None = None
-        self._ready: tuple[Executor, Semaphore] | None = None
+        self._executor: Executor | None = None
+        self._semaphore: Semaphore | None = None
+        self._at_once = 1
+        self._threads = 0
+        self._counted = self._last_worker = 0.0
 
-    def prepare(self, at_once: int) -> int:
-        """Connect, compare versions, and set the bound. Two tasks are sent for each thread of the workers.
-
-        Raises WorkersError.
-        """
+    def prepare(self, at_once: int) -> None:
+        """Connect, compare versions, and set the bound. Raises WorkersError."""
         from distributed import Semaphore
 
         client = self._client = self._client or _connected(self._address)
-        threads = sum(client.nthreads().values())
-        if not threads:
+        self._threads = _threads(client)
+        if not self._threads:
             raise WorkersError(
                 f"the scheduler at {self._address} has no workers", hint=f"Start one: `dask worker {self._address}`."
             )
-        _compare(client)
-        semaphore = Semaphore(at_once, scheduler_rpc=client.scheduler, loop=client.loop)
-        semaphore.register()
-        self._ready = client.get_executor(pure=False), semaphore
-        return 2 * min(threads, at_once)
+        self._counted = self._last_worker = time.monotonic()
+        _asked(lambda: _compare(client), f"a worker of {self._address}")
+        self._executor = self._executor or client.get_executor(pure=False)
+        self._close_semaphore()
+        self._at_once = at_once
+        # Without a semaphore, `window` is the bound: a lease costs several messages for each load.
+        if 2 * self._threads > at_once:
+            self._semaphore = Semaphore(at_once, scheduler_rpc=client.scheduler, loop=client.loop)
+            self._semaphore.register()
+
+    def window(self) -> int:
+        """Two tasks for each thread of the workers, so that none waits for the next.
+
+        Raises WorkersError if there has been no worker, or no answer of the scheduler, for two minutes.
+        """
+        now = time.monotonic()
+        if self._client and now - self._counted >= _LOOK_SECONDS:
+            self._counted = now
+            try:
+                self._threads = _threads(self._client)
+            except WorkersError:  # a scheduler that ended: Dask cancels the tasks; or one that hangs
+                self._threads = 0
+            if self._threads:
+                self._last_worker = now
+            elif now - self._last_worker >= _ABANDONED_SECONDS:
+                raise WorkersError(
+                    f"the workers were lost: the scheduler at {self._address} has no worker any more, or hangs",
+                    hint="Start them again, then run the same command: it loads what is not loaded yet.",
+                )
+        threads = max(self._threads, 1)
+        return 2 * min(threads, self._at_once) if self._semaphore else min(2 * threads, self._at_once)
 
     def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
-        """Call a function on a worker, while the semaphore has a lease for it."""
-        if self._ready is None:
+        """Call a function on a worker, while the semaphore, if there is one, has a lease for it."""
+        if self._executor is None:
             raise RuntimeError("prepare must be called first")
-        executor, semaphore = self._ready
         try:
-            return executor.submit(_bounded, semaphore, functools.partial(fn, *args, **kwargs))
+            if self._semaphore:
+                return self._executor.submit(_bounded, self._semaphore, functools.partial(fn, *args, **kwargs))
+            return self._executor.submit(fn, *args, **kwargs)
         except Exception as error:  # the errors of a client without a scheduler have no base class of their own
             raise BrokenExecutor(str(error)) from error
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Leave the cluster. Its scheduler and its workers stay. Tasks that have not begun are cancelled."""
         del wait, cancel_futures
-        if self._client and self._ready and self._client.status == "running":
-            self._ready[1].close()  # otherwise the scheduler would keep it
+        self._close_semaphore()
         if self._client:
             self._client.close()
-        self._client = self._ready = None
+        self._client = self._executor = None
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.shutdown()
+
+    def _close_semaphore(self) -> None:
+        """Remove the semaphore from the scheduler, which would keep it."""
+        if self._semaphore and self._client and self._client.status == "running":
+            self._semaphore.close()
+        self._semaphore = None
 
 
 def _bounded(semaphore: Semaphore, work: Callable[[], Any]) -> Any:
@@ -95,13 +142,54 @@ def _bounded(semaphore: Semaphore, work: Callable[[], Any]) -> Any:
 def _connected(address: str) -> Client:
     from distributed import Client
 
-    try:
+    def connect() -> Client:
         return Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
-    except (OSError, ValueError, TypeError) as error:
+
+    try:
+        return _within(_ANSWER_SECONDS, connect, f"the scheduler at {address}")
+    except WorkersError:
+        raise
+    except TypeError as error:  # Dask has no certificates: its message shows no setting
+        if not address.startswith("tls://"):
+            raise
         raise WorkersError(
-            f"no scheduler answers at {address}: {error}",
-            hint="Start one with `dask scheduler`, then workers with `dask worker ADDRESS`.",
+            f"{address} needs certificates, and Dask's settings name none", hint=_CERTIFICATES
         ) from error
+    except Exception as error:  # what another server than a scheduler answers may raise anything
+        raise WorkersError(
+            f"no scheduler answers at {address}: {error or 'it is another server'}", hint=_START
+        ) from error
+
+
+def _within(seconds: float, call: Callable[[], _T], who: str) -> _T:
+    """Call a function in a thread. Raises WorkersError if it takes longer. who: does not answer, for the message."""
+    worker = Worker("dask")
+    answer = worker.submit(call)
+    worker.shutdown(wait=False)
+    try:
+        return answer.result(seconds)
+    except TimeoutError as error:
+        if answer.done():
+            raise
+        raise WorkersError(
+            f"{who} did not answer within {seconds:.0f} seconds",
+            hint="Check its log. If it hangs, end it, then run the same command again.",
+        ) from error
+
+
+def _asked(question: Callable[[], _T], who: str) -> _T:
+    """Ask the scheduler or the workers something. Raises WorkersError."""
+    try:
+        return _within(_ANSWER_SECONDS, question, who)
+    except RetailpipeError:
+        raise
+    except Exception as error:  # as in `submit`
+        raise WorkersError(f"{who} was lost: {error or type(error).__name__}", hint=_START) from error
+
+
+def _threads(client: Client) -> int:
+    """The number of threads of all workers. Raises WorkersError."""
+    return sum(_asked(client.nthreads, f"the scheduler at {client.scheduler.address}").values())
 
 
 def _compare(client: Client) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from retailpipe.environment import Environment
 from retailpipe.errors import UsageError, WorkersError
 from retailpipe.store import FolderStore
+from retailpipe.warehouse import without_password
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,12 @@ class Place:
         if environment.server:
             return cls(str(environment.folder), host=platform.node())
         url = environment.warehouse.uri
-        if url != os.environ.get("RETAILPIPE_DATABASE_URL") and _password(url):
+        if url != os.environ.get("RETAILPIPE_DATABASE_URL") and without_password(url) != url:
             raise UsageError(
                 "the database URL holds a password, and passwords are not sent to workers",
                 hint="Remove it from the URL, and set PGPASSWORD or a passfile where the workers run.",
             )
-        return cls(str(environment.folder), database_url=_without_password(url))
+        return cls(str(environment.folder), database_url=without_password(url))
 
     def environment(self) -> Environment:
         """The environment, opened once in each process. Raises UsageError, WorkersError, AwsError, OutputsError."""
@@ -73,24 +74,5 @@ def _opened(place: Place) -> Environment:
             )
         return Environment.embedded(Path(place.folder))
     own = os.environ.get("RETAILPIPE_DATABASE_URL", "")
-    url = own if own and _without_password(own) == place.database_url else place.database_url
+    url = own if own and without_password(own) == place.database_url else place.database_url
     return Environment.local(place.folder, database_url=url)
-
-
-def _password(url: str) -> str | None:
-    from psycopg2.extensions import parse_dsn
-
-    return parse_dsn(url).get("password")
-
-
-def _without_password(url: str) -> str:
-    """The URL as it is, if it has no password; otherwise an equivalent URL without it."""
-    password = _password(url)
-    if not password:
-        return url
-    from urllib.parse import urlencode
-
-    from psycopg2.extensions import parse_dsn
-
-    parts = {name: value for name, value in parse_dsn(url).items() if name != "password"}
-    return f"postgresql:///?{urlencode(parts)}"

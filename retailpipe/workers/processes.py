@@ -9,7 +9,9 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
+from multiprocessing import active_children
 from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import ParamSpec, TypeVar
 
@@ -19,6 +21,12 @@ from retailpipe.workers.bounded import BoundedExecutor
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _ENDING_SECONDS = 5.0
+# What one process needs, and what the start of processes costs, in seconds of a core. Measured with PostgreSQL on the
+# same machine (docs/scale.md): the imports of the fork server and the forks take about a second, and two processes save
+# a third of the time of one. So they pay from three seconds on: 45 workbooks of 1,000 rows, or two of 150,000 rows.
+_SECONDS_PER_WORKBOOK = 0.055
+_SECONDS_PER_MEGABYTE = 0.27
+_SECONDS_THAT_PAY = 3.0
 
 
 class Processes(BoundedExecutor):
@@ -28,22 +36,35 @@ class Processes(BoundedExecutor):
     is started afresh. They are never forked from this process: its threads may hold locks.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, *, is_asked_for: bool = True) -> None:
+        """is_asked_for: whether a person chose processes, so that they are used for small workbooks too."""
         self.count = count
+        self.is_asked_for = is_asked_for
+        self._at_once = count
         self._pool: ProcessPoolExecutor | None = None
-        self._others: set[int | None] = set()
+        self._children: set[BaseProcess] = set()
 
-    def prepare(self, at_once: int) -> int:
+    @staticmethod
+    def pays(workbooks: int, size: int) -> bool:
+        """Whether the time that several processes save is longer than their start. size: of all workbooks, in bytes."""
+        work = workbooks * _SECONDS_PER_WORKBOOK + size / 1e6 * _SECONDS_PER_MEGABYTE
+        return work >= _SECONDS_THAT_PAY
+
+    def prepare(self, at_once: int) -> None:
+        """Set the bound. Starts no process."""
+        self._at_once = at_once
+
+    def window(self) -> int:
         """One task for each process that may load: the next is sent when one has ended."""
-        return min(self.count, at_once)
+        return min(self.count, self._at_once)
 
     def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
         """Call a function in one of the processes. If a process died since the last call, all are started again."""
         try:
-            return self._started().submit(fn, *args, **kwargs)
+            return self._submit(fn, *args, **kwargs)
         except BrokenProcessPool:
             self._end()
-            return self._started().submit(fn, *args, **kwargs)
+            return self._submit(fn, *args, **kwargs)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the processes when they have done their calls."""
@@ -59,22 +80,25 @@ class Processes(BoundedExecutor):
             self._end()
         self.shutdown()
 
-    def _started(self) -> ProcessPoolExecutor:
+    def _submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
+        others = {*active_children()}
         if self._pool is None:
-            self._others = {child.pid for child in multiprocessing.active_children()}
             self._pool = ProcessPoolExecutor(self.count, _context(), initializer=_begin)
-        return self._pool
+        try:
+            return self._pool.submit(fn, *args, **kwargs)  # this starts a process if it needs one more
+        finally:
+            self._children |= {*active_children()} - others
 
     def _end(self) -> None:
         """End the processes now, whatever they do."""
         if self._pool is None:
             return
-        ours = [child for child in multiprocessing.active_children() if child.pid not in self._others]
-        for child in ours:
+        for child in self._children:
             child.terminate()
-        for child in ours:
+        for child in self._children:
             child.join(_ENDING_SECONDS)
             child.kill()
+        self._children.clear()
         self.shutdown(cancel_futures=True)
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import platform
 from dataclasses import dataclass
+from pathlib import Path
 
 from retailpipe.contract import Contract
 from retailpipe.environment import Environment
 from retailpipe.errors import RetailpipeError, SourceNotFound
+from retailpipe.keys import INPUT
 from retailpipe.loads import load_snapshot
 from retailpipe.reports import LoadReport
 from retailpipe.workers.places import Place
@@ -54,7 +56,7 @@ def perform(task: Task) -> Outcome:
         environment = task.place.environment()
         return Outcome(report=with_retries(lambda: _load(environment, task)))
     except RetailpipeError as error:
-        if isinstance(error, SourceNotFound) and not task.place.outputs:
+        if isinstance(error, SourceNotFound) and not task.place.outputs and not Path(task.place.folder, INPUT).is_dir():
             error.hint += f" Every worker must see the folder {task.place.folder}."
         return Outcome(error=error)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
 from dataclasses import dataclass, field
 
@@ -15,6 +15,8 @@ from retailpipe.progress import Progress
 from retailpipe.reports import LoadReport
 from retailpipe.workers.tasks import Outcome, Task, perform
 
+_LOOK_SECONDS = 5.0
+"""How often the window is asked for if no task ends."""
 _DEATHS_ALLOWED = 4
 _DEATHS_TOGETHER = 2
 """A task whose workers died this often is loaded alone, so that another task is not suspected with it."""
@@ -46,11 +48,11 @@ class Results:
         return self.lost is not None or any(isinstance(error, outage) for error in self.failures.values())
 
 
-def load_all(executor: Executor, tasks: Sequence[Task], window: int, progress: Progress) -> Results:
-    """Load the workbooks of tasks, at most `window` of them at the same time.
+def load_all(executor: Executor, tasks: Sequence[Task], window: Callable[[], int], progress: Progress) -> Results:
+    """Load the workbooks of tasks. window: how many may be under way at present; it is called again and again.
 
     A window keeps the results few, and the tasks that a dead worker makes suspect. After an error of the database or of
-    the workers no more tasks are sent; those under way are finished.
+    the workers no more tasks are sent; those under way are finished. KeyboardInterrupt says how many are loaded.
     """
     waiting = deque(_Attempt(index, task) for index, task in enumerate(tasks))
     running: dict[Future[Outcome], _Attempt] = {}
@@ -58,35 +60,53 @@ def load_all(executor: Executor, tasks: Sequence[Task], window: int, progress: P
     tally = _Tally(len(tasks), progress)
     try:
         while running or (waiting and not results.stopped):
-            while waiting and not results.stopped and _may_start(waiting[0], running, window):
+            room = window()
+            while waiting and not results.stopped and _may_start(waiting[0], running, room):
                 attempt = waiting.popleft()
                 try:
                     running[executor.submit(perform, attempt.task)] = attempt
                 except (BrokenExecutor, RuntimeError) as error:
                     waiting.appendleft(attempt)
                     results.lost = _lost(error)
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
+            for future in wait(running, _LOOK_SECONDS, FIRST_COMPLETED).done:
                 attempt = running.pop(future)
-                try:
-                    outcome = future.result()
-                except CancelledError as error:
-                    results.lost = _lost(error)
-                    continue
-                except Exception as error:
-                    if not isinstance(error, BrokenExecutor) and type(error).__name__ != _KILLED:
-                        raise
-                    attempt.deaths += 1
-                    if attempt.deaths <= _DEATHS_ALLOWED:
-                        waiting.append(attempt)  # at the end: by then, what killed the worker may be over
-                        continue
-                    outcome = Outcome(error=_killing(attempt))
-                _settle(results, attempt.index, outcome)
-                tally.add(outcome.report)
+                outcome = _outcome(future, attempt, results)
+                if outcome:
+                    _settle(results, attempt.index, outcome)
+                    tally.add(outcome.report)
+                elif results.lost is None:
+                    waiting.append(attempt)  # at the end: by then, what killed the worker may be over
+    except WorkersError as error:  # no worker is left: what is under way will not end
+        _cancel(running)
+        results.lost = error
+    except KeyboardInterrupt as error:
+        _cancel(running)
+        loaded = len(results.reports)
+        text = f"{loaded:,} of {counted(len(tasks), 'workbook')} {noun(loaded, 'was', 'were')} loaded"
+        raise KeyboardInterrupt(text) from error
     except BaseException:
-        for future in running:
-            future.cancel()
+        _cancel(running)
         raise
     return results
+
+
+def _outcome(future: Future[Outcome], attempt: _Attempt, results: Results) -> Outcome | None:
+    """The outcome of an attempt; None if its worker died, or was lost: then `results` says so."""
+    try:
+        return future.result()
+    except CancelledError as error:
+        results.lost = _lost(error)
+        return None
+    except Exception as error:
+        if not isinstance(error, BrokenExecutor) and type(error).__name__ != _KILLED:
+            raise
+        attempt.deaths += 1 + getattr(error, "allowed_failures", 0)  # of Dask: it has tried other workers already
+        return Outcome(error=_killing(attempt)) if attempt.deaths > _DEATHS_ALLOWED else None
+
+
+def _cancel(running: Iterable[Future[Outcome]]) -> None:
+    for future in running:
+        future.cancel()
 
 
 def _may_start(attempt: _Attempt, running: dict[Future[Outcome], _Attempt], window: int) -> bool:

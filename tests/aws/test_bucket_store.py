@@ -13,7 +13,7 @@ import pytest
 from retailpipe import Environment
 from retailpipe.errors import AwsError, SourceNotFound, StoreError, UsageError
 from retailpipe.keys import receipt_key
-from retailpipe.store import Store
+from retailpipe.store import Store, copy_prefix
 from tests.conftest import ROW, Workbook
 from tests.support.aws import s3_refuses
 from tests.support.proxy import proxy
@@ -247,7 +247,7 @@ def test_a_download_folder_that_cannot_be_created_is_reported(
 
 
 def test_files_of_a_killed_download_are_removed(bucket: Store, book: Path, on_aws: Environment) -> None:
-    orphan = on_aws.folder / "tmp" / "retailpipe-999999999-abc"
+    orphan = on_aws.folder / "tmp" / copy_prefix().replace(str(os.getpid()), "999999999")
     orphan.mkdir(parents=True)
     (orphan / "workbook.xlsx").write_bytes(b"half")
     key = bucket.upload(book).key

@@ -34,6 +34,19 @@ def test_jobs_load_what_one_process_loads(environment: Environment, samples: Pat
     assert_each_loaded_once(environment, keys)
 
 
+def test_few_small_workbooks_are_loaded_in_one_process_unless_jobs_are_asked_for(
+    environment: Environment, samples: Path, program: Program
+) -> None:
+    keys = fill(environment, samples, 4)
+
+    done = program("ingest", *where(environment))
+
+    assert done.returncode == 0, done.stderr
+    assert "reading the workbook" in done.stderr
+    assert "loading 4 workbooks" not in done.stderr
+    assert_each_loaded_once(environment, keys)
+
+
 def test_failure_has_the_same_exit_code(environment: Environment, samples: Path, program: Program) -> None:
     keys = fill(environment, samples, 3)
     (environment.folder / keys[0]).write_bytes(b"no workbook")
@@ -64,7 +77,7 @@ def test_ctrl_c_ends_every_process_and_keeps_what_is_loaded(environment: Environ
 
         errors = process.stderr.read()  # until the last process has closed it
     assert process.returncode == 130, errors
-    assert "interrupted; no workbook is half loaded" in errors
+    assert "of 30 workbooks were loaded; no workbook is half loaded" in errors
     assert "Traceback" not in errors
     left = [each for each in psutil.process_iter() if is_in_session(each, process.pid)]
     assert psutil.wait_procs(left, timeout=60)[1] == []

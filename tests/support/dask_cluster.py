@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
-from distributed import Client
+from distributed import Client, Security
 
 _READY_SECONDS = 60
 
@@ -19,7 +19,9 @@ _READY_SECONDS = 60
 class Cluster:
     """A context: a scheduler, and the workers that `add_workers` starts. All of them end with the context."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, security: Security | None = None) -> None:
+        """security: the certificates for TLS, which Dask's variables must name too."""
+        self._security = security
         self._file = folder / "scheduler.json"
         self._log = folder / "cluster.log"
         self.scheduler = self._start("scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", str(self._file))
@@ -34,13 +36,22 @@ class Cluster:
         """Start workers with one thread each, and wait until the scheduler knows them."""
         arguments = ("--nthreads", "1", "--no-nanny", "--no-dashboard", "--memory-limit", "0")
         self.workers += [self._start("worker", self.address, *arguments, env=env) for _ in range(count)]
-        with Client(self.address, set_as_default=False) as client:
+        with Client(self.address, security=self._security, set_as_default=False) as client:
             client.wait_for_workers(len(self.workers), timeout=_READY_SECONDS)
 
     def _start(self, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         with self._log.open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "dask", *arguments, "--host", "127.0.0.1"],
+                [
+                    sys.executable,
+                    "-m",
+                    "dask",
+                    *arguments,
+                    "--host",
+                    "127.0.0.1",
+                    "--protocol",
+                    "tls" if self._security else "tcp",
+                ],
                 cwd=self._log.parent,
                 env={**os.environ, **(env or {})},
                 stdout=log,

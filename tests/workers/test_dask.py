@@ -12,6 +12,7 @@ import pytest
 import retailpipe
 from retailpipe import Environment, SomeNotLoaded, UsageError, WorkersError
 from retailpipe.progress import NoProgress
+from retailpipe.workers import dask
 from retailpipe.workers.dask import DaskWorkers
 from tests.conftest import Program
 from tests.support.dask_cluster import Cluster
@@ -131,6 +132,85 @@ def test_missing_workers_and_other_versions_are_named_before_the_first_load(
     assert retailpipe.status(environment).waiting == tuple(keys)
 
 
-def test_address_must_name_a_protocol() -> None:
+@pytest.mark.parametrize(
+    "address", ["host:8786", "tcp://", "tcp://host", "tcp://host:", "tcp://h:port", "tcp://a b:1", "http://h:1"]
+)
+def test_address_without_protocol_host_or_port_is_refused(address: str) -> None:
     with pytest.raises(UsageError, match="not the address of a scheduler"):
-        DaskWorkers("host:8786")
+        DaskWorkers(address)
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("tcp://[::1]:1", "no scheduler answers at tcp://\\[::1\\]:1"),
+        ("tls://127.0.0.1:1", "needs certificates, and Dask's settings name none"),
+    ],
+)
+def test_scheduler_that_is_not_there_or_needs_certificates(
+    address: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dask, "_CONNECT_SECONDS", 0.2)
+
+    with DaskWorkers(address) as executor, pytest.raises(WorkersError, match=message):
+        executor.prepare(1)
+
+
+def test_worker_that_hangs_is_named_before_the_first_load(
+    environment: Environment, samples: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(environment, samples, 2)
+    monkeypatch.setattr(dask, "_ANSWER_SECONDS", 1.0)
+    cluster.workers[0].send_signal(signal.SIGSTOP)
+    try:
+        with DaskWorkers(cluster.address) as executor, pytest.raises(WorkersError, match="did not answer within"):
+            retailpipe.ingest(environment, executor=executor)
+    finally:
+        cluster.workers[0].send_signal(signal.SIGCONT)
+
+
+class Interrupts(Harms):
+    def harm(self) -> None:
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_says_how_many_are_loaded_and_leaves_the_cluster_usable(
+    environment: Environment, samples: Path, cluster: Cluster
+) -> None:
+    keys = fill(environment, samples, 12)
+
+    with DaskWorkers(cluster.address) as executor, pytest.raises(KeyboardInterrupt, match="2 of 12 workbooks were"):
+        retailpipe.ingest(environment, executor=executor, progress=Interrupts(cluster))
+
+    with DaskWorkers(cluster.address) as executor:
+        retailpipe.ingest(environment, executor=executor)
+    assert_each_loaded_once(environment, keys)
+
+
+class KillsAll(Harms):
+    def harm(self) -> None:
+        while self.cluster.workers:
+            worker = self.cluster.workers.pop()
+            worker.kill()
+            worker.wait()
+
+
+def test_loads_on_workers_that_come_and_ends_when_all_are_gone(
+    environment: Environment, samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = fill(environment, samples, 12)
+    monkeypatch.setattr(dask, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(dask, "_ABANDONED_SECONDS", 0.0)
+
+    with Cluster(tmp_path) as cluster, DaskWorkers(cluster.address) as executor:
+        cluster.add_workers(1)
+        executor.prepare(8)
+        assert executor.window() == 2
+        cluster.add_workers(1)
+        assert executor.window() == 4
+        with pytest.raises(SomeNotLoaded, match="has no worker any more") as caught:
+            retailpipe.ingest(environment, executor=executor, progress=KillsAll(cluster))
+
+    assert caught.value.is_outage
+    retailpipe.ingest(environment)
+    assert_each_loaded_once(environment, keys)

@@ -12,8 +12,17 @@ from pathlib import Path
 import pytest
 
 import retailpipe
-from retailpipe import ContractError, DuplicateContent, Environment, SomeNotLoaded, UsageError, WorkersError
+from retailpipe import (
+    ContractError,
+    DuplicateContent,
+    Environment,
+    SomeNotLoaded,
+    SourceNotFound,
+    UsageError,
+    WorkersError,
+)
 from retailpipe.progress import NoProgress
+from retailpipe.sources import Keys
 from retailpipe.workers.bounds import loads_at_once
 from retailpipe.workers.places import Place
 from retailpipe.workers.processes import Processes
@@ -193,9 +202,10 @@ def test_worker_with_another_version_loads_nothing(environment: Environment, sam
     assert retailpipe.status(environment).waiting == (key,)
 
 
-def test_place_holds_no_password(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
-    url = "postgresql://user:secret@127.0.0.1:1/name"
-
+@pytest.mark.parametrize(
+    "url", ["postgresql://user:secret@127.0.0.1:1/name", "postgresql://user@127.0.0.1:1/name?sslpassword=secret"]
+)
+def test_place_holds_no_password(environment: Environment, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     with pytest.raises(UsageError, match="passwords are not sent"):
         Place.of(Environment.local(environment.folder, database_url=url))
 
@@ -222,3 +232,23 @@ def test_bound_leaves_connections_for_others(database_url: str, environment: Env
 def test_too_few_at_once_is_refused(environment: Environment, make_workbook: Workbook) -> None:
     with pytest.raises(UsageError, match="0 loads at once"):
         retailpipe.ingest(environment, make_workbook(), at_once=0)
+
+
+def test_sources_of_the_store_are_listed_once_unless_one_is_new(environment: Environment, samples: Path) -> None:
+    first, second, third = fill(environment, samples, 3)
+    keys = Keys(environment.store)
+    assert (keys.named(first), keys.named(Path(second).name)) == (first, second)
+    (environment.folder / third).rename(environment.folder / "input" / "new.xlsx")
+
+    assert keys.named(third) == third  # it is still in the listing; its load says that it is gone
+    assert keys.named("new.xlsx") == "input/new.xlsx"
+    with pytest.raises(SourceNotFound):
+        keys.named(third)
+
+
+@pytest.mark.parametrize(
+    ("workbooks", "size", "pays"),
+    [(2, 80_000, False), (20, 800_000, False), (60, 2_400_000, True), (2, 12_000_000, True), (2, 5_000_000, False)],
+)
+def test_processes_are_the_default_for_much_work(workbooks: int, size: int, pays: bool) -> None:
+    assert Processes.pays(workbooks, size) is pays

@@ -13,7 +13,7 @@ import pytest
 from adbc_driver_postgresql import dbapi
 
 import retailpipe
-from retailpipe import Environment, pipeline
+from retailpipe import Environment, SomeNotLoaded, pipeline
 from retailpipe.progress import NoProgress
 from retailpipe.sample import write_sample
 from retailpipe.workers.bounds import loads_at_once
@@ -75,10 +75,10 @@ def test_server_with_few_connections_that_is_killed_loads_all(own: Environment, 
 
 
 @pytest.fixture
-def crowd(environment: Environment) -> list[str]:
+def crowd(own: Environment) -> list[str]:
     """The keys of 300 small workbooks and three large ones in the store."""
-    folder = environment.folder / "input"
-    folder.mkdir(parents=True)
+    folder = own.folder / "input"
+    folder.mkdir(parents=True, exist_ok=True)
     for number in range(SMALL + LARGE):
         count = LARGE_ROWS if number % 100 == 50 else 60
         write_sample(folder / f"branch_{number:03}.xlsx", rows=count, seed=number)
@@ -86,33 +86,42 @@ def crowd(environment: Environment) -> list[str]:
 
 
 class Regularly(NoProgress):
-    """Harms a worker after every tenth workbook, twenty times."""
+    """Kills a worker after every tenth workbook, twenty times, and the server once."""
 
-    def __init__(self) -> None:
-        self.done = self.harmed = 0
+    def __init__(self, environment: Environment) -> None:
+        self.environment = environment
+        self.done = self.kills = 0
 
     def advance(self, amount: int = 1) -> None:
         self.done += amount
-        if self.done % 10 == 0 and self.harmed < KILLS:
-            self.harmed += 1
-            self.harm()
+        if self.done % 10 == 0 and self.kills < KILLS:
+            self.kills += 1
+            self.kill()
+        if self.done == SMALL // 2:
+            kill_server(self.environment)
 
-    def harm(self) -> None:
+    def kill(self) -> None:
         process = active_children()[0]
         assert process.pid is not None
         os.kill(process.pid, signal.SIGKILL)
 
 
 class KillsDaskWorkers(Regularly):
-    def __init__(self, cluster: Cluster) -> None:
-        super().__init__()
+    def __init__(self, environment: Environment, cluster: Cluster) -> None:
+        super().__init__(environment)
         self.cluster = cluster
 
-    def harm(self) -> None:
+    def kill(self) -> None:
         worker = self.cluster.workers.pop(0)
         worker.kill()
         worker.wait()
         self.cluster.add_workers(1)
+
+
+class KillsScheduler(KillsDaskWorkers):
+    def kill(self) -> None:
+        if self.done == SMALL // 3:
+            self.cluster.scheduler.kill()
 
 
 def assert_all_loaded(environment: Environment, keys: list[str], expected: list[dict[str, object]]) -> None:
@@ -123,26 +132,47 @@ def assert_all_loaded(environment: Environment, keys: list[str], expected: list[
 
 
 @pytest.mark.nightly
-def test_processes_that_are_killed_twenty_times(environment: Environment, crowd: list[str]) -> None:
-    expected = loaded_in_one_process(environment)
-    kills = Regularly()
+def test_processes_that_are_killed_twenty_times(own: Environment, crowd: list[str]) -> None:
+    expected = loaded_in_one_process(own)
+    kills = Regularly(own)
 
     with Processes(2) as executor:
-        retailpipe.ingest(environment, executor=executor, progress=kills)
+        retailpipe.ingest(own, executor=executor, progress=kills)
 
-    assert kills.harmed == KILLS
-    assert_all_loaded(environment, crowd, expected)
+    assert kills.kills == KILLS
+    assert_all_loaded(own, crowd, expected)
 
 
 @pytest.mark.nightly
-def test_dask_workers_that_are_killed_twenty_times(environment: Environment, crowd: list[str], tmp_path: Path) -> None:
-    expected = loaded_in_one_process(environment)
+def test_dask_workers_that_are_killed_twenty_times(own: Environment, crowd: list[str], tmp_path: Path) -> None:
+    expected = loaded_in_one_process(own)
 
     with Cluster(tmp_path) as cluster:
         cluster.add_workers(2)
-        kills = KillsDaskWorkers(cluster)
+        kills = KillsDaskWorkers(own, cluster)
         with DaskWorkers(cluster.address) as executor:
-            retailpipe.ingest(environment, executor=executor, progress=kills)
+            retailpipe.ingest(own, executor=executor, progress=kills)
 
-    assert kills.harmed == KILLS
-    assert_all_loaded(environment, crowd, expected)
+    assert kills.kills == KILLS
+    assert_all_loaded(own, crowd, expected)
+
+
+@pytest.mark.nightly
+def test_second_cluster_finishes_what_a_killed_scheduler_left(
+    own: Environment, crowd: list[str], tmp_path: Path
+) -> None:
+    expected = loaded_in_one_process(own)
+
+    for number in range(2):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with Cluster(folder) as cluster, DaskWorkers(cluster.address) as executor:
+            cluster.add_workers(2)
+            if number:
+                retailpipe.ingest(own, executor=executor)
+                continue
+            with pytest.raises(SomeNotLoaded) as caught:
+                retailpipe.ingest(own, executor=executor, progress=KillsScheduler(own, cluster))
+            assert caught.value.is_outage
+
+    assert_all_loaded(own, crowd, expected)
