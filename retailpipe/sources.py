@@ -81,7 +81,7 @@ def named_keys(environment: Environment, sources: Sequence[str | Path]) -> list[
 
     A name that the store does not have stays as it is: an earlier file of the sources may be uploaded under it.
     """
-    names = [each for each in sources if not isinstance(each, Key) and not expanded(each).exists()]
+    names = {each for each in sources if not isinstance(each, Key) and not expanded(each).exists()}
     if len(names) < 2:
         return [*sources]
     keys = {stored.key for stored in environment.store.workbooks()}
