@@ -12,7 +12,7 @@ from retailpipe import backlog
 from retailpipe.bronze import ledger, schema
 from retailpipe.builds import own_models_problem, tables_unread
 from retailpipe.contract import Contract
-from retailpipe.counts import counted, noun
+from retailpipe.counts import counted, noun, some_of
 from retailpipe.environment import Environment
 from retailpipe.errors import RetailpipeError
 from retailpipe.invariants import verify
@@ -95,19 +95,18 @@ def _ingestion(environment: Environment) -> str:
     found = backlog.compare(environment)
     keys = found.waiting
     if keys:
-        more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
         verb = noun(len(keys), "is", "are")
         refusals = backlog.refusals_of(environment, found)
         reason = f"; {refusals[0]}" if refusals else ""
         raise _Failed(
-            f"{counted(len(keys), 'workbook')} in the store {verb} not loaded: {', '.join(keys[:3])}{more}{reason}",
+            f"{counted(len(keys), 'workbook')} in the store {verb} not loaded: {some_of(keys)}{reason}",
             _remedy(environment, refusals[0].source) if refusals else "Load them with `retailpipe ingest`.",
         )
     if found.removed:
         first, count = shlex.quote(found.removed[0]), len(found.removed)
         raise _Failed(
             f"{counted(count, 'loaded workbook is', 'loaded workbooks are')} no longer in the store: "
-            f"{', '.join(found.removed[:3])}{f' and {count - 3} more' if count > 3 else ''}",
+            f"{some_of(found.removed)}",
             f"Put it back, or delete its rows with `retailpipe forget {first}`.",
         )
     if found.kept:

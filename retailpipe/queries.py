@@ -16,16 +16,31 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def status(environment: Environment, *, contract: Contract | None = None) -> StatusReport:
+_TOTALS = """
+select
+    count(*),
+    count(*) filter (where status = 'loaded'),
+    coalesce(sum(rows_loaded) filter (where status = 'loaded'), 0)::bigint
+from bronze.loads
+"""
+
+
+def status(environment: Environment, *, contract: Contract | None = None, newest: int | None = None) -> StatusReport:
     """Return the ledger, newest load first, and the workbooks that are not loaded yet.
+
+    newest: return only this many of the newest loads; default: all. The totals of the report are of all loads.
 
     For an AWS stack, the report also contains the number of messages in the dead-letter queue. Raises StoreError,
     AwsError, WarehouseError.
     """
     loads: list[dict[str, Any]] = []
+    totals = (0, 0, 0)
     with environment.warehouse.connect(read_only=True) as connection:
         if schema.has_schema(connection):
-            loads = connection.table("select * from bronze.loads order by load_id desc").to_pylist()
+            loads = connection.table(
+                "select * from bronze.loads order by load_id desc limit $1", 2**31 - 1 if newest is None else newest
+            ).to_pylist()
+            totals = connection.row(_TOTALS) or totals
     found = compare(environment, contract=contract)
     refused = refusals_of(environment, found)
     given_up = None
@@ -41,6 +56,9 @@ def status(environment: Environment, *, contract: Contract | None = None) -> Sta
         kept=tuple(found.kept),
         removed=tuple(found.removed),
         refusals=tuple(refused),
+        loads_in_ledger=totals[0],
+        workbooks_loaded=totals[1],
+        rows_loaded=totals[2],
     )
 
 

@@ -429,6 +429,8 @@ class StatusReport(Report):
     removed: workbooks that are loaded, but are no longer in the store.
     given_up: the number of messages in a stack's dead-letter queue: notices of workbooks that `watch` could not load.
         None for a local environment.
+    loads_in_ledger: how many loads the ledger has; `loads` may be only the newest.
+    workbooks_loaded, rows_loaded: how many workbooks are loaded now, and how many rows they have in bronze.
     """
 
     store: str
@@ -438,6 +440,9 @@ class StatusReport(Report):
     kept: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     refusals: tuple[Refusal, ...] = ()
+    loads_in_ledger: int = 0
+    workbooks_loaded: int = 0
+    rows_loaded: int = 0
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 {#
   Three macros for incremental models with one day as the unit of update. A load never changes, so a day with the same
-  loads has the same rows. Therefore each row stores the load_ids of its day in column `loads`:
+  loads has the same rows. Therefore each row stores a digest of the load_ids of its day in
+  column `loads`:
   - `forget_changed_days` deletes the days whose loads have changed or no longer exist;
   - `days_to_build` selects the days that are then missing from the table;
   - `of_days_to_build` is the condition that selects the transactions of those days.

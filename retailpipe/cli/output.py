@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from retailpipe.cli.invocation import as_typed, command
 from retailpipe.cli.tables import shown, table_text, wrapped
 from retailpipe.cli.terminal import escaped, say, width
-from retailpipe.counts import counted
+from retailpipe.counts import counted, some_of
 from retailpipe.errors import UsageError
 from retailpipe.reports import (
     BuildReport,
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from retailpipe.local.remains import Remains
     from retailpipe.watch import Handled
 
+LOADS_SHOWN = 30
+"""`status` prints this many loads, so that a screen shows the newest ones and what waits."""
+_NAMES_SHOWN = 10
 _REJECTS_SHOWN = 3
 
 
@@ -168,22 +171,30 @@ def print_status(report: StatusReport) -> None:
         ]
         rows = [[load[column] for column in columns] for load in report.loads]
         say_table(columns, rows, spare=["first_date", "last_date", "finished_at"], complete="status --json")
+        if report.loads_in_ledger > len(report.loads):
+            shown = f"the newest {len(report.loads)} of {counted(report.loads_in_ledger, 'load')}"
+            say(as_typed(f"{shown}; list all with `retailpipe status --json`"))
+            workbooks = counted(report.workbooks_loaded, "workbook is", "workbooks are")
+            say(f"{workbooks} loaded, with {counted(report.rows_loaded, 'row')}")
     else:
         say("nothing is loaded yet")
         if not (report.waiting or report.kept):
             say(as_typed("load a workbook with `retailpipe run FILE`"))
     if report.removed:
-        say(f"loaded, but no longer in the store: {', '.join(report.removed)}")
+        say(f"loaded, but no longer in the store: {some_of(report.removed, _NAMES_SHOWN)}")
         first = shlex.quote(report.removed[0])
         say(as_typed(f"put the workbook back, or delete its rows with `retailpipe forget {first}`"))
     if report.kept:
-        say(f"forgotten, but kept in the store: {', '.join(report.kept)}")
+        say(f"forgotten, but kept in the store: {some_of(report.kept, _NAMES_SHOWN)}")
         say(as_typed(f"load it again with `retailpipe ingest {shlex.quote(report.kept[0])}`"))
     if report.waiting:
-        say(f"not loaded yet: {', '.join(report.waiting)}")
+        say(f"not loaded yet: {some_of(report.waiting, _NAMES_SHOWN)}")
         say(as_typed("load them with `retailpipe ingest`"))
-        for refusal in report.refusals:
+        for refusal in report.refusals[:_NAMES_SHOWN]:
             say(str(refusal))
+        if (more := len(report.refusals) - _NAMES_SHOWN) > 0:
+            refused = counted(more, "more workbook was", "more workbooks were")
+            say(as_typed(f"{refused} refused; list all with `retailpipe status --json`"))
     elif report.loads:
         say("no new workbooks")
     if report.given_up:

@@ -9,7 +9,7 @@ import typer
 
 from retailpipe import queries
 from retailpipe.cli.options import ContractFile, Json, on_environment, open_contract
-from retailpipe.cli.output import print_json, print_rejects, print_status, print_table, table_document
+from retailpipe.cli.output import LOADS_SHOWN, print_json, print_rejects, print_status, print_table, table_document
 from retailpipe.cli.terminal import say
 from retailpipe.counts import counted
 from retailpipe.environment import Environment
@@ -32,10 +32,14 @@ class Form(StrEnum):
 def status(environment: Environment, contract: ContractFile = None, json: Json = False) -> None:
     """Show what is loaded and which workbooks are not loaded yet.
 
+    It prints the newest 30 loads, and the first 10 names of each list. --json prints all.
+
     \b
     Example: retailpipe status
     """
-    report = queries.status(environment, contract=open_contract(contract, environment))
+    report = queries.status(
+        environment, contract=open_contract(contract, environment), newest=None if json else LOADS_SHOWN
+    )
     print_json(report.as_dict()) if json else print_status(report)
 
 

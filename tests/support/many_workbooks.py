@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
 import retailpipe
-from retailpipe import Environment
+from retailpipe import Contract, Environment
 
 ROWS = 60
 CONTENT = """
@@ -49,3 +51,32 @@ def assert_each_loaded_once(environment: Environment, keys: list[str]) -> None:
     """The ledger has one load for each key, bronze has the rows of these loads and no others."""
     assert rows(environment, LOADS) == [{"source": key, "n": 1, "rows_read": ROWS} for key in keys]
     assert rows(environment, STRAYS) == [{"n": 0}]
+
+
+RECORD = """
+with loaded as (
+    insert into bronze.loads (
+        source, content_hash, contract, contract_hash, table_name, sheet,
+        rows_read, rows_loaded, rows_rejected, started_at, finished_at, status
+    )
+    select key, hash, $1, $2, $3, '', 0, 0, 0, now(), now(), 'loaded'
+    from jsonb_to_recordset($4::jsonb) as stored (key text, hash text)
+    where key not in (select source from bronze.loads)
+    order by key
+)
+insert into bronze.etags (source, etag, content_hash)
+select key, etag, hash from jsonb_to_recordset($4::jsonb) as stored (key text, etag text, hash text)
+on conflict (source) do nothing
+"""
+
+
+def record_loads(environment: Environment) -> None:
+    """Record the workbooks in the store as loaded with no rows, without reading them."""
+    contract = Contract.default()
+    stored = [
+        {"key": each.key, "etag": each.etag, "hash": hashlib.sha256(each.key.encode()).hexdigest()}
+        for each in environment.store.workbooks()
+    ]
+    with environment.warehouse.connect() as connection:
+        connection.execute(RECORD, contract.name, contract.fingerprint, contract.table, json.dumps(stored))
+        connection.commit()
