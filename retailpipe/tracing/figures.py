@@ -62,7 +62,7 @@ def trace(
             table, key = source.table, {source.by: row.values[source.by] or ""}
         rows = declarations.rows(grain)
         check_rows(connection, grain, rows)
-        tracing = _Tracing(environment, connection, grain, rows, row)
+        tracing = _Tracing(environment, connection, declarations, rows, grain, row)
         return tracing.result(column, by, limit, notes)
 
 
@@ -77,15 +77,23 @@ def _check_column(grain: Grain, row: TableRow, column: str | None) -> None:
 
 class _Tracing:
     def __init__(
-        self, environment: Environment, connection: Connection, grain: Grain, rows: Rows, row: TableRow
+        self,
+        environment: Environment,
+        connection: Connection,
+        declarations: Declarations,
+        rows: Rows,
+        grain: Grain,
+        row: TableRow,
     ) -> None:
         self._environment = environment
         self._connection = connection
-        self._grain = grain
+        self._declarations = declarations
         self._rows = rows
+        self._grain = grain
         self._row = row
         self._condition, parameters = statements.equals(grain.keys, row.values, row.types)
         self._parameters = tuple(parameters)
+        self._wrong: list[Figure] = []
 
     def result(self, column: str | None, by: str | None, limit: int | None, notes: list[str]) -> Trace:
         grain = self._grain
@@ -95,11 +103,13 @@ class _Tracing:
             loads, figures = self._measured(measures)
             figures += self._computed(computed)
             figures += [] if column else self._looked_up()
-            self._check(figures)
+            self._check()
             if column in grain.computed:
                 parts = f" from {' and '.join(measures)}" if measures else ""
                 notes.append(f"{column} is computed{parts}: {grain.computed[column]}.")
             listed = measures if column else measures[:1]
+            once = [name for name in listed if grain.measures[name].kind == "count_distinct"]
+            notes += [f"A value of {name} counts in the first row that has it." for name in once]
             found = workbooks(self._environment, self._connection, loads)
             listing = Listing(grain, self._rows, listed, self._condition, self._parameters)
             table, total = listing.table(self._environment, self._connection, found, by, limit)
@@ -155,8 +165,7 @@ class _Tracing:
         for place, (name, measure) in enumerate(measures.items()):
             traced, rows, is_same = found[1 + 3 * place : 4 + 3 * place]
             how = f"{measure.kind}: {measure.expression}" + (f" where {measure.where}" if measure.where else "")
-            value = self._row.values[name]
-            figures.append(Figure(name, value, value if is_same else traced, how, int(rows)))
+            figures.append(self._figure(name, traced, is_same, how, int(rows)))
         return {int(load): int(count) for load, count in json.loads(loads or "{}").items()}, figures
 
     def _computed(self, names: list[str]) -> list[Figure]:
@@ -179,35 +188,45 @@ class _Tracing:
         figures: list[Figure] = []
         for place, name in enumerate(names):
             traced, is_same = found[2 * place : 2 * place + 2]
-            value = self._row.values[name]
-            how = f"computed: {grain.computed[name]}"
-            parts = tuple(grain.parts(name))
-            figures.append(Figure(name, value, value if is_same else traced, how, None, parts))
+            how, parts = f"computed: {grain.computed[name]}", tuple(grain.parts(name))
+            figures.append(self._figure(name, traced, is_same, how, parts=parts))
         return figures
 
     def _looked_up(self) -> list[Figure]:
         figures: list[Figure] = []
-        declarations = Declarations(self._connection)
         for name, source in self._grain.looked_up.items():
-            other, value = declarations.grain(source.table), self._row.values[source.by]
-            found = self._connection.row(
-                f"select {quoted(name)}::text from {other.table} where {quoted(source.by)} = $1::text::"
-                f"{self._row.types[source.by]}",
-                value or "",
-            ) or (None,)
-            how = f"from {other.name}, by {source.by}"
-            figures.append(Figure(name, self._row.values[name], found[0], how))
+            other = self._declarations.grain(source.table)
+            condition, parameters = statements.equals({source.by: quoted(source.by)}, self._row.values, self._row.types)
+            statement = f"select {quoted(name)}::text from {other.table} where {condition}"
+            (traced,) = self._connection.row(statement, *parameters) or (None,)
+            is_same = traced == self._row.values[name]
+            figures.append(self._figure(name, traced, is_same, f"from {other.name}, by {source.by}"))
         return figures
 
-    def _check(self, figures: list[Figure]) -> None:
+    def _figure(
+        self,
+        name: str,
+        traced: str | None,
+        is_same: bool,
+        how: str,
+        rows: int | None = None,
+        parts: tuple[str, ...] = (),
+    ) -> Figure:
+        value = self._row.values[name]
+        figure = Figure(name, value, value if is_same else traced, how, rows, parts)
+        if not is_same:
+            self._wrong.append(figure)
+        return figure
+
+    def _check(self) -> None:
         """Raise TraceError if a figure is not what the rows give."""
-        wrong = [figure for figure in figures if figure.figure != figure.traced]
+        wrong = self._wrong
         if not wrong:
             return
-        named = " ".join(f"{name}={self._row.values[name]}" for name in self._grain.keys)
+        named = " ".join(f"{name}={_shown(self._row.values[name])}" for name in self._grain.keys)
         differences = "; ".join(
-            f"{figure.column} is {figure.figure}, but {'its parts give' if figure.rows is None else 'the rows give'} "
-            f"{figure.traced}"
+            f"{figure.column} is {_shown(figure.figure)}, but the {'rows' if figure.rows is not None else 'columns'} "
+            f"that it follows from give {_shown(figure.traced)}"
             for figure in wrong
         )
         if is_building(self._connection):
@@ -221,3 +240,7 @@ class _Tracing:
             if kinds & {"real", "double precision"}:
                 why, hint = "A float is not exact.", "Make the column numeric in the model."
         raise TraceError(f"{self._grain.name} {named}: {differences}. {why}", hint=hint)
+
+
+def _shown(value: str | None) -> str:
+    return "null" if value is None else value

@@ -76,6 +76,8 @@ class Listing:
         cells = [name for name in self._rows.cells(used) if name in bronze and name not in ("load_id", "source_row")]
         found = connection.table(self._listed(cells, has_sheets), *self._parameters, limit or _EVERY)
         table, total = _without_total(found)
+        listed = set(table.column("load_id").to_pylist())
+        workbooks = [workbook for workbook in workbooks if workbook.load_id in listed]
         known = layouts(environment, connection, workbooks)
         self.unknown = [workbook.source for workbook in workbooks if workbook.load_id not in known]
         return _with_addresses(table, cells, known), total
@@ -92,27 +94,38 @@ class Listing:
             f"where {statements.any_of(self._measures.values())}"
         )
 
-    def _first(self) -> tuple[str, str]:
-        """The order of the rows, and the column that says what a row adds to the first measure."""
+    def _order(self) -> str:
+        """The order of the rows: by what they add to the first measure."""
         for name, measure in self._measures.items():
-            return statements.biggest_first(measure, quoted(f"adds {name}")), quoted(name)
-        return statements.ORDER, ""
+            return statements.biggest_first(measure, quoted(f"adds {name}"))
+        return statements.ORDER
+
+    def _order_of_groups(self) -> str:
+        for name, measure in self._measures.items():
+            match measure.kind:
+                case "sum":
+                    return f"abs({quoted(name)}) desc"
+                case "min" | "list":
+                    return quoted(name)
+                case "pick":
+                    return "1"
+                case _:
+                    return f"{quoted(name)} desc"
+        return "1"
 
     def _listed(self, cells: Sequence[str], has_sheets: bool) -> str:
-        order, _ = self._first()
         sheet = "chosen.source_sheet" if has_sheets else "loads.sheet"
         same_sheet = " and bronze.source_sheet = chosen.source_sheet" if has_sheets else ""
-        taken = {*self._measures, "load_id", "workbook", "sheet", "row"}
+        taken = {*self._measures, "load_id", "workbook", "sheet", "row", "cells", "total"}
         raw = [f"bronze.{quoted(name)} as {quoted(_free(name, taken))}" for name in cells]
-        groups = [
-            f"({sql}) as {quoted(_free(name, taken))}" for name, sql in self._rows.groups.items() if sql not in cells
-        ]
-        names = [quoted(_free(name, taken)) for name, sql in self._rows.groups.items() if sql not in cells]
+        taken |= set(cells)
+        by = {quoted(_free(name, taken)): sql for name, sql in self._rows.groups.items() if sql not in cells}
+        groups = [f"({sql}) as {name}" for name, sql in by.items()]
         values = [f"{_trimmed(m.kind, quoted(f'adds {n}'))} as {quoted(n)}" for n, m in self._measures.items()]
         columns = ["chosen.load_id", "source as workbook", f"{sheet} as sheet", "chosen.source_row as row"]
-        columns += [*raw, *(f"chosen.{name}" for name in names), *values, "total"]
+        columns += [*raw, *(f"chosen.{name}" for name in by), *values, "total"]
         chosen = ", ".join(
-            ["*", "count(*) over () as total", f"row_number() over (order by {order}) as place", *groups]
+            ["*", "count(*) over () as total", f"row_number() over (order by {self._order()}) as place", *groups]
         )
         return f"""
             select {", ".join(columns)}
@@ -137,21 +150,14 @@ class Listing:
             f", {_in_group(measure.kind, measure.sql, quoted(f'adds {name}'))} as {quoted(name)}"
             for name, measure in self._measures.items()
         )
-        column = self._first()[1]
-        order = f"abs({column}) desc" if self._is_sum() else column or "1"
         return f"""
             select grouped.*, count(*) over () as total
             from (
                 select ({groups[by]}) as {quoted(by)}, count(*) as rows{values}
                 from ({self._counted()}) as line group by 1
             ) as grouped
-            order by {order} nulls last, 1 limit ${len(self._parameters) + 1}
+            order by {self._order_of_groups()} nulls last, 1 limit ${len(self._parameters) + 1}
         """
-
-    def _is_sum(self) -> bool:
-        return (
-            next(iter(self._measures.values())).kind in ("sum", "count", "count_distinct") if self._measures else False
-        )
 
 
 def _trimmed(kind: str, column: str) -> str:
@@ -166,7 +172,8 @@ def _in_group(kind: str, aggregate: str, added: str) -> str:
 
 
 def _free(name: str, taken: set[str]) -> str:
-    return f"{name} of bronze" if name in taken else name
+    """A name for a column of bronze or a group that no other column of the list has."""
+    return f"{name} of the row" if name in taken else name
 
 
 def _without_total(found: pa.Table) -> tuple[pa.Table, int]:

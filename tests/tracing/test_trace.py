@@ -130,7 +130,7 @@ def test_a_figure_that_the_rows_do_not_give_is_an_error(copy: Environment) -> No
     )
 
     with pytest.raises(
-        TraceError, match=r"stock_code=T-1: revenue is 3.311, but the rows give 3.31; net_revenue is"
+        TraceError, match=r"stock_code=T-1: revenue is 3.311, but the rows that it follows from give 3.31; net"
     ) as e:
         trace(copy, "top_products", {"stock_code": "T-1"})
     assert "was built from all current loads" in str(e.value)
