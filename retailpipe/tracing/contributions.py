@@ -73,14 +73,12 @@ def _lines(
     columns: list[str] = []
     for grain, rows in group:
         keys = ", ".join(f"({sql})::text" for sql in grain.keys.values())
-        measures = ", ".join(
-            f"json_build_array({measure.counts}, {_value(measure)})" for measure in grain.measures.values()
-        )
+        measures = ", ".join(f"({each.counts})::text, {_value(each)}" for each in grain.measures.values())
         source = "line"
         if _uses_row_columns(grain):
             source = f"(select * from ({statements.traced(grain, rows)}) as line where {condition})"
         where = f" where {grain.where}" if grain.where else ""
-        document = f"json_build_object('keys', json_build_array({keys}), 'measures', json_build_array({measures}))"
+        document = f"json_build_object('keys', array[{keys}]::text[], 'measures', array[{measures}]::text[])"
         columns.append(f"(select {document}::text from {source} as line{where} limit 1)")
     line = f"select * from {group[0][1].table} where {condition}"
     found = connection.row(f"with line as materialized ({line}) select {', '.join(columns)}", *parameters)
@@ -115,10 +113,12 @@ def _of_table(
     figure = dict(zip(names, figures, strict=False))
     decides = column in rows.cells([each for sql in (*grain.keys.values(), grain.where) for each in grain.of(sql)])
     found: dict[str, Contribution] = {}
-    for (name, measure), (counts, value) in zip(grain.measures.items(), line["measures"], strict=True):
+    for (name, measure), counts, value in zip(
+        grain.measures.items(), line["measures"][::2], line["measures"][1::2], strict=True
+    ):
         is_value = column in rows.cells(grain.of(measure.expression))
         chooses = decides or column in rows.cells([*grain.of(measure.where), *grain.of(measure.order)])
-        if counts and (is_value or chooses):
+        if counts == "true" and (is_value or chooses):
             adds = None if measure.kind == "pick" else value
             role = VALUE if is_value else KEY
             found[name] = Contribution(grain.name, key, name, figure.get(name), adds, role)

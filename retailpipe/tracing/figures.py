@@ -14,11 +14,13 @@ from retailpipe.tracing import statements
 from retailpipe.tracing.declarations import Declarations, Rows
 from retailpipe.tracing.findings import Figure, Trace
 from retailpipe.tracing.grain import Grain, quoted
-from retailpipe.tracing.listing import Listing, check_rows
+from retailpipe.tracing.listing import Listing, bronze_columns
 from retailpipe.tracing.table_row import TableRow, find_row
 from retailpipe.tracing.workbooks import workbooks
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from retailpipe.connection import Connection
 
 
@@ -61,7 +63,6 @@ def trace(
             notes.append(f"{grain.name} takes {column} from {source.table}, by {source.by}.")
             table, key = source.table, {source.by: row.values[source.by] or ""}
         rows = declarations.rows(grain)
-        check_rows(connection, grain, rows)
         tracing = _Tracing(environment, connection, declarations, rows, grain, row)
         return tracing.result(column, by, limit, notes)
 
@@ -100,19 +101,16 @@ class _Tracing:
         measures = grain.parts(column) if column else [*grain.measures]
         computed = [column] if column in grain.computed else [] if column else [*grain.computed]
         try:
-            loads, figures = self._measured(measures)
+            listed = measures if column else measures[:1]
+            listing = Listing(grain, self._rows, listed, bronze_columns(self._connection, grain, self._rows))
+            table, summary, total = self._traced(measures, listing.sql(by, limit))
+            figures = self._measured(measures, summary[1:])
             figures += self._computed(computed)
             figures += [] if column else self._looked_up()
             self._check()
-            if column in grain.computed:
-                parts = f" from {' and '.join(measures)}" if measures else ""
-                notes.append(f"{column} is computed{parts}: {grain.computed[column]}.")
-            listed = measures if column else measures[:1]
-            once = [name for name in listed if grain.measures[name].kind == "count_distinct"]
-            notes += [f"A value of {name} counts in the first row that has it." for name in once]
+            loads = {int(load): int(count) for load, count in json.loads(summary[0] or "{}").items()}
             found = workbooks(self._environment, self._connection, loads)
-            listing = Listing(grain, self._rows, listed, self._condition, self._parameters)
-            table, total = listing.table(self._environment, self._connection, found, by, limit)
+            table = listing.finished(self._environment, self._connection, table, found)
         except WarehouseError as error:
             if error.transient:
                 raise
@@ -123,18 +121,42 @@ class _Tracing:
         order = {name: place for place, name in enumerate(self._row.types)}
         figures.sort(key=lambda figure: order.get(figure.column, 0))
         keys = {name: self._row.values[name] for name in grain.keys}
+        if column in grain.computed:
+            parts = f" from {' and '.join(measures)}" if measures else ""
+            notes.append(f"{column} is computed{parts}: {grain.computed[column]}.")
+        once = [name for name in listed if grain.measures[name].kind == "count_distinct"]
+        notes += [f"A value of {name} counts in the first row that has it." for name in once]
         notes += [
             f"The sheets of {name} are not known any more, so its cells are not named." for name in listing.unknown
         ]
         return Trace(grain.name, keys, column, tuple(figures), tuple(listed), table, total, by, found, tuple(notes))
 
-    def _measured(self, names: list[str]) -> tuple[dict[int, int], list[Figure]]:
-        """The number of traced rows by load, and the figures that are aggregates of these rows."""
+    def _traced(self, names: list[str], listed: str) -> tuple[pa.Table, list[str | None], int]:
+        """Search the rows once: the list of them; as texts, the number of rows by load and then three values for each
+        measure; and how many rows or groups there are."""
+        found = self._connection.table(
+            f"""
+            with line as materialized ({statements.traced(self._grain, self._rows, self._condition)}),
+            summary as ({self._summary(names)}),
+            listed as ({listed})
+            select listed.*, case when coalesce(place, 1) = 1 then summary end as summary
+            from summary left join listed on true order by place
+            """,
+            *self._parameters,
+        )
+        (total, place, summary) = (
+            found.column(name).slice(0, 1).to_pylist()[0] for name in ("total", "place", "summary")
+        )
+        table = found.drop_columns(["total", "place", "summary"])
+        return table if place else table.slice(0, 0), json.loads(summary), total or 0
+
+    def _summary(self, names: list[str]) -> str:
+        """A query of one text from `line`: what the traced rows give for each measure, how many count, and whether the
+        figure is the same."""
         grain = self._grain
-        measures = {name: grain.measures[name] for name in names}
-        columns = ["count(*)::text"]
-        for name, measure in measures.items():
-            kind = self._row.types.get(name)
+        texts: list[str] = []
+        for name in names:
+            measure, kind = grain.measures[name], self._row.types.get(name)
             if kind is None:
                 raise TransformError(
                     f"{grain.file}: trace of {grain.model} names column {name}, which its table does not have",
@@ -142,31 +164,28 @@ class _Tracing:
                 )
             value = self._row.values[name]
             figure = "null" if value is None else statements.literal(value, kind)
-            columns += [
+            texts += [
                 statements.as_text(measure, measure.sql),
-                f"count(*) filter (where {measure.counts})",
-                statements.same(measure, figure, measure.sql),
+                f"(count(*) filter (where {measure.counts}))::text",
+                f"({statements.same(measure, figure, measure.sql)})::text",
             ]
-        counted = statements.any_of(measures.values())
-        (loads, *found) = self._connection.row(
-            f"""
-            with line as materialized ({statements.traced(grain, self._rows, self._condition)})
-            select
-                (
-                    select json_object_agg(load_id, rows)::text
-                    from (select load_id, count(*) as rows from line where {counted} group by load_id) as counted
-                ),
-                {", ".join(columns)}
-            from line
-            """,
-            *self._parameters,
-        ) or ("{}", "0")
+        counted = statements.any_of(grain.measures[name] for name in names)
+        loads = f"""
+            (
+                select json_object_agg(load_id, rows)::text
+                from (select load_id, count(*) as rows from line where {counted} group by load_id) as counted
+            )
+        """
+        return f"select to_json(array[{', '.join([loads, *texts])}])::text as summary from line"
+
+    def _measured(self, names: list[str], texts: list[str | None]) -> list[Figure]:
         figures: list[Figure] = []
-        for place, (name, measure) in enumerate(measures.items()):
-            traced, rows, is_same = found[1 + 3 * place : 4 + 3 * place]
+        for place, name in enumerate(names):
+            measure = self._grain.measures[name]
+            traced, rows, is_same = texts[3 * place : 3 * place + 3]
             how = f"{measure.kind}: {measure.expression}" + (f" where {measure.where}" if measure.where else "")
-            figures.append(self._figure(name, traced, is_same, how, int(rows)))
-        return {int(load): int(count) for load, count in json.loads(loads or "{}").items()}, figures
+            figures.append(self._figure(name, traced, is_same == "true", how, int(rows or 0)))
+        return figures
 
     def _computed(self, names: list[str]) -> list[Figure]:
         grain, alias = self._grain, quoted(self._grain.relation)
