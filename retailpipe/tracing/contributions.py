@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from retailpipe.errors import TransformError, WarehouseError
 from retailpipe.tracing import statements
-from retailpipe.tracing.declarations import OUR_ROWS, Declarations, Rows
+from retailpipe.tracing.declarations import OUR_PROJECT, Declarations, Rows
 from retailpipe.tracing.findings import Contribution
 from retailpipe.tracing.grain import Grain, Measure, quoted, words
 from retailpipe.tracing.table_row import column_types
@@ -36,12 +36,13 @@ def contributions(
     parameters: list[str | int] = [load_id, row, *([sheet] if sheet is not None else [])]
     condition = "load_id = $1 and source_row = $2" + (" and source_sheet = $3" if sheet is not None else "")
     found: list[Contribution] = []
-    # The tables that are made from the same rows share a statement: the rows are searched once.
+    # Our tables that are made from the same rows share a statement, so the rows are searched once. A mistake in a model
+    # of the user must be told with its name, so each has a statement of its own.
     groups: dict[str, list[tuple[Grain, Rows]]] = {}
     for grain in declarations.declared():
         rows = declarations.rows(grain)
         if rows.bronze == table and _exist(connection, grain.table, rows.table):
-            shared = rows.table if grain.rows == OUR_ROWS and not grain.file.startswith("models/") else grain.name
+            shared = rows.table if grain.file.startswith(OUR_PROJECT) else grain.name
             groups.setdefault(shared, []).append((grain, rows))
     for group in groups.values():
         try:
@@ -109,7 +110,9 @@ def _of_table(
     figures = connection.row(
         f"select {', '.join(f'{quoted(name)}::text' for name in names) or 'null'} from {grain.table} where {condition}",
         *parameters,
-    ) or [None] * len(names)
+    )
+    if figures is None:  # such as a month that has only returns, or a row that is not built yet
+        return []
     figure = dict(zip(names, figures, strict=False))
     decides = column in rows.cells([each for sql in (*grain.keys.values(), grain.where) for each in grain.of(sql)])
     found: dict[str, Contribution] = {}

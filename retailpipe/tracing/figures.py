@@ -6,12 +6,11 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from retailpipe.bronze.ledger import is_building
-from retailpipe.builds import why_outdated
 from retailpipe.environment import Environment
-from retailpipe.errors import TraceError, TransformError, UsageError, WarehouseError
+from retailpipe.errors import TransformError, UsageError, WarehouseError
 from retailpipe.tracing import statements
-from retailpipe.tracing.declarations import Declarations, Rows
+from retailpipe.tracing.declarations import Declarations
+from retailpipe.tracing.disagreement import disagreement
 from retailpipe.tracing.findings import Figure, Trace
 from retailpipe.tracing.grain import Grain, quoted
 from retailpipe.tracing.listing import Listing, bronze_columns
@@ -48,23 +47,39 @@ def trace(
     with environment.warehouse.connect(read_only=True, as_reader=True) as connection:
         declarations = Declarations(connection)
         notes: list[str] = []
-        while True:
-            grain = declarations.grain(table)
-            if grain.written_in:
-                raise UsageError(
-                    f"{grain.name} has no figures of bronze: its rows are written in {grain.written_in}",
-                    hint="Trace another table.",
-                )
-            row = find_row(connection, grain, key)
-            _check_column(grain, row, column)
-            if column not in grain.looked_up:
-                break
+        grain, row = _row(connection, declarations, table, key, column)
+        followed = {grain.model}
+        while column in grain.looked_up:
             source = grain.looked_up[column]
             notes.append(f"{grain.name} takes {column} from {source.table}, by {source.by}.")
-            table, key = source.table, {source.by: row.values[source.by] or ""}
-        rows = declarations.rows(grain)
-        tracing = _Tracing(environment, connection, declarations, rows, grain, row)
+            by_value = {source.by: row.values[source.by] or ""}
+            other, found = _row(connection, declarations, source.table, by_value, column)
+            if found.values[column] != row.values[column]:
+                how = f"from {other.name}, by {source.by}"
+                wrong = Figure(column, row.values[column], found.values[column], how)
+                raise disagreement(connection, grain, row, [wrong])
+            if other.model in followed:
+                raise TransformError(
+                    f"{other.file}: model {other.model} takes {column} from itself",
+                    hint="Correct `from` in this file; docs/trace.md describes the keys of trace.",
+                )
+            followed.add(other.model)
+            grain, row = other, found
+        tracing = _Tracing(environment, connection, declarations, grain, row)
         return tracing.result(column, by, limit, notes)
+
+
+def _row(
+    connection: Connection, declarations: Declarations, table: str, key: Mapping[str, str], column: str | None
+) -> tuple[Grain, TableRow]:
+    """The grain of a table, and its row with this key. Raises what `trace` raises."""
+    grain = declarations.grain(table)
+    if grain.written_in:
+        reason = f"{grain.name} has no figures of bronze: its rows are written in {grain.written_in}"
+        raise UsageError(reason, hint="Trace another table.")
+    row = find_row(connection, grain, key)
+    _check_column(grain, row, column)
+    return grain, row
 
 
 def _check_column(grain: Grain, row: TableRow, column: str | None) -> None:
@@ -82,14 +97,13 @@ class _Tracing:
         environment: Environment,
         connection: Connection,
         declarations: Declarations,
-        rows: Rows,
         grain: Grain,
         row: TableRow,
     ) -> None:
         self._environment = environment
         self._connection = connection
         self._declarations = declarations
-        self._rows = rows
+        self._rows = declarations.rows(grain)
         self._grain = grain
         self._row = row
         self._condition, parameters = statements.equals(grain.keys, row.values, row.types)
@@ -107,7 +121,8 @@ class _Tracing:
             figures = self._measured(measures, summary[1:])
             figures += self._computed(computed)
             figures += [] if column else self._looked_up()
-            self._check()
+            if self._wrong:
+                raise disagreement(self._connection, grain, self._row, self._wrong)
             loads = {int(load): int(count) for load, count in json.loads(summary[0] or "{}").items()}
             found = workbooks(self._environment, self._connection, loads)
             table = listing.finished(self._environment, self._connection, table, found)
@@ -236,30 +251,3 @@ class _Tracing:
         if not is_same:
             self._wrong.append(figure)
         return figure
-
-    def _check(self) -> None:
-        """Raise TraceError if a figure is not what the rows give."""
-        wrong = self._wrong
-        if not wrong:
-            return
-        named = " ".join(f"{name}={_shown(self._row.values[name])}" for name in self._grain.keys)
-        differences = "; ".join(
-            f"{figure.column} is {_shown(figure.figure)}, but the {'rows' if figure.rows is not None else 'columns'} "
-            f"that it follows from give {_shown(figure.traced)}"
-            for figure in wrong
-        )
-        if is_building(self._connection):
-            why, hint = "A build is running.", "Wait until it has ended, then try again."
-        elif outdated := why_outdated(self._connection):
-            why, hint = outdated, "Build the tables with `retailpipe transform`, then try again."
-        else:
-            why = f"The table was built from all current loads, so its rows, or {self._grain.file}, were changed."
-            hint = "Run `retailpipe verify`, then `retailpipe transform --full-refresh`."
-            kinds = {self._row.types.get(figure.column) for figure in wrong}
-            if kinds & {"real", "double precision"}:
-                why, hint = "A float is not exact.", "Make the column numeric in the model."
-        raise TraceError(f"{self._grain.name} {named}: {differences}. {why}", hint=hint)
-
-
-def _shown(value: str | None) -> str:
-    return "null" if value is None else value

@@ -103,7 +103,7 @@ class Trace(Report):
 class Contribution(Report):
     """A figure that a cell is part of.
 
-    key: of the row of the table. figure: of the column in that row; None for null, or if the table has no such row.
+    key: of the row of the table. figure: of the column in that row; None for null.
     adds: what the row of the cell adds to the figure; None if it is only one of the values that it is chosen from.
     role: `value` if the cell is in what the row adds, `key` if it decides whether, and where, the row counts.
     """

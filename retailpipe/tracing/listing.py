@@ -59,7 +59,7 @@ class Listing:
         self.unknown: list[str] = []
 
     def sql(self, by: str | None, limit: int | None) -> str:
-        """A query of the list from `line`, the traced rows: by `place` the biggest first, with how many there are in `total`.
+        """A query of the list from `line`, the traced rows, with their order, `place`, and their number, `total`.
 
         Raises UsageError if the rows cannot be grouped by this.
         """
