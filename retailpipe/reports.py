@@ -22,7 +22,7 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """The report as values that JSON can hold: dates in ISO 8601, exact decimals as strings."""
-        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}  # pyright: ignore[reportArgumentType]
+        return {field.name: plain(getattr(self, field.name)) for field in fields(self)}  # pyright: ignore[reportArgumentType]
 
 
 @dataclass(frozen=True)
@@ -557,13 +557,14 @@ class SomeNotLoaded(LoadError):
         return any(isinstance(failure, WarehouseError | WorkersError) for failure in self.failures)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value as JSON can hold it, as `Report.as_dict` has it."""
     if isinstance(value, Report):
         return value.as_dict()
     if isinstance(value, tuple | list):
-        return [_plain(item) for item in cast("list[Any]", value)]
+        return [plain(item) for item in cast("list[Any]", value)]
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in cast("dict[str, Any]", value).items()}
+        return {key: plain(item) for key, item in cast("dict[str, Any]", value).items()}
     if isinstance(value, datetime | date):
         return value.isoformat()
     if isinstance(value, Decimal):

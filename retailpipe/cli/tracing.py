@@ -1,5 +1,6 @@
 """The command `trace`, and what it prints."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -25,7 +26,10 @@ _WORKBOOKS_SHOWN = 5
 def trace(
     environment: Environment,
     table: Annotated[
-        str | None, typer.Argument(help="A table of silver or gold, or of a model of your own.", show_default=False)
+        str | None,
+        typer.Argument(
+            metavar="TABLE", help="A table of silver or gold, or of a model of your own.", show_default=False
+        ),
     ] = None,
     key: Annotated[
         list[str] | None,
@@ -66,9 +70,9 @@ def trace(
     add the most come first.
 
     \b
-    Examples: retailpipe trace monthly_sales_summary year=2011 month=11 --column revenue
-              retailpipe trace top_products stock_code=85123A --by day
-              retailpipe trace --cell 'online_retail.xlsx!F17'
+    Example: retailpipe trace monthly_sales_summary year=2011 month=11 --column revenue
+             retailpipe trace top_products stock_code=85123A --by day
+             retailpipe trace --cell 'online_retail.xlsx!F17'
     """
     chosen = chosen_form(form, out, json)
     if cell is not None:
@@ -117,13 +121,16 @@ def _values(key: "list[str] | tuple[()]") -> dict[str, str]:
 
 
 def _print_trace(found: Trace) -> None:
+    from retailpipe.spreadsheet import rows_of
+
     say(f"{found.table} {_key(found.key)}")
     rows = [[each.column, each.figure, each.rows, each.how] for each in found.figures]
     say_table(["column", "figure", "rows", "from"], rows, indent=2)
     if found.listed:
-        values = [list(row.values()) for row in found.rows.to_pylist()]
+        values = list(rows_of(found.rows))
+        whole = shlex.join(["trace", found.table, *(f"{name}={value or ''}" for name, value in found.key.items())])
         say(f"\n{' and '.join(found.listed)}{f' by {found.by}' if found.by else ''}, the biggest first:")
-        say_table(found.rows.column_names, values, indent=2, spare=["sheet", "row"], complete="trace --json")
+        say_table(found.rows.column_names, values, indent=2, spare=["sheet", "row"], complete=f"{whole} --json")
         what = "group" if found.by else "row"
         is_all = len(values) == found.total
         say(f"({counted(found.total, what) if is_all else f'{len(values):,} of {counted(found.total, what)}'})")

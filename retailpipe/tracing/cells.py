@@ -16,11 +16,11 @@ from retailpipe.tracing.grain import quoted
 from retailpipe.tracing.table_row import column_types
 from retailpipe.tracing.workbooks import contract_of, layouts, workbooks
 from retailpipe.workbook.cells import cell_address, column_letters, shown
-from retailpipe.workbook.tables import Rows, open_book
 
 if TYPE_CHECKING:
     from retailpipe.bronze.layouts import SheetLayout
     from retailpipe.connection import Connection
+    from retailpipe.workbook.tables import Rows
 
 
 def trace_cell(environment: Environment, address: str) -> CellTrace:
@@ -163,6 +163,8 @@ class _Place:
 
     def _held_again(self) -> tuple[bool, str] | None:
         """Whether the workbook has the row, and the text of the cell; None if its content is not in the store now."""
+        from retailpipe.workbook.tables import open_book
+
         contract = contract_of(self.environment, self.connection, self.workbook.load_id)
         options = {"delimiter": contract.delimiter, "encoding": contract.encoding} if contract else {}
         try:

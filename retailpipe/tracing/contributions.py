@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from retailpipe.errors import TransformError, WarehouseError
 from retailpipe.tracing import statements
-from retailpipe.tracing.declarations import OUR_ROWS, Declarations, Rows
+from retailpipe.tracing.declarations import OUR_PROJECT, Declarations, Rows
 from retailpipe.tracing.findings import Contribution
 from retailpipe.tracing.grain import Grain, Measure, quoted, words
 from retailpipe.tracing.table_row import column_types
@@ -36,12 +36,13 @@ def contributions(
     parameters: list[str | int] = [load_id, row, *([sheet] if sheet is not None else [])]
     condition = "load_id = $1 and source_row = $2" + (" and source_sheet = $3" if sheet is not None else "")
     found: list[Contribution] = []
-    # The tables that are made from the same rows share a statement: the rows are searched once.
+    # Our tables that are made from the same rows share a statement, so the rows are searched once. A mistake in a model
+    # of the user must be told with its name, so each has a statement of its own.
     groups: dict[str, list[tuple[Grain, Rows]]] = {}
     for grain in declarations.declared():
         rows = declarations.rows(grain)
         if rows.bronze == table and _exist(connection, grain.table, rows.table):
-            shared = rows.table if grain.rows == OUR_ROWS and not grain.file.startswith("models/") else grain.name
+            shared = rows.table if grain.file.startswith(OUR_PROJECT) else grain.name
             groups.setdefault(shared, []).append((grain, rows))
     for group in groups.values():
         try:
@@ -73,14 +74,12 @@ def _lines(
     columns: list[str] = []
     for grain, rows in group:
         keys = ", ".join(f"({sql})::text" for sql in grain.keys.values())
-        measures = ", ".join(
-            f"json_build_array({measure.counts}, {_value(measure)})" for measure in grain.measures.values()
-        )
+        measures = ", ".join(f"({each.counts})::text, {_value(each)}" for each in grain.measures.values())
         source = "line"
         if _uses_row_columns(grain):
             source = f"(select * from ({statements.traced(grain, rows)}) as line where {condition})"
         where = f" where {grain.where}" if grain.where else ""
-        document = f"json_build_object('keys', json_build_array({keys}), 'measures', json_build_array({measures}))"
+        document = f"json_build_object('keys', array[{keys}]::text[], 'measures', array[{measures}]::text[])"
         columns.append(f"(select {document}::text from {source} as line{where} limit 1)")
     line = f"select * from {group[0][1].table} where {condition}"
     found = connection.row(f"with line as materialized ({line}) select {', '.join(columns)}", *parameters)
@@ -111,14 +110,18 @@ def _of_table(
     figures = connection.row(
         f"select {', '.join(f'{quoted(name)}::text' for name in names) or 'null'} from {grain.table} where {condition}",
         *parameters,
-    ) or [None] * len(names)
+    )
+    if figures is None:  # such as a month that has only returns, or a row that is not built yet
+        return []
     figure = dict(zip(names, figures, strict=False))
     decides = column in rows.cells([each for sql in (*grain.keys.values(), grain.where) for each in grain.of(sql)])
     found: dict[str, Contribution] = {}
-    for (name, measure), (counts, value) in zip(grain.measures.items(), line["measures"], strict=True):
+    for (name, measure), counts, value in zip(
+        grain.measures.items(), line["measures"][::2], line["measures"][1::2], strict=True
+    ):
         is_value = column in rows.cells(grain.of(measure.expression))
         chooses = decides or column in rows.cells([*grain.of(measure.where), *grain.of(measure.order)])
-        if counts and (is_value or chooses):
+        if counts == "true" and (is_value or chooses):
             adds = None if measure.kind == "pick" else value
             role = VALUE if is_value else KEY
             found[name] = Contribution(grain.name, key, name, figure.get(name), adds, role)

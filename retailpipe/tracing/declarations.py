@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 OUR_ROWS = "stg_transactions"
 """The model whose rows are traced if a yml does not say it."""
+OUR_PROJECT = "dbt_project"
+"""How the files of our models begin in messages."""
 _BRONZE = "bronze"
 _EXAMPLE = """\
     config:
@@ -136,7 +138,7 @@ def _own_grain(model: build_record.OwnModel) -> Grain:
 @cache
 def _our_grain(name: str) -> Grain:
     (file,) = (project_folder() / "models").rglob(f"{name}.yml")
-    shown = f"{file.parent.parent.name}/{file.parent.name}/{file.name}"
+    shown = f"{OUR_PROJECT}/models/{file.parent.name}/{file.name}"
     (model,) = (each for each in _parsed(file)["models"] if each["name"] == name)
     declared = model["config"]["meta"]["trace"]
     return grain_of(declared, name, f"public_{file.parent.name}", name, shown, OUR_ROWS)

@@ -6,19 +6,20 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from retailpipe.bronze.locks import is_building
-from retailpipe.builds import why_outdated
 from retailpipe.environment import Environment
-from retailpipe.errors import TraceError, TransformError, UsageError, WarehouseError
+from retailpipe.errors import TransformError, UsageError, WarehouseError
 from retailpipe.tracing import statements
-from retailpipe.tracing.declarations import Declarations, Rows
+from retailpipe.tracing.declarations import Declarations
+from retailpipe.tracing.disagreement import disagreement
 from retailpipe.tracing.findings import Figure, Trace
 from retailpipe.tracing.grain import Grain, quoted
-from retailpipe.tracing.listing import Listing, check_rows
+from retailpipe.tracing.listing import Listing, bronze_columns
 from retailpipe.tracing.table_row import TableRow, find_row
 from retailpipe.tracing.workbooks import workbooks
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from retailpipe.connection import Connection
 
 
@@ -46,24 +47,39 @@ def trace(
     with environment.warehouse.connect(read_only=True, as_reader=True) as connection:
         declarations = Declarations(connection)
         notes: list[str] = []
-        while True:
-            grain = declarations.grain(table)
-            if grain.written_in:
-                raise UsageError(
-                    f"{grain.name} has no figures of bronze: its rows are written in {grain.written_in}",
-                    hint="Trace another table.",
-                )
-            row = find_row(connection, grain, key)
-            _check_column(grain, row, column)
-            if column not in grain.looked_up:
-                break
+        grain, row = _row(connection, declarations, table, key, column)
+        followed = {grain.model}
+        while column in grain.looked_up:
             source = grain.looked_up[column]
             notes.append(f"{grain.name} takes {column} from {source.table}, by {source.by}.")
-            table, key = source.table, {source.by: row.values[source.by] or ""}
-        rows = declarations.rows(grain)
-        check_rows(connection, grain, rows)
-        tracing = _Tracing(environment, connection, grain, rows, row)
+            by_value = {source.by: row.values[source.by] or ""}
+            other, found = _row(connection, declarations, source.table, by_value, column)
+            if found.values[column] != row.values[column]:
+                how = f"from {other.name}, by {source.by}"
+                wrong = Figure(column, row.values[column], found.values[column], how)
+                raise disagreement(connection, grain, row, [wrong])
+            if other.model in followed:
+                raise TransformError(
+                    f"{other.file}: model {other.model} takes {column} from itself",
+                    hint="Correct `from` in this file; docs/trace.md describes the keys of trace.",
+                )
+            followed.add(other.model)
+            grain, row = other, found
+        tracing = _Tracing(environment, connection, declarations, grain, row)
         return tracing.result(column, by, limit, notes)
+
+
+def _row(
+    connection: Connection, declarations: Declarations, table: str, key: Mapping[str, str], column: str | None
+) -> tuple[Grain, TableRow]:
+    """The grain of a table, and its row with this key. Raises what `trace` raises."""
+    grain = declarations.grain(table)
+    if grain.written_in:
+        reason = f"{grain.name} has no figures of bronze: its rows are written in {grain.written_in}"
+        raise UsageError(reason, hint="Trace another table.")
+    row = find_row(connection, grain, key)
+    _check_column(grain, row, column)
+    return grain, row
 
 
 def _check_column(grain: Grain, row: TableRow, column: str | None) -> None:
@@ -77,32 +93,39 @@ def _check_column(grain: Grain, row: TableRow, column: str | None) -> None:
 
 class _Tracing:
     def __init__(
-        self, environment: Environment, connection: Connection, grain: Grain, rows: Rows, row: TableRow
+        self,
+        environment: Environment,
+        connection: Connection,
+        declarations: Declarations,
+        grain: Grain,
+        row: TableRow,
     ) -> None:
         self._environment = environment
         self._connection = connection
+        self._declarations = declarations
+        self._rows = declarations.rows(grain)
         self._grain = grain
-        self._rows = rows
         self._row = row
         self._condition, parameters = statements.equals(grain.keys, row.values, row.types)
         self._parameters = tuple(parameters)
+        self._wrong: list[Figure] = []
 
     def result(self, column: str | None, by: str | None, limit: int | None, notes: list[str]) -> Trace:
         grain = self._grain
         measures = grain.parts(column) if column else [*grain.measures]
         computed = [column] if column in grain.computed else [] if column else [*grain.computed]
         try:
-            loads, figures = self._measured(measures)
+            listed = measures if column else measures[:1]
+            listing = Listing(grain, self._rows, listed, bronze_columns(self._connection, grain, self._rows))
+            table, summary, total = self._traced(measures, listing.sql(by, limit))
+            figures = self._measured(measures, summary[1:])
             figures += self._computed(computed)
             figures += [] if column else self._looked_up()
-            self._check(figures)
-            if column in grain.computed:
-                parts = f" from {' and '.join(measures)}" if measures else ""
-                notes.append(f"{column} is computed{parts}: {grain.computed[column]}.")
-            listed = measures if column else measures[:1]
+            if self._wrong:
+                raise disagreement(self._connection, grain, self._row, self._wrong)
+            loads = {int(load): int(count) for load, count in json.loads(summary[0] or "{}").items()}
             found = workbooks(self._environment, self._connection, loads)
-            listing = Listing(grain, self._rows, listed, self._condition, self._parameters)
-            table, total = listing.table(self._environment, self._connection, found, by, limit)
+            table = listing.finished(self._environment, self._connection, table, found)
         except WarehouseError as error:
             if error.transient:
                 raise
@@ -113,18 +136,42 @@ class _Tracing:
         order = {name: place for place, name in enumerate(self._row.types)}
         figures.sort(key=lambda figure: order.get(figure.column, 0))
         keys = {name: self._row.values[name] for name in grain.keys}
+        if column in grain.computed:
+            parts = f" from {' and '.join(measures)}" if measures else ""
+            notes.append(f"{column} is computed{parts}: {grain.computed[column]}.")
+        once = [name for name in listed if grain.measures[name].kind == "count_distinct"]
+        notes += [f"A value of {name} counts in the first row that has it." for name in once]
         notes += [
             f"The sheets of {name} are not known any more, so its cells are not named." for name in listing.unknown
         ]
         return Trace(grain.name, keys, column, tuple(figures), tuple(listed), table, total, by, found, tuple(notes))
 
-    def _measured(self, names: list[str]) -> tuple[dict[int, int], list[Figure]]:
-        """The number of traced rows by load, and the figures that are aggregates of these rows."""
+    def _traced(self, names: list[str], listed: str) -> tuple[pa.Table, list[str | None], int]:
+        """Search the rows once: the list of them; as texts, the number of rows by load and then three values for each
+        measure; and how many rows or groups there are."""
+        found = self._connection.table(
+            f"""
+            with line as materialized ({statements.traced(self._grain, self._rows, self._condition)}),
+            summary as ({self._summary(names)}),
+            listed as ({listed})
+            select listed.*, case when coalesce(place, 1) = 1 then summary end as summary
+            from summary left join listed on true order by place
+            """,
+            *self._parameters,
+        )
+        (total, place, summary) = (
+            found.column(name).slice(0, 1).to_pylist()[0] for name in ("total", "place", "summary")
+        )
+        table = found.drop_columns(["total", "place", "summary"])
+        return table if place else table.slice(0, 0), json.loads(summary), total or 0
+
+    def _summary(self, names: list[str]) -> str:
+        """A query of one text from `line`: what the traced rows give for each measure, how many count, and whether the
+        figure is the same."""
         grain = self._grain
-        measures = {name: grain.measures[name] for name in names}
-        columns = ["count(*)::text"]
-        for name, measure in measures.items():
-            kind = self._row.types.get(name)
+        texts: list[str] = []
+        for name in names:
+            measure, kind = grain.measures[name], self._row.types.get(name)
             if kind is None:
                 raise TransformError(
                     f"{grain.file}: trace of {grain.model} names column {name}, which its table does not have",
@@ -132,32 +179,28 @@ class _Tracing:
                 )
             value = self._row.values[name]
             figure = "null" if value is None else statements.literal(value, kind)
-            columns += [
+            texts += [
                 statements.as_text(measure, measure.sql),
-                f"count(*) filter (where {measure.counts})",
-                statements.same(measure, figure, measure.sql),
+                f"(count(*) filter (where {measure.counts}))::text",
+                f"({statements.same(measure, figure, measure.sql)})::text",
             ]
-        counted = statements.any_of(measures.values())
-        (loads, *found) = self._connection.row(
-            f"""
-            with line as materialized ({statements.traced(grain, self._rows, self._condition)})
-            select
-                (
-                    select json_object_agg(load_id, rows)::text
-                    from (select load_id, count(*) as rows from line where {counted} group by load_id) as counted
-                ),
-                {", ".join(columns)}
-            from line
-            """,
-            *self._parameters,
-        ) or ("{}", "0")
+        counted = statements.any_of(grain.measures[name] for name in names)
+        loads = f"""
+            (
+                select json_object_agg(load_id, rows)::text
+                from (select load_id, count(*) as rows from line where {counted} group by load_id) as counted
+            )
+        """
+        return f"select to_json(array[{', '.join([loads, *texts])}])::text as summary from line"
+
+    def _measured(self, names: list[str], texts: list[str | None]) -> list[Figure]:
         figures: list[Figure] = []
-        for place, (name, measure) in enumerate(measures.items()):
-            traced, rows, is_same = found[1 + 3 * place : 4 + 3 * place]
+        for place, name in enumerate(names):
+            measure = self._grain.measures[name]
+            traced, rows, is_same = texts[3 * place : 3 * place + 3]
             how = f"{measure.kind}: {measure.expression}" + (f" where {measure.where}" if measure.where else "")
-            value = self._row.values[name]
-            figures.append(Figure(name, value, value if is_same else traced, how, int(rows)))
-        return {int(load): int(count) for load, count in json.loads(loads or "{}").items()}, figures
+            figures.append(self._figure(name, traced, is_same == "true", how, int(rows or 0)))
+        return figures
 
     def _computed(self, names: list[str]) -> list[Figure]:
         grain, alias = self._grain, quoted(self._grain.relation)
@@ -179,45 +222,32 @@ class _Tracing:
         figures: list[Figure] = []
         for place, name in enumerate(names):
             traced, is_same = found[2 * place : 2 * place + 2]
-            value = self._row.values[name]
-            how = f"computed: {grain.computed[name]}"
-            parts = tuple(grain.parts(name))
-            figures.append(Figure(name, value, value if is_same else traced, how, None, parts))
+            how, parts = f"computed: {grain.computed[name]}", tuple(grain.parts(name))
+            figures.append(self._figure(name, traced, is_same, how, parts=parts))
         return figures
 
     def _looked_up(self) -> list[Figure]:
         figures: list[Figure] = []
-        declarations = Declarations(self._connection)
         for name, source in self._grain.looked_up.items():
-            other, value = declarations.grain(source.table), self._row.values[source.by]
-            found = self._connection.row(
-                f"select {quoted(name)}::text from {other.table} where {quoted(source.by)} = $1::text::"
-                f"{self._row.types[source.by]}",
-                value or "",
-            ) or (None,)
-            how = f"from {other.name}, by {source.by}"
-            figures.append(Figure(name, self._row.values[name], found[0], how))
+            other = self._declarations.grain(source.table)
+            condition, parameters = statements.equals({source.by: quoted(source.by)}, self._row.values, self._row.types)
+            statement = f"select {quoted(name)}::text from {other.table} where {condition}"
+            (traced,) = self._connection.row(statement, *parameters) or (None,)
+            is_same = traced == self._row.values[name]
+            figures.append(self._figure(name, traced, is_same, f"from {other.name}, by {source.by}"))
         return figures
 
-    def _check(self, figures: list[Figure]) -> None:
-        """Raise TraceError if a figure is not what the rows give."""
-        wrong = [figure for figure in figures if figure.figure != figure.traced]
-        if not wrong:
-            return
-        named = " ".join(f"{name}={self._row.values[name]}" for name in self._grain.keys)
-        differences = "; ".join(
-            f"{figure.column} is {figure.figure}, but {'its parts give' if figure.rows is None else 'the rows give'} "
-            f"{figure.traced}"
-            for figure in wrong
-        )
-        if is_building(self._connection):
-            why, hint = "A build is running.", "Wait until it has ended, then try again."
-        elif outdated := why_outdated(self._connection):
-            why, hint = outdated, "Build the tables with `retailpipe transform`, then try again."
-        else:
-            why = f"The table was built from all current loads, so its rows, or {self._grain.file}, were changed."
-            hint = "Run `retailpipe verify`, then `retailpipe transform --full-refresh`."
-            kinds = {self._row.types.get(figure.column) for figure in wrong}
-            if kinds & {"real", "double precision"}:
-                why, hint = "A float is not exact.", "Make the column numeric in the model."
-        raise TraceError(f"{self._grain.name} {named}: {differences}. {why}", hint=hint)
+    def _figure(
+        self,
+        name: str,
+        traced: str | None,
+        is_same: bool,
+        how: str,
+        rows: int | None = None,
+        parts: tuple[str, ...] = (),
+    ) -> Figure:
+        value = self._row.values[name]
+        figure = Figure(name, value, value if is_same else traced, how, rows, parts)
+        if not is_same:
+            self._wrong.append(figure)
+        return figure

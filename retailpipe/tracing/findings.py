@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from retailpipe.reports import Report
+from retailpipe.reports import Report, plain
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -85,25 +85,14 @@ class Trace(Report):
 
         names = self.rows.column_names
         rows = [dict(zip(names, row, strict=True)) for row in rows_of(self.rows)]
-        return {
-            "table": self.table,
-            "key": self.key,
-            "column": self.column,
-            "figures": [figure.as_dict() for figure in self.figures],
-            "listed": list(self.listed),
-            "by": self.by,
-            "rows": rows,
-            "total": self.total,
-            "workbooks": [workbook.as_dict() for workbook in self.workbooks],
-            "notes": list(self.notes),
-        }
+        return super().as_dict() | {"rows": plain(rows)}
 
 
 @dataclass(frozen=True)
 class Contribution(Report):
     """A figure that a cell is part of.
 
-    key: of the row of the table. figure: of the column in that row; None for null, or if the table has no such row.
+    key: of the row of the table. figure: of the column in that row; None for null.
     adds: what the row of the cell adds to the figure; None if it is only one of the values that it is chosen from.
     role: `value` if the cell is in what the row adds, `key` if it decides whether, and where, the row counts.
     """

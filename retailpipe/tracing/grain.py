@@ -12,7 +12,7 @@ from typing import Any, NoReturn, cast
 
 from retailpipe.errors import TransformError
 
-KINDS = ("sum", "count", "count_distinct", "min", "max", "any", "pick", "list")
+KINDS = ("sum", "count", "count_distinct", "min", "max", "any", "pick", "digest")
 """How a column follows from the traced rows; each is a key of its declaration."""
 _KEYS = {"rows", "where", "grain", "groups", "row_columns", "columns", "written_in"}
 _DOCS = "docs/trace.md describes the keys of trace."
@@ -51,8 +51,8 @@ class Measure:
             case "pick":
                 order = f" order by {self.order}" if self.order else ""
                 return f"(array_agg({value}{order}){counted})[1]"
-            case "list":
-                return f"array_to_string(array_agg(distinct {value} order by {value}){counted}, ',')"
+            case "digest":
+                return f"md5(array_to_string(array_agg(distinct {value} order by {value}){counted}, ','))"
             case _:
                 return f"{self.kind}({value}){counted}"
 

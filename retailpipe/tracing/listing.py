@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from retailpipe.environment import Environment
@@ -25,8 +25,11 @@ SHEET = "source_sheet"
 _EVERY = 2**31 - 1
 
 
-def check_rows(connection: Connection, grain: Grain, rows: Rows) -> None:
-    """Raise TransformError if the rows that are traced lack a column with which they are found in their workbook."""
+def bronze_columns(connection: Connection, grain: Grain, rows: Rows) -> Collection[str]:
+    """The columns of the table of bronze that rows come from.
+
+    Raises TransformError if the traced rows lack a column with which they are found in their workbook.
+    """
     bronze = column_types(connection, f"bronze.{quoted(rows.bronze)}")
     columns = column_types(connection, rows.table)
     for needed in ("load_id", "source_row", *([SHEET] if SHEET in bronze else [])):
@@ -36,97 +39,95 @@ def check_rows(connection: Connection, grain: Grain, rows: Rows) -> None:
                 f"{grain.file}: the rows of {grain.model} come from {table}, which has no column {needed}",
                 hint=f"Add {needed} to that model, or trace rows of bronze.{rows.bronze}: set `rows` in the file.",
             )
+    return bronze
 
 
 class Listing:
-    """The rows that make some measures of one row of a table.
+    """The list of the rows that make some measures of one row of a table, or of their groups.
 
-    condition, parameters: select the traced rows.
-    unknown: after `table`, the workbooks whose columns are not known any more.
+    bronze: the names of the columns of the table of bronze.
+    unknown: after `finished`, the workbooks whose columns are not known any more.
     """
 
-    def __init__(
-        self, grain: Grain, rows: Rows, measures: Sequence[str], condition: str, parameters: tuple[str, ...]
-    ) -> None:
+    def __init__(self, grain: Grain, rows: Rows, measures: Sequence[str], bronze: Collection[str]) -> None:
         self._grain = grain
         self._rows = rows
         self._measures = {name: grain.measures[name] for name in measures}
-        self._condition = condition
-        self._parameters = parameters
+        self._has_sheets = SHEET in bronze
+        used = [column for measure in self._measures.values() for column in grain.of(measure.expression)]
+        self._cells = [name for name in rows.cells(used) if name in bronze and name not in ("load_id", "source_row")]
         self.unknown: list[str] = []
 
-    def table(
-        self,
-        environment: Environment,
-        connection: Connection,
-        workbooks: Sequence[Workbook],
-        by: str | None,
-        limit: int | None,
-    ) -> tuple[pa.Table, int]:
-        """The rows or groups, at most `limit` of them, the biggest first; and how many there are.
+    def sql(self, by: str | None, limit: int | None) -> str:
+        """A query of the list from `line`, the traced rows, with their order, `place`, and their number, `total`.
 
-        Raises UsageError if there is no such group.
+        Raises UsageError if the rows cannot be grouped by this.
         """
-        if by:
-            return _without_total(connection.table(self._grouped(by), *self._parameters, limit or _EVERY))
-        bronze = column_types(connection, f"bronze.{quoted(self._rows.bronze)}")
-        has_sheets = SHEET in bronze
-        expressions = [measure.expression for measure in self._measures.values()]
-        used = [column for each in expressions for column in self._grain.of(each)]
-        cells = [name for name in self._rows.cells(used) if name in bronze and name not in ("load_id", "source_row")]
-        found = connection.table(self._listed(cells, has_sheets), *self._parameters, limit or _EVERY)
-        table, total = _without_total(found)
+        return self._grouped(by, limit or _EVERY) if by else self._listed(limit or _EVERY)
+
+    def finished(
+        self, environment: Environment, connection: Connection, table: pa.Table, workbooks: Sequence[Workbook]
+    ) -> pa.Table:
+        """The list with the addresses of the cells in place of the load; groups have no cells."""
+        if "load_id" not in table.column_names:
+            return table
+        listed = set(table.column("load_id").to_pylist())
+        workbooks = [workbook for workbook in workbooks if workbook.load_id in listed]
         known = layouts(environment, connection, workbooks)
         self.unknown = [workbook.source for workbook in workbooks if workbook.load_id not in known]
-        return _with_addresses(table, cells, known), total
-
-    def _values(self, prefix: str = "") -> str:
-        return "".join(
-            f", ({statements.adds(measure)}) as {quoted(f'{prefix}{name}')}" for name, measure in self._measures.items()
-        )
+        return _with_addresses(table, self._cells, known)
 
     def _counted(self) -> str:
-        lines = statements.traced(self._grain, self._rows, self._condition)
-        return (
-            f"select line.*{self._values('adds ')} from ({lines}) as line "
-            f"where {statements.any_of(self._measures.values())}"
+        values = "".join(
+            f", ({statements.adds(measure)}) as {quoted(f'adds {name}')}" for name, measure in self._measures.items()
         )
+        return f"select line.*{values} from line where {statements.any_of(self._measures.values())}"
 
-    def _first(self) -> tuple[str, str]:
-        """The order of the rows, and the column that says what a row adds to the first measure."""
+    def _order(self) -> str:
+        """The order of the rows: by what they add to the first measure."""
         for name, measure in self._measures.items():
-            return statements.biggest_first(measure, quoted(f"adds {name}")), quoted(name)
-        return statements.ORDER, ""
+            return statements.biggest_first(measure, quoted(f"adds {name}"))
+        return statements.ORDER
 
-    def _listed(self, cells: Sequence[str], has_sheets: bool) -> str:
-        order, _ = self._first()
-        sheet = "chosen.source_sheet" if has_sheets else "loads.sheet"
-        same_sheet = " and bronze.source_sheet = chosen.source_sheet" if has_sheets else ""
-        taken = {*self._measures, "load_id", "workbook", "sheet", "row"}
-        raw = [f"bronze.{quoted(name)} as {quoted(_free(name, taken))}" for name in cells]
-        groups = [
-            f"({sql}) as {quoted(_free(name, taken))}" for name, sql in self._rows.groups.items() if sql not in cells
-        ]
-        names = [quoted(_free(name, taken)) for name, sql in self._rows.groups.items() if sql not in cells]
+    def _order_of_groups(self) -> str:
+        for name, measure in self._measures.items():
+            match measure.kind:
+                case "sum":
+                    return f"abs({quoted(name)}) desc"
+                case "min" | "digest":
+                    return quoted(name)
+                case "pick":
+                    return "rows desc"
+                case _:
+                    return f"{quoted(name)} desc"
+        return "rows desc"
+
+    def _listed(self, limit: int) -> str:
+        sheet = "chosen.source_sheet" if self._has_sheets else "loads.sheet"
+        same_sheet = " and bronze.source_sheet = chosen.source_sheet" if self._has_sheets else ""
+        taken = {*self._measures, "load_id", "workbook", "sheet", "row", "cells", "total"}
+        raw = [f"bronze.{quoted(name)} as {quoted(_free(name, taken))}" for name in self._cells]
+        taken |= set(self._cells)
+        by = {quoted(_free(name, taken)): sql for name, sql in self._rows.groups.items() if sql not in self._cells}
+        groups = [f"({sql}) as {name}" for name, sql in by.items()]
         values = [f"{_trimmed(m.kind, quoted(f'adds {n}'))} as {quoted(n)}" for n, m in self._measures.items()]
         columns = ["chosen.load_id", "source as workbook", f"{sheet} as sheet", "chosen.source_row as row"]
-        columns += [*raw, *(f"chosen.{name}" for name in names), *values, "total"]
+        columns += [*raw, *(f"chosen.{name}" for name in by), *values, "total", "place"]
         chosen = ", ".join(
-            ["*", "count(*) over () as total", f"row_number() over (order by {order}) as place", *groups]
+            ["*", "count(*) over () as total", f"row_number() over (order by {self._order()}) as place", *groups]
         )
         return f"""
             select {", ".join(columns)}
             from (
                 select {chosen} from ({self._counted()}) as line
-                order by place limit ${len(self._parameters) + 1}
+                order by place limit {limit}
             ) as chosen
             inner join bronze.loads on loads.load_id = chosen.load_id
             inner join bronze.{quoted(self._rows.bronze)} as bronze
                 on bronze.load_id = chosen.load_id and bronze.source_row = chosen.source_row{same_sheet}
-            order by place
         """
 
-    def _grouped(self, by: str) -> str:
+    def _grouped(self, by: str, limit: int) -> str:
         groups = self._rows.groups | {WORKBOOK: "(select source from bronze.loads where load_id = line.load_id)"}
         if by not in groups:
             raise UsageError(
@@ -137,21 +138,15 @@ class Listing:
             f", {_in_group(measure.kind, measure.sql, quoted(f'adds {name}'))} as {quoted(name)}"
             for name, measure in self._measures.items()
         )
-        column = self._first()[1]
-        order = f"abs({column}) desc" if self._is_sum() else column or "1"
         return f"""
-            select grouped.*, count(*) over () as total
+            select grouped.*, count(*) over () as total,
+                row_number() over (order by {self._order_of_groups()} nulls last, {quoted(by)}) as place
             from (
                 select ({groups[by]}) as {quoted(by)}, count(*) as rows{values}
                 from ({self._counted()}) as line group by 1
             ) as grouped
-            order by {order} nulls last, 1 limit ${len(self._parameters) + 1}
+            order by place limit {limit}
         """
-
-    def _is_sum(self) -> bool:
-        return (
-            next(iter(self._measures.values())).kind in ("sum", "count", "count_distinct") if self._measures else False
-        )
 
 
 def _trimmed(kind: str, column: str) -> str:
@@ -166,12 +161,8 @@ def _in_group(kind: str, aggregate: str, added: str) -> str:
 
 
 def _free(name: str, taken: set[str]) -> str:
-    return f"{name} of bronze" if name in taken else name
-
-
-def _without_total(found: pa.Table) -> tuple[pa.Table, int]:
-    totals = found.column("total").slice(0, 1).to_pylist()
-    return found.drop_columns("total"), sum(totals)
+    """A name for a column of bronze or a group that no other column of the list has."""
+    return f"{name} of the row" if name in taken else name
 
 
 def _with_addresses(table: pa.Table, cells: Sequence[str], known: dict[int, list[SheetLayout]]) -> pa.Table:

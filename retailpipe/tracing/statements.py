@@ -66,7 +66,7 @@ def biggest_first(measure: Measure, value: str) -> str:
             first = f"{value} nulls last"
         case "pick":
             first = measure.order or ORDER
-        case "list":
+        case "digest":
             first = f"{value} nulls last"
         case _:
             first = f"{value} desc nulls last"

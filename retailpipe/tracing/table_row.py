@@ -31,9 +31,12 @@ class TableRow:
 
 
 def column_types(connection: Connection, table: str) -> dict[str, str]:
-    """The columns of a table, quoted for SQL, with their types. Raises WarehouseError if the table does not exist."""
+    """The columns of a table, with their types. Raises WarehouseError if the table does not exist.
+
+    table: quoted for SQL. The types have no lengths, because a cast to varchar(2) would cut a text.
+    """
     rows = connection.rows(
-        "select attname::text, format_type(atttypid, atttypmod) from pg_attribute "
+        "select attname::text, format_type(atttypid, -1) from pg_attribute "
         "where attrelid = to_regclass($1) and attnum > 0 and not attisdropped order by attnum",
         table,
     )

@@ -205,7 +205,7 @@ def test_tables_of_an_older_version_get_the_index(environment: Environment, make
     execute(environment, "drop index bronze.raw_transactions_load_id_idx")
     execute(environment, "alter table bronze.loads drop column forgotten_at")
     execute(environment, "alter table bronze.builds drop column number")
-    execute(environment, "drop table bronze.own_models, bronze.refusals")
+    execute(environment, "drop table bronze.own_models, bronze.refusals, bronze.sheet_layouts")
     execute(environment, "delete from bronze.migrations where version > 3")
     execute(environment, "create table bronze.notes as select sheet, source_row from bronze.rejected_rows")
 

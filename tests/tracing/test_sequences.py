@@ -76,7 +76,7 @@ def run_sequence(environment: Environment, folder: Path, seed: int, *, builds: i
     places: set[str] = set()
     loaded: set[str] = set()
     for _ in range(builds):
-        for _ in range(random.randint(2, 4)):
+        for _ in range(random.randint(3, 5)):
             if loaded and random.random() < 0.25:
                 retailpipe.forget(environment, loaded.pop())
             else:
@@ -90,7 +90,7 @@ def run_sequence(environment: Environment, folder: Path, seed: int, *, builds: i
 
 
 def test_after_a_sequence_of_loads_every_row_and_cell_is_traced(built_environment: Environment, tmp_path: Path) -> None:
-    run_sequence(built_environment, tmp_path, 20, builds=2)
+    run_sequence(built_environment, tmp_path, 20, builds=1)
 
 
 @pytest.mark.nightly

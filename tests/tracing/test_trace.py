@@ -11,6 +11,8 @@ import pytest
 
 import retailpipe
 from retailpipe import Environment, TraceError, TransformError, UsageError, trace
+from retailpipe.bronze.ledger import lock_for_build
+from retailpipe.progress import NoProgress
 from retailpipe.sample import write_sample
 from tests.silver_and_gold.test_own_models import execute
 
@@ -71,6 +73,7 @@ def test_a_computed_column_is_traced_through_its_parts(shop: Environment) -> Non
     assert found.listed == ("revenue", "invoices")
     assert found.notes == (
         "average_invoice_value is computed from revenue and invoices: round(revenue / invoices, 2).",
+        "A value of invoices counts in the first row that has it.",
     )
     assert {"revenue", "invoices"} <= set(rows(found)[0])
     (average,) = (figure for figure in found.figures if figure.column == "average_invoice_value")
@@ -83,6 +86,14 @@ def test_a_column_of_another_table_is_traced_there(shop: Environment) -> None:
     assert found.table == "public_silver.dim_product"
     assert found.notes[0] == "public_gold.top_products takes description from dim_product, by stock_code."
     assert next(row["cells"] for row in rows(found)) == "H2"
+
+
+def test_a_column_that_differs_from_the_table_it_is_taken_from_is_an_error(copy: Environment) -> None:
+    execute(copy.warehouse.uri, "update public_gold.top_products set description = 'X' where stock_code = 'T-1'")
+
+    for column in ("description", None):
+        with pytest.raises(TraceError, match="description is X, but the columns that it follows from give CUP"):
+            trace(copy, "top_products", {"stock_code": "T-1"}, column=column)
 
 
 def test_a_key_may_be_null_or_empty(shop: Environment) -> None:
@@ -114,7 +125,12 @@ def test_a_hostile_key_is_a_value(shop: Environment) -> None:
         ("top_products", {"rank": "1"}, {"column": "code"}, "column code of public_gold.top_products does not exist"),
         ("top_products", {"rank": "1"}, {"column": "stock_code"}, "stock_code of .* tells the row apart"),
         ("top_products", {"rank": "1"}, {"by": "shop"}, "cannot be grouped by shop"),
-        ("service_codes", {"stock_code": "M"}, {}, "has no figures of bronze: its rows are written in models/silver"),
+        (
+            "service_codes",
+            {"stock_code": "M"},
+            {},
+            "has no figures of bronze: its rows are written in dbt_project/models",
+        ),
     ],
 )
 def test_a_wrong_argument_is_named(
@@ -130,10 +146,19 @@ def test_a_figure_that_the_rows_do_not_give_is_an_error(copy: Environment) -> No
     )
 
     with pytest.raises(
-        TraceError, match=r"stock_code=T-1: revenue is 3.311, but the rows give 3.31; net_revenue is"
+        TraceError, match=r"stock_code=T-1: revenue is 3.311, but the rows that it follows from give 3.31; net"
     ) as e:
         trace(copy, "top_products", {"stock_code": "T-1"})
     assert "was built from all current loads" in str(e.value)
+
+
+def test_a_running_build_is_named_as_the_reason(copy: Environment) -> None:
+    execute(copy.warehouse.uri, "update public_gold.top_products set quantity = 0 where stock_code = 'T-1'")
+
+    with copy.warehouse.connect() as connection:
+        lock_for_build(connection, NoProgress())
+        with pytest.raises(TraceError, match=r"quantity is 0, but the rows .* give 5\. A build is running"):
+            trace(copy, "top_products", {"stock_code": "T-1"})
 
 
 def test_an_older_build_is_named_as_the_reason(copy: Environment, tmp_path: Path) -> None:
