@@ -96,7 +96,7 @@ def _certify_one(
         differences=tuple(found.differences),
         verification=verification,
         certificate=certificate,
-        key=signer.public_key.fingerprint if certificate else "",
+        key=signer.public_key.sha256 if certificate else "",
         seconds=round(time.monotonic() - started, 3),
     )
 
@@ -156,7 +156,7 @@ def _signed(environment: Environment, snapshot: Snapshot, entry: Entry, document
     from retailpipe.certifying.envelope import sealed, signed_bytes
 
     public = signer.public_key
-    content = sealed(document, public.fingerprint, signer.sign(signed_bytes(document)))
+    content = sealed(document, public.sha256, signer.sign(signed_bytes(document)))
     file = certificate_file(environment.folder, entry.source, entry.load_id)
     try:
         make_folder(environment.folder)
@@ -165,7 +165,7 @@ def _signed(environment: Environment, snapshot: Snapshot, entry: Entry, document
         raise StoreError(
             f"cannot write {file}: {error.strerror}", hint="Check the permissions of the folder."
         ) from error
-    write_file(public_key_file(environment.folder, public.fingerprint), public.pem.encode())
+    write_file(public_key_file(environment.folder, public.sha256), public.pem.encode())
     write_file(file, content)
     environment.store.keep_certificate(snapshot, content)
     return str(file)

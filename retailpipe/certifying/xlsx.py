@@ -11,11 +11,11 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 from xml.etree.ElementTree import Element, iterparse
 from zipfile import BadZipFile
 
@@ -86,14 +86,11 @@ def opened_sheets(path: Path, file: str) -> Generator[list[XlsxSheet]]:
     Raises WorkbookError if openpyxl cannot read the workbook, or it is larger than the limits.
     """
     check_package(path, file)
-    try:
-        book = _Book(path, file)
-    except _FAILURES as error:
-        raise _unreadable(file, "", error) from error
-    with closing(book.archive):
+    with path.open("rb") as opened:  # openpyxl leaves its own file open after an error
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # openpyxl warns of parts that it leaves out, such as charts
+                book = _Book(opened, file)
                 book.read()
         except (*_FAILURES, RecursionError) as error:
             raise _unreadable(file, "", error) from error
@@ -110,8 +107,8 @@ def _unreadable(file: str, sheet: str, reason: object) -> WorkbookError:
 class _Book(ExcelReader):
     """Opens a workbook, and reads its shared strings as Excel does. Themes and properties are not read."""
 
-    def __init__(self, path: Path, file: str) -> None:
-        super().__init__(str(path), read_only=True, data_only=True, keep_links=False)
+    def __init__(self, content: BinaryIO, file: str) -> None:
+        super().__init__(content, read_only=True, data_only=True, keep_links=False)
         self.file = file
 
     @property
