@@ -52,10 +52,8 @@ def test_differences_are_listed_with_their_cells(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--key", "x.pem"), "--key needs a certificate to check"),
         (("--warehouse",), "--warehouse needs a certificate to check"),
         (("--check", "x.json", "--kms", "k"), "--kms is for certifying, not for --check"),
-        (("--check", "missing.json"), "cannot read missing.json"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(program: Program, arguments: tuple[str, ...], words: str) -> None:

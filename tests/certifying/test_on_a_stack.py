@@ -5,36 +5,29 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from urllib.parse import quote
 
 import pytest
 
-from retailpipe import AwsError, Environment, UsageError, certify, check_certificate, ingest, transform
+from retailpipe import AwsError, Environment, UsageError, certify, check_certificate, ingest
 from retailpipe.keys import receipts_prefix
 from tests.support.stacks import HandMade
-from tests.support.tls_server import PASSWORD, USER, TlsServer
-from tests.support.workbooks import book_of, keep_contract_of_notes
-
-
-@pytest.fixture(scope="module")
-def template_on_aws(tls: TlsServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A database without loads, whose silver and gold are built."""
-    name = "prepared"
-    tls.execute(f"create database {name} owner {USER}")
-    login = f"{USER}:{quote(PASSWORD, safe='')}@localhost:{tls.port}"
-    url = f"postgresql://{login}/{name}?sslmode=verify-full&sslrootcert={tls.ca}"
-    assert transform(Environment.local(tmp_path_factory.mktemp("built"), database_url=url)).ok
-    yield name
-    tls.execute(f"drop database {name}")
+from tests.support.workbooks import book_of
 
 
 @pytest.fixture
-def loaded(on_aws: Environment, tmp_path: Path) -> Environment:
-    """The stack with a workbook of notes that is loaded."""
-    keep_contract_of_notes(on_aws.folder)
-    ingest(on_aws, book_of(tmp_path / "notes 1.xlsx", {"N": [("Note",), ("a",), ("b",)]}))
-    return on_aws
+def loaded(made: HandMade, built_environment: Environment, tmp_path: Path) -> Iterator[Environment]:
+    """The bucket and the keys of a stack, with a workbook of notes that is loaded.
+
+    The database is the one of `built_environment`: another build takes longer than all of these tests.
+    """
+    on_aws = Environment.from_stack("dev")
+    environment = replace(built_environment, store=on_aws.store, stack=on_aws.stack)
+    ingest(environment, book_of(tmp_path / "notes 1.xlsx", {"N": [("Note",), ("a",), ("b",)]}))
+    yield environment
+    assert on_aws.stack
+    on_aws.stack.aws.close()
 
 
 def test_kms_signs_the_certificate_of_an_object_version(loaded: Environment, made: HandMade, tmp_path: Path) -> None:
