@@ -261,7 +261,7 @@ def test_contract_that_changed_since_the_load_is_refused(loaded: Environment) ->
     file.write_text(CONTRACT.replace("maximum = 1000", "maximum = 2000"))
 
     with pytest.raises(ContractError, match="another version of 'shop'") as caught:
-        certify(loaded)
+        certify(loaded, "input/shop.xlsx")
 
     assert "retailpipe ingest input/shop.xlsx" in caught.value.hint
 
@@ -269,6 +269,18 @@ def test_contract_that_changed_since_the_load_is_refused(loaded: Environment) ->
 def test_workbook_that_is_not_loaded_is_refused(loaded: Environment) -> None:
     with pytest.raises(SourceNotFound, match=r"other\.xlsx is not loaded"):
         certify(loaded, "other.xlsx")
+
+
+def test_workbook_that_cannot_be_certified_does_not_stop_the_others(loaded: Environment, tmp_path: Path) -> None:
+    load(loaded, tmp_path / "second.xlsx", ROWS[:1])
+    (loaded.folder / "input" / "second.xlsx").unlink()
+
+    missing, good = certify(loaded)
+
+    assert (missing.ok, good.ok) == (False, True)
+    assert "there is no input/second.xlsx" in str(missing.differences[0])
+    with pytest.raises(SourceNotFound):
+        certify(loaded, "second.xlsx")
 
 
 def test_nothing_loaded_is_refused(built_environment: Environment) -> None:
