@@ -137,6 +137,8 @@ CELLS = {
     "below": number("C2", "-1000.1"),
     "not a number": number("C2", "NaN"),
     "too large for a double": number("C2", "1E999"),
+    "digits of another script": number("C2", "٣"),
+    "very many digits": number("C2", "9" * 400),
     "moment": number("D2", "45000.75", style=DATE_STYLE),
     "moment as number": number("D2", "45000.75"),
     "moment as text": text("D2", "01.02.2024"),
@@ -240,6 +242,19 @@ def test_part_that_unpacks_to_many_times_its_size_is_refused(tmp_path: Path) -> 
     reason = refusal(book(tmp_path / "bomb.xlsx", sheet=xml), contract(tmp_path))
 
     assert "xl/worksheets/sheet1.xml would unpack to 16," in reason
+
+
+def test_row_with_too_many_elements_is_refused(tmp_path: Path) -> None:
+    path = book(tmp_path / "odd.xlsx", HEADER, row(2, DAY, "<c/>" * (1 << 18)))
+
+    assert "a row or a text has more than 262,144 XML elements" in refusal(path, contract(tmp_path))
+
+
+@pytest.mark.parametrize("index", ["-1", "6", "1_0", "x"])
+def test_wrong_index_of_a_shared_string_is_refused(tmp_path: Path, index: str) -> None:
+    path = book(tmp_path / "odd.xlsx", HEADER, row(2, f'<c r="A2" t="s"><v>{index}</v></c>', DAY))
+
+    assert "cannot be read by openpyxl, the second reader" in refusal(path, contract(tmp_path))
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
