@@ -15,7 +15,7 @@ DATA = "postgres"
 """The folder with the data of the embedded database, or a link to it."""
 LOG = "postgres.log"
 """The log of the embedded server."""
-_FOLDERS = ("input", "replaced", "contracts", "models", "dbt", "tmp")
+_FOLDERS = ("input", "replaced", "contracts", "models", "dbt", "tmp", "certificates")
 """The other folders of an environment."""
 _DISK_BLOCK = 512
 """The unit of st_blocks on every system, in bytes."""

@@ -28,7 +28,7 @@ from retailpipe.reports import Report
 _MAX_DELETED = 1000
 """Keys per delete request: the maximum of S3."""
 _NOT_FOUND_CODES = {"NoSuchBucket", "404", "ResourceNotFoundException"}
-_OWN = ("contracts", "models")
+_OWN = ("certificates", "contracts", "models")
 """What the user has written in the stack's folder: it is kept."""
 
 
@@ -42,7 +42,8 @@ class Remains(Report):
     buckets: one for each pipeline of the stack.
     versions: number of object versions and delete markers in the buckets.
     log_groups: the stack's log groups in CloudWatch, including those that AWS created.
-    folder: the stack's folder on this machine, or None if it contains only what is kept: contracts and models.
+    folder: the stack's folder on this machine, or None if it contains only what is kept: certificates, contracts and
+        models.
     variables: the file aws_config.env of this stack in the current folder, or None.
     """
 
@@ -304,5 +305,5 @@ def _remove(folder: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
-    with suppress(OSError):  # contracts/ or models/ are kept, or there is no folder
+    with suppress(OSError):  # certificates/, contracts/ or models/ are kept, or there is no folder
         folder.rmdir()

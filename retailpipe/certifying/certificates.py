@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from retailpipe.bindings import Bindings
@@ -13,7 +14,7 @@ from retailpipe.certifying.files import certificate_file, public_key_file
 from retailpipe.certifying.reports import Cells, Certification, Difference, Rows
 from retailpipe.contract import Contract
 from retailpipe.environment import Environment
-from retailpipe.errors import ContractError, NothingLoaded, SourceNotFound, StoreError, UsageError
+from retailpipe.errors import ContractError, NothingLoaded, SourceNotFound, StoreError, UsageError, WorkbookError
 from retailpipe.files import write_file
 from retailpipe.folders import make_folder
 from retailpipe.invariants import verified
@@ -48,85 +49,98 @@ def certify(
     contract: the contract that the workbook was loaded under. Default: that of the environment.
     kms_key: the ID, ARN or alias of a KMS key that signs, on a stack. Default: the Ed25519 key of the environment.
 
-    Raises UsageError if the extra `certify` is not installed, or for `kms_key` without a stack; NothingLoaded,
-    SourceNotFound if the workbook is not loaded or not in the store; ContractError if it was loaded under another
-    contract; WorkbookError if the second reader cannot read it; StoreError, AwsError, WarehouseError.
+    Raises UsageError if the extra `certify` is not installed, or for `kms_key` without a stack; NothingLoaded;
+    SourceNotFound if `source` is not loaded, or not in the store; ContractError if it was loaded under another
+    contract; WorkbookError if the second reader cannot read it; StoreError, AwsError, WarehouseError. Without `source`,
+    a workbook that is not in the store, cannot be read or has another contract is a difference in its report.
     """
     require()
     progress = progress or NoProgress()
-    sign_with = _signer(environment, kms_key)
+    signer = _signer(environment, kms_key)
     bindings = Bindings.of(environment.folder)
     with environment.warehouse.connect(read_only=True) as connection:
         entries = _entries(connection, environment, source)
-        chosen = [(entry, _contract(entry, contract, bindings)) for entry in entries]
         progress.step("verifying")
-        verification = verified(connection)
-        return [
-            _certify_one(environment, connection, entry, used, verification, sign_with, progress)
-            for entry, used in chosen
-        ]
+        certifier = _Certifier(environment, connection, verified(connection), signer, progress)
+        reports: list[Certification] = []
+        for entry in entries:
+            try:
+                reports.append(certifier.certify(entry, _contract(entry, contract, bindings)))
+            except (ContractError, SourceNotFound, WorkbookError) as error:
+                if source is not None:
+                    raise
+                reports.append(certifier.report(entry, _failed(entry, f"{error}. {error.hint}")))
+    return reports
 
 
-def _certify_one(
-    environment: Environment,
-    connection: Connection,
-    entry: Entry,
-    contract: Contract,
-    verification: VerifyReport,
-    signer: Signer,
-    progress: Progress,
-) -> Certification:
-    started = time.monotonic()
-    with environment.store.snapshot(entry.source, progress=progress) as snapshot:
-        if snapshot.content_hash != entry.content_hash:
-            found, certificate = _changed(entry, snapshot), ""
-        else:
-            found, document = _compared(environment, connection, entry, contract, snapshot, verification, progress)
-            is_good = not found.different and verification.ok
-            certificate = _signed(environment, snapshot, entry, document, signer) if is_good else ""
-    return Certification(
-        ok=bool(certificate),
-        source=entry.source,
-        load_id=entry.load_id,
-        content_hash=snapshot.content_hash,
-        table=f"bronze.{entry.table_name}",
-        rows=found.rows,
-        cells=found.cells,
-        different=found.different,
-        differences=tuple(found.differences),
-        verification=verification,
-        certificate=certificate,
-        key=signer.public_key.fingerprint if certificate else "",
-        seconds=round(time.monotonic() - started, 3),
-    )
+@dataclass(frozen=True)
+class _Certifier:
+    """Certifies workbooks of one snapshot of the warehouse."""
 
+    environment: Environment
+    connection: Connection
+    verification: VerifyReport
+    signer: Signer
+    progress: Progress
 
-def _compared(
-    environment: Environment,
-    connection: Connection,
-    entry: Entry,
-    contract: Contract,
-    snapshot: Snapshot,
-    verification: VerifyReport,
-    progress: Progress,
-) -> tuple[Comparison, bytes]:
-    """Compare a workbook with the warehouse. Return what was found, and the statement for the certificate."""
-    from retailpipe.certifying.comparison import Comparer
-    from retailpipe.certifying.layout import opened_tables
-    from retailpipe.certifying.statement import encoded, statement
-    from retailpipe.certifying.stored import StoredRows, rejected_rows, stored_columns
+    def certify(self, entry: Entry, contract: Contract) -> Certification:
+        """Compare one workbook with its load, and sign the certificate if all agrees."""
+        started = time.monotonic()
+        certificate = ""
+        with self.environment.store.snapshot(entry.source, progress=self.progress) as snapshot:
+            if snapshot.content_hash != entry.content_hash:
+                here, there = snapshot.content_hash, entry.content_hash
+                reason = f"its SHA-256 is {here}, that of the loaded one is {there}"
+                found = _failed(entry, f"the workbook was changed after its load: {reason}", here, there)
+            else:
+                found, document = self._compared(entry, contract, snapshot)
+                if not found.different and self.verification.ok:
+                    certificate = _signed(self.environment, snapshot, entry, document, self.signer)
+        return self.report(entry, found, certificate, time.monotonic() - started)
 
-    progress.step(f"reading {entry.source} again", unit="rows", total=entry.rows_read)
-    with opened_tables(snapshot.path, snapshot.key, contract) as tables:
-        rows = StoredRows(
-            connection,
-            entry.table_name,
-            entry.load_id,
-            stored_columns(contract.columns),
-            several_sheets=contract.several_sheets,
-            sheet=tables[0].name,
+    def report(self, entry: Entry, found: Comparison, certificate: str = "", seconds: float = 0.0) -> Certification:
+        return Certification(
+            ok=bool(certificate),
+            source=entry.source,
+            load_id=entry.load_id,
+            content_hash=entry.content_hash,
+            table=f"bronze.{entry.table_name}",
+            rows=found.rows,
+            cells=found.cells,
+            different=found.different,
+            differences=tuple(found.differences),
+            verification=self.verification,
+            certificate=certificate,
+            key=self.signer.public_key.sha256 if certificate else "",
+            seconds=round(seconds, 3),
         )
-        found = Comparer(entry.source, tables, progress).compare(iter(rows), rejected_rows(connection, entry.load_id))
+
+    def _compared(self, entry: Entry, contract: Contract, snapshot: Snapshot) -> tuple[Comparison, bytes]:
+        """Compare a workbook with the warehouse. Return what was found, and the statement for the certificate."""
+        from retailpipe.certifying.comparison import Comparer
+        from retailpipe.certifying.layout import opened_tables
+        from retailpipe.certifying.statement import encoded, statement
+        from retailpipe.certifying.stored import StoredRows, rejected_rows, stored_columns
+
+        self.progress.step(f"reading {entry.source} again", unit="rows", total=entry.rows_read)
+        with opened_tables(snapshot.path, snapshot.key, contract) as tables:
+            rows = StoredRows(
+                self.connection,
+                entry.table_name,
+                entry.load_id,
+                stored_columns(contract.columns),
+                several_sheets=contract.several_sheets,
+                sheet=tables[0].name,
+            )
+            rejected = rejected_rows(self.connection, entry.load_id)
+            found = Comparer(entry.source, tables, self.progress).compare(iter(rows), rejected)
+        _compare_with_ledger(entry, found)
+        address, digests = self.environment.store.address, rows.digests()
+        return found, encoded(statement(address, snapshot, entry, contract, tables, found, digests, self.verification))
+
+
+def _compare_with_ledger(entry: Entry, found: Comparison) -> None:
+    """Add the differences between the rows that were found and those that the ledger records."""
     for what, counted, recorded in (
         ("read", found.rows.in_workbook, entry.rows_read),
         ("loaded", found.rows.in_bronze, entry.rows_loaded),
@@ -135,18 +149,13 @@ def _compared(
         if counted != recorded:
             reason = f"the ledger has {recorded:,} rows {what}, but there are {counted:,}"
             found.add(Difference("workbook", entry.source, "", "", f"{counted}", f"{recorded}", reason))
-    document = statement(
-        environment.store.address, snapshot, entry, contract, tables, found, rows.digests(), verification
-    )
-    return found, encoded(document)
 
 
-def _changed(entry: Entry, snapshot: Snapshot) -> Comparison:
+def _failed(entry: Entry, reason: str, here: str = "", there: str = "") -> Comparison:
+    """What is found if a workbook cannot be compared. here, there: values of the workbook and of the warehouse."""
     from retailpipe.certifying.comparison import Comparison
 
     found = Comparison(Rows(), Cells())
-    here, there = snapshot.content_hash, entry.content_hash
-    reason = f"the workbook was changed after its load: its SHA-256 is {here}, that of the loaded one is {there}"
     found.add(Difference("workbook", entry.source, "", "", here, there, reason))
     return found
 
@@ -156,7 +165,7 @@ def _signed(environment: Environment, snapshot: Snapshot, entry: Entry, document
     from retailpipe.certifying.envelope import sealed, signed_bytes
 
     public = signer.public_key
-    content = sealed(document, public.fingerprint, signer.sign(signed_bytes(document)))
+    content = sealed(document, public.sha256, signer.sign(signed_bytes(document)))
     file = certificate_file(environment.folder, entry.source, entry.load_id)
     try:
         make_folder(environment.folder)
@@ -165,7 +174,7 @@ def _signed(environment: Environment, snapshot: Snapshot, entry: Entry, document
         raise StoreError(
             f"cannot write {file}: {error.strerror}", hint="Check the permissions of the folder."
         ) from error
-    write_file(public_key_file(environment.folder, public.fingerprint), public.pem.encode())
+    write_file(public_key_file(environment.folder, public.sha256), public.pem.encode())
     write_file(file, content)
     environment.store.keep_certificate(snapshot, content)
     return str(file)

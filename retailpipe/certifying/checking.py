@@ -58,7 +58,7 @@ def check_certificate(
     try:
         envelope = read_envelope(content)
         trusted = given or _known_key(environment, envelope)
-        fingerprint = trusted.fingerprint
+        fingerprint = trusted.sha256
         if envelope.keyid != fingerprint:
             raise NotAnEnvelope(f"it was signed with key {_brief(envelope.keyid)}, not with {fingerprint}")
         found = certified(envelope.opened(trusted.is_signed))
@@ -85,7 +85,7 @@ def check_certificate(
 
 
 def _known_key(environment: Environment, envelope: Envelope) -> PublicKey:
-    """The key of the environment that signed an envelope, according to it. Raises NotAnEnvelope if there is none."""
+    """The key of the environment that signed an envelope, according to it. Raises ValueError if there is none."""
     from retailpipe.certifying.envelope import NotAnEnvelope
     from retailpipe.certifying.keys import PublicKey
 

@@ -34,7 +34,7 @@ class Envelope:
         """Verify the signature, then return the payload.
 
         is_signed: whether a signature of a message is right.
-        Raises NotAnEnvelope if the signature is wrong or the payload is not a JSON object.
+        Raises ValueError if the signature is wrong or the payload is not a JSON object.
         """
         if not is_signed(signed_bytes(self._payload), self._signature):
             raise NotAnEnvelope("its signature is wrong: it was changed, or another key signed it")
@@ -59,7 +59,7 @@ def sealed(payload: bytes, keyid: str, signature: bytes) -> bytes:
 
 
 def read_envelope(content: bytes) -> Envelope:
-    """Read an envelope. Raises NotAnEnvelope."""
+    """Read an envelope. Raises ValueError."""
     if len(content) > MAX_BYTES:
         raise NotAnEnvelope(f"it has more than {MAX_BYTES:,} bytes")
     document = json_object(content, "it")
@@ -80,7 +80,7 @@ def read_envelope(content: bytes) -> Envelope:
 
 
 def json_object(content: bytes, name: str) -> dict[str, Any]:
-    """Parse a JSON object strictly: UTF-8, no repeated keys, no NaN, no deep nesting. Raises NotAnEnvelope.
+    """Parse a JSON object strictly: UTF-8, no repeated keys, no NaN, no deep nesting. Raises ValueError.
 
     name: the content in messages.
     """

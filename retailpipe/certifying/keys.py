@@ -67,7 +67,7 @@ class PublicKey:
         raise UsageError(f"{name} is a key of another kind", hint="Certificates use Ed25519, or ECDSA on P-256.")
 
     @property
-    def fingerprint(self) -> str:
+    def sha256(self) -> str:
         """The SHA-256 of the key in DER, as hexadecimal digits."""
         return hashlib.sha256(self._der).hexdigest()
 

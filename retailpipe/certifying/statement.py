@@ -107,7 +107,7 @@ class Certified:
 
 
 def certified(document: Mapping[str, Any]) -> Certified:
-    """Read a statement whose signature is verified. Raises NotACertificate."""
+    """Read a statement whose signature is verified. Raises ValueError."""
     if document.get("_type") != STATEMENT:
         raise NotACertificate(f"its statement is not an {STATEMENT}")
     if document.get("predicateType") != PREDICATE:

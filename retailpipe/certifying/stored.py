@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -77,18 +76,18 @@ class StoredRows:
         # With its table's name, a column in `order by` is the one of the table, not its text in the result.
         order = ", ".join([*([f'loaded."{SHEET}" collate "C"'] if several_sheets else []), f'loaded."{ROW}"'])
         rows = f'bronze."{table}" as loaded where load_id = {load_id}'
-        self._cursor = f"select {expressions} from {rows} order by {order}"
+        self._query = f"select {expressions} from {rows} order by {order}"
+        self._cursor = f"rows_of_{load_id}"
         self._connection = connection
 
     def __iter__(self) -> Iterator[StoredRow]:
         first = 2 if self._several else 1
-        with _cursor(self._connection, "certified_rows", self._cursor) as batches:
-            for batch in batches:
-                self.rows += len(batch)
-                for digest, values in zip(self._digests, zip(*batch, strict=True), strict=True):
-                    digest.add(values)
-                for row in batch:
-                    yield StoredRow(row[1] if self._several else self._sheet, int(row[0]), row[first:])
+        for batch in _batches(self._connection, self._cursor, self._query):
+            self.rows += len(batch)
+            for digest, values in zip(self._digests, zip(*batch, strict=True), strict=True):
+                digest.add(values)
+            for row in batch:
+                yield StoredRow(row[1] if self._several else self._sheet, int(row[0]), row[first:])
 
     def digests(self) -> tuple[ColumnDigest, ...]:
         """The digests of all columns. The rows must have been read."""
@@ -101,10 +100,9 @@ def rejected_rows(connection: Connection, load_id: int) -> Iterator[RejectedRow]
         select sheet, source_row, cell, column_name, raw_value, raw_row::text from bronze.rejected_rows
         where load_id = {load_id} order by sheet collate "C", source_row
     """
-    with _cursor(connection, "certified_rejects", statement) as batches:
-        for batch in batches:
-            for sheet, row, cell, column, raw_value, texts in batch:
-                yield RejectedRow(sheet, row, cell, column, raw_value, json.loads(texts))
+    for batch in _batches(connection, f"rejects_of_{load_id}", statement):
+        for sheet, row, cell, column, raw_value, texts in batch:
+            yield RejectedRow(sheet, row, cell, column, raw_value, json.loads(texts))
 
 
 def stored_columns(columns: Sequence[Column]) -> list[tuple[str, str]]:
@@ -149,16 +147,12 @@ def _as_text(name: str, kind: str) -> str:
     return f'"{name}"::text'
 
 
-@contextmanager
-def _cursor(connection: Connection, name: str, query: str) -> Generator[Iterator[list[tuple[Any, ...]]]]:
-    """Run a query with a cursor of the transaction, and yield its rows in batches."""
+def _batches(connection: Connection, name: str, query: str) -> Iterator[list[tuple[Any, ...]]]:
+    """Run a query with a cursor of the transaction, and yield its rows in batches.
+
+    After an error, the end of the transaction closes the cursor: a statement would fail, and hide the error.
+    """
     connection.execute(f"declare {name} no scroll cursor for {query}")
-
-    def batches() -> Iterator[list[tuple[Any, ...]]]:
-        while batch := connection.rows(f"fetch forward {_ROWS_AT_ONCE} from {name}"):
-            yield batch
-
-    try:
-        yield batches()
-    finally:
-        connection.execute(f"close {name}")
+    while batch := connection.rows(f"fetch forward {_ROWS_AT_ONCE} from {name}"):
+        yield batch
+    connection.execute(f"close {name}")

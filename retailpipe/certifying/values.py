@@ -150,17 +150,18 @@ def number_in(text: str, separators: Separators) -> Decimal:
     written = text.strip()
     digits = written[1:] if written[:1] in ("+", "-") else written
     whole, _, fraction = digits.partition(separators.decimal)
+    is_grouped = False
     if separators.thousands and whole:
         if separators.thousands == " ":
             whole = whole.translate(dict.fromkeys(map(ord, _BLANKS), " "))
         first, *groups = whole.split(separators.thousands)
         if groups and not (1 <= len(first) <= 3 and len(groups) <= 13 and all(len(group) == 3 for group in groups)):
             raise Broken(f"{text!r} is not a number")
-        whole = "".join([first, *groups])
+        whole, is_grouped = "".join([first, *groups]), bool(groups)
     parts = (whole, fraction)
     if not any(parts) or any(part and not (part.isascii() and part.isdigit()) for part in parts):
         raise Broken(f"{text!r} is not a number")
-    if len(whole) > _LONGEST + 2 or len(fraction) > _LONGEST:
+    if (len(whole) > _LONGEST and not is_grouped) or len(fraction) > _LONGEST:
         raise Broken(f"{text!r} has too many digits")
     return Decimal(f"{'-' if written.startswith('-') else ''}{whole or '0'}.{fraction or '0'}")
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 from xml.etree.ElementTree import Element, iterparse
 from zipfile import BadZipFile
 
@@ -26,14 +26,16 @@ from openpyxl.xml.constants import SHARED_STRINGS, SHEET_MAIN_NS
 
 from retailpipe.certifying.cells import BOOLEAN, FAILED, NUMBER, TEXT, Cell, Place, Row, clock, moment
 from retailpipe.certifying.limits import check_package
+from retailpipe.certifying.texts import SPACE, kept_text, text_of
 from retailpipe.errors import WorkbookError
 
 _NAMESPACE = f"{{{SHEET_MAIN_NS}}}"
-_ROW, _VALUE, _FORMULA, _INLINE = (f"{_NAMESPACE}{name}" for name in ("row", "v", "f", "is"))
-_STRING, _PLAIN, _RUN, _CELL = (f"{_NAMESPACE}{name}" for name in ("si", "t", "r", "c"))
-_SPACE = "{http://www.w3.org/XML/1998/namespace}space"
-_ESCAPES = re.compile(r"_x[Dd][89ABab]..__x[Dd][C-Fc-f].._|_x[0-9A-Fa-f]{4}_")
+_ROWS, _ROW, _VALUE, _FORMULA, _INLINE = (f"{_NAMESPACE}{name}" for name in ("sheetData", "row", "v", "f", "is"))
+_STRING, _CELL = (f"{_NAMESPACE}{name}" for name in ("si", "c"))
 _FORM = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_SHORT = 16
+_MOST_ELEMENTS = 1 << 18
+"""A row of 16,384 cells has about 33,000."""
 _DAYS_END = 2_958_466
 """The serial number of the day after 9999-12-31. Excel shows ##### for it, and for negative numbers."""
 _SAVE = "Open it in Excel or LibreOffice and save it again as 'Excel Workbook (.xlsx)'."
@@ -86,14 +88,11 @@ def opened_sheets(path: Path, file: str) -> Generator[list[XlsxSheet]]:
     Raises WorkbookError if openpyxl cannot read the workbook, or it is larger than the limits.
     """
     check_package(path, file)
-    try:
-        book = _Book(path, file)
-    except _FAILURES as error:
-        raise _unreadable(file, "", error) from error
-    with closing(book.archive):
+    with path.open("rb") as opened:  # openpyxl leaves its own file open after an error
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # openpyxl warns of parts that it leaves out, such as charts
+                book = _Book(opened, file)
                 book.read()
         except (*_FAILURES, RecursionError) as error:
             raise _unreadable(file, "", error) from error
@@ -110,8 +109,8 @@ def _unreadable(file: str, sheet: str, reason: object) -> WorkbookError:
 class _Book(ExcelReader):
     """Opens a workbook, and reads its shared strings as Excel does. Themes and properties are not read."""
 
-    def __init__(self, path: Path, file: str) -> None:
-        super().__init__(str(path), read_only=True, data_only=True, keep_links=False)
+    def __init__(self, content: BinaryIO, file: str) -> None:
+        super().__init__(content, read_only=True, data_only=True, keep_links=False)
         self.file = file
 
     @property
@@ -127,13 +126,17 @@ class _Book(ExcelReader):
             return
         by_default: str | None = None
         root: Element | None = None
+        kept = 0
         with self.archive.open(part.PartName.removeprefix("/")) as opened:
             for event, element in iterparse(opened, ("start", "end")):  # noqa: S314
                 if root is None:
-                    root, by_default = element, element.get(_SPACE)
-                elif event == "end" and element.tag == _STRING:
-                    self.shared_strings.append(_text_of(element, by_default))
+                    root, by_default = element, element.get(SPACE)
+                elif event == "start":
+                    kept = _counted(kept)
+                elif element.tag == _STRING:
+                    self.shared_strings.append(text_of(element, by_default))
                     root.clear()
+                    kept = 0
 
     def read_properties(self) -> None:
         pass
@@ -162,17 +165,21 @@ class _SheetRows:
         with self._book.archive.open(self._part) as opened:
             elements = iterparse(opened, ("start", "end"))  # noqa: S314
             _, root = next(elements)
-            self._by_default = root.get(_SPACE)
-            container = root
+            self._by_default = root.get(SPACE)
+            container, kept = root, 0
             for event, element in elements:
                 if event == "start":
-                    if element.tag == f"{_NAMESPACE}sheetData":
+                    kept = _counted(kept)
+                    if element.tag == _ROWS:
                         container = element
-                        self._by_default = element.get(_SPACE, self._by_default)
+                        self._by_default = element.get(SPACE, self._by_default)
                 elif element.tag == _ROW:
                     number = int(element.get("r", number + 1))
                     yield number, self._cells(element, number)
                     container.clear()
+                    kept = 0
+                elif element.tag == _ROWS:
+                    return  # what follows, such as merged cells, holds no values
 
     def _cells(self, row: Element, number: int) -> dict[int, Cell]:
         cells: dict[int, Cell] = {}
@@ -199,8 +206,7 @@ class _SheetRows:
         value = element.find(_VALUE)
         raw = "" if value is None else value.text or ""
         if kind == "s":
-            text = self._strings[int(raw)] if raw.strip() else ""
-            return (TEXT, text) if text else None
+            return self._shared(raw.strip())
         if kind in ("str", "inlineStr"):
             return self._text(element, value)
         raw = raw.strip()
@@ -216,18 +222,27 @@ class _SheetRows:
             return _iso(raw)
         raise ValueError(f"{kind!r} is not a type of cells")
 
+    def _shared(self, index: str) -> Cell | None:
+        if not index:
+            return None
+        if not index.isascii() or not index.isdigit():
+            raise ValueError(f"{index!r} is not the index of a shared string")
+        text = self._strings[int(index)]
+        return (TEXT, text) if text else None
+
     def _text(self, element: Element, value: Element | None) -> Cell | None:
         inline = element.find(_INLINE)
         if inline is not None and (value is None or element.get("t") == "inlineStr"):
-            text = _text_of(inline, self._by_default)
+            text = text_of(inline, self._by_default)
         elif value is None:
             return (FAILED, "") if element.find(_FORMULA) is not None else None
         else:
-            text = _kept(value, self._by_default)
+            text = kept_text(value, self._by_default)
         return (TEXT, text) if text else None
 
     def _number(self, raw: str, style: int) -> Cell:
-        if not raw.isdecimal() and (not _FORM.fullmatch(raw) or abs(float(raw)) == float("inf")):
+        is_short = len(raw) < _SHORT and raw.isascii() and raw.isdigit()
+        if not is_short and (not _FORM.fullmatch(raw) or abs(float(raw)) == float("inf")):
             return TEXT, raw
         if style not in self._dates:
             return NUMBER, raw
@@ -238,30 +253,11 @@ class _SheetRows:
         return clock(found) if isinstance(found, time | timedelta) else moment(found)
 
 
-def _text_of(element: Element, by_default: str | None) -> str:
-    """The text of a shared or inline string: of its runs, without phonetic hints."""
-    texts = [_kept(text, by_default) for child in element for text in ([child] if child.tag == _PLAIN else _run(child))]
-    return "".join(texts)
-
-
-def _run(element: Element) -> list[Element]:
-    return element.findall(_PLAIN) if element.tag == _RUN else []
-
-
-def _kept(element: Element, by_default: str | None) -> str:
-    """The text of an element: without blanks at its ends unless they are preserved, and with its escapes replaced."""
-    text = element.text or ""
-    if element.get(_SPACE, by_default) != "preserve":
-        text = text.strip(" \t\r\n")
-    return _ESCAPES.sub(_character, text) if "_x" in text else text
-
-
-def _character(found: re.Match[str]) -> str:
-    units = [int(unit, 16) for unit in found[0].strip("_").replace("__", "_").replace("x", "").split("_")]
-    try:
-        return b"".join(unit.to_bytes(2, "big") for unit in units).decode("utf-16-be")
-    except UnicodeDecodeError:  # half a pair of surrogates is not a character
-        return found[0]
+def _counted(kept: int) -> int:
+    """Count one more element that is kept in memory: a row, or a string, could have any number of them."""
+    if kept >= _MOST_ELEMENTS:
+        raise ValueError(f"a row or a text has more than {_MOST_ELEMENTS:,} XML elements")
+    return kept + 1
 
 
 def _iso(raw: str) -> Cell:

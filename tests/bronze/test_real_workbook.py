@@ -133,3 +133,13 @@ def shown(cell: object) -> str | None:
         assert cell.is_integer()
         return str(int(cell))
     return str(cell) or None
+
+
+@pytest.mark.nightly
+def test_every_cell_is_certified_by_the_second_reader(warehouse: Environment) -> None:
+    [report] = retailpipe.certify(warehouse, "online_retail.xlsx")
+
+    assert report.ok, report.differences
+    assert (report.rows.in_workbook, report.rows.in_bronze, report.rows.in_quarantine) == (541_909, 541_897, 12)
+    assert (report.cells.filled, report.cells.lost) == (541_910 * 8 - 1_454 - 135_080, 0)
+    assert retailpipe.check_certificate(warehouse, report.certificate, warehouse=True).ok

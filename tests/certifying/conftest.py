@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from retailpipe import Certification, Contract, Environment, certify, ingest
+from retailpipe import Certification, Environment, certify, ingest
+from tests.conftest import Prepared
 from tests.support.workbooks import book_of
 
 CONTRACT = """
@@ -76,6 +78,24 @@ def shop(built_environment: Environment) -> Environment:
     return built_environment
 
 
+@pytest.fixture(scope="session")
+def certified_folder(built_without_loads: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an environment with the certificate of shop.xlsx; its database is gone."""
+    folder = tmp_path_factory.mktemp("certified")
+    with built_without_loads.copied(folder / "environment") as environment:
+        (environment.folder / "contracts" / "shop.toml").write_text(CONTRACT)
+        load(environment, folder / "shop.xlsx", ROWS)
+        assert certified(environment).ok
+    return folder / "environment"
+
+
+@pytest.fixture
+def offline(certified_folder: Path, tmp_path: Path) -> Environment:
+    """A copy of this environment, which cannot reach a database."""
+    shutil.copytree(certified_folder, tmp_path / "offline")
+    return Environment.local(tmp_path / "offline", database_url="postgresql://nobody@127.0.0.1:9/none")
+
+
 @pytest.fixture
 def loaded(shop: Environment, tmp_path: Path) -> Environment:
     """The environment `shop` with ROWS loaded as shop.xlsx."""
@@ -85,10 +105,6 @@ def loaded(shop: Environment, tmp_path: Path) -> Environment:
 
 def load(environment: Environment, path: Path, rows: Sequence[Sequence[Any]], *, replace: bool = False) -> None:
     ingest(environment, book_of(path, {"Sales": [HEADERS, *rows]}), replace=replace)
-
-
-def shop_contract(environment: Environment) -> Contract:
-    return Contract.from_file(environment.folder / "contracts" / "shop.toml")
 
 
 def certified(environment: Environment, source: str = "shop.xlsx") -> Certification:

@@ -15,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from retailpipe import Environment, StoreError, UsageError, certify, check_certificate
+from retailpipe import Environment, StoreError, UsageError, certify, check_certificate, forget
 from retailpipe.certifying.envelope import read_envelope, sealed, signed_bytes
 from retailpipe.certifying.keys import EnvironmentKey, PublicKey
 from tests.certifying.conftest import certified
@@ -24,9 +24,9 @@ Document = dict[str, Any]
 
 
 @pytest.fixture
-def certificate(loaded: Environment) -> Path:
+def certificate(offline: Environment) -> Path:
     """The certificate of shop.xlsx."""
-    return Path(certified(loaded).certificate)
+    return next((offline.folder / "certificates").glob("*.json"))
 
 
 def problem(environment: Environment, certificate: Path) -> str:
@@ -43,57 +43,62 @@ def payload(certificate: Path) -> bytes:
 
 def signed_by(certificate: Path, key: EnvironmentKey, content: bytes) -> None:
     """Replace the certificate by one with another payload, which a key has signed."""
-    certificate.write_bytes(sealed(content, key.public_key.fingerprint, key.sign(signed_bytes(content))))
+    certificate.write_bytes(sealed(content, key.public_key.sha256, key.sign(signed_bytes(content))))
 
 
-def test_edited_payload_is_found(loaded: Environment, certificate: Path) -> None:
+def test_edited_payload_is_found(offline: Environment, certificate: Path) -> None:
     document = json.loads(certificate.read_text())
     edited = payload(certificate).replace(b'"in_bronze":4', b'"in_bronze":5')
     document["payload"] = base64.b64encode(edited).decode()
     certificate.write_text(json.dumps(document))
 
-    assert problem(loaded, certificate) == "its signature is wrong: it was changed, or another key signed it"
+    assert problem(offline, certificate) == "its signature is wrong: it was changed, or another key signed it"
 
 
-def test_every_changed_bit_of_the_payload_is_found(loaded: Environment, certificate: Path) -> None:
+def test_missing_certificate_is_named(offline: Environment) -> None:
+    with pytest.raises(UsageError, match=r"cannot read .*missing\.json"):
+        check_certificate(offline, offline.folder / "missing.json")
+
+
+def test_every_changed_bit_of_the_payload_is_found(offline: Environment, certificate: Path) -> None:
     document = json.loads(certificate.read_text())
     original = bytearray(payload(certificate))
     for place in range(0, len(original), 97):
         edited = bytearray(original)
         edited[place] ^= 1
         certificate.write_text(json.dumps({**document, "payload": base64.b64encode(edited).decode()}))
-        assert "its signature is wrong" in problem(loaded, certificate)
+        assert "its signature is wrong" in problem(offline, certificate)
 
 
-def test_certificate_that_another_key_signed_is_found(loaded: Environment, certificate: Path, tmp_path: Path) -> None:
+def test_certificate_that_another_key_signed_is_found(offline: Environment, certificate: Path, tmp_path: Path) -> None:
     other = EnvironmentKey.of(tmp_path / "other")
     signed_by(certificate, other, payload(certificate))
-    fingerprint = other.public_key.fingerprint
+    fingerprint = other.public_key.sha256
 
     assert f"it was signed with key '{fingerprint}', which is not one of this environment" in problem(
-        loaded, certificate
+        offline, certificate
     )
 
 
-def test_exchanged_public_key_is_found(loaded: Environment, certificate: Path, tmp_path: Path) -> None:
+def test_exchanged_public_key_is_found(offline: Environment, certificate: Path, tmp_path: Path) -> None:
     other = EnvironmentKey.of(tmp_path / "other")
     [public] = certificate.parent.glob("key-*.pem")
     public.write_text(other.public_key.pem)
 
-    assert f"not with {other.public_key.fingerprint}" in problem(loaded, certificate)
+    assert f"not with {other.public_key.sha256}" in problem(offline, certificate)
 
 
 def test_signature_that_names_a_trusted_key_must_be_of_it(
-    loaded: Environment, certificate: Path, tmp_path: Path
+    offline: Environment, certificate: Path, tmp_path: Path
 ) -> None:
-    mine, other = EnvironmentKey.of(loaded.folder), EnvironmentKey.of(tmp_path / "other")
+    mine, other = EnvironmentKey.of(offline.folder), EnvironmentKey.of(tmp_path / "other")
     content = payload(certificate)
-    certificate.write_bytes(sealed(content, mine.public_key.fingerprint, other.sign(signed_bytes(content))))
+    certificate.write_bytes(sealed(content, mine.public_key.sha256, other.sign(signed_bytes(content))))
 
-    assert "its signature is wrong" in problem(loaded, certificate)
+    assert "its signature is wrong" in problem(offline, certificate)
 
 
-def test_key_can_be_given(loaded: Environment, certificate: Path, tmp_path: Path) -> None:
+def test_key_can_be_given(offline: Environment, certificate: Path, tmp_path: Path) -> None:
     [public] = certificate.parent.glob("key-*.pem")
     stranger = Environment.local(tmp_path / "stranger", database_url="postgresql://nobody@127.0.0.1:9/none")
     other = tmp_path / "other.pem"
@@ -104,17 +109,16 @@ def test_key_can_be_given(loaded: Environment, certificate: Path, tmp_path: Path
     assert not check_certificate(stranger, certificate, key=other).ok
 
 
-def test_other_workbook_is_found(loaded: Environment, certificate: Path, tmp_path: Path) -> None:
+def test_other_workbook_is_found(offline: Environment, certificate: Path, tmp_path: Path) -> None:
     (tmp_path / "shop.xlsx").write_bytes(b"another")
 
-    check = check_certificate(loaded, certificate, workbook=tmp_path / "shop.xlsx")
+    check = check_certificate(offline, certificate, workbook=tmp_path / "shop.xlsx")
 
     assert "is not its workbook" in check.problems[0]
 
 
-def test_certificate_of_a_replaced_load_is_found(loaded: Environment, certificate: Path) -> None:
-    from retailpipe import forget
-
+def test_certificate_of_a_forgotten_load_is_found(loaded: Environment) -> None:
+    certificate = Path(certified(loaded).certificate)
     forget(loaded, "input/shop.xlsx", keep_workbook=True)
 
     check = check_certificate(loaded, certificate, warehouse=True)
@@ -157,11 +161,11 @@ def _not_base64(document: Document) -> Document:
     ],
 )
 def test_envelope_of_another_form_is_refused(
-    loaded: Environment, certificate: Path, edit: Callable[[Document], Document], words: str
+    offline: Environment, certificate: Path, edit: Callable[[Document], Document], words: str
 ) -> None:
     certificate.write_text(json.dumps(edit(json.loads(certificate.read_text()))))
 
-    assert words in problem(loaded, certificate)
+    assert words in problem(offline, certificate)
 
 
 @pytest.mark.parametrize(
@@ -179,10 +183,10 @@ def test_envelope_of_another_form_is_refused(
     ],
     ids=["empty", "list", "not UTF-8", "repeated key", "NaN", "deep list", "deep object", "long number", "huge"],
 )
-def test_hostile_json_is_refused(loaded: Environment, certificate: Path, content: bytes, words: str) -> None:
+def test_hostile_json_is_refused(offline: Environment, certificate: Path, content: bytes, words: str) -> None:
     certificate.write_bytes(content)
 
-    assert words in problem(loaded, certificate)
+    assert words in problem(offline, certificate)
 
 
 def _other_statement(document: Document) -> None:
@@ -231,16 +235,17 @@ def _text_as_count(document: Document) -> None:
     ],
 )
 def test_signed_statement_that_contradicts_itself_is_refused(
-    loaded: Environment, certificate: Path, edit: Callable[[Document], None], words: str
+    offline: Environment, certificate: Path, edit: Callable[[Document], None], words: str
 ) -> None:
     document = json.loads(payload(certificate))
     edit(document)
-    signed_by(certificate, EnvironmentKey.of(loaded.folder), json.dumps(document).encode())
+    signed_by(certificate, EnvironmentKey.of(offline.folder), json.dumps(document).encode())
 
-    assert words in problem(loaded, certificate)
+    assert words in problem(offline, certificate)
 
 
-def test_names_in_a_certificate_do_not_reach_the_database(loaded: Environment, certificate: Path) -> None:
+def test_names_in_a_certificate_do_not_reach_the_database(loaded: Environment) -> None:
+    certificate = Path(certified(loaded).certificate)
     document = json.loads(payload(certificate))
     document["predicate"]["columns"][1]["name"] = '" from bronze.loads; drop table bronze.loads; --'
     signed_by(certificate, EnvironmentKey.of(loaded.folder), json.dumps(document).encode())
@@ -251,11 +256,11 @@ def test_names_in_a_certificate_do_not_reach_the_database(loaded: Environment, c
     assert certify(loaded)[0].ok
 
 
-def test_payload_with_a_repeated_key_is_refused_though_it_is_signed(loaded: Environment, certificate: Path) -> None:
+def test_payload_with_a_repeated_key_is_refused_though_it_is_signed(offline: Environment, certificate: Path) -> None:
     content = payload(certificate).replace(b'{"_type"', b'{"_type":"x","_type"', 1)
-    signed_by(certificate, EnvironmentKey.of(loaded.folder), content)
+    signed_by(certificate, EnvironmentKey.of(offline.folder), content)
 
-    assert problem(loaded, certificate) == "its payload has the same key twice in an object"
+    assert problem(offline, certificate) == "its payload has the same key twice in an object"
 
 
 def test_signed_bytes_are_those_of_the_standard() -> None:
@@ -263,29 +268,29 @@ def test_signed_bytes_are_those_of_the_standard() -> None:
     assert read_envelope(sealed(b"{}", "key", b"s")).opened(lambda message, sig: sig == b"s") == {}
 
 
-def test_private_key_is_for_its_owner_alone(loaded: Environment, certificate: Path) -> None:
+def test_private_key_is_for_its_owner_alone(offline: Environment, certificate: Path) -> None:
     key = certificate.parent / "private_key.pem"
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
 
     key.chmod(0o644)
 
     with pytest.raises(StoreError, match="other users can read the key"):
-        certify(loaded)
+        EnvironmentKey.of(offline.folder)
 
 
-def test_damaged_private_key_is_named(loaded: Environment, certificate: Path) -> None:
+def test_damaged_private_key_is_named(offline: Environment, certificate: Path) -> None:
     (certificate.parent / "private_key.pem").write_text("no key")
 
     with pytest.raises(StoreError, match=r"private_key\.pem is damaged"):
-        certify(loaded)
+        EnvironmentKey.of(offline.folder)
 
 
 def test_processes_that_start_at_once_use_the_same_key(tmp_path: Path) -> None:
     code = "import sys; from pathlib import Path; from retailpipe.certifying.keys import EnvironmentKey; "
-    code += "print(EnvironmentKey.of(Path(sys.argv[1])).public_key.fingerprint)"
+    code += "print(EnvironmentKey.of(Path(sys.argv[1])).public_key.sha256)"
     processes = [
         subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "new")], stdout=subprocess.PIPE, text=True)
-        for _ in range(4)
+        for _ in range(2)
     ]
 
     fingerprints = {process.communicate(timeout=60)[0].strip() for process in processes}
@@ -302,7 +307,7 @@ def test_keys_of_other_kinds_are_refused(tmp_path: Path) -> None:
         PublicKey.from_file(file)
 
     file.write_bytes(ed25519.Ed25519PrivateKey.generate().public_key().public_bytes(*form))
-    assert len(PublicKey.from_file(file).fingerprint) == 64
+    assert len(PublicKey.from_file(file).sha256) == 64
     file.write_text("x")
     with pytest.raises(UsageError, match="is not a public key"):
         PublicKey.from_file(file)

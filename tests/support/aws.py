@@ -1,7 +1,8 @@
 """The simulated AWS: a moto server over HTTP, patched where moto lacks something.
 
-Added: some calls of Terraform's provider, the check of a bucket's expected owner, and Lambda without Docker: the code
-of a function runs in a process. The patches are at the end of this module, and apply to all servers of the process.
+Added: some calls of Terraform's provider, the check of a bucket's expected owner, signatures of digests by KMS, and
+Lambda without Docker: the code of a function runs in a process. The patches are at the end of this module, and apply to
+all servers of the process.
 """
 
 from __future__ import annotations
@@ -19,10 +20,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from moto.awslambda.models import LambdaFunction
 from moto.budgets.responses import BudgetsResponse
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.core.responses import BaseResponse
+from moto.kms.utils import ECDSAPrivateKey
 from moto.rds.models import DBInstance, DBParameterGroup
 from moto.s3.exceptions import S3AccessDeniedError
 from moto.s3.responses import S3Response
@@ -185,7 +190,14 @@ def _compact_attributes(self: Any) -> dict[str, Any]:
     return attributes
 
 
+def _sign_digest(self: Any, message: bytes, signing_algorithm: str) -> bytes:
+    """Sign as KMS does for the MessageType DIGEST, which moto ignores: the message is a SHA-256 already."""
+    assert (len(message), signing_algorithm) == (32, "ECDSA_SHA_256")
+    return self.private_key.sign(message, ec.ECDSA(Prehashed(hashes.SHA256())))
+
+
 S3Response._authenticate_and_authorize_s3_action = _of_expected_owner
+ECDSAPrivateKey.sign = _sign_digest
 LambdaFunction._invoke_lambda = _run_lambda
 BudgetsResponse.create_budget = _create_tagged
 BudgetsResponse.list_tags_for_resource = _tags
