@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from retailpipe.cli import aws, classes, contracts, grading, queries, reporting, server, steps, watching
+from retailpipe.cli import aws, classes, contracts, grading, queries, reporting, runs, server, steps, watching
 from retailpipe.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ GROUPS: "Mapping[str, tuple[str, ...]]" = {
     "Verify": ("verify", "check"),
     "Contracts": ("contract",),
     "Embedded PostgreSQL": ("local",),
-    "AWS stack": ("env", "logs", "subscribe", "schedule", "db", "cost", "cleanup"),
+    "AWS stack": ("env", "logs", "subscribe", "schedule", "db", "cost", "workers", "cleanup"),
     "Class": ("class", "submit"),
 }
 """The commands in the order and groups of `retailpipe --help`. Every command must be in exactly one group."""
@@ -78,5 +78,6 @@ app.add_typer(contracts.app, name="contract")
 app.command()(server.environments)
 app.add_typer(server.app, name="local")
 aws.register(app)
+app.add_typer(runs.app, name="workers")
 app.add_typer(classes.app, name="class")
 grading.register(app, classes.app)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future
+from contextlib import suppress
 from importlib.util import find_spec
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _CONNECT_SECONDS = 10
+_FIRST_WORKER_SECONDS = 600
+"""Fargate starts a task within a minute, but Spot capacity may be short for a while."""
+_OTHER_WORKERS_SECONDS = 120
 _INSTALL = "Install it with `pip install 'retailpipe[cluster]'`; in a checkout, `uv sync --extra cluster`."
 _ENGINE = ("python", "dask", "distributed", "cloudpickle", "msgpack")
 """What the scheduler, the workers and this program must have in the same version to understand each other."""
@@ -31,14 +35,16 @@ class DaskWorkers(BoundedExecutor):
     lease ends by itself.
 
     address: of the scheduler, such as tcp://host:8786. For tls://, Dask's own configuration names the certificates.
+    expected: how many workers to wait for, at most two minutes after the first has joined.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, expected: int = 1) -> None:
         if not address.startswith(("tcp://", "tls://")):
             raise UsageError(f"{address!r} is not the address of a scheduler", hint="Write it as tcp://host:8786.")
         if find_spec("distributed") is None:
             raise UsageError("a Dask cluster needs the package distributed, which is not installed", hint=_INSTALL)
         self._address = address
+        self._expected = expected
         self._client: Client | None = None
         self._ready: tuple[Executor, Semaphore] | None = None
 
@@ -50,6 +56,7 @@ class DaskWorkers(BoundedExecutor):
         from distributed import Semaphore
 
         client = self._client = self._client or _connected(self._address)
+        _wait_for_workers(client, self._expected)
         threads = sum(client.nthreads().values())
         if not threads:
             raise WorkersError(
@@ -84,6 +91,21 @@ class DaskWorkers(BoundedExecutor):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.shutdown()
+
+
+def end_cluster(address: str) -> None:
+    """End the scheduler and all workers. Raises WorkersError if the scheduler does not answer."""
+    with _connected(address) as client:
+        client.shutdown()
+
+
+def _wait_for_workers(client: Client, count: int) -> None:
+    """Wait until so many workers have joined. If some have not in time, those that have are enough."""
+    if count == 1:
+        return
+    for wanted, seconds in ((1, _FIRST_WORKER_SECONDS), (count, _OTHER_WORKERS_SECONDS)):
+        with suppress(TimeoutError):
+            client.wait_for_workers(wanted, timeout=seconds)
 
 
 def _bounded(semaphore: Semaphore, work: Callable[[], Any]) -> Any:
