@@ -68,7 +68,7 @@ def load_on_stack(
     progress: Progress,
     quiet: bool,
 ) -> list[LoadReport]:
-    """Load on workers of the stack: say before what it will take, and after an interruption that it goes on.
+    """Load on workers of the stack: say before what it takes, and that it goes on if this is interrupted.
 
     Raises what `ingest_on_workers` raises.
     """

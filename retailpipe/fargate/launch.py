@@ -21,6 +21,7 @@ from retailpipe.fargate.following import end, is_going
 from retailpipe.fargate.forecast import Forecast
 from retailpipe.fargate.packages import current_manifest
 from retailpipe.fargate.runs import Run
+from retailpipe.names import Names
 from retailpipe.reports import Report
 
 _LONGEST_SECONDS = 2 * 3600
@@ -96,7 +97,8 @@ def start(
         allow_duplicate=allow_duplicate,
         at_once=at_once,
     )
-    tags = {"Project": stack.outputs.project, "Stack": stack.outputs.stack}
+    names = Names(stack.outputs.project, stack.outputs.stack, stack.outputs.part)
+    tags = {"Project": names.project, "Stack": names.stack, "Pipeline": names.prefix}
     create_secret(stack.aws, run.secret, new_certificate(run.limit), tags)
     files = RunFiles(bucket, run.name)
     arns: list[str] = []

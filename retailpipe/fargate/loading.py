@@ -8,7 +8,7 @@ from pathlib import Path
 from retailpipe.backlog import waiting, write_missing_receipts
 from retailpipe.contract import Contract
 from retailpipe.environment import Environment
-from retailpipe.errors import UsageError
+from retailpipe.errors import AwsError, UsageError
 from retailpipe.fargate import results
 from retailpipe.fargate.following import follow
 from retailpipe.fargate.forecast import Forecast, forecast
@@ -44,10 +44,10 @@ def ingest_on_workers(
             hint="Add --stack NAME, or pass the address of a Dask scheduler, or use `--jobs N` on this machine.",
         )
     require_workers(stack, workers)
+    chosen = Contract.from_file(contract) if contract else None  # so that a mistake in it starts nothing
     if sources:
         keys = [stored_key(environment, source, replace=replace, progress=progress) for source in sources]
     else:
-        chosen = Contract.from_file(contract) if contract else None
         keys = [Key(key) for key in waiting(environment, contract=chosen)]
         write_missing_receipts(environment)
     if not keys:
@@ -60,4 +60,9 @@ def ingest_on_workers(
     run = start(environment, stack, keys, plan, contract=contract, allow_duplicate=allow_duplicate, at_once=at_once)
     if started:
         started(run)
-    return results.reports_of(follow(stack, run, progress), one=len(sources) == 1)
+    try:
+        result = follow(stack, run, progress)
+    except AwsError as error:
+        error.hint = f"The run goes on without this machine: see `retailpipe workers status`. {error.hint}"
+        raise
+    return results.reports_of(result, one=len(sources) == 1)

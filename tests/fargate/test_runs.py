@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +16,8 @@ import pytest
 from retailpipe import Environment
 from retailpipe.aws.stack import Stack
 from retailpipe.fargate.following import newest_run, status
-from retailpipe.fargate.launch import hours_of_month
+from retailpipe.fargate.forecast import forecast
+from retailpipe.fargate.launch import hours_of_month, start
 from retailpipe.fargate.loading import ingest_on_workers
 from tests.conftest import Program
 from tests.support.fargate import Fargate
@@ -67,3 +69,20 @@ def test_commands_run_on_workers_with_the_same_report_and_exit_code(
     state = json.loads(program("workers", "status", "--stack", "dev", "--json").stdout)
     assert (state["state"], state["loaded"], state["failed"]) == ("ended", 3, 1)
     assert cloud.wait() == [0, 0, 0, 0], cloud.log
+
+
+@pytest.mark.nightly
+def test_a_client_whose_limit_is_reached_says_so_and_ends_the_run(
+    environment: Environment, stack: Stack, cloud: Fargate
+) -> None:
+    """The worker is halted, so that the client waits for it when the alarm comes."""
+    run = start(environment, stack, ["input/a.xlsx", "input/b.xlsx"], forecast([], 1))
+    cloud.of("worker")[0].send_signal(signal.SIGSTOP)
+    while "Receive client connection" not in cloud.log:
+        assert cloud.of("client")[0].poll() is None, cloud.log
+
+    cloud.of("client")[0].send_signal(signal.SIGALRM)
+
+    assert [process.wait(60) for process in (*cloud.of("client"), *cloud.of("scheduler"))] == [0, 0], cloud.log
+    assert status(stack, run).error.endswith("ended before all workbooks were loaded: its time limit was reached")
+    assert cloud.secrets() == []

@@ -394,6 +394,7 @@ def test_the_longest_allowed_names_are_within_the_limits_of_aws() -> None:
     for resource, name in named:
         assert len(name) <= LIMITS[resource.kind], resource.urn
     StackOutputs.from_mapping(declared.outputs).as_json()
+    assert len("".join(declared.one("Policy").inputs["policy"].split())) <= 6144  # of a managed policy
 
 
 @pytest.mark.parametrize(
