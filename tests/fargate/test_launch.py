@@ -35,12 +35,10 @@ def test_the_first_run_needs_packages(environment: Environment, stack: Stack, cl
     assert (cloud.processes, cloud.secrets()) == ({}, [])
 
 
-@pytest.mark.parametrize(("workers", "limit"), [(17, "at most 16 workers"), (0, "at most 16 workers")])
-def test_a_stack_limits_the_workers_of_a_run(
-    environment: Environment, cloud: Fargate, workers: int, limit: str
-) -> None:
-    with pytest.raises(UsageError, match=limit):
-        ingest_on_workers(environment, workers=workers)
+def test_a_stack_limits_the_workers_of_a_run(environment: Environment, cloud: Fargate) -> None:
+    for workers in (17, 0):
+        with pytest.raises(UsageError, match="at most 16 workers"):
+            ingest_on_workers(environment, workers=workers)
 
     assert not cloud.processes
 
@@ -103,6 +101,7 @@ def test_a_run_that_aws_does_not_start_completely_leaves_nothing(
     assert "the run could not be started" in status(stack, newest_run(stack)).error
 
 
+@pytest.mark.nightly
 def test_damaged_packages_are_not_installed(
     stack: Stack, environment: Environment, published: None, cloud: Fargate
 ) -> None:
