@@ -38,6 +38,7 @@ def page() -> str:
     text += row("with `nightlyStop`, started on weekdays", with_stop)
     text += row("with `natGateway`", Setup(nat_gateway=True))
     text += row("with `databaseClass` db.t4g.small", Setup(database_class="db.t4g.small"))
+    text += row("with `workers`, 100 hours of all tasks together", Setup(worker_hours=100))
     text += items("Costs by item, with default settings:", cost)
     return text + items("Costs by item, with `nightlyStop`:", monthly_cost(with_stop))
 

@@ -42,10 +42,15 @@ class Bindings:
 
 def named_contract(name: str | Path, folder: Path) -> Contract:
     """The contract in a file or, if there is none, the one with this name in the environment. Raises ContractError."""
+    return Contract.from_file(contract_file(name, folder))
+
+
+def contract_file(name: str | Path, folder: Path) -> Path:
+    """The file of the contract that `named_contract` returns. Raises ContractError."""
     file = Path(name)
     kept = folder / FOLDER / (file.name if file.suffix == ".toml" else f"{file.name}.toml")
     if file.exists() or file.name != str(name):
-        return Contract.from_file(file)
+        return file
     if not kept.exists():
         names = ", ".join(sorted(each.stem for each in kept.parent.glob("*.toml") if not each.name.startswith(".")))
         raise ContractError(
@@ -54,4 +59,4 @@ def named_contract(name: str | Path, folder: Path) -> Contract:
             if names
             else "Draft one with `retailpipe contract init FILE --save`.",
         )
-    return Contract.from_file(kept)
+    return kept

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-_GROUPS = ("class", "contract", "local", "db", "schedule")
+_GROUPS = ("class", "contract", "local", "db", "schedule", "workers")
 """Commands with subcommands: options go after the subcommand."""
 _SAVE = "--save"
 """The option of `contract init` that needs an environment: a local one, as these commands have only --local."""

@@ -15,6 +15,8 @@ from urllib.parse import quote
 INPUT = "input/"
 RECEIPTS = "receipts/"
 REPORTS = "reports/"
+WORKERS = "workers/"
+"""What the workers of a stack install, and the files of their runs."""
 SUFFIX = ".xlsx"
 CSV_SUFFIX = ".csv"
 SUFFIXES = (SUFFIX, CSV_SUFFIX)

@@ -22,6 +22,9 @@ PROJECT = "retailpipe"
 NOTIFY_UPLOAD, CHECK_BUCKET = "notify-upload", "check-bucket"
 """The two Lambdas, as they appear in resource names."""
 
+WORKERS, WORKER_START = "workers", "worker-start"
+"""The workers of a stack, and the role with which ECS starts them, as they appear in resource names."""
+
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _RESERVED = re.compile(r"aws|ssm|sg-|sthree|amzn|xn-")
 
@@ -88,6 +91,13 @@ class Names:
 
     def lambda_log_group(self, function: str) -> str:
         return f"/aws/lambda/{self.of(function)}"
+
+    def worker_log_group(self) -> str:
+        return f"/ecs/{self.of(WORKERS)}"
+
+    def run_secret(self, run: str) -> str:
+        """The secret with the certificate of a run on workers. No name of another stack begins with this prefix."""
+        return f"{self.prefix}/{WORKERS}/{run}"
 
     def database_log_group(self, log: str = "postgresql") -> str:
         return f"/aws/rds/instance/{self.of('database')}/{log}"

@@ -38,6 +38,8 @@ class StackOutputs:
     parameter: name of the SSM parameter that holds these outputs.
     ephemeral: whether `cleanup` and `pulumi destroy` may delete everything in the stack.
     alarms: number of CloudWatch alarms.
+    workers: the highest number of workers of a run. worker_hours: of all workers in a month. worker_spot: whether they
+        are Spot tasks. worker_group: their security group. worker_subnets: the IDs of their subnets, with commas.
     """
 
     version: int
@@ -64,6 +66,11 @@ class StackOutputs:
     alarms: int
     dashboard: str | None = None
     student_policy_arn: str | None = None
+    workers: int | None = None
+    worker_hours: int | None = None
+    worker_spot: bool | None = None
+    worker_group: str | None = None
+    worker_subnets: str | None = None
 
     @property
     def name(self) -> str:
@@ -73,10 +80,12 @@ class StackOutputs:
     @property
     def log_groups(self) -> dict[str, str]:
         """The CloudWatch log groups of the stack, by their source."""
+        names = Names(self.project, self.stack, self.part)
         return {
             "notify-upload": f"/aws/lambda/{self.notify_function}",
             "check-bucket": f"/aws/lambda/{self.check_function}",
             "database": f"/aws/rds/instance/{self.database_instance}/postgresql",
+            **({"workers": names.worker_log_group()} if self.workers else {}),
         }
 
     @classmethod

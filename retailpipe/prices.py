@@ -18,6 +18,8 @@ WEEKDAY_HOURS = round(8 * 5 * 52 / 12)
 
 ALARMS = 6
 """The alarms of a stack, unless `alarms` is `false`."""
+WORKER_VCPU, WORKER_GB = 1, 2
+"""The size of each task of the workers."""
 FREE_ALARMS = 10
 FREE_DASHBOARDS = 3
 """What CloudWatch offers free per account. All stacks of an account share it; AWS charges for what exceeds it."""
@@ -30,6 +32,7 @@ class Prices:
     date: str
     region: str
     database_hour: Mapping[str, float]
+    fargate_hour: Mapping[str, float]
     hour: Mapping[str, float]
     month: Mapping[str, float]
 
@@ -37,6 +40,12 @@ class Prices:
     def known(cls) -> Self:
         """Load the prices that are part of the library."""
         return cls(**tomllib.loads(files("retailpipe").joinpath("prices.toml").read_text("utf-8")))
+
+    @property
+    def worker_hour(self) -> float:
+        """One hour of a task of the workers, on demand, with its public address."""
+        size = WORKER_VCPU * self.fargate_hour["vcpu"] + WORKER_GB * self.fargate_hour["gb"]
+        return size + self.hour["public_address"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +55,7 @@ class Setup:
     database_class: such as db.t4g.micro. database_storage, bucket: in GB.
     hours: how many hours per month the database runs.
     alarms, dashboards: their number, including those that are free in an account.
+    worker_hours: how many hours per month the tasks of the workers run, all together.
     free_alarms, free_dashboards: how many of them are free: fewer if other stacks of the account use them.
     """
 
@@ -56,6 +66,7 @@ class Setup:
     nat_gateway: bool = False
     alarms: int = ALARMS
     dashboards: int = 1
+    worker_hours: float = 0
     free_alarms: int = FREE_ALARMS
     free_dashboards: int = FREE_DASHBOARDS
 
@@ -125,6 +136,10 @@ def monthly_cost(setup: Setup, prices: Prices | None = None) -> MonthlyCost:
     if setup.nat_gateway:
         nat = HOURS * (prices.hour["nat_gateway"] + prices.hour["nat_address"])
         items.append(item("NAT gateway", nat, nat, "per hour, even without traffic"))
+    if setup.worker_hours:
+        workers = setup.worker_hours * prices.worker_hour
+        about = f"{setup.worker_hours:g} {noun(setup.worker_hours, 'hour')} of all tasks, on demand"
+        items.append(item("workers", workers, 0, about))
     for name, count, free, price in (
         ("alarms", setup.alarms, setup.free_alarms, month["alarm"]),
         ("dashboard", setup.dashboards, setup.free_dashboards, month["dashboard"]),
@@ -147,6 +162,10 @@ class PricedSettings(Protocol):
     def database_max_storage(self) -> int: ...
     @property
     def nat_gateway(self) -> bool: ...
+    @property
+    def workers(self) -> int: ...
+    @property
+    def worker_hours(self) -> int: ...
     @property
     def alarms(self) -> bool: ...
     @property
@@ -174,6 +193,7 @@ def savings(settings: PricedSettings, prices: Prices | None = None) -> dict[tupl
         ("natGateway", "false"): replace(setup, nat_gateway=False),
         ("databaseClass", cheapest): replace(setup, database_class=cheapest),
         ("databaseMaxStorage", "0"): replace(setup, database_storage=settings.database_storage),
+        ("workers", "0"): replace(setup, worker_hours=0),
         ("dashboard", "false"): replace(setup, dashboards=0),
         ("alarms", "false"): replace(setup, alarms=0),
     }
@@ -189,6 +209,7 @@ def _worst_setup(settings: PricedSettings) -> Setup:
         nat_gateway=settings.nat_gateway,
         alarms=ALARMS if settings.alarms else 0,
         dashboards=1 if settings.dashboard else 0,
+        worker_hours=settings.worker_hours if settings.workers else 0,
         free_alarms=0,
         free_dashboards=0,
     )

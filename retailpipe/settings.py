@@ -107,6 +107,28 @@ class Settings:
         "string",
         default=None,
     )
+    workers: int = setting(
+        "Highest number of workers on AWS for one run of `retailpipe ingest --workers N`, at most 100. They are "
+        "Fargate tasks that exist only during a run. 0: the stack has no workers.",
+        values.integer(0, 100),
+        "integer",
+        default=0,
+    )
+    worker_spot: bool = setting(
+        "Whether workers are Fargate Spot tasks, which cost about 70 % less, and which AWS may stop at any time: other "
+        "workers then load their workbooks.",
+        values.boolean,
+        "boolean",
+        default=True,
+    )
+    worker_hours: int = setting(
+        "Highest number of hours of all tasks of runs together in a month: 18 workers, the scheduler and the client "
+        "for half an hour are 10. A run that would need more is refused, and a run ends when they are used up. "
+        "`maxMonthlyCost` counts all of them.",
+        values.integer(1, 100_000),
+        "integer",
+        default=100,
+    )
     notify_emails: tuple[str, ...] = setting(
         "Email addresses that receive notices and alarms, separated by commas. AWS first sends each address a link "
         "that confirms the subscription.",
@@ -240,6 +262,8 @@ class Settings:
             disabled.append("the nightly stop (run `retailpipe db stop` to stop the database)")
         if self.ephemeral and not self.expires_on:
             disabled.append("the expiry (set expiresOn to the last day on which you need the database)")
+        if not self.workers:
+            disabled.append("the workers (set workers to load many workbooks at once on AWS)")
         if not self.dashboard:
             disabled.append("the dashboard")
         if not self.alarms:

@@ -279,7 +279,8 @@ class Cleanup:
             for names in self._pipelines:
                 own = {names.lambda_log_group(function) for function in (NOTIFY_UPLOAD, CHECK_BUCKET)}
                 own |= {names.database_log_group(log) for log in ("postgresql", "upgrade")}
-                for beginning in (names.lambda_log_group(""), names.database_log_group("")):
+                own.add(names.worker_log_group())
+                for beginning in (names.lambda_log_group(""), names.database_log_group(""), names.worker_log_group()):
                     pages = self._aws.client("logs").get_paginator("describe_log_groups")
                     for page in pages.paginate(logGroupNamePrefix=beginning):
                         found += [group["logGroupName"] for group in page["logGroups"] if group["logGroupName"] in own]

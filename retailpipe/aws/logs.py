@@ -1,4 +1,4 @@
-"""Read the CloudWatch logs of the Lambdas and the database."""
+"""Read the CloudWatch logs of the Lambdas, the database and the workers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def logs(
 ) -> Generator[LogLine]:
     """Yield the log lines of a source, oldest first.
 
-    source: notify-upload, check-bucket or database. since: how far back to start.
+    source: notify-upload, check-bucket, database or workers. since: how far back to start.
     follow: keep waiting for new lines, and never return.
     Raises UsageError if the source does not exist, AwsError.
     """

@@ -29,6 +29,7 @@ _BY_CLASS = {
     "expiresOn": "set `expires_on` for the whole class",
     "existingVpcId": "all stacks of a class use the network of the classroom stack",
     "existingSubnetIds": "all stacks of a class use the network of the classroom stack",
+    "workers": "a class has no workers on AWS: all students share the account's limit of Fargate tasks",
     "natGateway": "a class has no NAT gateway: the pipeline does not need one",
     "owner": "the owner of a stack is the student's email address",
     "studentUser": "write the IAM user into the roster, in the column iam_user",

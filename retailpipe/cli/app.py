@@ -17,6 +17,7 @@ from retailpipe.cli import (
     grading,
     queries,
     reporting,
+    runs,
     server,
     steps,
     tracing,
@@ -35,7 +36,7 @@ GROUPS: "Mapping[str, tuple[str, ...]]" = {
     "Verify": ("verify", "certify", "check"),
     "Contracts": ("contract",),
     "Embedded PostgreSQL": ("local",),
-    "AWS stack": ("env", "logs", "subscribe", "schedule", "db", "cost", "cleanup"),
+    "AWS stack": ("env", "logs", "subscribe", "schedule", "db", "cost", "workers", "cleanup"),
     "Class": ("class", "submit"),
 }
 """The commands in the order and groups of `retailpipe --help`. Every command must be in exactly one group."""
@@ -92,5 +93,6 @@ app.add_typer(contracts.app, name="contract")
 app.command()(server.environments)
 app.add_typer(server.app, name="local")
 aws.register(app)
+app.add_typer(runs.app, name="workers")
 app.add_typer(classes.app, name="class")
 grading.register(app, classes.app)

@@ -60,7 +60,7 @@ def env(
 @on_stack
 def logs(
     environment: Environment,
-    source: Annotated[str, typer.Argument(help="The log: notify-upload, check-bucket or database.")],
+    source: Annotated[str, typer.Argument(help="The log: notify-upload, check-bucket, database or workers.")],
     follow: Annotated[bool, typer.Option("--follow", help="Print new lines as they arrive, until Ctrl-C.")] = False,
     since: Annotated[
         str, typer.Option("--since", metavar="TIME", help="Start this long ago, such as 90s, 1h or 2d.")

@@ -39,11 +39,20 @@ from retailpipe.cli.output import (
 )
 from retailpipe.cli.progress import progress_shown
 from retailpipe.cli.terminal import escaped, say
-from retailpipe.cli.workers import AtOnce, Jobs, Workers, executor_of
+from retailpipe.cli.workers import (
+    AtOnce,
+    Jobs,
+    Workers,
+    count_of,
+    executor_of,
+    load_before_run,
+    load_on_stack,
+    with_loads,
+)
 from retailpipe.environment import Environment
 from retailpipe.errors import RetailpipeError
 from retailpipe.invariants import verify as verify_environment
-from retailpipe.reports import RunReport, SomeNotLoaded
+from retailpipe.reports import LoadReport, RunReport, SomeNotLoaded
 from retailpipe.undo import forget as forget_workbook
 from retailpipe.undo import restore as restore_workbook
 
@@ -146,8 +155,25 @@ def run(
     if report:
         reporting.require()
     replace = replace or _confirm_replacements(environment, source)
+    on_stack = count_of(workers, jobs)
+    loads: Sequence[LoadReport] = ()
     try:
-        with executor_of(environment, jobs, workers) as executor, progress_shown(quiet=quiet) as progress:
+        with (
+            executor_of(environment, jobs, None if on_stack else workers) as executor,
+            progress_shown(quiet=quiet) as progress,
+        ):
+            if on_stack:
+                loads = load_before_run(
+                    environment,
+                    [source] if source else [],
+                    on_stack,
+                    contract=contract,
+                    allow_duplicate=allow_duplicate,
+                    replace=replace,
+                    at_once=at_once,
+                    progress=progress,
+                    quiet=quiet,
+                )
             done = pipeline.run(
                 environment,
                 source,
@@ -163,6 +189,7 @@ def run(
         if report:
             reporting.after_failure(environment, quiet=quiet)
         raise
+    done = with_loads(done, loads)
     after = reporting.after_run(environment, done.build.number, quiet=quiet) if report else reporting.NOTHING
     all_well = done.ok and not done.failures and after.ok
     print_result(
@@ -241,19 +268,37 @@ def ingest(
     """
     if not dry_run:
         replace = replace or _confirm_replacements(environment, *(sources or []))
-    with executor_of(environment, jobs, workers) as executor, progress_shown(quiet=quiet) as progress:
+    on_stack = 0 if dry_run else count_of(workers, jobs)
+    address = None if count_of(workers) else workers
+    with (
+        executor_of(environment, jobs, address) as executor,
+        progress_shown(quiet=quiet) as progress,
+    ):
         try:
-            reports = pipeline.ingest(
-                environment,
-                *(sources or []),
-                contract=open_contract(contract, environment),
-                allow_duplicate=allow_duplicate,
-                dry_run=dry_run,
-                replace=replace,
-                executor=executor,
-                at_once=at_once,
-                progress=progress,
-            )
+            if on_stack:
+                reports = load_on_stack(
+                    environment,
+                    sources or [],
+                    on_stack,
+                    contract=contract,
+                    allow_duplicate=allow_duplicate,
+                    replace=replace,
+                    at_once=at_once,
+                    progress=progress,
+                    quiet=quiet,
+                )
+            else:
+                reports = pipeline.ingest(
+                    environment,
+                    *(sources or []),
+                    contract=open_contract(contract, environment),
+                    allow_duplicate=allow_duplicate,
+                    dry_run=dry_run,
+                    replace=replace,
+                    executor=executor,
+                    at_once=at_once,
+                    progress=progress,
+                )
         except SomeNotLoaded as error:
             if error.reports and not (json or quiet):
                 print_loads(error.reports)

@@ -12,8 +12,10 @@ from retailpipe.infra.database import Database
 from retailpipe.infra.functions import Functions
 from retailpipe.infra.notifications import Notifications
 from retailpipe.infra.storage import Storage
-from retailpipe.keys import INPUT, RECEIPTS, REPORTS
+from retailpipe.infra.workers import Workers
+from retailpipe.keys import INPUT, RECEIPTS, REPORTS, WORKERS
 from retailpipe.names import CHECK_BUCKET, NOTIFY_UPLOAD
+from retailpipe.names import WORKERS as WORKERS_PART
 
 
 class StudentPolicy(Component):
@@ -30,6 +32,7 @@ class StudentPolicy(Component):
         database: Database,
         notifications: Notifications,
         functions: Functions,
+        workers: Workers | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("StudentPolicy", name, deployment, opts)
@@ -98,6 +101,8 @@ class StudentPolicy(Component):
             ),
             statement(["logs:FilterLogEvents", "logs:GetLogEvents"], log_groups, sid="Logs"),
         ]
+        if workers:
+            statements += _for_workers(deployment, bucket, workers)
         self.policy = aws.iam.Policy(
             f"{name}-policy",
             name=f"{deployment.names.of('student')}-{deployment.region}",
@@ -111,3 +116,36 @@ class StudentPolicy(Component):
                 f"{name}-user", user=deployment.settings.student_user, policy_arn=self.policy.arn, opts=self.child()
             )
         self.register_outputs({})
+
+
+def _for_workers(deployment: Deployment, bucket: pulumi.Output[str], workers: Workers) -> list[dict[str, Any]]:
+    """What starting, following and stopping runs on workers needs."""
+    part = deployment.names.of(WORKERS_PART)
+    cluster = {"ArnEquals": {"ecs:cluster": deployment.arn("ecs", f"cluster/{part}")}}
+    tasks = [deployment.arn("ecs", f"task/{part}/*")]
+    return [
+        statement(
+            ["ecs:RunTask"], [deployment.arn("ecs", f"task-definition/{part}:*")], sid="StartTasks", condition=cluster
+        ),
+        statement(["ecs:DescribeTasks", "ecs:StopTask"], tasks, sid="Tasks", condition=cluster),
+        statement(
+            ["ecs:TagResource"], tasks, sid="TagTasks", condition={"StringEquals": {"ecs:CreateAction": "RunTask"}}
+        ),
+        statement(
+            ["iam:PassRole"],
+            [workers.task_role_arn, workers.start_role_arn],
+            sid="TaskRoles",
+            condition={"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
+        ),
+        statement(
+            ["secretsmanager:CreateSecret", "secretsmanager:DeleteSecret", "secretsmanager:TagResource"],
+            [deployment.arn("secretsmanager", f"secret:{deployment.names.run_secret('*')}")],
+            sid="Certificates",
+        ),
+        statement(["s3:GetObject", "s3:PutObject"], [pulumi.Output.concat(bucket, f"/{WORKERS}*")], sid="Runs"),
+        statement(
+            ["logs:FilterLogEvents", "logs:GetLogEvents"],
+            [deployment.arn("logs", f"log-group:{deployment.names.worker_log_group()}:*")],
+            sid="TaskLogs",
+        ),
+    ]

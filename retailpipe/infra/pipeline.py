@@ -18,6 +18,7 @@ from retailpipe.infra.network import Network
 from retailpipe.infra.nightly import NightlyStop
 from retailpipe.infra.notifications import Notifications
 from retailpipe.infra.storage import Storage
+from retailpipe.infra.workers import Workers
 from retailpipe.names import Names
 from retailpipe.outputs import VERSION, StackOutputs
 from retailpipe.settings import Settings
@@ -97,8 +98,20 @@ class RetailPipeline(pulumi.ComponentResource):
                 topic_policy=notifications.topic_policy,
                 opts=child,
             )
+        workers = None
+        if settings.workers:
+            workers = Workers(f"{name}-workers", deployment, storage, database, vpc_id, subnet_ids, child)
+            outputs |= {
+                "workers": settings.workers,
+                "worker_spot": settings.worker_spot,
+                "worker_hours": settings.worker_hours,
+                "worker_group": workers.group_id,
+                "worker_subnets": pulumi.Output.all(*workers.subnet_ids).apply(",".join),
+            }
         if settings.student_policy and not settings.existing_role_arn:
-            student = StudentPolicy(f"{name}-student", deployment, storage, database, notifications, functions, child)
+            student = StudentPolicy(
+                f"{name}-student", deployment, storage, database, notifications, functions, workers, child
+            )
             outputs["student_policy_arn"] = student.policy.arn
         aws.ssm.Parameter(
             f"{name}-outputs",

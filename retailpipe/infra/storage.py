@@ -6,7 +6,7 @@ import pulumi
 import pulumi_aws as aws
 
 from retailpipe.infra.component import Component, Deployment, policy, tls_only
-from retailpipe.keys import REPORTS
+from retailpipe.keys import REPORTS, WORKERS
 
 _OLD_VERSION_DAYS = 90
 _UNFINISHED_UPLOAD_DAYS = 7
@@ -14,6 +14,9 @@ _REPORT_DAYS = 90
 """Each build renews reports/latest.html, so that one expires only if nothing is built for so long."""
 _OLD_REPORT_DAYS = 1
 """How long S3 keeps a report that has expired, or that a newer latest.html has replaced."""
+
+_RUN_DAYS = 90
+"""How long the files of a run on workers are kept. The hours of the current month are counted from them."""
 
 
 class Storage(Component):
@@ -62,6 +65,16 @@ class Storage(Component):
             ),
             opts=self.child(depends_on=[private]),
         )
+        runs: list[aws.s3.BucketLifecycleConfigurationRuleArgsDict] = []
+        if deployment.settings.workers:
+            runs = [
+                {
+                    "id": "runs",
+                    "status": "Enabled",
+                    "filter": {"prefix": f"{WORKERS}runs/"},
+                    "expiration": {"days": _RUN_DAYS},
+                }
+            ]
         aws.s3.BucketLifecycleConfiguration(
             f"{name}-lifecycle",
             bucket=bucket,
@@ -80,6 +93,7 @@ class Storage(Component):
                     "expiration": {"days": _REPORT_DAYS},
                     "noncurrent_version_expiration": {"noncurrent_days": _OLD_REPORT_DAYS},
                 },
+                *runs,
             ],
             # The rules are about old versions, so versioning must be enabled first.
             opts=self.child(depends_on=[self.versioning]),

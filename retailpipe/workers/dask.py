@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future
+from contextlib import suppress
 from importlib.util import find_spec
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -28,6 +29,9 @@ _LOOK_SECONDS = 5
 """How often the workers are counted: they join and leave while the loads run."""
 _ABANDONED_SECONDS = 120
 """A worker that is started again, also on another machine, is back within this time."""
+_FIRST_WORKER_SECONDS = 600
+"""Fargate starts a task within a minute, but Spot capacity may be short for a while."""
+_OTHER_WORKERS_SECONDS = 120
 _INSTALL = "Install it with `pip install 'retailpipe[cluster]'`; in a checkout, `uv sync --extra cluster`."
 _START = "Start one with `dask scheduler`, then workers with `dask worker ADDRESS`."
 _CERTIFICATES = (
@@ -45,14 +49,16 @@ class DaskWorkers(BoundedExecutor):
     worker holds a lease of it while it loads. If the worker dies, its lease ends by itself.
 
     address: of the scheduler, such as tcp://host:8786. For tls://, Dask's own configuration names the certificates.
+    expected: how many workers to wait for, at most two minutes after the first has joined; 0: take those there are.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, expected: int = 0) -> None:
         if not _ADDRESS.fullmatch(address):
             raise UsageError(f"{address!r} is not the address of a scheduler", hint="Write it as tcp://host:8786.")
         if find_spec("distributed") is None:
             raise UsageError("a Dask cluster needs the package distributed, which is not installed", hint=_INSTALL)
         self._address = address
+        self._expected = expected
         self._client: Client | None = None
         self._executor: Executor | None = None
         self._semaphore: Semaphore | None = None
@@ -65,6 +71,7 @@ class DaskWorkers(BoundedExecutor):
         from distributed import Semaphore
 
         client = self._client = self._client or _connected(self._address)
+        _wait_for_workers(client, self._expected)
         self._threads = _threads(client)
         if not self._threads:
             raise WorkersError(
@@ -131,6 +138,21 @@ class DaskWorkers(BoundedExecutor):
         if self._semaphore and self._client and self._client.status == "running":
             self._semaphore.close()
         self._semaphore = None
+
+
+def end_cluster(address: str) -> None:
+    """End the scheduler and all workers. Raises WorkersError if the scheduler does not answer."""
+    with _connected(address) as client:
+        client.shutdown()
+
+
+def _wait_for_workers(client: Client, count: int) -> None:
+    """Wait until so many workers have joined. If some have not in time, those that have are enough."""
+    if not count:
+        return
+    for wanted, seconds in ((1, _FIRST_WORKER_SECONDS), (count, _OTHER_WORKERS_SECONDS)):
+        with suppress(TimeoutError):
+            client.wait_for_workers(wanted, timeout=seconds)
 
 
 def _bounded(semaphore: Semaphore, work: Callable[[], Any]) -> Any:

@@ -32,6 +32,7 @@ EVERYTHING = {
     "expiresOn": EXPIRES_ON,
 }
 LEAST = {**CONFIG, "monthlyBudget": "0", "dashboard": "false", "alarms": "false", "studentPolicy": "false"}
+WITH_WORKERS = {**CONFIG, "workers": "16"}
 SETTINGS = {
     "required settings only": CONFIG,
     "kept": KEPT,
@@ -39,6 +40,7 @@ SETTINGS = {
     "in a network": WITH_EXISTING_VPC,
     "everything": EVERYTHING,
     "no optional parts": LEAST,
+    "with workers": WITH_WORKERS,
 }
 """Configs that together contain every setting that changes which resources are declared."""
 
@@ -46,7 +48,7 @@ UNTAGGED = {
     "BucketVersioning", "BucketServerSideEncryptionConfiguration", "BucketOwnershipControls", "BucketPolicy",
     "BucketPublicAccessBlock", "BucketLifecycleConfiguration", "BucketNotification", "TopicPolicy", "TopicSubscription",
     "QueuePolicy", "RolePolicy", "Permission", "EventTarget", "Route", "RouteTableAssociation", "Dashboard", "Schedule",
-    "FunctionEventInvokeConfig", "UserPolicyAttachment",
+    "FunctionEventInvokeConfig", "UserPolicyAttachment", "ClusterCapacityProviders",
 }  # fmt: skip
 """Kinds of resources that cannot have tags."""
 
@@ -81,7 +83,7 @@ def as_list(value: Any) -> list[str]:
 
 def physical_name(resource: Resource) -> tuple[str, str] | None:
     """The type of a resource and its name in AWS; None if the program does not set the name."""
-    for name in NAME_PROPERTIES:
+    for name in ("family",) if resource.kind == "TaskDefinition" else NAME_PROPERTIES:
         if name == "bucket" and resource.kind != "Bucket":
             continue  # here it names the bucket that this resource configures
         if isinstance(value := resource.inputs.get(name), str):
@@ -130,7 +132,7 @@ def test_the_bucket_is_private_and_keeps_versions(declared: Declared) -> None:
     for name in ("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets"):
         assert block[name] is True
     assert declared.one("BucketVersioning").inputs["versioningConfiguration"] == {"status": "Enabled"}
-    all_objects, reports = declared.one("BucketLifecycleConfiguration").inputs["rules"]
+    all_objects, reports, *_ = declared.one("BucketLifecycleConfiguration").inputs["rules"]
     assert all_objects["filter"] == {"prefix": ""}
     assert all_objects["noncurrentVersionExpiration"] == {"noncurrentDays": 90}
     assert all_objects["abortIncompleteMultipartUpload"] == {"daysAfterInitiation": 7}
@@ -218,7 +220,7 @@ def test_the_parameter_holds_all_outputs(declared: Declared) -> None:
     assert parameter.inputs["type"] == "String"
     assert StackOutputs.from_json(parameter.inputs["value"]) == outputs
     assert len(parameter.inputs["value"].encode()) <= MAX_BYTES
-    assert outputs.log_groups.keys() == {"notify-upload", "check-bucket", "database"}
+    assert outputs.log_groups.keys() - {"workers"} == {"notify-upload", "check-bucket", "database"}
     assert {group.inputs["name"] for group in declared.of("LogGroup")} == set(outputs.log_groups.values())
 
 
@@ -378,13 +380,13 @@ def test_stacks_have_no_name_in_common() -> None:
 LIMITS = {
     "Bucket": 63, "Instance": 63, "Function": 64, "Role": 64, "Policy": 128, "Queue": 80, "Topic": 256, "EventRule": 64,
     "Schedule": 64, "Budget": 100, "ParameterGroup": 255, "SubnetGroup": 255, "SecurityGroup": 255, "LogGroup": 512,
-    "MetricAlarm": 255, "Dashboard": 255, "Parameter": 1011,
+    "MetricAlarm": 255, "Dashboard": 255, "Parameter": 1011, "Cluster": 255, "TaskDefinition": 255,
 }  # fmt: skip
 """The maximum length of names in AWS, by kind of resource."""
 
 
 def test_the_longest_allowed_names_are_within_the_limits_of_aws() -> None:
-    declared = declare(EVERYTHING, stack="a-stack-of-21-letters", region="ap-southeast-2")
+    declared = declare({**EVERYTHING, "workers": "100"}, stack="a-stack-of-21-letters", region="ap-southeast-2")
     named = [(resource, found[1]) for resource in declared.custom if (found := physical_name(resource))]
 
     assert len("retailpipe-a-stack-of-21-letters") == 32
@@ -392,6 +394,7 @@ def test_the_longest_allowed_names_are_within_the_limits_of_aws() -> None:
     for resource, name in named:
         assert len(name) <= LIMITS[resource.kind], resource.urn
     StackOutputs.from_mapping(declared.outputs).as_json()
+    assert len("".join(declared.one("Policy").inputs["policy"].split())) <= 6144  # of a managed policy
 
 
 @pytest.mark.parametrize(

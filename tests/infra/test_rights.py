@@ -11,7 +11,7 @@ import pytest
 from tests.infra.test_program import EVERYTHING
 from tests.support.declared import ACCOUNT, TOP, Declared, declare
 from tests.support.iam import actions_of, is_allowed
-from tests.support.terraform.deployer import FILE
+from tests.support.terraform.deployer import FILE, MAX_CHARACTERS, WORKERS_FILE
 
 HERE = f"eu-central-1:{ACCOUNT}"
 EMAIL = {"sns:Protocol": "email", "sns:Endpoint": "me@example.com"}
@@ -34,7 +34,9 @@ def student(own: Declared) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def deployer() -> dict[str, Any]:
-    return json.loads(FILE.read_text())
+    """Both policies of a deployer: what one user with both may do."""
+    policies = [json.loads(file.read_text()) for file in (FILE, WORKERS_FILE)]
+    return {"Statement": [statement for policy in policies for statement in policy["Statement"]]}
 
 
 def resources_of(stack: Declared, name: str) -> dict[str, str]:
@@ -155,12 +157,15 @@ FOREIGN = [
             f"cloudwatch:{HERE}:alarm:theirs",
             f"cloudwatch::{ACCOUNT}:dashboard/theirs",
             f"ec2:{HERE}:vpc/vpc-1",
+            f"ecs:{HERE}:cluster/theirs",
+            f"ecs:{HERE}:task-definition/theirs:1",
             f"events:{HERE}:rule/theirs",
             f"iam::{ACCOUNT}:role/theirs",
             f"iam::{ACCOUNT}:policy/theirs",
             f"iam::{ACCOUNT}:user/somebody",
             "iam::aws:policy/AdministratorAccess",
             f"iam::{ACCOUNT}:role/aws-service-role/rds.amazonaws.com/AWSServiceRoleForRDS",
+            f"iam::{ACCOUNT}:role/aws-service-role/ecs.amazonaws.com/AWSServiceRoleForECS",
             f"kms:{HERE}:key/1",
             f"lambda:{HERE}:function:theirs",
             f"logs:{HERE}:log-group:/aws/lambda/theirs",
@@ -200,10 +205,16 @@ def test_a_deployer_can_attach_only_the_projects_policies_to_users(deployer: dic
         assert not is_allowed(deployer, action, user)
 
 
-def test_a_deployer_can_pass_roles_only_to_lambda_and_scheduler(deployer: dict[str, Any]) -> None:
+def test_each_policy_of_a_deployer_fits_into_a_managed_policy() -> None:
+    for file in (FILE, WORKERS_FILE):
+        assert len(json.dumps(json.loads(file.read_text()), separators=(",", ":"))) <= MAX_CHARACTERS
+
+
+def test_a_deployer_can_pass_roles_only_to_lambda_scheduler_and_tasks(deployer: dict[str, Any]) -> None:
     role = f"arn:aws:iam::{ACCOUNT}:role/retailpipe-dev-check-bucket-eu-central-1"
 
-    assert is_allowed(deployer, "iam:PassRole", role, {"iam:PassedToService": "lambda.amazonaws.com"})
+    for service in ("lambda", "scheduler", "ecs-tasks"):
+        assert is_allowed(deployer, "iam:PassRole", role, {"iam:PassedToService": f"{service}.amazonaws.com"})
     assert not is_allowed(deployer, "iam:PassRole", role, {"iam:PassedToService": "ec2.amazonaws.com"})
     assert not is_allowed(
         deployer, "iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/admin", {"iam:PassedToService": "lambda.amazonaws.com"}

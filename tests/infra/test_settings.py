@@ -16,7 +16,7 @@ import yaml
 from retailpipe.classroom_settings import ClassroomSettings, is_classroom
 from retailpipe.config import name_in_config
 from retailpipe.errors import SettingsError
-from retailpipe.prices import worst_case
+from retailpipe.prices import Prices, worst_case
 from retailpipe.settings import Settings
 
 TOP = Path(__file__).resolve().parents[2]
@@ -164,6 +164,15 @@ def test_a_stack_that_can_cost_more_than_its_limit_is_refused_with_its_parts_and
         assert worst.running - lower == pytest.approx(float(saved), abs=0.011)
     changes = dict(way.split(" ") for way in ways)
     assert read(**{**EXPENSIVE, **changes}, maxMonthlyCost="19").max_monthly_cost == 19
+
+
+def test_the_limit_counts_all_hours_of_workers() -> None:
+    without, with_workers = worst_case(read()), worst_case(read(workers="16", workerHours="200"))
+    (mistake,) = mistakes({**LEAST, "workers": "16", "workerHours": "200", "maxMonthlyCost": "25"})
+
+    assert with_workers.running - without.running == pytest.approx(200 * Prices.known().worker_hour, abs=0.011)
+    assert "`pulumi config set workers 0` saves 8.90 USD" in mistake
+    assert worst_case(read(workerHours="200")).running == without.running
 
 
 def test_the_limit_in_the_message_allows_the_stack() -> None:

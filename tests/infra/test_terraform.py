@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from tests.infra.test_classroom import CLASSROOM
-from tests.infra.test_program import EVERYTHING, KEPT, WITH_EXISTING_VPC, WITHOUT_ROLES
+from tests.infra.test_program import EVERYTHING, KEPT, WITH_EXISTING_VPC, WITH_WORKERS, WITHOUT_ROLES
 from tests.support.declared import declare
 from tests.support.lacking import skip
 from tests.support.terraform.command import Terraform, skip_unless_installed
@@ -39,6 +39,7 @@ PLANS = {
     "kept": {**EVERYTHING, **KEPT},
     "without roles": WITHOUT_ROLES,
     "in a network": WITH_EXISTING_VPC,
+    "workers": {**EVERYTHING, **WITH_WORKERS},
     "classroom": CLASSROOM,
 }
 
@@ -67,7 +68,9 @@ def test_the_plan_creates_every_resource(plan: Callable[[str], Terraform], name:
     assert {tuple(change["change"]["actions"]) for change in changes} == {("create",)}
 
 
-@pytest.mark.parametrize(("name", "resolved"), [("everything", set()), ("kept", ONLY_EPHEMERAL), ("classroom", set())])
+@pytest.mark.parametrize(
+    ("name", "resolved"), [("everything", set()), ("kept", ONLY_EPHEMERAL), ("workers", set()), ("classroom", set())]
+)
 def test_checkov_findings_are_exactly_the_accepted_ones(
     plan: Callable[[str], Terraform], name: str, resolved: set[tuple[str, str]]
 ) -> None:

@@ -2,7 +2,7 @@
 
 It allows the calls that Terraform's real provider made on the simulated AWS, and others that a rehearsal does not show.
 `make rehearse` compares it with docs/deployer-policy.json; `python -m tests.support.terraform.deployer` writes that
-file.
+file. What workers need in addition is in a policy of its own, because the length of a managed policy is limited.
 """
 
 from __future__ import annotations
@@ -11,24 +11,28 @@ import json
 import re
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import boto3
 
-from tests.infra.test_program import EVERYTHING
+from tests.infra.test_program import EVERYTHING, LEAST
 from tests.support.aws import moto_server, recorded_calls
 from tests.support.declared import TOP, declare
+from tests.support.iam import matches
 from tests.support.terraform.command import Terraform
 from tests.support.terraform.rewrite import rewrite
 
 FILE = TOP / "docs" / "deployer-policy.json"
+WORKERS_FILE = TOP / "docs" / "deployer-policy-workers.json"
 MAX_CHARACTERS = 6144
 """AWS's limit for a managed policy, not counting white space."""
 
 REHEARSED = {name: value for name, value in EVERYTHING.items() if name != "sourceUrl"}
 """The config for the simulated AWS. It has no sourceUrl, because a test must not download from the internet."""
+
+REHEARSED_WORKERS = {**LEAST, "workers": "2"}
 
 NOT_ON_MOTO = ("BucketPolicy",)
 """Left out on the simulated AWS: it ignores conditions, so this policy would deny all requests, with or without TLS."""
@@ -127,6 +131,11 @@ _READ_ONLY = re.compile(r"^(Describe|List|GetBucket|GetRole|GetPolicy)\w*$")
 """Read-only operations are shortened to wildcards, because the length of a managed policy is limited."""
 
 
+_NAMELESS = {"ecs:DeregisterTaskDefinition", "ecs:DescribeTaskDefinition"}
+"""Actions of ECS that AWS cannot limit to resources."""
+_UNSEEN_FOR_WORKERS = {"ecs:TagResource", "ecs:UntagResource", "ecs:UpdateCluster", "ecs:UpdateClusterSettings"}
+
+
 def make_user(endpoint: str) -> None:
     """Create the IAM user to which the student's policy is attached: the program does not create users."""
     iam = boto3.Session("test", "test", region_name="eu-central-1").client("iam", endpoint_url=endpoint)
@@ -164,16 +173,68 @@ def policy_for(calls: Iterable[tuple[str, str]]) -> dict[str, Any]:
     return {"Version": "2012-10-17", "Statement": statements}
 
 
-def main() -> None:
+def policy_for_workers(calls: Iterable[tuple[str, str]], without: Mapping[str, Any]) -> dict[str, Any]:
+    """The policy that allows what these calls need in addition to the policy `without`."""
+    everywhere = {action for each in without["Statement"] for action in each["Action"]}
+    needed = {f"{service}:{operation}" for service, operation in calls if service in ("ec2", "ecs")}
+    needed = {action for action in needed if not any(matches(pattern, action) for pattern in everywhere)}
+    of_ecs = {action for action in needed if action.startswith("ecs:")} | _UNSEEN_FOR_WORKERS
+    (logs,) = [each["Action"] for each in without["Statement"] if "logs:CreateLogGroup" in each["Action"]]
+    statements: list[dict[str, Any]] = [
+        {
+            "Sid": "NotLimitedByName",
+            "Effect": "Allow",
+            "Action": sorted((needed - of_ecs) | (needed & _NAMELESS)),
+            "Resource": ["*"],
+        },
+        {
+            "Sid": "ClusterAndTaskDefinition",
+            "Effect": "Allow",
+            "Action": sorted(of_ecs - _NAMELESS),
+            "Resource": [f"arn:aws:ecs:*:*:{kind}/retailpipe-*" for kind in ("cluster", "task-definition")],
+        },
+        {
+            "Sid": "Logs",
+            "Effect": "Allow",
+            "Action": logs,
+            "Resource": ["arn:aws:logs:*:*:log-group:/ecs/retailpipe-*"],
+        },
+        {
+            "Sid": "PassRolesToTasks",
+            "Effect": "Allow",
+            "Action": ["iam:PassRole"],
+            "Resource": ["arn:aws:iam::*:role/retailpipe-*"],
+            "Condition": {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
+        },
+        {
+            "Sid": "CreateEcsServiceLinkedRole",
+            "Effect": "Allow",
+            "Action": ["iam:CreateServiceLinkedRole"],
+            "Resource": ["arn:aws:iam::*:role/aws-service-role/ecs.amazonaws.com/*"],
+        },
+    ]
+    return {"Version": "2012-10-17", "Statement": statements}
+
+
+def rehearse(config: Mapping[str, str]) -> set[tuple[str, str]]:
+    """Create and destroy a stack on a simulated AWS with Terraform's provider; return the calls that it made."""
     with tempfile.TemporaryDirectory() as name, moto_server() as endpoint:
         folder = Path(name)
         make_user(endpoint)
-        program = rewrite(declare(REHEARSED), folder, leave_out=NOT_ON_MOTO)
+        program = rewrite(declare(config), folder, leave_out=NOT_ON_MOTO)
         with recorded_calls() as calls:
             terraform = Terraform(folder, program, region="eu-central-1", endpoint=endpoint)
             terraform.run("apply", "-auto-approve")
+            terraform.run("plan", "-detailed-exitcode")  # nothing is left to change
             terraform.run("destroy", "-auto-approve")
-    FILE.write_text(json.dumps(policy_for(calls), indent=2) + "\n")
+    return calls
+
+
+def main() -> None:
+    policy = policy_for(rehearse(REHEARSED))
+    FILE.write_text(json.dumps(policy, indent=2) + "\n")
+    for_workers = policy_for_workers(rehearse(REHEARSED_WORKERS), policy)
+    WORKERS_FILE.write_text(json.dumps(for_workers, indent=2) + "\n")
 
 
 if __name__ == "__main__":

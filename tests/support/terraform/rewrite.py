@@ -32,6 +32,8 @@ BLOCKS = {
     "notifications": "notification",
     "parameters": "parameter",
     "rules": "rule",
+    "settings": "setting",
+    "volumes": "volume",
 }
 """Lists of blocks: Pulumi's name is plural, Terraform's is singular."""
 
