@@ -11,7 +11,8 @@ from retailpipe.contract import Contract
 from retailpipe.environment import Environment
 from retailpipe.errors import ContractError, SourceNotFound, StoreError, WarehouseError
 from retailpipe.reports import LoadReport, Refusal
-from retailpipe.store import Snapshot, Stored
+from retailpipe.snapshots import Snapshot
+from retailpipe.store import Stored
 
 
 @dataclass(frozen=True)

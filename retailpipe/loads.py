@@ -10,7 +10,7 @@ from retailpipe.errors import RetailpipeError, SheetError
 from retailpipe.progress import Progress
 from retailpipe.refused import note_refusal
 from retailpipe.reports import LoadReport
-from retailpipe.store import Snapshot
+from retailpipe.snapshots import Snapshot
 
 _FALLBACK = "No contract of the environment is for this name, so the contract for Online Retail was used."
 

@@ -10,7 +10,7 @@ from retailpipe.contract import Contract
 from retailpipe.counts import counted
 from retailpipe.environment import Environment
 from retailpipe.errors import ContractError, LoadError, RetailpipeError, WarehouseError, WorkbookError
-from retailpipe.store import Snapshot
+from retailpipe.snapshots import Snapshot
 
 
 def note_refusal(environment: Environment, snapshot: Snapshot, error: RetailpipeError) -> None:

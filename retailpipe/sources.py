@@ -13,7 +13,8 @@ from retailpipe.errors import ReplacementNeeded, SourceNotFound, WarehouseError
 from retailpipe.keys import INPUT
 from retailpipe.progress import Progress
 from retailpipe.reports import Replaced, Replacement
-from retailpipe.store import Snapshot, Store, Stored, file_snapshot
+from retailpipe.snapshots import Snapshot, file_snapshot
+from retailpipe.store import Store, Stored
 
 
 class Key(str):

@@ -10,34 +10,25 @@ import errno
 import hashlib
 import json
 import os
-import platform
 import shlex
-import shutil
 import stat
-import tempfile
-import time
-import zlib
 from collections.abc import Generator, Iterable
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 from retailpipe import register
 from retailpipe.counts import counted
-from retailpipe.errors import ReplacementNeeded, SourceNotFound, StoreError, UsageError
+from retailpipe.errors import ReplacementNeeded, SourceNotFound, StoreError
 from retailpipe.folders import LAST_LOAD, make_folder
-from retailpipe.keys import INPUT, SUFFIX, SUFFIXES, is_workbook, is_workbook_name
+from retailpipe.keys import INPUT, is_workbook, is_workbook_name
 from retailpipe.progress import Progress
 from retailpipe.reports import LoadReport, Report
+from retailpipe.snapshots import Snapshot, check_encoding, check_uploadable, copy_to, file_etag, remedy, remove_orphans
 from retailpipe.versions import Versions
 
-_CHUNK_BYTES = 1 << 20
-_COPY = "retailpipe-"
-_TRIES = 5
-_SETTLED_SECONDS = 2.0
-"""Two changes within this time may have the same timestamp: some file systems have a resolution of two seconds."""
 _NO_FILE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 """Errors of a name that stands for no file: it was deleted since the listing, or is a link to nothing."""
 
@@ -59,22 +50,6 @@ class Stored(Report):
 
     def __str__(self) -> str:
         return f"{self.key} ({counted(self.size, 'byte')})"
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """A copy of one content of a workbook; the file exists, unchanged, until the snapshot's context ends.
-
-    content_hash: SHA-256 in hexadecimal digits.
-    etag: the store's etag of this content, as in Stored; empty if it is not certain.
-    version: the ID of this version in a versioned bucket; empty elsewhere.
-    """
-
-    key: str
-    path: Path
-    content_hash: str
-    etag: str = ""
-    version: str = ""
 
 
 class Store(Protocol):
@@ -301,7 +276,7 @@ class FolderStore:
             f"there is no {key} in {self._folder}",
             hint="Run `retailpipe status` to list the workbooks, or pass a file to upload it.",
         )
-        _check_encoding(key)
+        check_encoding(key)
         parts = PurePosixPath(key)
         # A key must not leave the folder, and each file must have exactly one key.
         if not key.startswith(INPUT) or ".." in parts.parts or parts.as_posix() != key or "\0" in key:
@@ -337,7 +312,7 @@ class FolderStore:
         make_folder(self._folder)
         self._temporary.mkdir(exist_ok=True)
         remove_orphans(self._temporary)
-        return _copy_to(self._temporary, file, key)
+        return copy_to(self._temporary, file, key)
 
 
 def replacement_needed(present: Stored, path: Path, address: str) -> ReplacementNeeded:
@@ -358,126 +333,11 @@ def nothing_to_restore(key: str, address: str) -> SourceNotFound:
     )
 
 
-def copy_prefix() -> str:
-    """Return how the names of this process's copies begin: with its process id and its machine."""
-    return f"{_COPY}{os.getpid()}-{_machine()}-"
-
-
-def _machine() -> str:
-    return f"{zlib.crc32(platform.node().encode()):08x}"
-
-
-def remove_orphans(temporary: Path) -> None:
-    """Delete copies, and folders of copies, that a killed process left: their names contain its process id.
-
-    Those of other machines, which share the folder, stay: their processes cannot be seen from here.
-    Only names of `copy_prefix` are deleted: the folder may be one of the user, with files such as 2024-report.xlsx.
-    """
-    for copy in temporary.glob(f"{_COPY}*-{_machine()}-*"):
-        import psutil
-
-        owner = copy.name.removeprefix(_COPY).partition("-")[0]
-        if owner.isdigit() and not psutil.pid_exists(int(owner)):
-            if copy.is_dir():
-                shutil.rmtree(copy, ignore_errors=True)
-            else:
-                copy.unlink(missing_ok=True)
-
-
-@contextmanager
-def file_snapshot(path: Path, key: str) -> Generator[Snapshot]:
-    """Yield a snapshot of a file, with the key that the file would have in a store; the file is not uploaded."""
-    check_uploadable(path)
-    with tempfile.TemporaryDirectory(prefix="retailpipe-") as folder:
-        try:
-            snapshot = _copy_to(Path(folder), path, key)
-        except OSError as error:
-            raise StoreError(f"cannot read {path}: {error.strerror}", hint=remedy(error)) from error
-        yield snapshot
-
-
-def check_uploadable(path: Path) -> None:
-    """Raise an error unless `path` is a regular file with the name of a workbook.
-
-    Raises SourceNotFound, UsageError, and StoreError if the name is not UTF-8.
-    """
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder", hint="Pass one .xlsx or .csv file.")
-    if not path.exists():
-        raise SourceNotFound(f"there is no file {path}", hint="Check the name and the current folder.")
-    if not path.is_file():
-        raise UsageError(f"{path} is not a regular file", hint="Pass one .xlsx or .csv file.")
-    _check_encoding(path.name)
-    if not path.name.lower().endswith(SUFFIXES):
-        hint = "Open it in Excel or LibreOffice and save it as 'Excel Workbook (.xlsx)' or 'CSV UTF-8'."
-        raise UsageError(f"{path} does not end in {' or '.join(SUFFIXES)}", hint=hint)
-    if not is_workbook_name(path.name):
-        hint = "Pass the workbook itself, or rename the file."
-        raise UsageError(f"{path} is not a workbook: its name begins with ~$ or a dot", hint=hint)
-
-
-def _check_encoding(name: str) -> None:
-    """Raise StoreError if a name is not UTF-8, because the ledger cannot store it."""
-    try:
-        name.encode()
-    except UnicodeEncodeError as error:
-        shown = name.encode(errors="backslashreplace").decode()
-        raise StoreError(f"the file name {shown} is not valid UTF-8", hint="Rename the file.") from error
-
-
-def _copy_to(folder: Path, file: Path, key: str) -> Snapshot:
-    """Copy a file to a folder; retry if another program writes to it meanwhile, so that the copy is not a mixture.
-
-    Raises OSError, and StoreError after 5 attempts.
-    """
-    for attempt in range(_TRIES):
-        time.sleep(0.2 * attempt)
-        handle, name = tempfile.mkstemp(prefix=copy_prefix(), suffix=SUFFIX, dir=folder)
-        copy = Path(name)
-        try:
-            with os.fdopen(handle, "wb") as target, file.open("rb") as source:
-                before = os.fstat(source.fileno())
-                content_hash = _copy_and_hash(source, target)
-                after = os.fstat(source.fileno())
-        except BaseException:
-            copy.unlink(missing_ok=True)
-            raise
-        if (_file_etag(before), before.st_mtime_ns) == (_file_etag(after), after.st_mtime_ns):
-            # A later change could still get the same timestamp as this one, and then the same etag.
-            is_settled = time.time() - after.st_ctime > _SETTLED_SECONDS
-            return Snapshot(key, copy, content_hash, _file_etag(after) if is_settled else "")
-        copy.unlink()
-    raise StoreError(f"another program is writing to {file}", hint="Try again when the file is complete.")
-
-
 def _stored(key: str, status: os.stat_result) -> Stored:
-    return Stored(key, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC), _file_etag(status))
-
-
-def _file_etag(status: os.stat_result) -> str:
-    """Return a text that changes whenever the file's content changes.
-
-    It uses ctime, because programs can set mtime to any value.
-    """
-    return f"{status.st_dev}-{status.st_ino}-{status.st_size}-{status.st_ctime_ns}"
-
-
-def _copy_and_hash(source: BinaryIO, target: BinaryIO) -> str:
-    digest = hashlib.sha256()
-    while chunk := source.read(_CHUNK_BYTES):
-        digest.update(chunk)
-        target.write(chunk)
-    return digest.hexdigest()
+    return Stored(key, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC), file_etag(status))
 
 
 def _raise_unreadable(error: OSError) -> None:
     # A store without workbooks has no such folder yet.
     if not isinstance(error, FileNotFoundError):
         raise StoreError(f"cannot read {error.filename}: {error.strerror}", hint=remedy(error)) from error
-
-
-def remedy(error: OSError) -> str:
-    """The hint for an error of the file system."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return "Free some disk space, then try again. The store was not changed."
-    return "Check that you can read and write the file and the folder."

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from retailpipe.contract import Contract
 from retailpipe.reports import ContractCheck, Fault, Reject, SheetRead
-from retailpipe.store import check_uploadable
+from retailpipe.snapshots import check_uploadable
 
 if TYPE_CHECKING:
     from retailpipe.workbook.reader import WorkbookReader

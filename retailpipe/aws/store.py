@@ -25,16 +25,8 @@ from retailpipe.errors import AwsError, SourceNotFound, StoreError
 from retailpipe.keys import INPUT, RECEIPTS, Receipt, is_csv_name, is_workbook, receipt_key, receipts_prefix
 from retailpipe.progress import NoProgress, Progress
 from retailpipe.reports import LoadReport
-from retailpipe.store import (
-    Snapshot,
-    Stored,
-    copy_prefix,
-    file_snapshot,
-    nothing_to_restore,
-    remedy,
-    remove_orphans,
-    replacement_needed,
-)
+from retailpipe.snapshots import Snapshot, copy_prefix, file_snapshot, remedy, remove_orphans
+from retailpipe.store import Stored, nothing_to_restore, replacement_needed
 
 _PART = 16 << 20
 """Bytes in each part of an upload or a download."""

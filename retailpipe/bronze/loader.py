@@ -30,7 +30,7 @@ from retailpipe.workbook.sheet import place_of
 
 if TYPE_CHECKING:
     from retailpipe.connection import Connection
-    from retailpipe.store import Snapshot
+    from retailpipe.snapshots import Snapshot
     from retailpipe.workbook.sheet import Layout
 
 REJECTS_REPORTED = 20

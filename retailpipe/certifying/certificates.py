@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from retailpipe.certifying.keys import Signer
     from retailpipe.connection import Connection
     from retailpipe.reports import VerifyReport
-    from retailpipe.store import Snapshot
+    from retailpipe.snapshots import Snapshot
 
 _EXTRA = "Install what certificates need with its extra: pip install 'retailpipe[certify]'."
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from retailpipe.certifying.layout import Table
     from retailpipe.contract import Contract
     from retailpipe.reports import VerifyReport
-    from retailpipe.store import Snapshot
+    from retailpipe.snapshots import Snapshot
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "urn:retailpipe:certificate:v1"

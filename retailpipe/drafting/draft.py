@@ -18,7 +18,7 @@ from retailpipe.drafting.profiles import ColumnProfile
 from retailpipe.drafting.types import Choice, choose, common_separators, has_month_first
 from retailpipe.errors import SheetError, UsageError, WorkbookError
 from retailpipe.reports import ContractDraft
-from retailpipe.store import check_uploadable
+from retailpipe.snapshots import check_uploadable
 from retailpipe.toml_file import toml_value
 from retailpipe.workbook.cells import Cell, column_letters
 from retailpipe.workbook.chunks import Chunk

@@ -25,7 +25,7 @@ from retailpipe.environment import Environment
 from retailpipe.errors import RetailpipeError, StoreError
 from retailpipe.keys import INPUT
 from retailpipe.progress import Progress
-from retailpipe.store import remedy
+from retailpipe.snapshots import remedy
 from retailpipe.watch.worker import Handled, Worker, is_over, is_transient
 
 _POLL_SECONDS = 1.0

@@ -13,7 +13,8 @@ import pytest
 from retailpipe import Environment
 from retailpipe.errors import AwsError, SourceNotFound, StoreError, UsageError
 from retailpipe.keys import receipt_key
-from retailpipe.store import Store, copy_prefix
+from retailpipe.snapshots import copy_prefix
+from retailpipe.store import Store
 from tests.conftest import ROW, Workbook
 from tests.support.aws import s3_refuses
 from tests.support.proxy import proxy
