@@ -15,6 +15,7 @@ from retailpipe.cli import (
     classes,
     contracts,
     grading,
+    loading,
     queries,
     reporting,
     runs,
@@ -84,6 +85,7 @@ def options(
 
 
 steps.register(app)
+loading.register(app)
 certifying.register(app)
 queries.register(app)
 tracing.register(app)
