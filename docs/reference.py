@@ -8,7 +8,7 @@ from typing import Any
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from retailpipe.cli.app import app
+from retailpipe.cli.app import GROUPS, app
 
 TARGET = Path(__file__).parent / "cli.md"
 START = """\
@@ -29,11 +29,11 @@ def reference() -> str:
 
 
 def commands() -> list[list[str]]:
-    """The words of each command and subcommand, such as ["db", "stop"]."""
+    """The words of each command and subcommand, such as ["db", "stop"], in the order of the help."""
     names: list[list[str]] = []
     program: Any = get_command(app)  # a click Group; typer's annotation is wider
-    for name, command in program.commands.items():
-        subcommands = getattr(command, "commands", {})
+    for name in (name for group in GROUPS.values() for name in group):
+        subcommands = getattr(program.commands[name], "commands", {})
         names += [[name], *([name, inner] for inner in subcommands)]
     return names
 
