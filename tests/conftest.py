@@ -56,7 +56,6 @@ def pytest_collection_finish() -> None:
     """Leave what is imported by now out of garbage collections: they took a tenth of the time of the tests."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -358,7 +358,8 @@ CELLS = [
 @given(data=st.data())
 @settings(max_examples=75, deadline=None)
 def test_any_csv_file_loads_under_its_draft_without_a_reject(data: st.DataObject) -> None:
-    kinds = data.draw(st.lists(st.sampled_from(CELLS), min_size=1, max_size=4))
+    # With one column, a delimiter in its cells would be taken for that of the file.
+    kinds = data.draw(st.lists(st.sampled_from(CELLS), min_size=2, max_size=4))
     headers = data.draw(
         st.lists(st.text("abÄß .1'\\\"#[]", min_size=1), min_size=len(kinds), max_size=len(kinds), unique=True)
     )

@@ -116,6 +116,7 @@ def _fetch(request, file, is_csv):
             digest = _stream(response, file, is_csv)
             return digest, response.headers.get("ETag") or ""
     except urllib.error.HTTPError as error:
+        error.close()
         if error.code == http.HTTPStatus.NOT_MODIFIED:
             return None
         phrase = http.client.responses.get(error.code, "")
@@ -171,6 +172,7 @@ class _HttpsOnly(urllib.request.HTTPRedirectHandler):
         except urllib.error.HTTPError as error:
             # Raised for a scheme such as file:, and for too many redirects. Its reason contains the address.
             if error.code == code:
+                error.close()
                 raise PullFailed(
                     "the server redirects to an address that is not https, or redirects too many times"
                 ) from None

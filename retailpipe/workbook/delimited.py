@@ -104,12 +104,16 @@ class CsvSheet:
         return line if _DIRECTIVE.fullmatch(line) else ""
 
     def _detected(self) -> str:
-        scores: dict[str, int] = {}
+        """The delimiter with which most of the first rows have the same number of fields, more than one.
+
+        Decimal commas give the rows more fields too, but not the header.
+        """
+        scores: dict[str, tuple[float, int]] = {}
         for delimiter in DELIMITERS:
             rows = (fields for _, fields, _ in self._records(delimiter) if any(fields))
             widths = Counter(len(fields) for fields in islice(rows, _ROWS_SEEN))
             width, count = max(widths.items(), key=lambda item: (item[1], item[0]), default=(1, 0))
-            scores[delimiter] = (width - 1) * count
+            scores[delimiter] = (count / widths.total(), width) if width > 1 else (0, 0)
         return max(DELIMITERS, key=lambda delimiter: scores[delimiter])
 
     def _records(self, delimiter: str) -> Iterator[tuple[int, list[str], int]]:

@@ -11,7 +11,7 @@ import pytest
 
 import retailpipe
 from retailpipe import Environment, TraceError, TransformError, UsageError, trace
-from retailpipe.bronze.ledger import lock_for_build
+from retailpipe.bronze.locks import lock_for_build
 from retailpipe.progress import NoProgress
 from retailpipe.sample import write_sample
 from tests.silver_and_gold.test_own_models import execute

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from retailpipe.contract import Contract
+from retailpipe.workbook.delimited import CsvSheet
 from tests.support.workbooks import Reading, read, refusal
 
 COLUMNS = """
@@ -72,6 +73,21 @@ def test_decimal_commas_are_not_taken_for_delimiters(tmp_path: Path) -> None:
     content = "Code;Price;Sold\n" + "".join(f"a;{n},5;1.1.2024\n" for n in range(50))
 
     assert reading(tmp_path, content, 'decimal = ","').column("price")[:2] == [Decimal("0.5"), Decimal("1.5")]
+
+
+@pytest.mark.parametrize(
+    ("content", "delimiter"),
+    [
+        ("Price;Amount\n1,5;2,5\n3,5;4,5\n", ";"),
+        ("Price|Amount\n1,5|2,5\n", "|"),
+        ("Sales of May\nBranch;Amount\n1;2\n", ";"),
+        ("Price;Amount\n", ";"),
+        ("Note\nx; y\nz\nz\n", ","),
+    ],
+    ids=["commas in every column", "one row", "a title", "a header alone", "one column"],
+)
+def test_the_delimiter_is_the_one_that_fits_most_rows(tmp_path: Path, content: str, delimiter: str) -> None:
+    assert CsvSheet(write(tmp_path, content), "a.csv").delimiter == delimiter
 
 
 def test_the_delimiter_of_the_contract_is_used(tmp_path: Path) -> None:
