@@ -140,7 +140,9 @@ def test_what_was_exported_is_imported_unchanged(tmp_path: Path, text: str) -> N
     assert [each for each in imported.left_out if ": table " not in each] == []
 
 
-@pytest.mark.parametrize("text", ["", EVERYTHING], ids=["built in", "every key"])
+@pytest.mark.parametrize(
+    "text", [pytest.param("", id="built in"), pytest.param(EVERYTHING, id="every key", marks=pytest.mark.nightly)]
+)
 def test_datacontract_cli_accepts_an_export(tmp_path: Path, text: str) -> None:
     """The tool is not a dependency: uv installs it apart."""
     original = contract(tmp_path / "original.toml", text) if text else Contract.default()
