@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from retailpipe.bindings import Bindings
@@ -220,8 +221,5 @@ def _signer(environment: Environment, kms_key: str | None) -> Signer:
 
 def require() -> None:
     """Raise UsageError if the extra `certify` is not installed."""
-    try:
-        import cryptography  # noqa: F401 # pyright: ignore[reportUnusedImport]
-        import openpyxl  # noqa: F401 # pyright: ignore[reportUnusedImport]
-    except ModuleNotFoundError as error:
-        raise UsageError("certificates need openpyxl and cryptography, which are not installed", hint=_EXTRA) from error
+    if find_spec("cryptography") is None or find_spec("openpyxl") is None:
+        raise UsageError("certificates need openpyxl and cryptography, which are not installed", hint=_EXTRA)

@@ -20,12 +20,25 @@ if TYPE_CHECKING:
 
 
 class Form(StrEnum):
-    """The output format of `query`."""
+    """The output format of `query` and `trace`."""
 
     table = "table"
     csv = "csv"
     json = "json"
     xlsx = "xlsx"
+
+
+FormOption = Annotated[
+    Form | None,
+    typer.Option(
+        "--format",
+        help="The output format. Default: from the ending of FILE, else table. --json means --format json.",
+    ),
+]
+RowsFile = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="FILE", help="Write the rows to this file; overwrite it if it exists."),
+]
 
 
 @on_environment
@@ -67,17 +80,8 @@ def rejects(
 def query(
     environment: Environment,
     sql: Annotated[str, typer.Argument(help="One SELECT statement.")],
-    form: Annotated[
-        Form | None,
-        typer.Option(
-            "--format",
-            help="The output format. Default: from the ending of FILE, else table. --json means --format json.",
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="FILE", help="Write the rows to this file; overwrite it if it exists."),
-    ] = None,
+    form: FormOption = None,
+    out: RowsFile = None,
     json: Json = False,
 ) -> None:
     """Run one SELECT on the database and print the rows.

@@ -2,7 +2,6 @@
 
 import shlex
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,7 +9,7 @@ import typer
 from retailpipe import tracing
 from retailpipe.cli.options import Json, on_environment
 from retailpipe.cli.output import print_json, say_table, say_text
-from retailpipe.cli.queries import Form, chosen_form, document
+from retailpipe.cli.queries import Form, FormOption, RowsFile, chosen_form, document
 from retailpipe.cli.tables import shown
 from retailpipe.cli.terminal import say
 from retailpipe.counts import counted
@@ -51,17 +50,8 @@ def trace(
         int | None,
         typer.Option(min=1, help="List at most this many rows. Default: 20 in a table, all in other formats."),
     ] = None,
-    form: Annotated[
-        Form | None,
-        typer.Option(
-            "--format",
-            help="The output format. Default: from the ending of FILE, else table. --json means --format json.",
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="FILE", help="Write the rows to this file; overwrite it if it exists."),
-    ] = None,
+    form: FormOption = None,
+    out: RowsFile = None,
     json: Json = False,
 ) -> None:
     """Show which cells of which workbooks a figure comes from, or where a cell went.
