@@ -16,7 +16,7 @@ demo: $(TOOLS)  ## Run the whole pipeline on this machine with a generated workb
 	@$(UV) run --no-default-groups retailpipe demo
 
 test: $(TOOLS)  ## Run the tests
-	$(UV) run pytest -n 3 --dist loadscope  # one more than the cores of a small machine: tests wait for servers
+	$(UV) run pytest -n 2 --dist loadscope
 
 engine: $(TOOLS)  ## Test the Pulumi program with the real pulumi command, which must be on PATH
 	$(UV) run pytest -m "engine and not nightly"

@@ -163,6 +163,7 @@ class _HttpsOnly(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, request, response, code, reason, headers, address):
         if urlsplit(address).scheme != "https":
+            response.close()
             raise PullFailed("the server redirects to an address that is not https")
         return super().redirect_request(request, response, code, reason, headers, address)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import re
 import time
 from collections.abc import Callable
@@ -163,6 +164,10 @@ def _bounded(semaphore: Semaphore, work: Callable[[], Any]) -> Any:
 
 def _connected(address: str) -> Client:
     from distributed import Client
+
+    # A client that could not connect is closed when it is collected. If that happens while the next one starts its
+    # thread, Dask waits for ever.
+    gc.collect()
 
     def connect() -> Client:
         return Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)

@@ -24,7 +24,9 @@ class Cluster:
         self._security = security
         self._file = folder / "scheduler.json"
         self._log = folder / "cluster.log"
-        self.scheduler = self._start("scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", str(self._file))
+        # Without an address for its pages, the scheduler takes port 8787 of all addresses.
+        pages = ("--no-dashboard", "--dashboard-address", "127.0.0.1:0")
+        self.scheduler = self._start("scheduler", "--port", "0", *pages, "--scheduler-file", str(self._file))
         self.workers: list[subprocess.Popen[bytes]] = []
         deadline = time.monotonic() + _READY_SECONDS
         while not self._file.exists():
