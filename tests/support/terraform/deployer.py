@@ -12,6 +12,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -137,9 +138,13 @@ _UNSEEN_FOR_WORKERS = {"ecs:TagResource", "ecs:UntagResource", "ecs:UpdateCluste
 
 
 def make_user(endpoint: str) -> None:
-    """Create the IAM user to which the student's policy is attached: the program does not create users."""
+    """Create the IAM user to which the student's policy is attached: the program does not create users.
+
+    Another rehearsal in this process may have created it: they share the simulated account.
+    """
     iam = boto3.Session("test", "test", region_name="eu-central-1").client("iam", endpoint_url=endpoint)
-    iam.create_user(UserName=REHEARSED["studentUser"])
+    with suppress(iam.exceptions.EntityAlreadyExistsException):
+        iam.create_user(UserName=REHEARSED["studentUser"])
     iam.close()
 
 
