@@ -323,6 +323,7 @@ models:
     assert found[sums].ok
 
 
+@pytest.mark.nightly
 def test_the_table_of_a_removed_own_model_is_reported_and_kept(built: Environment) -> None:
     kept = {name: text for name, text in MODELS.items() if name == "branches.sql"}
     write(built, kept)

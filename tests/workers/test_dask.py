@@ -195,6 +195,7 @@ class KillsAll(Harms):
             worker.wait()
 
 
+@pytest.mark.nightly
 def test_loads_on_workers_that_come_and_ends_when_all_are_gone(
     environment: Environment, samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
