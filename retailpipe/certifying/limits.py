@@ -42,8 +42,7 @@ def check_package(path: Path, file: str) -> None:
                 raise _refused(file, "two of its parts have the same name")
             for part in parts:
                 _check_size(part, file)
-                if part.filename.lower().endswith((".xml", ".rels")):
-                    _check_root(package, part, file)
+                _check_root(package, part, file)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
         raise _refused(file, f"it cannot be unpacked: {error}") from error
 
@@ -79,6 +78,8 @@ def _check_root(package: zipfile.ZipFile, part: zipfile.ZipInfo, file: str) -> N
     except _Seen:
         pass
     except expat.ExpatError as error:
+        if not part.filename.lower().endswith((".xml", ".rels")):
+            return  # a picture, for example; if a sheet has such a name, its XML cannot be read either
         raise _refused(file, f"{part.filename} is not XML: {error}") from error
 
 

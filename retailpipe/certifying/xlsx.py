@@ -128,7 +128,7 @@ class _Book(ExcelReader):
         root: Element | None = None
         kept = 0
         with self.archive.open(part.PartName.removeprefix("/")) as opened:
-            for event, element in iterparse(opened, ("start", "end")):  # noqa: S314 - see limits.py
+            for event, element in iterparse(opened, ("start", "end")):  # noqa: S314 - check_package refuses entities
                 if root is None:
                     root, by_default = element, element.get(SPACE)
                 elif event == "start":
@@ -163,7 +163,7 @@ class _SheetRows:
     def rows(self) -> Iterator[Row]:
         number = 0
         with self._book.archive.open(self._part) as opened:
-            elements = iterparse(opened, ("start", "end"))  # noqa: S314 - see limits.py
+            elements = iterparse(opened, ("start", "end"))  # noqa: S314 - check_package refuses entities
             _, root = next(elements)
             self._by_default = root.get(SPACE)
             container, kept = root, 0

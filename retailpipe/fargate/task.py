@@ -86,7 +86,7 @@ def _certificates(pem: str) -> dict[str, str]:
 
 def _address() -> str:
     """The private address of this task, which the agent of ECS knows."""
-    with urllib.request.urlopen(os.environ["ECS_CONTAINER_METADATA_URI_V4"], timeout=10) as answer:  # noqa: S310 - set by ECS
+    with urllib.request.urlopen(os.environ["ECS_CONTAINER_METADATA_URI_V4"], timeout=10) as answer:  # noqa: S310 - from ECS
         return json.loads(answer.read())["Networks"][0]["IPv4Addresses"][0]
 
 

@@ -227,13 +227,18 @@ def test_cell_that_occurs_twice_is_refused(tmp_path: Path) -> None:
     assert "cell E2 occurs twice" in refusal(path, contract(tmp_path))
 
 
-def test_entities_are_refused_before_openpyxl_sees_them(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["sheet1.xml", "sheet1.bin"])
+def test_entities_are_refused_before_openpyxl_sees_them(tmp_path: Path, name: str) -> None:
     bomb = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10 if n else "ha"}">' for n in range(9))
     xml = f"<!DOCTYPE worksheet [{bomb}]>" + sheet_xml([HEADER, row(2, text("A2", "&e8;"))]).replace("&amp;", "&")
+    path, renamed = book(tmp_path / "bomb.xlsx", sheet=xml), tmp_path / "renamed.xlsx"
+    with zipfile.ZipFile(path) as parts, zipfile.ZipFile(renamed, "w") as written:
+        for part in parts.namelist():
+            written.writestr(part.replace("sheet1.xml", name), parts.read(part).replace(b"sheet1.xml", name.encode()))
 
-    reason = refusal(book(tmp_path / "bomb.xlsx", sheet=xml), contract(tmp_path))
+    reason = refusal(renamed, contract(tmp_path))
 
-    assert "xl/worksheets/sheet1.xml has a document type declaration (DTD)" in reason
+    assert f"xl/worksheets/{name} has a document type declaration (DTD)" in reason
 
 
 def test_part_that_unpacks_to_many_times_its_size_is_refused(tmp_path: Path) -> None:
