@@ -21,6 +21,7 @@ from retailpipe.contract import Contract
 from retailpipe.dbt_runner import WarmUp
 from retailpipe.environment import Environment
 from retailpipe.errors import RetailpipeError, TransformError, UsageError
+from retailpipe.lineage.builds import BuildRun
 from retailpipe.models import OWN_PROJECT, OwnModels, Project, generated_project, own_models, project_hash, relations
 from retailpipe.progress import NoProgress, Progress
 from retailpipe.reports import BuildReport, Node
@@ -53,7 +54,18 @@ def transform(
     silver and gold are built. Raises TransformError if dbt cannot run at all, UsageError if `select` matches
     nothing.
     """
-    progress = progress or NoProgress()
+    with BuildRun(environment) as events:
+        return _transform(environment, select, full_refresh, progress or NoProgress(), warm_up, events)
+
+
+def _transform(
+    environment: Environment,
+    select: str | None,
+    full_refresh: bool,
+    progress: Progress,
+    warm_up: WarmUp | None,
+    events: BuildRun,
+) -> BuildReport:
     started = time.monotonic()
     own = own_models(environment)
     our_hash, all_hash = project_hash(), project_hash(own) if own else None
@@ -71,6 +83,7 @@ def transform(
             build_record.clear_outdated(connection, our_hash, all_hash)
         number = build_record.next_number(connection)
         connection.commit()
+        events.begin_build()
         arguments = [*_BUILD, *_NO_UNIT_TESTS, *(["--select", select] if select else [])]
         arguments += ["--full-refresh"] if full_refresh else []
         listener = dbt_runner.Listener(progress)
@@ -87,6 +100,7 @@ def transform(
                 build_record.record(connection, number, our_hash, all_hash)
             connection.commit()
         tables = build_record.tables(connection, relations())
+        events.has_built(connection, dbt_runner.built_models(results))
     if result.exception:
         raise TransformError(
             f"dbt could not run: {result.exception}", hint=dbt_runner.log_hint(environment)
@@ -101,7 +115,9 @@ def transform(
     report = replace(
         report, number=number, tables_read=tables.read, tables_unread=tables.unread, leftovers=tables.leftovers
     )
-    return _with_problem(report, attempt.problem) if attempt.problem else report
+    report = _with_problem(report, attempt.problem) if attempt.problem else report
+    events.reported(report)
+    return report
 
 
 def _with_problem(report: BuildReport, problem: TransformError) -> BuildReport:

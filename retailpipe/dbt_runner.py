@@ -11,6 +11,7 @@ import os
 import re
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
@@ -19,6 +20,7 @@ from retailpipe.bronze.build_record import OwnModel
 from retailpipe.environment import Environment
 from retailpipe.errors import RetailpipeError, TransformError
 from retailpipe.folders import make_folder
+from retailpipe.lineage.builds import BuiltModel
 from retailpipe.models import OWN_PROJECT, Project, generated_project, own_models, project_folder
 from retailpipe.progress import Progress
 from retailpipe.reports import BuildReport, Node
@@ -274,6 +276,40 @@ def ours_succeeded(results: list[Any]) -> bool:
     """Whether all our own models and tests succeeded; the results of the user's models do not count."""
     ours = [result for result in results if result.node.package_name != OWN_PROJECT]
     return bool(ours) and not any(result.status in (*FAILED, *_SKIPPED) for result in ours)
+
+
+def built_models(results: list[Any]) -> list[BuiltModel]:
+    """The tables and views that a build has built, in the order in which dbt built them."""
+    return [
+        BuiltModel(
+            name=str(result.node.name),
+            relation=f"{result.node.schema}.{result.node.alias}",
+            reads=tuple(sorted(_bronze_tables(result.node))),
+            rows=_rows_written(result),
+            trace=result.node.config.meta.get("trace"),
+        )
+        for result in results
+        if result.status == "success"
+        and result.node.resource_type in ("model", "snapshot")
+        and result.node.relation_name
+    ]
+
+
+def _bronze_tables(node: Any) -> Iterator[str]:
+    """The tables of bronze that a node reads. The ID of a source is source.PROJECT.SCHEMA.TABLE."""
+    for unique_id in node.depends_on.nodes:
+        kind, _, source = str(unique_id).partition(".")
+        schema, _, table = source.partition(".")[2].partition(".")
+        if kind == "source" and schema == "bronze":
+            yield table
+
+
+def _rows_written(result: Any) -> int | None:
+    """The rows that the last statement of a model wrote, as PostgreSQL reports it; None for a view."""
+    response: dict[str, Any] = result.adapter_response or {}
+    rows = response.get("rows_affected")
+    is_known = isinstance(rows, int) and rows >= 0 and result.node.config.materialized != "view"
+    return rows if is_known else None
 
 
 def build_report(environment: Environment, results: list[Any], seconds: float) -> BuildReport:

@@ -13,6 +13,8 @@ PASSFILE = "pgpass"
 """The file with the passwords of the embedded database. It exists if and only if that database does."""
 DATA = "postgres"
 """The folder with the data of the embedded database, or a link to it."""
+LINEAGE = "lineage.jsonl"
+"""The file with the events of OpenLineage; the older ones are in the same name with .1."""
 LOG = "postgres.log"
 """The log of the embedded server."""
 _FOLDERS = ("input", "replaced", "contracts", "models", "dbt", "tmp", "certificates")
@@ -44,7 +46,7 @@ def environment_size(folder: Path) -> int:
     """
     folders = [folder / name for name in _FOLDERS if not (folder / name).is_symlink()]
     size = sum(map(size_on_disk, [*folders, folder / DATA]))  # the data may be behind a link
-    for name in (LOG, f"{LOG}.1"):
+    for name in (LOG, f"{LOG}.1", LINEAGE, f"{LINEAGE}.1"):
         with suppress(OSError):
             size += (folder / name).lstat().st_blocks * _DISK_BLOCK
     return size

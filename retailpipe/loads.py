@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from retailpipe.contract import Contract
 from retailpipe.environment import Environment
 from retailpipe.errors import RetailpipeError, SheetError
+from retailpipe.lineage.emitter import Emit, Event
+from retailpipe.lineage.loads import LoadRun
 from retailpipe.progress import Progress
 from retailpipe.refused import note_refusal
 from retailpipe.reports import LoadReport
@@ -25,33 +27,48 @@ def load_snapshot(
     would_load: Mapping[str, str] | None = None,
     progress: Progress | None = None,
     starting: Callable[[], None] | None = None,
+    emit: Emit | None = None,
 ) -> LoadReport:
     """Load the snapshot of a workbook, and write its receipt; or record why the workbook was refused.
 
     choose: returns the contract for a key; None stands for the contract for Online Retail.
+    emit: takes the events of OpenLineage, instead of the environment; a worker sends them to its client.
     The other arguments are those of `bronze.loader.load`, and it raises the same errors.
     """
     from retailpipe.bronze.loader import load
 
     chosen = None
-    try:
-        chosen = choose(snapshot.key)
-        report = load(
-            environment.warehouse,
-            snapshot,
-            chosen or Contract.default(),
-            allow_duplicate=allow_duplicate,
-            dry_run=dry_run,
-            would_load=would_load,
-            progress=progress,
-            starting=starting,
-        )
-    except RetailpipeError as error:
-        if isinstance(error, SheetError) and chosen is None:
-            error.hint = f"{_FALLBACK} {error.hint}"
-        if not dry_run:
-            note_refusal(environment, snapshot, error)
-        raise
+    with LoadRun(environment, snapshot, _ignore if dry_run else emit) as events:
+
+        def begin() -> None:
+            events.begin_load(chosen or Contract.default())
+            if starting:
+                starting()
+
+        try:
+            chosen = choose(snapshot.key)
+            report = load(
+                environment.warehouse,
+                snapshot,
+                chosen or Contract.default(),
+                allow_duplicate=allow_duplicate,
+                dry_run=dry_run,
+                would_load=would_load,
+                progress=progress,
+                starting=begin,
+            )
+        except RetailpipeError as error:
+            if isinstance(error, SheetError) and chosen is None:
+                error.hint = f"{_FALLBACK} {error.hint}"
+            if not dry_run:
+                note_refusal(environment, snapshot, error)
+            raise
+        if report.status != "unchanged":
+            events.loaded(chosen or Contract.default(), report)
     if not dry_run:
         environment.store.acknowledge(snapshot, report)
     return report
+
+
+def _ignore(event: Event) -> None:
+    """Take an event of a dry run, which is no load."""

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from retailpipe.environment import Environment
 from retailpipe.errors import RetailpipeError
+from retailpipe.grain import quoted
 from retailpipe.tracing.addresses import LoadedSheet, find_cell
 from retailpipe.tracing.contributions import contributions
 from retailpipe.tracing.declarations import Declarations
 from retailpipe.tracing.findings import CellTrace, Workbook
-from retailpipe.tracing.grain import quoted
 from retailpipe.tracing.table_row import column_types
 from retailpipe.tracing.workbooks import contract_of, layouts, workbooks
 from retailpipe.workbook.cells import cell_address, column_letters, shown

@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from retailpipe.errors import TransformError, WarehouseError
+from retailpipe.grain import Grain, Measure, quoted, words
 from retailpipe.tracing import statements
 from retailpipe.tracing.declarations import OUR_PROJECT, Declarations, Rows
 from retailpipe.tracing.findings import Contribution
-from retailpipe.tracing.grain import Grain, Measure, quoted, words
 from retailpipe.tracing.table_row import column_types
 
 if TYPE_CHECKING:

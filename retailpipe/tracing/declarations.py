@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from retailpipe.bronze import build_record
 from retailpipe.errors import TransformError, UsageError, WarehouseError
+from retailpipe.grain import OUR_ROWS, Grain, grain_of, quoted, words
 from retailpipe.models import project_folder, relations
-from retailpipe.tracing.grain import Grain, grain_of, quoted, words
 
 if TYPE_CHECKING:
     from retailpipe.connection import Connection
 
-OUR_ROWS = "stg_transactions"
-"""The model whose rows are traced if a yml does not say it."""
 OUR_PROJECT = "dbt_project"
 """How the files of our models begin in messages."""
 _BRONZE = "bronze"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from retailpipe.bronze.locks import is_building
 from retailpipe.builds import why_outdated
 from retailpipe.errors import TraceError
+from retailpipe.grain import Grain
 from retailpipe.tracing.findings import Figure
-from retailpipe.tracing.grain import Grain
 from retailpipe.tracing.table_row import TableRow
 
 if TYPE_CHECKING:

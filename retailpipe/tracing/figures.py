@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from retailpipe.environment import Environment
 from retailpipe.errors import TransformError, UsageError, WarehouseError
+from retailpipe.grain import Grain, quoted
 from retailpipe.tracing import statements
 from retailpipe.tracing.declarations import Declarations
 from retailpipe.tracing.disagreement import disagreement
 from retailpipe.tracing.findings import Figure, Trace
-from retailpipe.tracing.grain import Grain, quoted
 from retailpipe.tracing.listing import Listing, bronze_columns
 from retailpipe.tracing.table_row import TableRow, find_row
 from retailpipe.tracing.workbooks import workbooks

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from retailpipe.environment import Environment
 from retailpipe.errors import TransformError, UsageError
+from retailpipe.grain import Grain, quoted
 from retailpipe.tracing import statements
 from retailpipe.tracing.declarations import Rows
 from retailpipe.tracing.findings import Workbook
-from retailpipe.tracing.grain import Grain, quoted
 from retailpipe.tracing.table_row import column_types
 from retailpipe.tracing.workbooks import layouts
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from retailpipe.grain import Grain, Measure, quoted
 from retailpipe.tracing.declarations import Rows
-from retailpipe.tracing.grain import Grain, Measure, quoted
 
 ORDER = "load_id, source_row"
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from retailpipe.builds import why_outdated
 from retailpipe.counts import counted
 from retailpipe.errors import TraceError, UsageError, WarehouseError
-from retailpipe.tracing.grain import Grain, quoted
+from retailpipe.grain import Grain, quoted
 
 if TYPE_CHECKING:
     from retailpipe.connection import Connection

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from retailpipe import Environment
 from retailpipe.connection import Connection
+from retailpipe.grain import Grain, quoted
 from retailpipe.tracing import statements
 from retailpipe.tracing.declarations import Declarations
-from retailpipe.tracing.grain import Grain, quoted
 from retailpipe.tracing.table_row import column_types
 
 

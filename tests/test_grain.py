@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from retailpipe import TransformError
-from retailpipe.tracing.grain import Grain, grain_of, words
+from retailpipe.grain import Grain, grain_of, words
 
 GRAIN = {"grain": {"shop": "shop"}}
 

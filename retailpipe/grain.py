@@ -12,6 +12,8 @@ from typing import Any, NoReturn, cast
 
 from retailpipe.errors import TransformError
 
+OUR_ROWS = "stg_transactions"
+"""The model whose rows are traced if a yml does not say it."""
 KINDS = ("sum", "count", "count_distinct", "min", "max", "any", "pick", "digest")
 """How a column follows from the traced rows; each is a key of its declaration."""
 _KEYS = {"rows", "where", "grain", "groups", "row_columns", "columns", "written_in"}

@@ -1,0 +1,57 @@
+"""Where events go: into the file of the environment and, if there is one, to the HTTP endpoint."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from retailpipe.lineage.endpoint import Endpoint
+from retailpipe.lineage.journal import Journal
+from retailpipe.lineage.settings import Settings
+
+Event = dict[str, Any]
+Emit = Callable[[Event], None]
+_log = logging.getLogger(__name__)
+
+
+def emit(folder: Path, event: Event) -> None:
+    """Write an event into the file of the environment in a folder, and send it. Raises nothing.
+
+    The text is ASCII: an escape sequence of a hostile name cannot reach a terminal.
+    """
+    settings = Settings.current()
+    if settings.disabled:
+        return
+    line = json.dumps(event, separators=(",", ":")).encode() + b"\n"
+    _journal(folder).append(line)
+    if settings.address:
+        _endpoint(settings.address, settings.key).send(line)
+    elif settings.problem:
+        _warn(settings.problem)
+
+
+def flush() -> None:
+    """Wait until all events are sent that the variables of this moment send, at most 2 s. The end of a process does."""
+    settings = Settings.current()
+    if settings.address:
+        _endpoint(settings.address, settings.key).flush()
+
+
+@functools.cache
+def _journal(folder: Path) -> Journal:
+    return Journal(folder)
+
+
+@functools.cache
+def _endpoint(address: str, key: str) -> Endpoint:
+    return Endpoint(address, key)
+
+
+@functools.cache
+def _warn(problem: str) -> None:
+    """Log a warning once."""
+    _log.warning("%s. The loads are not affected.", problem)

@@ -1,0 +1,135 @@
+"""The HTTP endpoint that receives events. A thread sends them, so that no load waits for it."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+from collections import deque
+from concurrent.futures import Future
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from retailpipe.threads import Worker
+
+if TYPE_CHECKING:
+    from urllib.request import OpenerDirector
+
+_SECONDS = 2.0
+"""How long one event may take in total, and how long the end of the process waits for all."""
+_MOST_WAITING = 1_000
+_log = logging.getLogger(__name__)
+
+
+class Endpoint:
+    """Sends events one after the other. After the first failure it sends no more, and logs one warning.
+
+    address: of the endpoint. key: its token, which is sent in a header and is part of no message; may be empty.
+    """
+
+    def __init__(self, address: str, key: str) -> None:
+        self._address = address
+        self._key = key
+        self._thread: Worker | None = None
+        self._opener: OpenerDirector | None = None
+        self._waiting: deque[Future[None]] = deque()
+        self._problem = ""
+        self._warned = False
+
+    def send(self, line: bytes) -> None:
+        """Send an event in the background."""
+        while self._waiting and self._waiting[0].done():
+            self._waiting.popleft()
+        if len(self._waiting) >= _MOST_WAITING:
+            self._problem = self._problem or f"{_MOST_WAITING:,} events are waiting for it"
+        self._warn()
+        if self._problem:
+            return
+        if self._thread is None:
+            self._thread = Worker("openlineage")
+            atexit.register(self.flush)
+        self._waiting.append(self._thread.submit(lambda: self._send(line)))
+
+    def flush(self) -> None:
+        """Wait until all events are sent, at most 2 s."""
+        if self._waiting:
+            try:
+                self._waiting[-1].result(timeout=_SECONDS)
+            except TimeoutError:
+                self._problem = self._problem or f"it did not take the last events within {_SECONDS:g} s"
+        self._warn()
+
+    def _warn(self) -> None:
+        if self._problem and not self._warned:
+            self._warned = True
+            place = urlsplit(self._address)
+            _log.warning(
+                "%s://%s of OPENLINEAGE_URL gets no more lineage events from this process: %s. "
+                "The loads are not affected.",
+                place.scheme,
+                ascii(place.netloc)[1:-1],
+                self._problem,
+            )
+
+    def _send(self, line: bytes) -> None:
+        """Send one event, in the thread. Raises nothing.
+
+        The request has a thread of its own: the timeout of a socket is not enough, because a server that sends single
+        bytes slowly never triggers it. A thread that is given up ends with the process.
+        """
+        if self._problem:
+            return
+        request = Worker("openlineage request")
+        sent = request.submit(lambda: self._post(line))
+        request.shutdown(wait=False)
+        try:
+            self._problem = sent.result(timeout=_SECONDS)
+        except TimeoutError:
+            self._problem = f"it did not answer within {_SECONDS:g} s"
+        except Exception as error:
+            # Only the kind: a text of the server or of the address may be hostile, or hold the key.
+            self._problem = f"the request failed ({type(error).__name__})"
+
+    def _post(self, line: bytes) -> str:
+        """Return why the endpoint did not accept an event; empty if it did."""
+        import http.client
+        import urllib.error
+        import urllib.request
+
+        headers = {"Content-Type": "application/json", "User-Agent": "retailpipe"}
+        if self._key:
+            headers["Authorization"] = f"Bearer {self._key}"
+        request = urllib.request.Request(self._address, line, headers, method="POST")  # noqa: S310 - http or https
+        self._opener = self._opener or _opener(self._address)
+        try:
+            with self._opener.open(request, timeout=_SECONDS):
+                return ""
+        except urllib.error.HTTPError as error:
+            error.close()
+            phrase = http.client.responses.get(error.code, "")
+            return f"it answered {error.code} {phrase}".rstrip()
+        except urllib.error.URLError as error:
+            if isinstance(error.reason, TimeoutError):
+                raise error.reason from None
+            return (
+                f"it cannot be reached ({error.reason.strerror or type(error.reason).__name__})"
+                if isinstance(error.reason, OSError)
+                else "it cannot be reached"
+            )
+
+
+def _opener(address: str) -> OpenerDirector:
+    """What opens requests: through the proxies of the environment, with TLS verified.
+
+    It follows no redirects, so no other server gets the key.
+    """
+    from urllib import request
+
+    opener = request.OpenerDirector()
+    handlers = [request.ProxyHandler(), request.HTTPHandler(), request.HTTPErrorProcessor()]
+    for handler in (*handlers, request.HTTPDefaultErrorHandler()):
+        opener.add_handler(handler)
+    if address.startswith("https:"):
+        import ssl
+
+        opener.add_handler(request.HTTPSHandler(context=ssl.create_default_context()))
+    return opener
