@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from retailpipe.backlog import compare, write_missing_receipts
@@ -12,6 +13,7 @@ from retailpipe.bindings import Bindings
 from retailpipe.contract import Contract
 from retailpipe.environment import Environment
 from retailpipe.errors import ContractError, RetailpipeError, UsageError, WarehouseError
+from retailpipe.lineage.emitter import emit
 from retailpipe.loads import load_snapshot
 from retailpipe.progress import NoProgress, Progress
 from retailpipe.reports import LoadReport, SomeNotLoaded
@@ -139,7 +141,8 @@ class _Loading:
         if tasks and self._starting:
             self._starting()
         indexes = [*tasks]
-        results = load_all(executor, [*tasks.values()], window, self._progress or NoProgress())
+        emit_here = partial(emit, self._environment.folder)
+        results = load_all(executor, [*tasks.values()], window, self._progress or NoProgress(), emit_here)
         self.reports |= {indexes[number]: report for number, report in results.reports.items()}
         self.failures |= {indexes[number]: error for number, error in results.failures.items()}
         if results.lost:

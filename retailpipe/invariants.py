@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from retailpipe.bronze import build_record, ledger
 from retailpipe.environment import Environment
 from retailpipe.errors import NothingLoaded, WarehouseError
+from retailpipe.lineage.verifications import VerificationRun
 from retailpipe.reports import Invariant, VerifyReport
 
 if TYPE_CHECKING:
@@ -34,6 +35,26 @@ from
 """
 _OF_LEDGER = ("rows read = ", "rows loaded in the ledger = ", "loads whose rows or rejected rows differ")
 _OF_OWN_MODELS = ("rows of ", "sum of ")
+_TABLES = {
+    "read = ": "bronze.loads",
+    "loads whose rows": "bronze.loads",
+    "= rows in bronze": "bronze.raw_transactions",
+    "loads in silver": "public_silver.built_loads",
+    "= dates in dim_date": "public_silver.dim_date",
+    "in dim_product": "public_silver.dim_product",
+    "in dim_customer": "public_silver.dim_customer",
+    "= invoices": "public_silver.int_invoices",
+    "gold by month": "public_gold.monthly_sales_summary",
+    "gold by product": "public_gold.top_products",
+    "gold by country": "public_gold.country_performance",
+    "bronze = gold": "public_gold.customer_lifetime_value",
+    "sold: bronze = silver": "public_silver.fact_sales_daily",
+    "revenue: bronze = silver": "public_silver.fact_sales_daily",
+    "returned: bronze = silver": "public_silver.fact_returns_daily",
+    "facts without": "public_silver.fact_sales_daily",
+}
+"""The table that an invariant is about, by words of its name. The first entry that fits counts."""
+_NAMED_TABLE = re.compile(r"= (?:rows in|rows of|sum of) (\w+\.\w+)")
 _TABLE = re.compile(r"\b(?:bronze|public_silver|public_gold)\.\w+")
 
 
@@ -42,8 +63,15 @@ def verify(environment: Environment) -> VerifyReport:
 
     Raises NothingLoaded if no workbook is loaded, WarehouseError if silver or gold is not built.
     """
-    with environment.warehouse.connect(read_only=True) as connection:
-        return verified(connection)
+    with VerificationRun(environment) as events:
+        try:
+            with environment.warehouse.connect(read_only=True) as connection:
+                report = verified(connection)
+        except NothingLoaded:
+            events.leave()
+            raise
+        events.verified(report, table_of)
+    return report
 
 
 def verified(connection: Connection) -> VerifyReport:
@@ -81,6 +109,13 @@ def layer_of(invariant: str) -> str:
     if invariant.startswith(_OF_LEDGER):
         return "bronze"
     return "own" if invariant.startswith(_OF_OWN_MODELS) else "gold"
+
+
+def table_of(invariant: str) -> str:
+    """The table that an invariant is about, by its name: the one whose figure is compared with an earlier one."""
+    if named := _NAMED_TABLE.search(invariant):
+        return named[1]
+    return next((table for words, table in _TABLES.items() if words in invariant), "bronze.loads")
 
 
 def _is_empty(connection: Connection, tables: Sequence[str]) -> bool:

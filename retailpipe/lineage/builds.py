@@ -71,7 +71,7 @@ class BuildRun(Run):
     def has_built(self, connection: Connection, models: Sequence[BuiltModel]) -> None:
         """dbt has ended. Reads the columns of the tables: the connection must not be needed afterwards."""
         with self._guarded():
-            if not self._settings.disabled:
+            if not self._disabled:
                 names = {f"bronze.{table}" for model in models for table in model.reads}
                 self._tables = _tables(connection, [*names, *(model.relation for model in models)])
                 self._models = models

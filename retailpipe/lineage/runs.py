@@ -51,7 +51,7 @@ class Run:
         self._environment = environment
         self._job, self._kind = job, kind
         self._sink: Emit = sink or partial(emit, environment.folder)
-        self._settings = Settings.current()
+        self._disabled = Settings.current().disabled
         self._id = str(_new_id())
         self._began_at = _now()
         self._begun = self._ended = False
@@ -67,10 +67,14 @@ class Run:
             state = "FAIL" if isinstance(error, Exception) else "ABORT"
             self.end(lambda: self._known, state, _message(error))
 
+    def leave(self) -> None:
+        """There was nothing to do: emit nothing."""
+        self._ended = True
+
     def begin(self, content: Callable[[], Content]) -> None:
         """Emit START, unless it was emitted before."""
         with self._guarded():
-            if not self._begun and not self._settings.disabled:
+            if not self._begun and not self._disabled:
                 self._known = content()
                 self._emit("START", self._began_at, self._known)
                 self._begun = True
@@ -80,7 +84,7 @@ class Run:
         self.begin(lambda: self._known)
         self._ended = True
         with self._guarded():
-            if not self._settings.disabled:
+            if not self._disabled:
                 found = content()
                 failure = {"message": problem, "programmingLanguage": "Python"} if problem else None
                 run_facets = found.facets | facets(errorMessage=failure)
@@ -103,8 +107,6 @@ class Run:
 
     def _namespace(self) -> str:
         """The namespace of the jobs: no two environments of one machine, and no two stacks, have the same."""
-        if self._settings.namespace:
-            return self._settings.namespace
         if self._environment.stack:
             outputs = self._environment.stack.outputs
             return "retailpipe:" + "/".join(filter(None, (outputs.project, outputs.stack, outputs.part)))

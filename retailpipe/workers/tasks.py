@@ -11,6 +11,7 @@ from retailpipe.contract import Contract
 from retailpipe.environment import Environment
 from retailpipe.errors import RetailpipeError, SourceNotFound
 from retailpipe.keys import INPUT
+from retailpipe.lineage.emitter import Emit, Event
 from retailpipe.loads import load_snapshot
 from retailpipe.reports import LoadReport
 from retailpipe.workers.places import Place
@@ -40,10 +41,14 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a task: a report, or the error that `ingest` reports for this workbook."""
+    """The result of a task: a report, or the error that `ingest` reports for this workbook.
+
+    events: of OpenLineage. The client emits them: a worker may be on a machine without the environment's folder.
+    """
 
     report: LoadReport | None = None
     error: RetailpipeError | None = None
+    events: tuple[Event, ...] = ()
 
 
 def perform(task: Task) -> Outcome:
@@ -51,18 +56,22 @@ def perform(task: Task) -> Outcome:
 
     It may run more than once for a task, also at the same time: the ledger and its locks make repeats harmless.
     """
+    events: list[Event] = []
     try:
         require_same(task.program, f"worker on {platform.node()}", program())
         environment = task.place.environment()
-        return Outcome(report=with_retries(lambda: _load(environment, task)))
+        report = with_retries(lambda: _load(environment, task, events.append))
+        return Outcome(report=report, events=tuple(events))
     except RetailpipeError as error:
         if isinstance(error, SourceNotFound) and not task.place.outputs and not Path(task.place.folder, INPUT).is_dir():
             error.hint += f" Every worker must see the folder {task.place.folder}."
-        return Outcome(error=error)
+        return Outcome(error=error, events=tuple(events))
 
 
-def _load(environment: Environment, task: Task) -> LoadReport:
+def _load(environment: Environment, task: Task, emit: Emit) -> LoadReport:
     with environment.store.snapshot(task.key) as snapshot:
         if task.version and snapshot.etag not in ("", task.version):
             _log.info("%s changed after it was listed; its new content is loaded", task.key)
-        return load_snapshot(environment, snapshot, lambda key: task.contract, allow_duplicate=task.allow_duplicate)
+        return load_snapshot(
+            environment, snapshot, lambda key: task.contract, allow_duplicate=task.allow_duplicate, emit=emit
+        )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from retailpipe.counts import counted, noun
 from retailpipe.durations import rounded
 from retailpipe.errors import LoadError, RetailpipeError, WarehouseError, WorkersError
+from retailpipe.lineage.emitter import Emit
 from retailpipe.progress import Progress
 from retailpipe.reports import LoadReport
 from retailpipe.workers.tasks import Outcome, Task, perform
@@ -48,8 +49,13 @@ class Results:
         return self.lost is not None or any(isinstance(error, outage) for error in self.failures.values())
 
 
-def load_all(executor: Executor, tasks: Sequence[Task], window: Callable[[], int], progress: Progress) -> Results:
-    """Load the workbooks of tasks. window: how many may be under way at present; it is called again and again.
+def load_all(
+    executor: Executor, tasks: Sequence[Task], window: Callable[[], int], progress: Progress, emit: Emit
+) -> Results:
+    """Load the workbooks of tasks.
+
+    window: how many may be under way at present; it is called again and again.
+    emit: takes the events of the loads that have ended.
 
     A window keeps the results few, and the tasks that a dead worker makes suspect. After an error of the database or of
     the workers no more tasks are sent; those under way are finished. KeyboardInterrupt says how many are loaded.
@@ -72,6 +78,8 @@ def load_all(executor: Executor, tasks: Sequence[Task], window: Callable[[], int
                 attempt = running.pop(future)
                 outcome = _outcome(future, attempt, results)
                 if outcome:
+                    for event in outcome.events:
+                        emit(event)
                     _settle(results, attempt.index, outcome)
                     tally.add(outcome.report)
                 elif results.lost is None:
