@@ -70,7 +70,10 @@ def _own_register(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Hide the user's settings, data directory and register of environments from every test."""
     for name in list(os.environ):
-        if name.startswith(("RETAILPIPE_", "PG", "DBT_", "AWS_", "PULUMI_")) and name != "RETAILPIPE_DATASET":
+        if (
+            name.startswith(("RETAILPIPE_", "PG", "DBT_", "AWS_", "PULUMI_", "OPENLINEAGE_"))
+            and name != "RETAILPIPE_DATASET"
+        ):
             monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data home"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state home"))

@@ -21,7 +21,8 @@ _log = logging.getLogger(__name__)
 def emit(folder: Path, event: Event) -> None:
     """Write an event into the file of the environment in a folder, and send it. Raises nothing.
 
-    The variables of this process count, also for an event of a worker, which may not have them. The text is ASCII: an escape sequence of a hostile name cannot reach a terminal.
+    The variables of this process count, also for an event of a worker, which may not have them. The text is ASCII: an
+    escape sequence of a hostile name cannot reach a terminal.
     """
     settings = Settings.current()
     if settings.disabled:

@@ -47,10 +47,11 @@ class Journal:
     def _append(self, line: bytes) -> None:
         with self._opened() as descriptor:
             if not self._is_full(descriptor, line):
-                return _write(descriptor, line)
+                _write(descriptor, line)
+                return
             self._rotate(descriptor)
         with self._opened() as descriptor:
-            return _write(descriptor, line)
+            _write(descriptor, line)
 
     @contextmanager
     def _opened(self) -> Generator[int]:
