@@ -58,7 +58,7 @@ class Bucket:
 
 @dataclass(frozen=True)
 class RunFiles:
-    """The files of one run, by name: run, tasks, scheduler, progress, result."""
+    """The files of one run, by name: run, tasks, scheduler, progress, lineage, result."""
 
     bucket: Bucket
     run: str

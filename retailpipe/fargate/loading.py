@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from retailpipe.aws.run_files import Bucket, RunFiles
 from retailpipe.backlog import compare, write_missing_receipts
 from retailpipe.contract import Contract
 from retailpipe.environment import Environment
@@ -14,9 +16,12 @@ from retailpipe.fargate.following import follow
 from retailpipe.fargate.forecast import Forecast, forecast
 from retailpipe.fargate.launch import require_workers, start
 from retailpipe.fargate.runs import Run
+from retailpipe.lineage.emitter import emit
 from retailpipe.progress import Progress
 from retailpipe.reports import LoadReport
 from retailpipe.sources import Key, Keys, stored_key
+
+_log = logging.getLogger(__name__)
 
 
 def ingest_on_workers(
@@ -67,4 +72,16 @@ def ingest_on_workers(
     except AwsError as error:
         error.hint = f"The run goes on without this machine: see `retailpipe workers status`. {error.hint}"
         raise
+    _emit_events(environment, RunFiles(Bucket.of(stack), run.name))
     return results.reports_of(result, one=len(sources) == 1)
+
+
+def _emit_events(environment: Environment, files: RunFiles) -> None:
+    """Emit the events of OpenLineage that a run has left in the bucket. Raises nothing."""
+    try:
+        events = (files.read("lineage") or {}).get("events", [])
+    except AwsError as error:
+        _log.warning("the lineage events of run %s cannot be read: %s", files.run, error)
+        return
+    for event in events:
+        emit(environment.folder, event)

@@ -29,6 +29,7 @@ from retailpipe.environment import Environment
 from retailpipe.errors import RetailpipeError, WorkersError
 from retailpipe.fargate import results
 from retailpipe.fargate.runs import Run
+from retailpipe.lineage.journal import events_in
 from retailpipe.pipeline import Key, ingest
 
 _SCHEDULER_PORT, _WORKER_PORT = 8786, 8787
@@ -119,11 +120,12 @@ def _client(run: Run, files: RunFiles, aws: Aws) -> None:
 
     signal.signal(signal.SIGALRM, _end)
     signal.signal(signal.SIGTERM, _end)
-    address = ""
+    address, folder = "", None
     try:
         address = str(_required(files, "scheduler")["address"])
         with DaskWorkers(address, expected=run.workers) as executor:
             environment, contract = _environment(run)
+            folder = environment.folder
             reports = ingest(
                 environment,
                 *map(Key, run.keys),
@@ -143,10 +145,20 @@ def _client(run: Run, files: RunFiles, aws: Aws) -> None:
                 hint="Start it again with `retailpipe ingest --workers N`: it loads the rest.",
             )
         )
+    if folder:  # before the result, for which the machine that started the run waits
+        _write_events(files, folder)
     files.write("result", result)
     delete_secret(aws, run.secret)
     if address:
         end_cluster(address)
+
+
+def _write_events(files: RunFiles, folder: Path) -> None:
+    """Write the events of OpenLineage into the bucket: the folder of this task ends with it. Raises nothing."""
+    try:
+        files.write("lineage", {"events": events_in(folder)})
+    except RetailpipeError as error:
+        _log.warning("the lineage events were not written: %s", error)
 
 
 def _end(number: int, frame: object) -> NoReturn:

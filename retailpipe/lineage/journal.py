@@ -7,12 +7,13 @@ is full becomes `lineage.jsonl.1`, and replaces the one before.
 from __future__ import annotations
 
 import fcntl
+import json
 import logging
 import os
 import stat
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from retailpipe.folders import LINEAGE, make_folder
 
@@ -21,6 +22,16 @@ if TYPE_CHECKING:
 
 _MAX_BYTES = 10_000_000
 _log = logging.getLogger(__name__)
+
+
+def events_in(folder: Path) -> list[dict[str, Any]]:
+    """The events in the file of an environment, without the older ones; none if it cannot be read."""
+    events: list[dict[str, Any]] = []
+    with suppress(OSError), (folder / LINEAGE).open("rb") as lines:
+        for line in lines:
+            with suppress(ValueError):  # a full disk has cut it off
+                events.append(json.loads(line))
+    return events
 
 
 class Journal:

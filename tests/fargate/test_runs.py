@@ -22,6 +22,7 @@ from retailpipe.fargate.loading import ingest_on_workers
 from tests.conftest import Program
 from tests.support.fargate import Fargate
 from tests.support.many_workbooks import assert_each_loaded_once
+from tests.support.openlineage import events_of
 
 pytestmark = pytest.mark.usefixtures("published")
 
@@ -39,6 +40,8 @@ def test_a_run_loads_what_waits_and_leaves_nothing(
 
     assert [(report.source, report.status) for report in reports] == [(key, "loaded") for key in keys]
     assert_each_loaded_once(environment, keys)
+    jobs = [(event["job"]["name"], event["eventType"]) for event in events_of(environment.folder)]
+    assert sorted(jobs) == [(f"ingest.{key}", state) for key in keys for state in ("COMPLETE", "START")]
     assert cloud.wait() == [0, 0, 0, 0], cloud.log
     assert sorted(cloud.roles.values()) == ["client", "scheduler", "worker", "worker"]
     assert len(re.findall(r"Registered to: +tls://", cloud.log)) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,9 +27,10 @@ from retailpipe.lineage.emitter import flush
 from retailpipe.models import relations
 from retailpipe.progress import NoProgress
 from retailpipe.sample import write_sample
-from tests.conftest import ROW, Prepared, Workbook
+from tests.conftest import ROW, Prepared, Program, Workbook
 from tests.support.lineage_endpoint import PATH, Received, receiving
 from tests.support.openlineage import check, events_of
+from tests.support.workbooks import keep_contract_of_notes
 
 Event = dict[str, Any]
 
@@ -319,3 +321,29 @@ def test_failed_build_names_what_failed_and_what_was_built(built_environment: En
     [good] = fail["outputs"]
     assert good["name"] == "one_test.public_own.good"
     assert origins(good, "load_id") == {"load_id": ["IDENTITY"]}
+
+
+def test_event_in_the_docs_is_one() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "lineage.md").read_text(encoding="utf-8")
+
+    event = json.loads(text.partition("```json\n")[2].partition("```")[0])
+
+    check(event)
+
+
+def test_dead_endpoint_is_one_warning_of_the_command(
+    environment: Environment, notes: Callable[..., Path], program: Program
+) -> None:
+    keep_contract_of_notes(environment.folder)
+    with socket.socket() as bound:  # nobody listens on its port, and nobody else gets it
+        bound.bind(("127.0.0.1", 0))
+        variables = {
+            "OPENLINEAGE_URL": f"http://127.0.0.1:{bound.getsockname()[1]}",
+            "RETAILPIPE_DATABASE_URL": environment.warehouse.uri,
+        }
+        done = program("ingest", notes(), "--local", environment.folder, env=variables)
+
+    assert done.returncode == 0
+    [warning] = [line for line in done.stderr.splitlines() if "OPENLINEAGE_URL" in line]
+    assert "it cannot be reached (Connection refused)" in warning
+    assert [event["eventType"] for event in events_of(environment.folder)] == ["START", "COMPLETE"]
