@@ -21,13 +21,13 @@ from retailpipe.contract import Contract
 from retailpipe.dbt_runner import WarmUp
 from retailpipe.environment import Environment
 from retailpipe.errors import RetailpipeError, TransformError, UsageError
-from retailpipe.lineage.builds import BuildRun
 from retailpipe.models import OWN_PROJECT, OwnModels, Project, generated_project, own_models, project_hash, relations
 from retailpipe.progress import NoProgress, Progress
 from retailpipe.reports import BuildReport, Node
 
 if TYPE_CHECKING:
     from retailpipe.connection import Connection
+    from retailpipe.lineage.builds import BuildRun
 
 # Unit tests check the models on made-up rows, not the loaded data. `retailpipe dbt test` runs them.
 _BUILD = ["--log-level", "none", "--log-level-file", "info", "--no-write-json", "build"]
@@ -54,6 +54,8 @@ def transform(
     silver and gold are built. Raises TransformError if dbt cannot run at all, UsageError if `select` matches
     nothing.
     """
+    from retailpipe.lineage.builds import BuildRun
+
     with BuildRun(environment) as events:
         return _transform(environment, select, full_refresh, progress or NoProgress(), warm_up, events)
 

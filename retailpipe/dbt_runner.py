@@ -20,7 +20,6 @@ from retailpipe.bronze.build_record import OwnModel
 from retailpipe.environment import Environment
 from retailpipe.errors import RetailpipeError, TransformError
 from retailpipe.folders import make_folder
-from retailpipe.lineage.builds import BuiltModel
 from retailpipe.models import OWN_PROJECT, Project, generated_project, own_models, project_folder
 from retailpipe.progress import Progress
 from retailpipe.reports import BuildReport, Node
@@ -29,6 +28,8 @@ from retailpipe.variables import environment_variables, no_libpq_variables
 if TYPE_CHECKING:
     from dbt.cli.main import dbtRunnerResult
     from dbt.contracts.graph.manifest import Manifest
+
+    from retailpipe.lineage.builds import BuiltModel
 
 _ROWS_SHOWN = 5
 _PARSE = ["--log-level", "none", "--log-level-file", "none", "--no-use-colors", "--no-write-json", "parse"]
@@ -280,6 +281,8 @@ def ours_succeeded(results: list[Any]) -> bool:
 
 def built_models(results: list[Any]) -> list[BuiltModel]:
     """The tables and views that a build has built, in the order in which dbt built them."""
+    from retailpipe.lineage.builds import BuiltModel
+
     return [
         BuiltModel(
             name=str(result.node.name),

@@ -13,7 +13,6 @@ from retailpipe.bindings import Bindings
 from retailpipe.contract import Contract
 from retailpipe.environment import Environment
 from retailpipe.errors import ContractError, RetailpipeError, UsageError, WarehouseError
-from retailpipe.lineage.emitter import emit
 from retailpipe.loads import load_snapshot
 from retailpipe.progress import NoProgress, Progress
 from retailpipe.reports import LoadReport, SomeNotLoaded
@@ -110,6 +109,7 @@ class _Loading:
 
     def load_on(self, executor: Executor, wanted: Sequence[str | Path]) -> None:
         """Upload files, then load all on an executor, at most as many at once as the database takes."""
+        from retailpipe.lineage.emitter import emit
         from retailpipe.workers.bounded import BoundedExecutor
         from retailpipe.workers.bounds import loads_at_once
         from retailpipe.workers.places import Place

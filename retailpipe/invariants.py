@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from retailpipe.bronze import build_record, ledger
 from retailpipe.environment import Environment
 from retailpipe.errors import NothingLoaded, WarehouseError
-from retailpipe.lineage.verifications import VerificationRun
 from retailpipe.reports import Invariant, VerifyReport
 
 if TYPE_CHECKING:
@@ -63,6 +62,8 @@ def verify(environment: Environment) -> VerifyReport:
 
     Raises NothingLoaded if no workbook is loaded, WarehouseError if silver or gold is not built.
     """
+    from retailpipe.lineage.verifications import VerificationRun
+
     with VerificationRun(environment) as events:
         try:
             with environment.warehouse.connect(read_only=True) as connection:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from retailpipe.contract import Contract
 from retailpipe.environment import Environment
 from retailpipe.errors import RetailpipeError, SheetError
-from retailpipe.lineage.emitter import Emit, Event
-from retailpipe.lineage.loads import LoadRun
 from retailpipe.progress import Progress
 from retailpipe.refused import note_refusal
 from retailpipe.reports import LoadReport
 from retailpipe.snapshots import Snapshot
+
+if TYPE_CHECKING:
+    from retailpipe.lineage.emitter import Emit, Event
 
 _FALLBACK = "No contract of the environment is for this name, so the contract for Online Retail was used."
 
@@ -36,6 +38,7 @@ def load_snapshot(
     The other arguments are those of `bronze.loader.load`, and it raises the same errors.
     """
     from retailpipe.bronze.loader import load
+    from retailpipe.lineage.loads import LoadRun
 
     chosen = None
     with LoadRun(environment, snapshot, _ignore if dry_run else emit) as events:

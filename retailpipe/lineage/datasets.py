@@ -39,7 +39,12 @@ class Name:
 def workbook_name(environment: Environment, key: str) -> Name:
     """The name of a workbook: `s3://BUCKET` and its key, or `file` and its path."""
     address = environment.store.address
-    return Name(address, key) if "://" in address else Name("file", f"{address}/{key}")
+    return Name(address, key) if "://" in address else Name("file", plain_text(f"{address}/{key}"))
+
+
+def plain_text(text: str) -> str:
+    """A text that every reader of JSON can store: bytes of a name that are not UTF-8 are shown in digits."""
+    return text.encode(errors="backslashreplace").decode().replace("\0", "\u2400")
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,13 @@ import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from retailpipe.lineage.endpoint import Endpoint
 from retailpipe.lineage.journal import Journal
 from retailpipe.lineage.settings import Settings
+
+if TYPE_CHECKING:
+    from retailpipe.lineage.endpoint import Endpoint
 
 Event = dict[str, Any]
 Emit = Callable[[Event], None]
@@ -51,6 +53,8 @@ def _journal(folder: Path) -> Journal:
 
 @functools.cache
 def _endpoint(address: str, key: str) -> Endpoint:
+    from retailpipe.lineage.endpoint import Endpoint
+
     return Endpoint(address, key)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import secrets
+import os
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -12,10 +12,9 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
-from uuid import UUID
 
 from retailpipe.errors import RetailpipeError
-from retailpipe.lineage.datasets import Dataset
+from retailpipe.lineage.datasets import Dataset, plain_text
 from retailpipe.lineage.emitter import Emit, Event, emit
 from retailpipe.lineage.facets import EVENT, Facet, facets, own_version, producer
 from retailpipe.lineage.settings import Settings
@@ -52,7 +51,7 @@ class Run:
         self._job, self._kind = job, kind
         self._sink: Emit = sink or partial(emit, environment.folder)
         self._disabled = Settings.current().disabled
-        self._id = str(_new_id())
+        self._id = _new_id()
         self._began_at = _now()
         self._begun = self._ended = False
         self._known = Content()
@@ -110,7 +109,7 @@ class Run:
         if self._environment.stack:
             outputs = self._environment.stack.outputs
             return "retailpipe:" + "/".join(filter(None, (outputs.project, outputs.stack, outputs.part)))
-        return f"retailpipe:{quote(str(self._environment.folder))}"
+        return f"retailpipe:{quote(os.fsencode(self._environment.folder))}"
 
     @contextmanager
     def _guarded(self) -> Generator[None]:
@@ -118,21 +117,24 @@ class Run:
         try:
             yield
         except Exception as error:
-            _log.warning("cannot make a lineage event of %r (%s). The load is not affected.", self._job, error)
+            _log.warning(
+                "cannot make a lineage event of %r (%s). The load is not affected.", self._job, ascii(str(error))
+            )
 
 
 def _message(error: BaseException) -> str:
     """The first line of the message of an error: more lines quote cells."""
     text = str(error) if isinstance(error, RetailpipeError) else ""
-    return (text.partition("\n")[0] or type(error).__name__)[:_MOST_CHARACTERS]
+    return plain_text(text.partition("\n")[0] or type(error).__name__)[:_MOST_CHARACTERS]
 
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _new_id() -> UUID:
+def _new_id() -> str:
     """A UUID of version 7: it begins with the time, so the IDs of runs are in the order of their starts."""
-    number = time.time_ns() // 1_000_000 << 80 | secrets.randbits(80)
+    number = time.time_ns() // 1_000_000 << 80 | int.from_bytes(os.urandom(10))
     number = number & ~(0xF << 76) | 7 << 76
-    return UUID(int=number & ~(0b11 << 62) | 0b10 << 62)
+    digits = f"{number & ~(0b11 << 62) | 0b10 << 62:032x}"
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
