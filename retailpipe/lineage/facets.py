@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 Facet = dict[str, Any]
@@ -27,8 +27,11 @@ _OWN = {"retailpipe_load": "load", "retailpipe_exactFigures": "exact-figures"}
 
 @functools.cache
 def own_version() -> str:
-    """The version of retailpipe."""
-    return version("retailpipe")
+    """The version of retailpipe; `unknown` if it runs without being installed."""
+    try:
+        return version("retailpipe")
+    except PackageNotFoundError:
+        return "unknown"
 
 
 def producer() -> str:

@@ -28,8 +28,9 @@ class LoadRun(Run):
     def __init__(self, environment: Environment, snapshot: Snapshot, sink: Emit | None = None) -> None:
         super().__init__(environment, f"ingest.{snapshot.key}", "LOAD", sink)
         self._snapshot = snapshot
-        self._workbook = workbook_name(environment, snapshot.key)
-        self._known = Content([self._input()])
+        with self._guarded():
+            self._workbook = workbook_name(environment, snapshot.key)
+            self._known = Content([self._input()])
 
     def begin_load(self, contract: Contract) -> None:
         """The first row is about to be loaded."""

@@ -49,7 +49,7 @@ def structured(kind: Any, value: Any) -> Any:
         return structured(kind, value)
     if origin is list:
         return [structured(arguments[0], each) for each in value]
-    if origin is dict and issubclass_of_facet(arguments[1]):
+    if origin is dict and isinstance(arguments[1], type) and issubclass(arguments[1], facet_v2.BaseFacet):
         return {key: facet(key, each) for key, each in value.items()}
     if origin is dict:
         return {key: structured(arguments[1], each) for key, each in value.items()}
@@ -72,10 +72,6 @@ def structured(kind: Any, value: Any) -> Any:
         fields[name].alias: structured(types_of_fields[name], each) for name, each in value.items() if fields[name].init
     }
     return kind(**given)
-
-
-def issubclass_of_facet(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, event_v2.BaseEvent | facet_v2.BaseFacet)
 
 
 def facet(key: str, value: dict[str, Any]) -> Any:
