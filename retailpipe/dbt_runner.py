@@ -289,6 +289,7 @@ def built_models(results: list[Any]) -> list[BuiltModel]:
             relation=f"{result.node.schema}.{result.node.alias}",
             reads=tuple(sorted(_bronze_tables(result.node))),
             rows=_rows_written(result),
+            whole=str(result.node.config.materialized) == "table",
             trace=result.node.config.meta.get("trace"),
         )
         for result in results

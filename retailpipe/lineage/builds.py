@@ -28,7 +28,8 @@ class BuiltModel:
     """A model that dbt has built.
 
     relation: its table or view, as SCHEMA.TABLE. reads: the tables of bronze that it reads itself.
-    rows: how many rows were written; None if that is not known, as for a view.
+    rows: how many rows were written; None if that is not known, as for a view. whole: whether they are all rows of the
+        table, and not only those that an incremental model added.
     trace: how its figures are traced to bronze, as its yml declares it, not checked yet; None if it does not.
     """
 
@@ -36,6 +37,7 @@ class BuiltModel:
     relation: str
     reads: tuple[str, ...]
     rows: int | None = None
+    whole: bool = True
     trace: Any = None
 
     def grain(self) -> Grain | None:
@@ -103,7 +105,7 @@ class BuildRun(Run):
         origins = {column: columns.of(model.name, column) for column, _ in table.columns}
         fields = {column: {"inputFields": _fields(database, found)} for column, found in origins.items() if found}
         lineage = {"fields": fields, "dataset": _fields(database, columns.of_rows(model.name))} if fields else None
-        written = {"rowCount": model.rows, **({"size": table.size} if table.size else {})}
+        written = {"rowCount": model.rows, **({"size": table.size} if model.whole else {})}
         dataset = database.table(model.relation).dataset(schema=_schema(table), columnLineage=lineage)
         return dataset | {"outputFacets": facets(outputStatistics=None if model.rows is None else written)}
 

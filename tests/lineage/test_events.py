@@ -150,6 +150,9 @@ def test_build_names_all_tables_with_columns_and_rows(whole: Whole) -> None:
     }
     assert {*outputs} - {*written} == {"public_silver.stg_transactions"}  # a view
     assert written == {name: whole.rows[name] for name in written}
+    sizes = {name for name in written if "size" in outputs[name]["outputFacets"]["outputStatistics"]}
+    incremental = {f"public_silver.{name}" for name in ("fact_returns_daily", "fact_sales_daily", "int_invoices")}
+    assert {*written} - sizes == incremental
     assert event["run"]["facets"]["processing_engine"]["name"] == "dbt"
 
 
