@@ -102,7 +102,7 @@ def _transform(
                 build_record.record(connection, number, our_hash, all_hash)
             connection.commit()
         tables = build_record.tables(connection, relations())
-        events.has_built(connection, dbt_runner.built_models(results))
+        events.has_built(connection, lambda: dbt_runner.built_models(results))
     if result.exception:
         raise TransformError(
             f"dbt could not run: {result.exception}", hint=dbt_runner.log_hint(environment)

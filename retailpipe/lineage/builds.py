@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -70,13 +70,16 @@ class BuildRun(Run):
         """dbt is about to start."""
         self.begin(Content)
 
-    def has_built(self, connection: Connection, models: Sequence[BuiltModel]) -> None:
-        """dbt has ended. Reads the columns of the tables: the connection must not be needed afterwards."""
+    def has_built(self, connection: Connection, models: Callable[[], Sequence[BuiltModel]]) -> None:
+        """dbt has ended. models: returns what it has built.
+
+        Reads the columns of the tables: the connection must not be needed afterwards.
+        """
         with self._guarded():
             if not self._disabled:
-                names = {f"bronze.{table}" for model in models for table in model.reads}
-                self._tables = _tables(connection, [*names, *(model.relation for model in models)])
-                self._models = models
+                self._models = models()
+                read = {f"bronze.{table}" for model in self._models for table in model.reads}
+                self._tables = _tables(connection, [*read, *(model.relation for model in self._models)])
                 self._known = self._content()
 
     def reported(self, report: BuildReport) -> None:

@@ -36,7 +36,7 @@ def emit(folder: Path, event: Event) -> None:
     if settings.address:
         _endpoint(settings.address, settings.key).send(line)
     elif settings.problem:
-        _warn(settings.problem)
+        warn_once(settings.problem)
 
 
 def flush() -> None:
@@ -59,6 +59,6 @@ def _endpoint(address: str, key: str) -> Endpoint:
 
 
 @functools.cache
-def _warn(problem: str) -> None:
-    """Log a warning once."""
+def warn_once(problem: str) -> None:
+    """Log a warning, but not the same one again."""
     _log.warning("%s. The loads are not affected.", problem)

@@ -1,4 +1,4 @@
-"""The HTTP endpoint that receives events. A thread sends them, so that no load waits for it."""
+"""The HTTP endpoint that receives events. Threads send them, so that no load waits for it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Endpoint:
     def __init__(self, address: str, key: str) -> None:
         self._address = address
         self._key = key
-        self._thread: Worker | None = None
+        self._threads: tuple[Worker, Worker] | None = None
         self._opener: OpenerDirector | None = None
         self._waiting: deque[Future[None]] = deque()
         self._problem = ""
@@ -44,10 +44,12 @@ class Endpoint:
         self._warn()
         if self._problem:
             return
-        if self._thread is None:
-            self._thread = Worker("openlineage")
+        if self._threads is None:
+            # Both now, because a process cannot start threads at its end.
+            self._threads = Worker("openlineage"), Worker("openlineage request")
             atexit.register(self.flush)
-        self._waiting.append(self._thread.submit(lambda: self._send(line)))
+        sender, requests = self._threads
+        self._waiting.append(sender.submit(lambda: self._send(line, requests)))
 
     def flush(self) -> None:
         """Wait until all events are sent, at most 2 s."""
@@ -70,19 +72,16 @@ class Endpoint:
                 self._problem,
             )
 
-    def _send(self, line: bytes) -> None:
-        """Send one event, in the thread. Raises nothing.
+    def _send(self, line: bytes, requests: Worker) -> None:
+        """Send one event, in the first thread. Raises nothing.
 
-        The request has a thread of its own: the timeout of a socket is not enough, because a server that sends single
-        bytes slowly never triggers it. A thread that is given up ends with the process.
+        The second thread makes the request: the timeout of a socket is not enough, because a server that sends single
+        bytes slowly never triggers it. If that thread is given up, it ends with the process.
         """
         if self._problem:
             return
-        request = Worker("openlineage request")
-        sent = request.submit(lambda: self._post(line))
-        request.shutdown(wait=False)
         try:
-            self._problem = sent.result(timeout=_SECONDS)
+            self._problem = requests.submit(lambda: self._post(line)).result(timeout=_SECONDS)
         except TimeoutError:
             self._problem = f"it did not answer within {_SECONDS:g} s"
         except Exception as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Callable, Generator
@@ -15,7 +14,7 @@ from urllib.parse import quote
 
 from retailpipe.errors import RetailpipeError
 from retailpipe.lineage.datasets import Dataset, plain_text
-from retailpipe.lineage.emitter import Emit, Event, emit
+from retailpipe.lineage.emitter import Emit, Event, emit, warn_once
 from retailpipe.lineage.facets import EVENT, Facet, facets, own_version, producer
 from retailpipe.lineage.settings import Settings
 
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from retailpipe.environment import Environment
 
 _MOST_CHARACTERS = 1_000
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -113,13 +111,11 @@ class Run:
 
     @contextmanager
     def _guarded(self) -> Generator[None]:
-        """Log an error instead of raising it: an event is never worth a load."""
+        """Log an error once instead of raising it: an event is never worth a load."""
         try:
             yield
         except Exception as error:
-            _log.warning(
-                "cannot make a lineage event of %r (%s). The load is not affected.", self._job, ascii(str(error))
-            )
+            warn_once(f"cannot make a lineage event: {str(error)!a}")
 
 
 def _message(error: BaseException) -> str:

@@ -156,7 +156,7 @@ def test_variables_say_where_events_go(
 def test_url_that_is_not_valid_is_one_warning(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, url: str
 ) -> None:
-    emitter._warn.cache_clear()
+    emitter.warn_once.cache_clear()
     monkeypatch.setenv("OPENLINEAGE_URL", url)
 
     emit(folder, EVENT)
