@@ -63,7 +63,7 @@ def whole(built_without_loads: Prepared, tmp_path_factory: pytest.TempPathFactor
         receiving() as sent,
         built_without_loads.copied(place / "shop") as environment,
     ):
-        (environment.folder / "lineage.jsonl").unlink()
+        (environment.folder / "lineage.jsonl").unlink(missing_ok=True)
         variables.setenv("OPENLINEAGE_URL", sent.address)
         variables.setenv("OPENLINEAGE_API_KEY", "a secret key")
         report = run(environment, place / "sales.xlsx")
