@@ -80,6 +80,23 @@ def test_a_run_whose_client_is_killed_ends_when_somebody_looks(
     assert str(seen) == str(status(stack, run))
 
 
+@pytest.mark.parametrize("role", ["scheduler", "worker"])
+def test_a_run_that_lost_what_it_needs_to_begin_ends_when_somebody_looks(
+    role: str, stack: Stack, started: Callable[[], Run], cloud: Fargate
+) -> None:
+    run = started()
+    (lost,) = cloud.of(role)
+    lost.kill()
+    lost.wait()
+
+    seen = status(stack, run)
+
+    assert seen.state == "ended"
+    assert f"{role}{'s' if role == 'worker' else ''} ended: Essential container in task exited (-9)" in seen.error
+    assert all(process.poll() is not None for process in cloud.processes.values())
+    assert cloud.secrets() == []
+
+
 def test_a_run_is_stopped(stack: Stack, started: Callable[[], Run], cloud: Fargate) -> None:
     run = started()
     with pytest.raises(
