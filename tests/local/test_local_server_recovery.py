@@ -17,6 +17,7 @@ import pytest
 
 from retailpipe import Environment
 from retailpipe.local.server import EmbeddedServer
+from tests.support.nightly import most_nightly
 from tests.support.servers import START, ended, launch, outcome, postmaster, run_sql
 
 
@@ -220,7 +221,7 @@ STAGES: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", most_nightly(STAGES, {2, 3, 6}))
 def test_the_next_start_succeeds_after_a_killed_first_start(folder: Path, stage: str) -> None:
     starter = launch(START, folder)
     wait_for(lambda: STAGES[stage](folder), pause=0)
@@ -231,6 +232,7 @@ def test_the_next_start_succeeds_after_a_killed_first_start(folder: Path, stage:
     assert run_sql(EmbeddedServer(folder).start(), "select current_database()") == "retailpipe"
 
 
+@pytest.mark.nightly
 def test_temporary_files_of_a_killed_first_start_are_deleted(folder: Path) -> None:
     starter = launch(START, folder)
     wait_for(lambda: STAGES["initdb is running"](folder), pause=0)
@@ -243,6 +245,7 @@ def test_temporary_files_of_a_killed_first_start_are_deleted(folder: Path) -> No
     assert [path.name for path in data(folder).parent.iterdir() if path.name.startswith("tmp")] == []
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("stage", ["initdb is running", "the server is starting"])
 def test_the_next_start_succeeds_after_ctrl_c_in_a_first_start(folder: Path, stage: str) -> None:
     starter = launch(START, folder)
