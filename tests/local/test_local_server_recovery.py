@@ -19,6 +19,7 @@ from retailpipe import Environment
 from retailpipe.local.server import EmbeddedServer
 from tests.support.nightly import most_nightly
 from tests.support.servers import START, ended, launch, outcome, postmaster, run_sql
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture
@@ -33,14 +34,6 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 def data(folder: Path) -> Path:
     """Return the data folder of PostgreSQL."""
     return (folder / "postgres").resolve() / "data"
-
-
-def wait_for(condition: Callable[[], object], *, timeout: float = 60, pause: float = 0.05) -> None:
-    """Wait until a condition is true. timeout, pause: in seconds."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "timeout: the condition is still false"
-        time.sleep(pause)
 
 
 def programs_in(folder: Path, names: tuple[str, ...]) -> list[psutil.Process]:
