@@ -25,6 +25,7 @@ from retailpipe.sample import HEADERS, write_sample
 from retailpipe.store import FolderStore
 from tests.support.aws import empty_account, moto_server
 from tests.support.forked import command
+from tests.support.forked.service_models import read_once
 from tests.support.lacking import skip
 from tests.support.many_workbooks import ROWS
 from tests.support.servers import as_superuser
@@ -50,6 +51,9 @@ Program = Callable[..., "subprocess.CompletedProcess[str]"]
 # A shell starts background jobs with SIGINT ignored, and children inherit that: the tests of Ctrl-C need the default.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+read_once()
 
 
 def pytest_collection_finish() -> None:

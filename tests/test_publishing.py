@@ -118,6 +118,7 @@ def objects(stack: HandMade, prefix: str = "") -> dict[str, bytes]:
     return {each["Key"]: s3.get_object(Bucket=bucket, Key=each["Key"])["Body"].read() for each in found}
 
 
+@pytest.mark.nightly
 def test_a_watch_publishes_the_report_and_the_docs_of_a_build(stack: HandMade, watched: Watched) -> None:
     files = objects(stack, "reports/")
 

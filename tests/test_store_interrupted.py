@@ -6,15 +6,13 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-
-import pytest
 
 from retailpipe.errors import StoreError
 from retailpipe.store import FolderStore
 from tests.support.stores import UPLOAD, files
+from tests.support.waiting import wait_for
 
 BIG = 64 << 20
 """Bytes of a file that takes a while to copy."""
@@ -133,10 +131,3 @@ def test_a_full_disk_does_not_change_the_store(store: FolderStore, folder: Path,
     assert str(folder) in done.stderr
     assert files(folder) == ["input/book.xlsx"]
     assert (folder / "input" / "book.xlsx").read_bytes() == b"first content"
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    for _ in range(1_000_000):
-        if condition():
-            return
-    pytest.fail("the condition never became true")

@@ -267,6 +267,7 @@ def test_with_once_a_database_that_is_down_is_an_error_and_the_message_is_kept(
     assert queued_messages(made) == 1
 
 
+@pytest.mark.nightly
 def test_a_failed_build_is_published_once_and_its_message_is_deleted(
     on_aws: Environment, made: HandMade, make_workbook: Workbook, published: Any
 ) -> None:
@@ -369,6 +370,7 @@ def test_ctrl_c_ends_the_watch_at_once(made: HandMade) -> None:
     assert time.monotonic() - started < 8
 
 
+@pytest.mark.nightly
 def test_a_killed_watcher_loses_nothing_and_loads_nothing_twice(made: HandMade, tmp_path: Path) -> None:
     """tests/test_kills.py repeats this more often."""
     from retailpipe.sample import write_sample

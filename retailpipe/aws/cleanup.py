@@ -18,9 +18,9 @@ from retailpipe.aws.pulumi import Pulumi
 from retailpipe.aws.session import Aws, aws_errors
 from retailpipe.aws.shell import ENV_FILE
 from retailpipe.aws.stack import Stack, stack_folder
-from retailpipe.counts import counted
+from retailpipe.counts import counted, noun
 from retailpipe.errors import AwsError, OutputsError, StackNotFound
-from retailpipe.names import CHECK_BUCKET, NOTIFY_UPLOAD, Names, parse_stack_name
+from retailpipe.names import CHECK_BUCKET, NOTIFY_UPLOAD, WORKERS, Names, parse_stack_name
 from retailpipe.outputs import StackOutputs
 from retailpipe.progress import NoProgress, Progress
 from retailpipe.reports import Report
@@ -132,7 +132,10 @@ class Cleanup:
         )
 
     def check(self) -> None:
-        """Raise AwsError if the stack is protected, which is the case if `ephemeral` is false."""
+        """Raise AwsError if AWS would not delete the stack.
+
+        That is so if it is protected, its setting `ephemeral` being false, or while a run has tasks in its cluster.
+        """
         protected = any(not outputs.ephemeral for outputs in self._outputs.values())
         if not self._outputs and self._deployed and self._pulumi:
             protected = self._pulumi.config("ephemeral") == "false"
@@ -141,6 +144,12 @@ class Cleanup:
                 f"stack {self._stack} is protected (its setting `ephemeral` is false); nothing was deleted",
                 hint="To delete it and its backups, run `pulumi config set ephemeral true` and `pulumi up`, then try "
                 "again. docs/aws.md explains how to keep a last snapshot.",
+            )
+        if tasks := self._running_tasks():
+            raise AwsError(
+                f"{counted(tasks, 'task')} of a run {noun(tasks, 'is', 'are')} in the cluster of stack {self._stack}; "
+                "nothing was deleted: AWS does not delete a cluster with tasks",
+                hint=f"Run `retailpipe workers stop --stack {self._stack}`, then try again.",
             )
 
     def remove(self, progress: Progress | None = None) -> Remains:
@@ -169,6 +178,17 @@ class Cleanup:
             if file := self._variables():
                 file.unlink()
         return self.remains()
+
+    def _running_tasks(self) -> int:
+        """Return the number of Fargate tasks that run or start in the stack's clusters."""
+        clusters = [
+            Names(self._project, self._stack, part).of(WORKERS) for part, each in self._outputs.items() if each.workers
+        ]
+        if not clusters:
+            return 0
+        with aws_errors(f"describe the cluster of stack {self._stack}"):
+            found = self._aws.client("ecs").describe_clusters(clusters=clusters)["clusters"]
+        return sum(cluster["runningTasksCount"] + cluster["pendingTasksCount"] for cluster in found)
 
     def _variables(self) -> Path | None:
         """Return the file aws_config.env in the current folder, or None if it was not written for this stack."""

@@ -68,14 +68,13 @@ def newest_run(stack: Stack) -> Run:
 
 
 def status(stack: Stack, run: Run) -> RunStatus:
-    """Return the state of a run. If its client ended without a result, end the rest of it. Raises AwsError."""
+    """Return the state of a run. If it cannot go on and has no result, end the rest of it. Raises AwsError."""
     files = RunFiles(Bucket.of(stack), run.name)
     tasks = _tasks(stack, files)
     progress: dict[str, Any] = files.read("progress") or {}
     # Read after the tasks: a client writes its result before it ends.
     result = files.read("result")
-    if result is None and (tasks[0].ended if tasks else _age(run) > _START_SECONDS):
-        why = f"its client ended without a result: {tasks[0].reason or 'AWS gives no reason'}" if tasks else "no task"
+    if result is None and (why := _why_lost(run, tasks, begun=bool(progress.get("done")))):
         result = end(stack, run, [task.arn for task in tasks], why)
     found = result or {}
     return RunStatus(
@@ -161,6 +160,26 @@ def _tasks(stack: Stack, files: RunFiles) -> list[TaskState]:
     return describe_tasks(stack, document["arns"]) if document["arns"] else []
 
 
-def _age(run: Run) -> float:
-    """Seconds since a run began."""
-    return (datetime.now(UTC) - run.started_at).total_seconds()
+def _why_lost(run: Run, tasks: Sequence[TaskState], *, begun: bool) -> str:
+    """Why a run without a result cannot go on; empty if it can.
+
+    tasks: the client, the scheduler, then the workers. begun: whether a workbook is done: then the client itself
+    notices that it lost its workers, and its result says what they loaded.
+    """
+    if not tasks:
+        is_late = (datetime.now(UTC) - run.started_at).total_seconds() > _START_SECONDS
+        return "no task" if is_late else ""
+    client, others = tasks[0], tasks[1:]
+    if client.ended:
+        return f"its client ended without a result: {_reason(client)}"
+    if not begun and len(others) == run.workers + 1:
+        scheduler, workers = others[0], others[1:]
+        if scheduler.ended:
+            return f"its scheduler ended: {_reason(scheduler)}"
+        if all(worker.ended for worker in workers):
+            return f"all its workers ended: {_reason(workers[0])}"
+    return ""
+
+
+def _reason(task: TaskState) -> str:
+    return task.reason or "AWS gives no reason"

@@ -7,17 +7,20 @@ from retailpipe.warehouse import Warehouse
 _SPARE = 2
 """Connections that are left for this program and for others, such as psql."""
 _FREE = """
+with others as (
+    select datname, usename from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()
+)
 select least(
     current_setting('max_connections')::int
         - current_setting('superuser_reserved_connections')::int
         - coalesce(current_setting('reserved_connections', true)::int, 0)
-        - (select count(*) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()),
+        - (select count(*) from others),
     (
-        select nullif(datconnlimit, -1) - (select count(*) from pg_stat_activity where datid = d.oid) + 1
-        from pg_database as d where datname = current_database()
+        select nullif(datconnlimit, -1) - (select count(*) from others where datname = current_database())
+        from pg_database where datname = current_database()
     ),
     (
-        select nullif(rolconnlimit, -1) - (select count(*) from pg_stat_activity where usename = current_user) + 1
+        select nullif(rolconnlimit, -1) - (select count(*) from others where usename = current_user)
         from pg_roles where rolname = current_user
     )
 )::int

@@ -6,9 +6,10 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import active_children
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
@@ -85,7 +86,8 @@ class Processes(BoundedExecutor):
         if self._pool is None:
             self._pool = ProcessPoolExecutor(self.count, _context(), initializer=_begin)
         try:
-            return self._pool.submit(fn, *args, **kwargs)  # this starts a process if it needs one more
+            with _ctrl_c_blocked():
+                return self._pool.submit(fn, *args, **kwargs)  # this starts a process if it needs one more
         finally:
             self._children |= {*active_children()} - others
 
@@ -110,9 +112,25 @@ def _context() -> BaseContext:
     return context
 
 
+@contextmanager
+def _ctrl_c_blocked() -> Generator[None]:
+    """Block SIGINT in this thread, and for good in the processes that it starts meanwhile.
+
+    Ctrl-C reaches every process of the terminal, from its first moment on: the first process alone decides what it
+    means. A Ctrl-C during this block raises KeyboardInterrupt at its end.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # on Windows `_begin` alone ignores it
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _begin() -> None:
     """Prepare a worker process."""
-    # Ctrl-C reaches every process of the terminal: the first process alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if multiprocessing.get_start_method(allow_none=True) == "spawn":
         prepare_process()

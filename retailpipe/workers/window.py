@@ -63,8 +63,8 @@ def load_all(
     waiting = deque(_Attempt(index, task) for index, task in enumerate(tasks))
     running: dict[Future[Outcome], _Attempt] = {}
     results = Results()
-    tally = _Tally(len(tasks), progress)
     try:
+        tally = _Tally(len(tasks), progress)
         while running or (waiting and not results.stopped):
             room = window()
             while waiting and not results.stopped and _may_start(waiting[0], running, room):

@@ -113,6 +113,7 @@ def test_different_content_is_refused_without_replace(bucket: Store, book: Path,
     assert len(made.client("s3").list_object_versions(Bucket=made.outputs["bucket"])["Versions"]) == 2
 
 
+@pytest.mark.nightly
 def test_more_keys_than_one_page_are_listed(bucket: Store, made: HandMade) -> None:
     for number in range(1_203):
         put(made, f"input/{number:05}.xlsx")

@@ -161,6 +161,7 @@ def test_a_dropped_database_is_reported(made: HandMade, environments: list[Envir
     assert "create database dropped" in caught.value.hint
 
 
+@pytest.mark.nightly
 def test_a_connection_cut_during_the_copy_loads_nothing(
     made: HandMade, tls: TlsServer, environments: list[Environment], tmp_path: Path
 ) -> None:

@@ -128,6 +128,7 @@ class Paused(NoProgress):
             self._function()
 
 
+@pytest.mark.nightly
 def test_a_killed_load_leaves_either_the_old_or_the_new_content(
     environment: Environment, books: tuple[Path, Path]
 ) -> None:

@@ -17,6 +17,7 @@ from retailpipe.classroom.grading.expected import Expected
 from retailpipe.classroom.grading.submission import collect
 from retailpipe.classroom.grading.transactions import cleaned, trimmed
 from retailpipe.errors import UsageError
+from tests.support.nightly import most_nightly
 from tests.support.workbooks import read
 
 SEEDS = [1, 2, 3, seed_of(7, "anna"), seed_of(7, "ben"), 2**64 - 1]
@@ -139,7 +140,7 @@ def test_the_reader_finds_what_the_generator_wrote(exercise: Exercise, tmp_path:
     assert [reject.source_row for reject in found.rejects] == [index + 2 for index in sorted(exercise.faults)]
 
 
-@pytest.mark.parametrize("seed", [1, seed_of(7, "anna"), seed_of(7, "ben")])
+@pytest.mark.parametrize("seed", most_nightly([1, seed_of(7, "anna"), seed_of(7, "ben")], {0}))
 def test_the_pipeline_gives_the_figures_that_plain_python_computes(
     environment: Environment, tmp_path: Path, seed: int
 ) -> None:

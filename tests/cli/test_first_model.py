@@ -8,12 +8,14 @@ import subprocess
 from pathlib import Path
 
 import openpyxl
+import pytest
 
 from tests.support.forked import programs
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.nightly
 def test_the_first_model_of_the_docs_is_built_and_verified(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "models.md").read_text(encoding="utf-8").partition("### Your first model")[2]
     [contract] = re.findall(r"^```toml\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from retailpipe import AwsError, Environment, UsageError, WorkersError
+from retailpipe.aws.cleanup import Cleanup
 from retailpipe.aws.run_files import Bucket, RunFiles
 from retailpipe.aws.stack import Stack
 from retailpipe.fargate.following import newest_run, status, stop
@@ -79,11 +80,34 @@ def test_a_run_whose_client_is_killed_ends_when_somebody_looks(
     assert str(seen) == str(status(stack, run))
 
 
+@pytest.mark.parametrize("role", ["scheduler", "worker"])
+def test_a_run_that_lost_what_it_needs_to_begin_ends_when_somebody_looks(
+    role: str, stack: Stack, started: Callable[[], Run], cloud: Fargate
+) -> None:
+    run = started()
+    (lost,) = cloud.of(role)
+    lost.kill()
+    lost.wait()
+
+    seen = status(stack, run)
+
+    assert seen.state == "ended"
+    assert f"{role}{'s' if role == 'worker' else ''} ended: Essential container in task exited (-9)" in seen.error
+    assert all(process.poll() is not None for process in cloud.processes.values())
+    assert cloud.secrets() == []
+
+
 def test_a_run_is_stopped(stack: Stack, started: Callable[[], Run], cloud: Fargate) -> None:
     run = started()
+    with pytest.raises(
+        AwsError, match="3 tasks of a run are in the cluster of stack dev; nothing was deleted"
+    ) as caught:
+        Cleanup("dev", stack.aws).remove()
+    assert "`retailpipe workers stop --stack dev`" in caught.value.hint
 
     stopped = stop(stack, run)
 
+    Cleanup("dev", stack.aws).check()
     assert (stopped.state, stopped.tasks) == ("ended", 0)
     assert "it was stopped by `retailpipe workers stop`" in stopped.error
     assert cloud.secrets() == []

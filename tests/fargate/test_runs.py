@@ -75,6 +75,22 @@ def test_commands_run_on_workers_with_the_same_report_and_exit_code(
 
 
 @pytest.mark.nightly
+def test_a_whole_run_loads_on_workers_then_builds_here(
+    environment: Environment, cloud: Fargate, samples: Path, program: Program
+) -> None:
+    keys = upload(environment, samples, 2)
+
+    done = program("run", "--stack", "dev", "--workers", "2", "--json")
+
+    assert done.returncode == 0, done.stderr + cloud.log
+    answer = json.loads(done.stdout)
+    assert [(load["source"], load["status"]) for load in answer["loads"]] == [(key, "loaded") for key in keys]
+    assert answer["ok"]
+    assert answer["build"]["models"]
+    assert cloud.wait() == [0, 0, 0, 0], cloud.log
+
+
+@pytest.mark.nightly
 def test_a_client_whose_limit_is_reached_says_so_and_ends_the_run(
     environment: Environment, stack: Stack, cloud: Fargate
 ) -> None:

@@ -31,6 +31,7 @@ def run(program: Program, environment: Environment, *arguments: str | Path) -> t
     return done.returncode, json.loads(done.stdout)
 
 
+@pytest.mark.nightly
 def test_watch_writes_the_report_after_each_build_and_each_load(branches: Environment, tmp_path: Path) -> None:
     file = tmp_path / "report.html"
     written = watch_report(branches, file, poll_seconds=0.05)

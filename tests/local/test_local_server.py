@@ -196,6 +196,7 @@ def test_port_and_data_are_the_same_after_a_stop(folder: Path) -> None:
     assert run_sql(before, "select n from kept") == 42
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0"])
 def test_the_port_changes_if_another_program_has_taken_it(folder: Path, address: str) -> None:
     server = EmbeddedServer(folder)
@@ -277,6 +278,7 @@ def test_start_after_destroy_creates_a_new_server_with_a_new_password(folder: Pa
     assert (folder / "pgpass").read_text() != password
 
 
+@pytest.mark.nightly
 def test_ctrl_c_ends_the_program_but_not_the_server_that_it_started(folder: Path) -> None:
     starter = launch(START + "import time; print(url, flush=True); time.sleep(60)", folder)
     assert starter.stdout is not None

@@ -175,6 +175,7 @@ def test_destroy_keeps_files_of_the_user_beside_the_data(place: Path) -> None:
     notes.unlink()
 
 
+@pytest.mark.nightly
 def test_two_first_starts_at_once_take_each_others_files_for_their_own(closed: Path) -> None:
     starters = [launch(START, closed / "environment") for _ in range(4)]
 
@@ -196,6 +197,7 @@ def test_the_binaries_of_the_environment_variable_are_used(closed: Path, monkeyp
     ]
 
 
+@pytest.mark.nightly
 def test_the_path_of_the_binaries_may_be_relative(closed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     binaries = wheel_binaries("pginstall18")
     monkeypatch.chdir(binaries.parent)
@@ -309,6 +311,7 @@ def test_the_locale_and_time_zone_of_the_user_change_nothing(closed: Path) -> No
     assert run_sql(url, "select lower('É') || lower('I')") == "éi"
 
 
+@pytest.mark.nightly
 def test_a_strict_umask_changes_nothing(closed: Path) -> None:
     url = outcome(launch(START + "print(url)", closed / "environment", umask=0o077))
 

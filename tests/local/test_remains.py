@@ -201,6 +201,7 @@ print(json.dumps([*results, os.listdir("/var/lib/retailpipe")]))
 """
 
 
+@pytest.mark.nightly
 def test_the_commands_delete_the_data_of_a_deleted_environment_only(
     closed: Path, private_mount: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -198,6 +198,7 @@ def test_a_run_rebuilds_dropped_tables(built: Environment, first: First) -> None
     assert retailpipe.query(built, "select from public_silver.service_codes").num_rows > 0
 
 
+@pytest.mark.nightly
 def test_after_a_failed_build_the_next_is_a_full_refresh(built: Environment) -> None:
     """The changed row is in a day whose loads have not changed, so an incremental build would keep it."""
     execute(built, "update public_silver.fact_sales_daily set quantity = quantity + 1")
@@ -209,6 +210,7 @@ def test_after_a_failed_build_the_next_is_a_full_refresh(built: Environment) -> 
     assert retailpipe.verify(built).ok
 
 
+@pytest.mark.nightly
 def test_after_building_a_selection_of_stale_models_the_next_build_is_a_full_refresh(
     built: Environment, tmp_path: Path
 ) -> None:
@@ -243,6 +245,7 @@ def test_a_failed_run_restores_variables_and_arguments(environment: Environment,
     assert (dict(os.environ), sys.argv) == (variables, arguments)
 
 
+@pytest.mark.nightly
 def test_a_run_builds_the_rest_after_a_selection(built: Environment, tmp_path: Path) -> None:
     retailpipe.ingest(built, save(tmp_path / "more.xlsx", [on(3)]))
 

@@ -51,6 +51,7 @@ def test_debug_run_and_test_work_on_a_new_database(dbt: Any) -> None:
         assert "warning" not in done.stdout.lower().replace("warn=0", "")
 
 
+@pytest.mark.nightly
 def test_the_aws_target_reads_the_same_variables(dbt: Any) -> None:
     # The target requires TLS by default, which the embedded server does not support.
     assert dbt("debug", "--target", "aws", PGSSLMODE="prefer").returncode == 0

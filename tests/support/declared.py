@@ -142,6 +142,7 @@ def declare(
         with warnings.catch_warnings():  # the SDK does not close the event loops of its threads
             warnings.simplefilter("ignore", ResourceWarning)
             gc.collect()
+        gc.freeze()  # what is left stays: the next collection need not look at it again
     return declared
 
 

@@ -115,11 +115,13 @@ def fargate(made: HandMade, ca: Path, folder: Path) -> Iterator[Fargate]:
         tasks = run_task(self, cluster, definition, *arguments, **options)
         for task in tasks:
             running.start(task, self.describe_task_definition(definition))
+            self.update_cluster_resources(self.clusters[cluster], 1)  # moto counts tasks on instances only
         return tasks
 
     def stop_process(self: Any, cluster: str, task: str, reason: str) -> Task:
         running.processes[task].send_signal(signal.SIGTERM)
         running.processes[task].wait(30)
+        self.update_cluster_resources(self.clusters[cluster], -1)
         return stop_task(self, cluster, task, reason)
 
     def describe_processes(self: Any, cluster: str, tasks: list[str]) -> list[Task]:

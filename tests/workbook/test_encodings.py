@@ -16,6 +16,7 @@ from retailpipe.errors import LoadError
 from retailpipe.local.server import EmbeddedServer
 from retailpipe.sample import HEADERS
 from tests.conftest import Program, Workbook, new_database, parsed_once
+from tests.support.nightly import most_nightly
 from tests.support.servers import run_sql
 from tests.support.workbooks import book_of, contract_of
 
@@ -63,11 +64,14 @@ def countries(environment: Environment) -> list[str]:
 
 @pytest.mark.parametrize(
     ("variables", "addition", "setting"),
-    [
-        ({"PGCLIENTENCODING": "LATIN1", "PGOPTIONS": "-c client_encoding=LATIN1"}, "", no_setting),
-        ({}, "&client_encoding=LATIN1&options=-c%20client_encoding%3DLATIN1", no_setting),
-        ({}, "", set_database_and_role),
-    ],
+    most_nightly(
+        [
+            ({"PGCLIENTENCODING": "LATIN1", "PGOPTIONS": "-c client_encoding=LATIN1"}, "", no_setting),
+            ({}, "&client_encoding=LATIN1&options=-c%20client_encoding%3DLATIN1", no_setting),
+            ({}, "", set_database_and_role),
+        ],
+        daily={2},
+    ),
 )
 def test_texts_are_stored_and_queried_unchanged(
     database_url: str,
@@ -108,6 +112,7 @@ def test_the_command_shows_texts_unchanged(
     assert "éÖsterreich" in shown.stdout
 
 
+@pytest.mark.nightly
 def test_a_database_of_another_encoding_stores_the_texts_that_it_can_encode(
     other_encoding: Environment, make_workbook: Workbook
 ) -> None:

@@ -92,6 +92,7 @@ def test_work_of_a_killed_worker_is_done_by_others(environment: Environment, sam
     assert_each_loaded_once(environment, keys)
 
 
+@pytest.mark.nightly
 def test_killed_scheduler_ends_the_call_and_the_next_call_finishes(
     environment: Environment, samples: Path, tmp_path: Path
 ) -> None:
@@ -174,6 +175,7 @@ class Interrupts(Harms):
         raise KeyboardInterrupt
 
 
+@pytest.mark.nightly
 def test_ctrl_c_says_how_many_are_loaded_and_leaves_the_cluster_usable(
     environment: Environment, samples: Path, cluster: Cluster
 ) -> None:

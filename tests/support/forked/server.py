@@ -13,12 +13,15 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
+from service_models import read_once
+
 IMPORTED = """
 adbc_driver_postgresql.dbapi boto3 dbt.adapters.postgres dbt.cli.main dbt.parser.schema_yaml_readers dbt.task.build
 dbt_common.clients.agate_helper pyarrow.compute pyarrow.csv python_calamine retailpipe.bronze.loader retailpipe.cli.app
 retailpipe.workbook.reader rich.progress rich.table xlsxwriter
 """
 PROGRAM = str(Path(__file__).parents[3] / "retailpipe" / "__main__.py")
+SERVICES = ("events", "lambda", "logs", "rds", "s3", "secretsmanager", "sns", "sqs", "ssm", "sts")
 READ_ONCE = ("PYTHON", "LC_", "LANG", "TZ", "DBT_", "ARROW_")
 """Python or a library reads variables that begin with these only at its start."""
 AT_START = {name: value for name, value in os.environ.items() if name.startswith(READ_ONCE)}
@@ -41,6 +44,10 @@ def import_all() -> None:
     for name in IMPORTED.split():
         import_module(name)
     sys.meta_path.remove(Without)
+    read_once()
+    session = import_module("boto3").Session(region_name="eu-central-1")
+    for name in SERVICES:
+        session.client(name)
     assert threading.active_count() == 1
     gc.freeze()
 
