@@ -129,8 +129,7 @@ def _transformation(environment: Environment) -> str:
         )
         if built != (False, False):
             raise _Failed("silver and gold are not built", "Build them with `retailpipe transform`.")
-        entries = ledger.current_loads(connection).values()
-        loaded = {entry.load_id for entry in entries if entry.table_name == Contract.default().table}
+        loaded = ledger.loads_in(connection, Contract.default().table)
         built = {load_id for (load_id,) in connection.rows("select load_id from public_silver.built_loads")}
         problem = own_models_problem(connection, environment)
         unread = () if loaded != built or problem else tables_unread(connection)

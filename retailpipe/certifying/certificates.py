@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -66,7 +65,8 @@ def certify(
         reports: list[Certification] = []
         for entry in entries:
             try:
-                reports.append(certifier.certify(entry, _contract(entry, contract, bindings)))
+                under = bindings.contract_of_load(entry.source, entry.contract_hash, contract)
+                reports.append(certifier.certify(entry, under))
             except (ContractError, SourceNotFound, WorkbookError) as error:
                 if source is not None:
                     raise
@@ -194,18 +194,6 @@ def _entries(connection: Connection, environment: Environment, source: str | Non
             hint="List the loaded workbooks with `retailpipe status`.",
         )
     return [found]
-
-
-def _contract(entry: Entry, given: Contract | None, bindings: Bindings) -> Contract:
-    """The contract that a workbook was loaded under. Raises ContractError if it has changed since."""
-    contract = given or bindings.contract_for(entry.source) or Contract.default()
-    if contract.fingerprint != entry.contract_hash:
-        raise ContractError(
-            f"{entry.source} was loaded under another contract, or another version of {contract.name!r}",
-            hint=f"Load it again with `retailpipe ingest {shlex.quote(entry.source)}`, or pass its contract with "
-            "--contract.",
-        )
-    return contract
 
 
 def _signer(environment: Environment, kms_key: str | None) -> Signer:

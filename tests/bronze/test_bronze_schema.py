@@ -27,6 +27,17 @@ def execute(environment: Environment, *statements: str) -> None:
         connection.commit()
 
 
+def without_corrections(environment: Environment) -> None:
+    """Make the schema one of version 12, which knew no corrections."""
+    execute(
+        environment,
+        "drop table bronze.corrected_cells",
+        "alter table bronze.rejected_rows drop column cells, drop column corrected_by",
+        "alter table bronze.loads drop column corrects, drop column rows_corrected",
+        "delete from bronze.migrations where version > 12",
+    )
+
+
 def rows(environment: Environment, sql: str) -> list[dict[str, Any]]:
     return retailpipe.query(environment, sql).to_pylist()
 
@@ -45,8 +56,8 @@ def test_init_creates_all_tables_and_records_each_migration(environment: Environ
 
     tables = rows(environment, "select tablename::text as name from pg_tables where schemaname = 'bronze' order by 1")
     assert [table["name"] for table in tables] == [
-        "builds", "etags", "loads", "migrations", "own_models", "raw_transactions", "refusals", "rejected_rows",
-        "sheet_layouts",
+        "builds", "corrected_cells", "etags", "loads", "migrations", "own_models", "raw_transactions", "refusals",
+        "rejected_rows", "sheet_layouts",
     ]  # fmt: skip
     assert rows(environment, "select version from bronze.migrations order by 1") == [
         {"version": applied} for applied in range(1, version + 1)
@@ -204,6 +215,7 @@ def test_tables_of_an_older_version_get_the_index(environment: Environment, make
     retailpipe.ingest(environment, make_workbook())
     execute(environment, "drop index bronze.raw_transactions_load_id_idx")
     execute(environment, "alter table bronze.loads drop column forgotten_at")
+    without_corrections(environment)
     execute(environment, "alter table bronze.builds drop column number")
     execute(environment, "drop table bronze.own_models, bronze.refusals, bronze.sheet_layouts")
     execute(environment, "delete from bronze.migrations where version > 3")
