@@ -43,7 +43,7 @@ def _pair(cell: Cell) -> list[str]:
         case bool():
             return [BOOLEAN, text]
         case float():
-            return [NUMBER, text]
+            return [NUMBER, repr(cell)]
         case date():  # a datetime is also a date
             return [MOMENT, text]
         case time():
