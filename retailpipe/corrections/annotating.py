@@ -44,7 +44,7 @@ def annotate_rejects(
     """Write the workbook of a load to a file, with each rejected cell coloured and commented.
 
     The workbook is read from the store. openpyxl writes it, and does not keep everything: docs/corrections.md. It
-    takes about 50 times the memory of the file.
+    takes a hundred times the memory of the file.
 
     source, contract, force: as in `write_rejects`.
 
