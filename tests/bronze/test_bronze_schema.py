@@ -17,6 +17,7 @@ from retailpipe.errors import SchemaError, WarehouseError
 from retailpipe.pipeline import init
 from retailpipe.queries import rejects, status
 from tests.conftest import Workbook
+from tests.support.schemas import WITHOUT_CORRECTIONS
 
 
 def execute(environment: Environment, *statements: str) -> None:
@@ -25,17 +26,6 @@ def execute(environment: Environment, *statements: str) -> None:
         for statement in statements:
             connection.execute(statement)
         connection.commit()
-
-
-def without_corrections(environment: Environment) -> None:
-    """Make the schema one of version 12, which knew no corrections."""
-    execute(
-        environment,
-        "drop table bronze.corrected_cells",
-        "alter table bronze.rejected_rows drop column cells, drop column corrected_by",
-        "alter table bronze.loads drop column corrects, drop column rows_corrected",
-        "delete from bronze.migrations where version > 12",
-    )
 
 
 def rows(environment: Environment, sql: str) -> list[dict[str, Any]]:
@@ -215,7 +205,7 @@ def test_tables_of_an_older_version_get_the_index(environment: Environment, make
     retailpipe.ingest(environment, make_workbook())
     execute(environment, "drop index bronze.raw_transactions_load_id_idx")
     execute(environment, "alter table bronze.loads drop column forgotten_at")
-    without_corrections(environment)
+    execute(environment, *WITHOUT_CORRECTIONS)
     execute(environment, "alter table bronze.builds drop column number")
     execute(environment, "drop table bronze.own_models, bronze.refusals, bronze.sheet_layouts")
     execute(environment, "delete from bronze.migrations where version > 3")

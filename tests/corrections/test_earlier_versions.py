@@ -6,13 +6,14 @@ from pathlib import Path
 
 import retailpipe
 from retailpipe import Environment
-from tests.bronze.test_bronze_schema import without_corrections
+from tests.bronze.test_bronze_schema import execute
 from tests.certifying.conftest import ROWS, certified
 from tests.corrections.conftest import load, mended, rejects_file, rows
+from tests.support.schemas import WITHOUT_CORRECTIONS
 
 
 def test_schema_without_corrections_is_read_and_then_migrated(shop: Environment, tmp_path: Path) -> None:
-    without_corrections(shop)
+    execute(shop, *WITHOUT_CORRECTIONS)
 
     assert retailpipe.verify(shop).ok
     assert len(retailpipe.status(shop).loads) == 1
