@@ -7,6 +7,7 @@ that is written in the same way, so what Excel cannot hold is not taken for a co
 from __future__ import annotations
 
 import io
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ Faults = Mapping[RowKey, Mapping[int, Problem]]
 _MAX_TEXT = 32_767
 """Excel's limit of a text, in UTF-16 units."""
 _MAX_COMMENT = 1_000
+_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _EARLIEST = date(1900, 3, 1)
 _WIDTHS = {"problem": 50, "other": 16}
 _FORMS = {"text": "@", "date": "yyyy-mm-dd", "moment": "yyyy-mm-dd hh:mm:ss", "clock": "hh:mm:ss", "general": "General"}
@@ -51,7 +53,8 @@ def faults_of(load: Loaded, rows: Sequence[QuarantinedRow]) -> dict[RowKey, dict
 
 def described(problem: Problem) -> str:
     """A problem and its remedy, as an author reads them beside the cell."""
-    text = f"{problem.message[:1].upper()}{problem.message[1:]}. {problem.hint}"
+    text = _storable(f"{problem.message[:1].upper()}{problem.message[1:]}. {problem.hint}")
+    text = _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)  # XML cannot hold them in a comment
     return text if len(text) <= _MAX_COMMENT else f"{text[: _MAX_COMMENT - 3]}..."
 
 
@@ -149,7 +152,7 @@ class _Page:
                 self._write(place, offset, cell, problem is not None)
                 if problem:
                     comment = {"author": "retailpipe", "x_scale": 2, "y_scale": 1.2}
-                    self._sheet.write_comment(place, offset, _storable(described(problem)), comment)
+                    self._sheet.write_comment(place, offset, described(problem), comment)
             self._sheet.write_string(place, last, self._load.entry.source, grey)
             self._sheet.write_string(place, last + 1, self._load.entry.content_hash, grey)
 
