@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,17 @@ def test_same_corrections_change_nothing_a_second_time(shop: Environment, tmp_pa
 
     assert (again.status, again.load_id, again.rows_already_corrected, again.rows_left) == ("unchanged", None, 1, 1)
     assert len(rows(shop, LEDGER)) == 2
+
+
+def test_same_corrections_at_the_same_time_are_loaded_once(shop: Environment, tmp_path: Path) -> None:
+    file = mended(rejects_file(shop, tmp_path / "rejects.xlsx"), {6: {}, 7: {"Price": 100.5}})
+
+    with ThreadPoolExecutor(2) as pool:
+        reports = [*pool.map(lambda _: retailpipe.correct(shop, file, "shop.xlsx"), range(2))]
+
+    assert sorted(report.status for report in reports) == ["corrected", "unchanged"]
+    assert [row[0] for row in rows(shop, RECEIPTS)].count("R5") == 1
+    assert "1 rejected row is corrected" in str(retailpipe.check(shop).points)
 
 
 def test_author_may_go_on_with_the_same_file(shop: Environment, tmp_path: Path) -> None:
