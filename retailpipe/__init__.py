@@ -14,6 +14,7 @@ from retailpipe.builds import transform
 from retailpipe.certifying import CertificateCheck, Certification, Difference, certify, check_certificate
 from retailpipe.checks import check
 from retailpipe.contract import Contract
+from retailpipe.corrections import annotate_rejects, correct, replay, write_rejects
 from retailpipe.dbt_docs import write_docs
 from retailpipe.drafting import draft_contract
 from retailpipe.environment import Environment
@@ -57,6 +58,7 @@ from retailpipe.reports import (
     CheckReport,
     ContractCheck,
     ContractDraft,
+    CorrectionReport,
     DocsFile,
     EnvironmentReport,
     ForgetReport,
@@ -65,6 +67,7 @@ from retailpipe.reports import (
     Overlap,
     Published,
     Refusal,
+    RejectsFile,
     Replaced,
     Replacement,
     ReportFile,
@@ -90,6 +93,7 @@ __all__ = [
     "ContractCheck",
     "ContractDraft",
     "ContractError",
+    "CorrectionReport",
     "Difference",
     "DocsFile",
     "DuplicateContent",
@@ -107,6 +111,7 @@ __all__ = [
     "Progress",
     "Published",
     "Refusal",
+    "RejectsFile",
     "Replaced",
     "Replacement",
     "ReplacementNeeded",
@@ -133,10 +138,12 @@ __all__ = [
     "WarehouseError",
     "WorkbookError",
     "WorkersError",
+    "annotate_rejects",
     "certify",
     "check",
     "check_certificate",
     "check_contract",
+    "correct",
     "draft_contract",
     "environments",
     "export_odcs",
@@ -150,6 +157,7 @@ __all__ = [
     "rejects",
     "render_report",
     "replacements",
+    "replay",
     "restore",
     "run",
     "status",
@@ -160,6 +168,7 @@ __all__ = [
     "verify",
     "watch_report",
     "write_docs",
+    "write_rejects",
     "write_report",
 ]
 

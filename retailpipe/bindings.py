@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,21 @@ class Bindings:
                 hint="Make `files` of all but one of them narrower, or choose one with --contract.",
             )
         return found[0][1] if found else None
+
+    def contract_of_load(self, key: str, fingerprint: str, given: Contract | None = None) -> Contract:
+        """The contract that a workbook was loaded under, which must be the one that it has now.
+
+        fingerprint: of the contract of its load. given: the contract that the user passed.
+        Raises ContractError if it was loaded under another contract.
+        """
+        contract = given or self.contract_for(key) or Contract.default()
+        if contract.fingerprint != fingerprint:
+            raise ContractError(
+                f"{key} was loaded under another contract, or another version of {contract.name!r}",
+                hint=f"Load it again with `retailpipe ingest {shlex.quote(key)}`, or pass its contract with "
+                "--contract.",
+            )
+        return contract
 
 
 def named_contract(name: str | Path, folder: Path) -> Contract:

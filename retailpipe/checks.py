@@ -109,9 +109,13 @@ def _ingestion(environment: Environment) -> str:
             f"{some_of(found.removed)}",
             f"Put it back, or delete its rows with `retailpipe forget {first}`.",
         )
+    with environment.warehouse.connect(read_only=True) as connection:
+        loads = ledger.current_loads(connection) if schema.has_schema(connection) else {}
+    corrected = sum(load.rows_corrected for load in loads.values())
+    more = f"; {counted(corrected, 'rejected row is', 'rejected rows are')} corrected" if corrected else ""
     if found.kept:
-        return f"all workbooks in the store are loaded, except {counted(len(found.kept), 'forgotten one')}"
-    return "all workbooks in the store are loaded"
+        return f"all workbooks in the store are loaded, except {counted(len(found.kept), 'forgotten one')}{more}"
+    return f"all workbooks in the store are loaded{more}"
 
 
 def _remedy(environment: Environment, refused: str) -> str:
@@ -129,8 +133,7 @@ def _transformation(environment: Environment) -> str:
         )
         if built != (False, False):
             raise _Failed("silver and gold are not built", "Build them with `retailpipe transform`.")
-        entries = ledger.current_loads(connection).values()
-        loaded = {entry.load_id for entry in entries if entry.table_name == Contract.default().table}
+        loaded = ledger.loads_in(connection, Contract.default().table)
         built = {load_id for (load_id,) in connection.rows("select load_id from public_silver.built_loads")}
         problem = own_models_problem(connection, environment)
         unread = () if loaded != built or problem else tables_unread(connection)

@@ -30,7 +30,10 @@ MINIMUM_REJECTS_ALLOWED = 10
 """If `max_rejects` is a share of the rows, at least this many rejects are allowed, even in a small workbook."""
 
 _SHARE = re.compile(r"(\d+(?:\.\d+)?) ?%")
-OWN_TABLES = {"builds", "etags", "loads", "migrations", "own_models", "refusals", "rejected_rows", "sheet_layouts"}
+OWN_TABLES = {
+    *("builds", "corrected_cells", "etags", "loads", "migrations", "own_models", "refusals", "rejected_rows"),
+    "sheet_layouts",
+}
 """Names that a contract's table may not have: tables of retailpipe in schema bronze."""
 ALL_SHEETS = "all"
 _CORRECT = "Correct this line of the contract."

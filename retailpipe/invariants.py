@@ -24,15 +24,18 @@ select
 from
     (
         select sum(rows_loaded) as expected from bronze.loads
-        where status = 'loaded' and table_name = '{table}'
+        where status in ('loaded', 'correction') and table_name = '{table}'
     ) as ledger,
     (
         select count(*) as actual from bronze."{table}"
         inner join bronze.loads on loads.load_id = "{table}".load_id
-        where loads.status = 'loaded'
+        where loads.status in ('loaded', 'correction')
     ) as bronze
 """
-_OF_LEDGER = ("rows read = ", "rows loaded in the ledger = ", "loads whose rows or rejected rows differ")
+_OF_LEDGER = (
+    *("rows read = ", "rows loaded in the ledger = ", "rows corrected in the ledger = "),
+    "loads whose rows or rejected rows differ",
+)
 _OF_OWN_MODELS = ("rows of ", "sum of ")
 _TABLES = {
     "read = ": "bronze.loads",

@@ -7,9 +7,20 @@ with ledger as (
         count(*) as loads,
         coalesce(sum(rows_read), 0) as rows_read,
         coalesce(sum(rows_loaded), 0) as rows_loaded,
-        coalesce(sum(rows_rejected), 0) as rows_rejected
+        coalesce(sum(rows_rejected), 0) as rows_rejected,
+        -- A schema of an earlier version does not have this column.
+        coalesce(sum((to_jsonb(loads) ->> 'rows_corrected')::bigint), 0) as rows_corrected
     from bronze.loads
     where status = 'loaded' and table_name = 'raw_transactions'
+),
+
+-- Corrections are loads of their own, with the rows that they correct.
+corrections as (
+    select
+        count(*) as loads,
+        coalesce(sum(rows_loaded), 0) as rows_loaded
+    from bronze.loads
+    where status = 'correction' and table_name = 'raw_transactions'
 ),
 
 -- Most figures of bronze, computed in one scan of the table.
@@ -41,9 +52,21 @@ rejects_per_load as (
 ),
 
 -- Loads whose number of rows or rejected rows differs from the ledger, and rows whose load is replaced or unknown.
+-- Corrected rows stay in the quarantine; the rejected rows of a correction are in that of the load that it corrects.
 disagreements as (
     select count(*) as loads
-    from (select * from bronze.loads where status = 'loaded' and table_name = 'raw_transactions') as loads
+    from (
+        select
+            load_id,
+            rows_loaded,
+            case
+                when status = 'loaded'
+                    then rows_rejected + coalesce((to_jsonb(loads) ->> 'rows_corrected')::integer, 0)
+                else 0
+            end as rows_rejected
+        from bronze.loads
+        where status in ('loaded', 'correction') and table_name = 'raw_transactions'
+    ) as loads
     full join rows_per_load using (load_id)
     full join rejects_per_load using (load_id)
     where
@@ -165,75 +188,77 @@ built as (
     select count(*) as loads
     from public_silver.built_loads
     inner join bronze.loads using (load_id)
-    where loads.status = 'loaded' and loads.table_name = 'raw_transactions'
+    where loads.status in ('loaded', 'correction') and loads.table_name = 'raw_transactions'
 ),
 
 invariants (place, name, expected, actual) as (
-    select 1, 'rows read = rows loaded + rows rejected', rows_read, rows_loaded + rows_rejected from ledger
+    select 1, 'rows read = rows loaded + rows rejected + rows corrected', rows_read, rows_loaded + rows_rejected + rows_corrected from ledger
     union all
-    select 2, 'rows loaded in the ledger = rows in bronze', rows_loaded, raw.rows_found from ledger, raw
+    select 2, 'rows loaded in the ledger = rows in bronze', ledger.rows_loaded + corrections.rows_loaded, raw.rows_found from ledger, corrections, raw
     union all
-    select 3, 'loads whose rows or rejected rows differ from the ledger', 0, loads from disagreements
+    select 3, 'rows corrected in the ledger = rows loaded by corrections', rows_corrected, corrections.rows_loaded from ledger, corrections
     union all
-    select 4, 'loads in silver = loads in the ledger', ledger.loads, built.loads from ledger, built
+    select 4, 'loads whose rows or rejected rows differ from the ledger', 0, loads from disagreements
     union all
-    select 5, 'dates in bronze = dates in dim_date', dates, (select count(*) from public_silver.dim_date) from bronze_keys
+    select 5, 'loads in silver = loads in the ledger', ledger.loads + corrections.loads, built.loads from ledger, corrections, built
     union all
-    select 6, 'stock codes in bronze = stock codes in dim_product', products, (select count(*) from public_silver.dim_product) from bronze_keys
+    select 6, 'dates in bronze = dates in dim_date', dates, (select count(*) from public_silver.dim_date) from bronze_keys
     union all
-    select 7, 'customers in bronze = customers in dim_customer', customers, (select count(*) from public_silver.dim_customer) from bronze_keys
+    select 7, 'stock codes in bronze = stock codes in dim_product', products, (select count(*) from public_silver.dim_product) from bronze_keys
     union all
-    select 8, 'facts without a row in dim_date', 0, without_date from orphans
+    select 8, 'customers in bronze = customers in dim_customer', customers, (select count(*) from public_silver.dim_customer) from bronze_keys
     union all
-    select 9, 'facts without a row in dim_product', 0, without_product from orphans
+    select 9, 'facts without a row in dim_date', 0, without_date from orphans
     union all
-    select 10, 'quantity sold: bronze = silver', raw.sold, sales.quantity from raw, sales
+    select 10, 'facts without a row in dim_product', 0, without_product from orphans
     union all
-    select 11, 'revenue: bronze = silver', raw.revenue, sales.revenue from raw, sales
+    select 11, 'quantity sold: bronze = silver', raw.sold, sales.quantity from raw, sales
     union all
-    select 12, 'quantity returned: bronze = silver', raw.returned, returns.quantity from raw, returns
+    select 12, 'revenue: bronze = silver', raw.revenue, sales.revenue from raw, sales
     union all
-    select 13, 'value returned: bronze = silver', raw.returns_value, returns.revenue from raw, returns
+    select 13, 'quantity returned: bronze = silver', raw.returned, returns.quantity from raw, returns
     union all
-    select 14, 'quantity sold: facts = invoices', sales.quantity, invoices.quantity from sales, invoices
+    select 14, 'value returned: bronze = silver', raw.returns_value, returns.revenue from raw, returns
     union all
-    select 15, 'revenue: facts = invoices', sales.revenue, invoices.revenue from sales, invoices
+    select 15, 'quantity sold: facts = invoices', sales.quantity, invoices.quantity from sales, invoices
     union all
-    select 16, 'quantity returned: facts = invoices', returns.quantity, invoices.returns_quantity from returns, invoices
+    select 16, 'revenue: facts = invoices', sales.revenue, invoices.revenue from sales, invoices
     union all
-    select 17, 'value returned: facts = invoices', returns.revenue, invoices.returns_value from returns, invoices
+    select 17, 'quantity returned: facts = invoices', returns.quantity, invoices.returns_quantity from returns, invoices
     union all
-    select 18, 'quantity sold: silver = gold by month', sales.quantity, months.quantity from sales, months
+    select 18, 'value returned: facts = invoices', returns.revenue, invoices.returns_value from returns, invoices
     union all
-    select 19, 'revenue: silver = gold by month', sales.revenue, months.revenue from sales, months
+    select 19, 'quantity sold: silver = gold by month', sales.quantity, months.quantity from sales, months
     union all
-    select 20, 'quantity returned: silver = gold by month', returns_of_months.quantity, months.returns_quantity from returns_of_months, months
+    select 20, 'revenue: silver = gold by month', sales.revenue, months.revenue from sales, months
     union all
-    select 21, 'value returned: silver = gold by month', returns_of_months.revenue, months.returns_value from returns_of_months, months
+    select 21, 'quantity returned: silver = gold by month', returns_of_months.quantity, months.returns_quantity from returns_of_months, months
     union all
-    select 22, 'quantity sold: silver = gold by product', sales.quantity, products.quantity from sales, products
+    select 22, 'value returned: silver = gold by month', returns_of_months.revenue, months.returns_value from returns_of_months, months
     union all
-    select 23, 'revenue: silver = gold by product', sales.revenue, products.revenue from sales, products
+    select 23, 'quantity sold: silver = gold by product', sales.quantity, products.quantity from sales, products
     union all
-    select 24, 'quantity returned: silver = gold by product', returns_of_sold.quantity, products.returns_quantity from returns_of_sold, products
+    select 24, 'revenue: silver = gold by product', sales.revenue, products.revenue from sales, products
     union all
-    select 25, 'value returned: silver = gold by product', returns_of_sold.revenue, products.returns_value from returns_of_sold, products
+    select 25, 'quantity returned: silver = gold by product', returns_of_sold.quantity, products.returns_quantity from returns_of_sold, products
     union all
-    select 26, 'quantity sold: silver = gold by country', sales.quantity, countries.quantity from sales, countries
+    select 26, 'value returned: silver = gold by product', returns_of_sold.revenue, products.returns_value from returns_of_sold, products
     union all
-    select 27, 'revenue: silver = gold by country', sales.revenue, countries.revenue from sales, countries
+    select 27, 'quantity sold: silver = gold by country', sales.quantity, countries.quantity from sales, countries
     union all
-    select 28, 'quantity returned: silver = gold by country', returns.quantity, countries.returns_quantity from returns, countries
+    select 28, 'revenue: silver = gold by country', sales.revenue, countries.revenue from sales, countries
     union all
-    select 29, 'value returned: silver = gold by country', returns.revenue, countries.returns_value from returns, countries
+    select 29, 'quantity returned: silver = gold by country', returns.quantity, countries.returns_quantity from returns, countries
     union all
-    select 30, 'quantity sold to customers: bronze = gold', raw.customers_sold, customers.quantity from raw, customers
+    select 30, 'value returned: silver = gold by country', returns.revenue, countries.returns_value from returns, countries
     union all
-    select 31, 'revenue from customers: bronze = gold', raw.customers_revenue, customers.revenue from raw, customers
+    select 31, 'quantity sold to customers: bronze = gold', raw.customers_sold, customers.quantity from raw, customers
     union all
-    select 32, 'quantity returned by customers: bronze = gold', raw.customers_returned, customers.returns_quantity from raw, customers
+    select 32, 'revenue from customers: bronze = gold', raw.customers_revenue, customers.revenue from raw, customers
     union all
-    select 33, 'value returned by customers: bronze = gold', raw.customers_returns_value, customers.returns_value from raw, customers
+    select 33, 'quantity returned by customers: bronze = gold', raw.customers_returned, customers.returns_quantity from raw, customers
+    union all
+    select 34, 'value returned by customers: bronze = gold', raw.customers_returns_value, customers.returns_value from raw, customers
 )
 
 select

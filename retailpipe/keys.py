@@ -40,6 +40,7 @@ class Receipt:
     rows_loaded: int
     rows_rejected: int
     loaded_at: str
+    rows_corrected: int = 0
 
     @property
     def receipt_key(self) -> str:

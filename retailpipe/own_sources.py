@@ -26,6 +26,8 @@ _REJECTED_ROWS = {
     "message": "What is wrong, as a sentence.",
     "hint": "How to correct it.",
     "raw_row": "All cells of the row as text, by column.",
+    "cells": "All cells of the row with their types, by the letters of their columns.",
+    "corrected_by": "The load that loaded the row with corrected cells; null while it is rejected.",
 }
 
 

@@ -20,9 +20,12 @@ _TOTALS = """
 select
     count(*),
     count(*) filter (where status = 'loaded'),
-    coalesce(sum(rows_loaded) filter (where status = 'loaded'), 0)::bigint
+    coalesce(sum(rows_loaded) filter (where status in ('loaded', 'correction')), 0)::bigint
 from bronze.loads
 """
+
+# A schema of an earlier version does not have this column.
+_CORRECTED_BY = "(to_jsonb(rejected) ->> 'corrected_by')::bigint"
 
 
 def status(environment: Environment, *, contract: Contract | None = None, newest: int | None = None) -> StatusReport:
@@ -65,6 +68,8 @@ def status(environment: Environment, *, contract: Contract | None = None, newest
 def rejects(environment: Environment, *, source: str | None = None, limit: int | None = None) -> pa.Table:
     """The rejected rows of the current loads, in order of load and row; only those of one source if it is passed.
 
+    Rows that were corrected are among them: `corrected_by` is the load that did it, `corrected_at` when that was.
+
     Raises SourceNotFound if the source is not loaded, WarehouseError if schema bronze does not exist.
     """
     return counted_rejects(environment, source=source, limit=limit)[0]
@@ -84,9 +89,16 @@ def counted_rejects(
             if source not in loads:
                 raise SourceNotFound(f"{source} is not loaded", hint="List the loads with `retailpipe status`.")
         found = connection.table(
-            """
-            select source, rejected_rows.*, count(*) over () as total
-            from bronze.rejected_rows inner join bronze.loads using (load_id)
+            f"""
+            select
+                source, load_id, rejected.sheet, source_row, cell, column_name, raw_value, code, message, hint, raw_row,
+                {_CORRECTED_BY} as corrected_by,
+                (
+                    select finished_at from bronze.loads as correction
+                    where correction.load_id = {_CORRECTED_BY}
+                ) as corrected_at,
+                count(*) over () as total
+            from bronze.rejected_rows as rejected inner join bronze.loads using (load_id)
             where $1 in ('', source)
             order by load_id, sheet, source_row
             limit $2

@@ -29,7 +29,8 @@ def note_refusal(environment: Environment, snapshot: Snapshot, error: Retailpipe
         connection.commit()
         load = ledger.current_loads(connection).get(snapshot.key)
         if load and load.content_hash != snapshot.content_hash:
-            stays = counted(load.rows_loaded, "row of its earlier content stays", "rows of its earlier content stay")
+            rows = load.rows_loaded + load.rows_corrected
+            stays = counted(rows, "row of its earlier content stays", "rows of its earlier content stay")
             error.args = (f"{error}\n  {stays} loaded (load {load.load_id})",)
             with suppress(RetailpipeError):
                 if environment.store.keeps(snapshot.key, load.content_hash):

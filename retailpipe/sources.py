@@ -91,7 +91,7 @@ def replacements(environment: Environment, *sources: str | Path) -> list[Replace
     found: list[Replacement] = []
     for stored in conflicts:
         load = loads.get(stored.key)
-        replaced = Replaced(load.load_id, load.rows_loaded, load.finished_at) if load else None
+        replaced = Replaced(load.load_id, load.rows_loaded + load.rows_corrected, load.finished_at) if load else None
         found.append(Replacement(stored.key, stored.size, stored.modified, replaced))
     return found
 

@@ -41,6 +41,7 @@ def check_contract(contract: Contract, path: str | Path) -> ContractCheck:
             rejected += len(judge.rejects)
             faults.add(judge.rejects)
             judge.rejects.clear()  # only their first cells are needed
+            judge.rejected_cells.clear()
         if not judge.rows_read:
             raise workbook.no_rows()
     allowed = contract.rejects_allowed(judge.rows_read)

@@ -105,7 +105,7 @@ def _forget(
     return Forgotten(
         source=key,
         load_id=load.load_id if load else None,
-        rows=load.rows_loaded if load else 0,
+        rows=load.rows_loaded + load.rows_corrected if load else 0,
         rejects=load.rows_rejected if load else 0,
         workbook="removed" if removed else "kept" if stored else "missing",
     )

@@ -222,6 +222,7 @@ class BucketStore:
             rows_loaded=report.rows_loaded,
             rows_rejected=report.rows_rejected,
             loaded_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            rows_corrected=report.rows_corrected,
         )
         self._put(receipt.receipt_key, receipt.as_json())
 

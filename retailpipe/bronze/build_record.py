@@ -21,14 +21,17 @@ if TYPE_CHECKING:
 OUR_TABLE = "raw_transactions"
 """The only table of bronze that our models read."""
 
+CURRENT_LOADS = "status in ('loaded', 'correction')"
+"""The condition of the loads whose rows are in bronze."""
+
 _READ = f"(select '{OUR_TABLE}' as name union select unnest(reads) from bronze.own_models)"
 _OUR_LOAD_IDS = f"""
     select coalesce(array_agg(load_id order by load_id), '{{}}') from bronze.loads
-    where status = 'loaded' and table_name = '{OUR_TABLE}'
+    where {CURRENT_LOADS} and table_name = '{OUR_TABLE}'
 """
 _ALL_LOAD_IDS = f"""
     select coalesce(array_agg(load_id order by load_id), '{{}}') from bronze.loads
-    where status = 'loaded' and table_name in {_READ}
+    where {CURRENT_LOADS} and table_name in {_READ}
 """
 _CURRENT = f"((project = $1 and load_ids = ({_OUR_LOAD_IDS})) or (project = $2 and load_ids = ({_ALL_LOAD_IDS})))"
 
@@ -218,7 +221,7 @@ def tables(connection: Connection, relations: Sequence[str]) -> Tables:
             (select array_agg(name order by name) from {_READ} as names),
             (
                 select array_agg(distinct table_name order by table_name) from bronze.loads
-                where status = 'loaded' and rows_loaded > 0 and table_name not in {_READ}
+                where {CURRENT_LOADS} and rows_loaded > 0 and table_name not in {_READ}
             ),
             (
                 select array_agg(format('%I.%I', nspname, relname) order by nspname, relname)

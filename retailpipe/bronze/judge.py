@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from retailpipe.bronze.kept_cells import Kept, kept
 from retailpipe.contract import Contract
 from retailpipe.contract_columns import Bound, Column
 from retailpipe.reports import Reject
@@ -32,6 +33,7 @@ class Judge:
 
     Invariant: rows_read = rows_accepted + len(rejects).
 
+    rejected_cells: for each of `rejects`, the cells of its row as the quarantine keeps them.
     max_rows: the largest number of rows that the workbook can have.
     """
 
@@ -46,6 +48,7 @@ class Judge:
         self.rows_read = 0
         self.rows_accepted = 0
         self.rejects: list[Reject] = []
+        self.rejected_cells: list[Kept] = []
         self.first_date: datetime | None = None
         self.last_date: datetime | None = None
 
@@ -75,13 +78,27 @@ class Judge:
             rejected = reduce(pc.or_, masks)
             places = pc.indices_nonzero(rejected).to_pylist()
             self.rejects += [self._reject(chunk, layout, place, broken) for place in places]
-            kept = pc.invert(rejected)
-            arrays = [array.filter(kept) for array in arrays]
+            self.rejected_cells += [kept(chunk.row(place)) for place in places]
+            accepted = pc.invert(rejected)
+            arrays = [array.filter(accepted) for array in arrays]
         batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
         self.rows_read += len(chunk.numbers)
         self.rows_accepted += batch.num_rows
         self._update_dates(batch)
         return batch
+
+    def faults(self, chunk: Chunk, layout: Layout) -> dict[int, dict[int, Problem]]:
+        """The cells that break the contract, by the index of their row in the chunk and of their column in the sheet.
+
+        It counts nothing.
+        """
+        found: dict[int, dict[int, Problem]] = {}
+        for rule, index in zip(self._rules, layout.columns, strict=True):
+            _, mask = rule.judge(chunk, index)
+            if index is not None and mask is not None:
+                for place in pc.indices_nonzero(mask).to_pylist():
+                    found.setdefault(place, {})[index] = rule.problem(chunk.row(place).get(index, ""))
+        return found
 
     def _update_dates(self, batch: pa.RecordBatch) -> None:
         if self._date_index is not None and (ends := _min_max(batch.column(self._date_index))):

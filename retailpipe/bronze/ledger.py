@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entry:
-    """The current load of a source, as recorded in the ledger."""
+    """The current load of a source, as recorded in the ledger.
+
+    Corrections of its rejected rows are loads of their own, with status `correction`; `rows_corrected` counts them.
+    """
 
     load_id: int
     source: str
@@ -34,6 +37,7 @@ class Entry:
     rows_read: int
     rows_loaded: int
     rows_rejected: int
+    rows_corrected: int
     first_date: datetime | None
     last_date: datetime | None
     finished_at: datetime
@@ -45,7 +49,13 @@ class Entry:
 
 
 # In UTC without a zone, because for times with a zone Arrow imports its time zone modules, which takes time.
-_ENTRY_COLUMNS = ", ".join(Entry.__dataclass_fields__).replace("finished_at", "finished_at at time zone 'UTC'")
+# A schema of an older version has no corrections.
+CORRECTED = "coalesce((to_jsonb(loads) ->> 'rows_corrected')::integer, 0)"
+_ENTRY_COLUMNS = (
+    ", ".join(Entry.__dataclass_fields__)
+    .replace("finished_at", "finished_at at time zone 'UTC'")
+    .replace("rows_corrected", CORRECTED)
+)
 
 
 def current_load(connection: Connection, source: str, content_hash: str) -> tuple[Entry | None, str | None]:
@@ -64,6 +74,14 @@ def current_loads(connection: Connection) -> dict[str, Entry]:
     """Return the current load of every source, by source."""
     rows = connection.rows(f"select {_ENTRY_COLUMNS} from bronze.loads where status = 'loaded'")
     return {entry.source: entry for entry in (Entry(*row) for row in rows)}
+
+
+def loads_in(connection: Connection, table: str) -> set[int]:
+    """The loads whose rows are in a table of bronze, corrections included."""
+    rows = connection.rows(
+        "select load_id from bronze.loads where status in ('loaded', 'correction') and table_name = $1", table
+    )
+    return {load_id for (load_id,) in rows}
 
 
 def loaded_etags(connection: Connection) -> dict[str, str]:
@@ -90,6 +108,7 @@ def unchanged(load: Entry, seconds: float = 0.0) -> LoadReport:
         rows_read=load.rows_read,
         rows_loaded=load.rows_loaded,
         rows_rejected=load.rows_rejected,
+        rows_corrected=load.rows_corrected,
         first_date=load.first_date,
         last_date=load.last_date,
         seconds=round(seconds, 3),
@@ -109,18 +128,29 @@ def record_etag(connection: Connection, source: str, etag: str, content_hash: st
     )
 
 
-def open_load(connection: Connection, source: str, content_hash: str, contract: Contract, sheet: str) -> int:
+def open_load(
+    connection: Connection,
+    source: str,
+    content_hash: str,
+    contract: Contract,
+    sheet: str,
+    corrects: int | None = None,
+) -> int:
     """Insert the ledger row of a new load, and return its load_id. Other sessions see it only after the commit.
 
-    Until `close_load` its status is 'replaced': a source has at most one row with status 'loaded'.
+    Until it is closed its status is 'replaced': a source has at most one row with status 'loaded'.
+
+    corrects: the load whose rejected rows the new one corrects.
     """
     [(load_id,)] = connection.rows(
-        """
+        f"""
         insert into bronze.loads (
             source, content_hash, contract, contract_hash, table_name, sheet,
-            rows_read, rows_loaded, rows_rejected, started_at, finished_at, status
+            rows_read, rows_loaded, rows_rejected, started_at, finished_at, status, corrects
         )
-        values ($1, $2, $3, $4, $5, $6, 0, 0, 0, clock_timestamp(), clock_timestamp(), 'replaced')
+        values (
+            $1, $2, $3, $4, $5, $6, 0, 0, 0, clock_timestamp(), clock_timestamp(), 'replaced', {corrects or "null"}
+        )
         returning load_id
         """,
         source,
@@ -133,31 +163,46 @@ def open_load(connection: Connection, source: str, content_hash: str, contract: 
     return int(load_id)
 
 
+def corrections_of(connection: Connection, load_id: int) -> list[int]:
+    """The loads that correct rejected rows of a current load, in their order."""
+    found = connection.rows(
+        "select load_id from bronze.loads where corrects = $1 and status = 'correction' order by load_id", load_id
+    )
+    return [int(each) for (each,) in found]
+
+
 def replace_load(connection: Connection, old: Entry, new_load_id: int) -> None:
-    """Delete an old load's rows and rejected rows, and mark its ledger row as replaced."""
+    """Delete the rows and rejected rows of an old load and its corrections, and mark them as replaced."""
     prefer_indexes(connection)
+    ids = _with_corrections(connection, old)
     connection.execute(
         f"""
         with
-        old_rows as (delete from bronze."{old.table_name}" where load_id = {old.load_id}),
+        old_rows as (delete from bronze."{old.table_name}" where load_id in ({ids})),
         old_rejects as (delete from bronze.rejected_rows where load_id = {old.load_id})
-        update bronze.loads set status = 'replaced', replaced_by = {new_load_id} where load_id = {old.load_id}
+        update bronze.loads set status = 'replaced', replaced_by = {new_load_id} where load_id in ({ids})
         """
     )
 
 
+def _with_corrections(connection: Connection, load: Entry) -> str:
+    """The IDs of a load and of its corrections, for a statement."""
+    return ", ".join(map(str, [load.load_id, *corrections_of(connection, load.load_id)]))
+
+
 def forget_load(connection: Connection, load: Entry, *, keep: bool, etag: str = "") -> None:
-    """Delete a load's rows and rejected rows, and mark its ledger row as forgotten.
+    """Delete the rows and rejected rows of a load and its corrections, and mark them as forgotten.
 
     keep: the workbook stays in the store; record that its content is not to be loaded again, and its ETag if known.
     """
     prefer_indexes(connection)
+    ids = _with_corrections(connection, load)
     connection.execute(
         f"""
         with
-        old_rows as (delete from bronze."{load.table_name}" where load_id = {load.load_id}),
+        old_rows as (delete from bronze."{load.table_name}" where load_id in ({ids})),
         old_rejects as (delete from bronze.rejected_rows where load_id = {load.load_id})
-        update bronze.loads set status = 'forgotten', forgotten_at = clock_timestamp() where load_id = {load.load_id}
+        update bronze.loads set status = 'forgotten', forgotten_at = clock_timestamp() where load_id in ({ids})
         """
     )
     if keep:
@@ -189,18 +234,28 @@ class Counts:
     last_date: datetime | None
 
 
-def close_load(connection: Connection, load_id: int, counts: Counts, rejects: Sequence[Reject], etag: str = "") -> None:
-    """Complete a load's ledger row with its counts, insert its rejected rows, and record the ETag if there is one."""
+def close_load(
+    connection: Connection,
+    load_id: int,
+    counts: Counts,
+    rejects: Sequence[Reject],
+    cells: Sequence[dict[str, list[str]]],
+    etag: str = "",
+) -> None:
+    """Complete a load's ledger row with its counts, insert its rejected rows, and record the ETag if there is one.
+
+    cells: for each rejected row, its cells as the quarantine keeps them.
+    """
     # One statement with all rejects in one JSON document: one round trip, however many rejects there are.
     connection.execute(
         """
         with
         quarantine as (
             insert into bronze.rejected_rows
-            select $1::bigint, sheet, source_row, cell, column_name, raw_value, code, message, hint, raw_row
+            select $1::bigint, sheet, source_row, cell, column_name, raw_value, code, message, hint, raw_row, cells
             from jsonb_to_recordset($2::jsonb) as reject (
                 sheet text, source_row integer, cell text, column_name text, raw_value text,
-                code text, message text, hint text, raw_row jsonb
+                code text, message text, hint text, raw_row jsonb, cells jsonb
             )
         ),
         closed as (
@@ -216,23 +271,24 @@ def close_load(connection: Connection, load_id: int, counts: Counts, rejects: Se
         on conflict (source) do update set etag = excluded.etag, content_hash = excluded.content_hash
         """,
         load_id,
-        json.dumps([_storable(reject.as_dict()) for reject in rejects]),
+        json.dumps([storable(reject.as_dict() | {"cells": row}) for reject, row in zip(rejects, cells, strict=True)]),
         counts.rows_read,
         counts.rows_loaded,
         len(rejects),
-        _iso(counts.first_date),
-        _iso(counts.last_date),
+        iso(counts.first_date),
+        iso(counts.last_date),
         etag,
     )
 
 
-def _iso(moment: datetime | None) -> str:
+def iso(moment: datetime | None) -> str:
+    """A time for a statement; an empty text for None."""
     return moment.isoformat() if moment else ""
 
 
-def _storable(value: Any) -> Any:
+def storable(value: Any) -> Any:
     """Replace NUL characters, which PostgreSQL cannot store, with the symbol U+2400, in all texts of a JSON value."""
     if isinstance(value, dict):
         items = cast("dict[str, Any]", value).items()
-        return {_storable(key): _storable(item) for key, item in items}
+        return {storable(key): storable(item) for key, item in items}
     return value.replace("\0", "\u2400") if isinstance(value, str) else value

@@ -8,23 +8,23 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
-from itertools import groupby
-from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from retailpipe.bronze import layouts, ledger, locks
+from retailpipe.bronze.copying import copy_rows
+from retailpipe.bronze.corrections import apply_again
 from retailpipe.bronze.judge import Judge
 from retailpipe.bronze.overlap import NewRows, create_temporary_table, has_other_loads, overlap, rows_of_load
+from retailpipe.bronze.quarantine import OWN_HEADER, RowKey, has_corrections
 from retailpipe.bronze.schema import ensure_schema
 from retailpipe.contract import Contract
 from retailpipe.counts import counted, noun
-from retailpipe.errors import DuplicateContent, DuplicateRows, LoadError, TooManyRejects, WarehouseError
+from retailpipe.errors import DuplicateContent, DuplicateRows, LoadError, TooManyRejects
 from retailpipe.progress import NoProgress, Progress
 from retailpipe.reports import LoadReport, LoadStatus, Overlap, Reject, Replaced
 from retailpipe.warehouse import Warehouse
-from retailpipe.workbook.cells import cell_address
 from retailpipe.workbook.reader import WorkbookReader, open_workbook
 from retailpipe.workbook.sheet import place_of
 
@@ -51,8 +51,8 @@ def load(
     """Load the snapshot of a workbook into bronze, completely or not at all.
 
     If the ledger already has this content and contract for the source, nothing is written. If the content or the
-    contract changed, the new rows replace the old ones. A dry run reads and checks the whole workbook, and writes
-    nothing.
+    contract changed, the new rows replace the old ones. Corrections of an earlier load of this content are applied
+    again. A dry run reads and checks the whole workbook, and writes nothing.
 
     allow_duplicate: load the content even if it, or many of its rows, are already loaded from another source.
     would_load: content hash -> key of the workbooks that the same dry run would have loaded before this one.
@@ -70,6 +70,7 @@ def load(
         warehouse.connecting() as connected,
         closing(open_workbook(snapshot.path, contract, snapshot.key)) as workbook,
     ):
+        _refuse_corrections(workbook, snapshot.key)
         connection = connected()
         if ensure_schema(connection, contract, progress) and not dry_run:
             connection.commit()
@@ -100,11 +101,11 @@ def load(
             sheets = workbook.sheet_names
             load_id = ledger.open_load(connection, snapshot.key, snapshot.content_hash, contract, sheets)
             layouts.record(connection, load_id, layouts.sheet_layouts(contract, workbook.layouts))
-            _copy(connection, contract, batches, load_id, snapshot.key)
+            copy_rows(connection, contract, batches, load_id, snapshot.key)
             new_rows = rows_of_load(contract, load_id)
         elif has_other_loads(connection, contract, snapshot.key):
             target = create_temporary_table(connection, contract)
-            _copy(connection, contract, batches, 0, snapshot.key, target)
+            copy_rows(connection, contract, batches, 0, snapshot.key, target)
             new_rows = ".".join(target)
         else:
             for _ in batches:
@@ -113,6 +114,7 @@ def load(
             raise workbook.no_rows()
         _refuse_too_many(judge, contract, snapshot.key)
         rows_in_others, overlaps = 0, ()
+        corrected: frozenset[RowKey] = frozenset()
         if new_rows and is_new_content:
             locks.lock_rows(connection, contract.table)
             rows = NewRows(snapshot.key, new_rows, judge.first_date, judge.last_date)
@@ -126,8 +128,10 @@ def load(
             if old:
                 ledger.replace_load(connection, old, load_id)
             counts = ledger.Counts(judge.rows_read, judge.rows_accepted, judge.first_date, judge.last_date)
-            ledger.close_load(connection, load_id, counts, judge.rejects, snapshot.etag)
+            ledger.close_load(connection, load_id, counts, judge.rejects, judge.rejected_cells, snapshot.etag)
+            corrected = _corrected_again(connection, snapshot, contract) if judge.rejects else corrected
             connection.commit()
+    rejects = [reject for reject in judge.rejects if (reject.sheet, reject.source_row) not in corrected]
     return LoadReport(
         source=snapshot.key,
         status=status,
@@ -136,14 +140,15 @@ def load(
         sheet=workbook.sheet_names,
         rows_read=judge.rows_read,
         rows_loaded=judge.rows_accepted,
-        rows_rejected=len(judge.rejects),
+        rows_rejected=len(rejects),
+        rows_corrected=len(corrected),
         first_date=judge.first_date,
         last_date=judge.last_date,
-        rejects=tuple(judge.rejects[:REJECTS_REPORTED]),
+        rejects=tuple(rejects[:REJECTS_REPORTED]),
         ignored_columns=workbook.ignored,
         rows_skipped=workbook.rows_skipped,
         seconds=round(time.monotonic() - started, 3),
-        replaces=Replaced(old.load_id, old.rows_loaded, old.finished_at) if old else None,
+        replaces=Replaced(old.load_id, old.rows_loaded + old.rows_corrected, old.finished_at) if old else None,
         rows_in_others=rows_in_others,
         overlaps=overlaps,
     )
@@ -162,45 +167,23 @@ def _accepted(workbook: WorkbookReader, judge: Judge, progress: Progress) -> Ite
         yield batch, layout
 
 
-def _copy(
-    connection: Connection,
-    contract: Contract,
-    batches: Iterator[tuple[pa.RecordBatch, Layout]],
-    load_id: int,
-    source: str,
-    target: tuple[str, str] | None = None,
-) -> None:
-    """Stream the rows, each with its load_id, into the contract's table, or into another table with its columns.
+def _refuse_corrections(workbook: WorkbookReader, source: str) -> None:
+    """Raise LoadError if a workbook has corrections of another one: as a workbook of its own, it would be added."""
+    if any(header.startswith(OWN_HEADER) for header in workbook.ignored):
+        raise LoadError(
+            f"{source} has rejected rows of another workbook, written by `rejects --write`",
+            hint=f"Remove it with `retailpipe forget {shlex.quote(source)}`, and load the file as corrections with "
+            "`retailpipe ingest FILE.xlsx --corrects SOURCE`.",
+        )
 
-    One COPY loads all batches, unless the type of a decimal column widens: then another COPY starts. If PostgreSQL
-    refuses a value, raises LoadError with the cell that holds it.
-    """
-    number = pa.scalar(load_id, pa.int64())
-    field = pa.field("load_id", pa.int64(), nullable=False)
-    # The row numbers and the sheet of each batch that was sent, to find the cell of a refused value.
-    sent: list[tuple[pa.Array, Layout]] = []
-    copied = 0  # rows sent by the COPYs before the current one
 
-    def numbered() -> Iterator[pa.RecordBatch]:
-        for batch, layout in batches:
-            sent.append((batch.column("source_row"), layout))
-            yield batch.append_column(field, pa.repeat(number, batch.num_rows))
-
-    try:
-        for schema, same_schema in groupby(numbered(), key=attrgetter("schema")):
-            copied = sum(len(numbers) for numbers, _ in sent[:-1])
-            connection.ingest(*(target or ("bronze", contract.table)), schema, same_schema)
-    except WarehouseError as error:
-        if not error.copied:
-            raise
-        index, column = copied + error.copied[0] - 1, contract.arrow_schema.names.index(error.copied[1])
-        for numbers, layout in sent:
-            sheet_column = layout.columns[column]
-            if index < len(numbers) and sheet_column is not None:
-                cell = cell_address(numbers[index].as_py(), sheet_column)
-                raise LoadError(f"{place_of(source, layout.sheet)}, cell {cell}: {error}", hint=error.hint) from error
-            index -= len(numbers)
-        raise
+def _corrected_again(connection: Connection, snapshot: Snapshot, contract: Contract) -> frozenset[RowKey]:
+    """Apply the corrections of this content to the load that was just closed; return the rows that they load."""
+    if not has_corrections(connection, snapshot.key, snapshot.content_hash):
+        return frozenset()
+    entry, _ = ledger.current_load(connection, snapshot.key, snapshot.content_hash)
+    applied = apply_again(connection, entry, contract) if entry else []
+    return frozenset(key for each in applied for key in each.corrected)
 
 
 def _refuse_too_many(judge: Judge, contract: Contract, source: str) -> None:

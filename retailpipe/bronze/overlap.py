@@ -101,7 +101,7 @@ def _other_loads(connection: Connection, contract: Contract, rows: NewRows) -> l
         """
         select load_id, source, first_date, last_date from bronze.loads
         where
-            status = 'loaded' and table_name = $1 and source <> $2
+            status in ('loaded', 'correction') and table_name = $1 and source <> $2
             and coalesce(first_date <= nullif($4, '')::timestamp and last_date >= nullif($3, '')::timestamp, true)
         """,
         contract.table,

@@ -38,7 +38,9 @@ def current(connection: Connection, workbooks: Iterable[Stored]) -> dict[str, Re
         select source, etag, reason, refused_at at time zone 'UTC' from bronze.refusals
         where not exists (
             select from bronze.loads
-            where loads.source = refusals.source and greatest(finished_at, forgotten_at) > refused_at
+            where
+                corrects is null and loads.source = refusals.source
+                and greatest(finished_at, forgotten_at) > refused_at
         )
         """
     )

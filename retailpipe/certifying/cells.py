@@ -40,6 +40,14 @@ def letters(column: int) -> str:
     return (letters(first - 1) if first else "") + "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[last]
 
 
+def index_of(column: str) -> int:
+    """The index of a column from its letters: 0 for A, 25 for Z, 26 for AA."""
+    index = 0
+    for letter in column:
+        index = 26 * index + ord(letter) - ord("A") + 1
+    return index - 1
+
+
 def shown(cell: Cell | None) -> str:
     """The text of a cell as Excel shows it; empty for a blank cell."""
     if cell is None:
@@ -60,6 +68,21 @@ def plain(number: Decimal) -> str:
     if "." in text:
         text = text.rstrip("0").rstrip(".")
     return "0" if text == "-0" else text
+
+
+def kept_cell(kind: str, text: str) -> Cell | None:
+    """A cell as the table bronze.corrected_cells keeps it; None for a blank cell."""
+    match kind:
+        case "text":
+            return (TEXT, text) if text else None
+        case "text with NUL":  # PostgreSQL cannot store NUL characters
+            return TEXT, text.replace("\u2400", "\0")
+        case "moment":
+            return moment(datetime.fromisoformat(text))
+        case "duration":
+            return CLOCK, text
+        case _:  # the other kinds have the same names here
+            return kind, text
 
 
 def moment(value: datetime | date) -> Cell:

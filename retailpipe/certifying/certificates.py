@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ from retailpipe.progress import NoProgress, Progress
 if TYPE_CHECKING:
     from retailpipe.certifying.comparison import Comparison
     from retailpipe.certifying.keys import Signer
+    from retailpipe.certifying.stored import CorrectionLoad
     from retailpipe.connection import Connection
     from retailpipe.reports import VerifyReport
     from retailpipe.snapshots import Snapshot
@@ -66,7 +68,8 @@ def certify(
         reports: list[Certification] = []
         for entry in entries:
             try:
-                reports.append(certifier.certify(entry, _contract(entry, contract, bindings)))
+                under = bindings.contract_of_load(entry.source, entry.contract_hash, contract)
+                reports.append(certifier.certify(entry, under))
             except (ContractError, SourceNotFound, WorkbookError) as error:
                 if source is not None:
                     raise
@@ -120,24 +123,38 @@ class _Certifier:
         """Compare a workbook with the warehouse. Return what was found, and the statement for the certificate."""
         from retailpipe.certifying.comparison import Comparer
         from retailpipe.certifying.layout import opened_tables
-        from retailpipe.certifying.statement import encoded, statement
-        from retailpipe.certifying.stored import StoredRows, rejected_rows, stored_columns
+        from retailpipe.certifying.statement import described, encoded, statement
+        from retailpipe.certifying.stored import StoredRows, correction_loads, rejected_rows, stored_columns
 
         self.progress.step(f"reading {entry.source} again", unit="rows", total=entry.rows_read)
         with opened_tables(snapshot.path, snapshot.key, contract) as tables:
-            rows = StoredRows(
-                self.connection,
-                entry.table_name,
-                entry.load_id,
-                stored_columns(contract.columns),
-                several_sheets=contract.several_sheets,
-                sheet=tables[0].name,
-            )
-            rejected = rejected_rows(self.connection, entry.load_id)
-            found = Comparer(entry.source, tables, self.progress).compare(iter(rows), rejected)
+
+            def rows_of(load_id: int) -> StoredRows:
+                return StoredRows(
+                    self.connection,
+                    entry.table_name,
+                    load_id,
+                    stored_columns(contract.columns),
+                    several_sheets=contract.several_sheets,
+                    sheet=tables[0].name,
+                )
+
+            corrections = correction_loads(self.connection, entry.load_id)
+            _check_contracts(entry, corrections)
+            corrected: dict[tuple[str, int, int], tuple[str | None, ...]] = {}
+            digests: dict[int, str] = {}
+            for each in corrections:
+                loaded = rows_of(each.load_id)
+                corrected |= {(row.sheet, row.row, each.load_id): row.values for row in loaded}
+                digests[each.load_id] = loaded.digest()
+            rows, rejected = rows_of(entry.load_id), rejected_rows(self.connection, entry)
+            found = Comparer(entry.source, tables, self.progress).compare(iter(rows), rejected, corrected)
         _compare_with_ledger(entry, found)
-        address, digests = self.environment.store.address, rows.digests()
-        return found, encoded(statement(address, snapshot, entry, contract, tables, found, digests, self.verification))
+        document = statement(
+            self.environment.store.address, snapshot, entry, contract, tables, found, rows.digests(), self.verification
+        )
+        document["predicate"]["corrections"] = described(corrections, digests)
+        return found, encoded(document)
 
 
 def _compare_with_ledger(entry: Entry, found: Comparison) -> None:
@@ -146,10 +163,21 @@ def _compare_with_ledger(entry: Entry, found: Comparison) -> None:
         ("read", found.rows.in_workbook, entry.rows_read),
         ("loaded", found.rows.in_bronze, entry.rows_loaded),
         ("rejected", found.rows.in_quarantine, entry.rows_rejected),
+        ("corrected", found.rows.corrected, entry.rows_corrected),
     ):
         if counted != recorded:
             reason = f"the ledger has {recorded:,} rows {what}, but there are {counted:,}"
             found.add(Difference("workbook", entry.source, "", "", f"{counted}", f"{recorded}", reason))
+
+
+def _check_contracts(entry: Entry, corrections: Sequence[CorrectionLoad]) -> None:
+    """Raise ContractError if rows were corrected under another contract: a certificate is about one contract."""
+    for each in corrections:
+        if each.contract_hash != entry.contract_hash:
+            raise ContractError(
+                f"load {each.load_id} corrected rows of {entry.source} under another contract than it was loaded under",
+                hint=f"Load all its rows under one: `retailpipe ingest {shlex.quote(entry.source)}`.",
+            )
 
 
 def _failed(entry: Entry, reason: str, here: str = "", there: str = "") -> Comparison:
@@ -194,18 +222,6 @@ def _entries(connection: Connection, environment: Environment, source: str | Non
             hint="List the loaded workbooks with `retailpipe status`.",
         )
     return [found]
-
-
-def _contract(entry: Entry, given: Contract | None, bindings: Bindings) -> Contract:
-    """The contract that a workbook was loaded under. Raises ContractError if it has changed since."""
-    contract = given or bindings.contract_for(entry.source) or Contract.default()
-    if contract.fingerprint != entry.contract_hash:
-        raise ContractError(
-            f"{entry.source} was loaded under another contract, or another version of {contract.name!r}",
-            hint=f"Load it again with `retailpipe ingest {shlex.quote(entry.source)}`, or pass its contract with "
-            "--contract.",
-        )
-    return contract
 
 
 def _signer(environment: Environment, kms_key: str | None) -> Signer:

@@ -110,7 +110,7 @@ def _workbook_problems(found: Certified, workbook: Path) -> list[str]:
 
 def _warehouse_problems(environment: Environment, found: Certified) -> list[str]:
     """What differs between a certificate and the rows of its load in bronze. Raises WarehouseError."""
-    from retailpipe.certifying.stored import ROW, SHEET, StoredRows
+    from retailpipe.certifying.stored import ROW, SHEET, StoredRows, correction_loads
 
     with environment.warehouse.connect(read_only=True) as connection:
         loads = current_loads(connection) if schema.has_schema(connection) else {}
@@ -132,6 +132,15 @@ def _warehouse_problems(environment: Environment, found: Certified) -> list[str]
             for now, then in zip(stored.digests(), found.columns, strict=True)
             if now != then
         ]
+        digests: dict[int, str] = {}
+        for each in correction_loads(connection, entry.load_id):
+            several = found.several_sheets
+            corrected = StoredRows(connection, entry.table_name, each.load_id, columns, several_sheets=several)
+            for _ in corrected:
+                pass
+            digests[each.load_id] = corrected.digest()
+        if changed := sorted({load_id for load_id, _ in digests.items() ^ found.corrections.items()}):
+            problems.append(f"the corrections of load {found.load_id} were changed: load {changed[0]}")
         return problems
 
 

@@ -72,10 +72,21 @@ class Comparer:
         self._tables = tables
         self._progress = progress
         self._rules = [ColumnRules(column) for column in tables[0].contract.columns]
+        self._corrected: dict[tuple[str, int, int], tuple[str | None, ...]] = {}
         self.found = Comparison()
 
-    def compare(self, stored: Iterator[StoredRow], rejected: Iterator[RejectedRow]) -> Comparison:
-        """Read all rows of all three sides. Raises WorkbookError, WarehouseError."""
+    def compare(
+        self,
+        stored: Iterator[StoredRow],
+        rejected: Iterator[RejectedRow],
+        corrected: Mapping[tuple[str, int, int], tuple[str | None, ...]] | None = None,
+    ) -> Comparison:
+        """Read all rows of all three sides.
+
+        corrected: the values of corrected rows in bronze, by sheet, row and load.
+        Raises WorkbookError, WarehouseError.
+        """
+        self._corrected = dict(corrected or {})
         found, rows, cells = self.found, self.found.rows, self.found.cells
         bronze, quarantine = _Ahead(stored), _Ahead(rejected)
         for table in self._tables:
@@ -98,6 +109,10 @@ class Comparer:
             cells.skipped += table.passed.cells_skipped
         self._extra(bronze.rest(), "bronze")
         self._extra(quarantine.rest(), "the quarantine")
+        for (sheet, number, load_id), values in sorted(self._corrected.items()):
+            what = f"the row is in bronze as corrected by load {load_id}, but the quarantine does not say so"
+            value = next((each for each in values if each), "")
+            found.add(Difference("row", self._file, sheet, f"A{number}", "", value, what))
         return found
 
     def _compare_row(
@@ -120,7 +135,9 @@ class Comparer:
             self.found.rows.in_bronze += 1
             return
         self.found.rows.in_bronze += len(stored)
-        self.found.rows.in_quarantine += len(rejected)
+        corrected = sum(each.corrected_by is not None for each in rejected)
+        self.found.rows.corrected += corrected
+        self.found.rows.in_quarantine += len(rejected) - corrected
         copies = len(stored) + len(rejected)
         if copies != 1:
             where = "is neither in bronze nor in the quarantine"
@@ -157,12 +174,10 @@ class Comparer:
             self._differ("row", table, number, min(cells), shown(cells[min(cells)]), rejected.raw_value, what)
             return
         index = table.columns[broken]
-        address = Place(table.name, number, index or 0).address
-        here = self._rules[broken].column.name, address, _storable(shown(cells.get(index or 0)))
-        there = rejected.column, rejected.cell, rejected.raw_value
-        if here != there:
-            what = f"the workbook has {here[2]!r}, the quarantine has {there[2]!r} in {there[1]}"
-            self._differ(here[0], table, number, index, here[2], there[2], what)
+        if rejected.corrections or rejected.corrected_by is not None:
+            self._compare_corrected(table, row, rejected)
+        else:
+            self._compare_reason(table, number, broken, cells, rejected)
         for header in sorted(texts.keys() | rejected.texts.keys()):
             here_text, there_text = texts.get(header, ""), rejected.texts.get(header, "")
             if here_text != there_text:
@@ -170,10 +185,53 @@ class Comparer:
                 what = f"the workbook has {here_text!r}, the quarantine has {there_text!r} in {header}"
                 self._differ(header, table, number, place, here_text, there_text, what)
 
+    def _compare_reason(
+        self, table: Table, number: int, broken: int, cells: Mapping[int, Cell | None], rejected: RejectedRow
+    ) -> None:
+        """Compare the first cell that breaks the contract with the reason that the quarantine has."""
+        index = table.columns[broken]
+        address = Place(table.name, number, index or 0).address
+        here = self._rules[broken].column.name, address, _storable(shown(cells.get(index or 0)))
+        there = rejected.column, rejected.cell, rejected.raw_value
+        if here != there:
+            what = f"the workbook has {here[2]!r}, the quarantine has {there[2]!r} in {there[1]}"
+            self._differ(here[0], table, number, index, here[2], there[2], what)
+
+    def _compare_corrected(self, table: Table, row: Row, rejected: RejectedRow) -> None:
+        """Compare a row with its corrections: with bronze if they were loaded, otherwise with the reason."""
+        number, cells = row
+        corrected = {**cells, **rejected.corrections}
+        values = [
+            rules.evaluate(None if index is None else corrected.get(index))
+            for rules, index in zip(self._rules, table.columns, strict=True)
+        ]
+        broken = next((place for place, value in enumerate(values) if isinstance(value, Broken)), None)
+        load_id = rejected.corrected_by
+        if load_id is None:
+            if broken is None:
+                what = "the row follows the contract with its corrections, but it is rejected"
+                self._differ("row", table, number, min(cells), shown(cells[min(cells)]), rejected.raw_value, what)
+            else:
+                self._compare_reason(table, number, broken, corrected, rejected)
+            return
+        stored = self._corrected.pop((table.name, number, load_id), None)
+        if stored is None:
+            what = f"the quarantine says that load {load_id} corrected the row, but bronze does not have it"
+            self._differ("row", table, number, min(cells), shown(cells[min(cells)]), "", what)
+            return
+        for rules, index, value, other in zip(self._rules, table.columns, values, stored, strict=True):
+            if value != other:
+                here = str(value) if isinstance(value, Broken) else _NULL if value is None else value
+                there = _NULL if other is None else other
+                what = f"corrected, the cell is {here!r}; bronze has {there!r} in {rules.column.name}, load {load_id}"
+                self._differ(rules.column.name, table, number, index, here, there, what)
+
     def _extra(self, rows: Iterator[StoredRow] | Iterator[RejectedRow], where: str) -> None:
         for row in rows:
             if where == "bronze":
                 self.found.rows.in_bronze += 1
+            elif isinstance(row, RejectedRow) and row.corrected_by is not None:
+                self.found.rows.corrected += 1
             else:
                 self.found.rows.in_quarantine += 1
             value = next((each for each in row.values if each), "") if isinstance(row, StoredRow) else row.raw_value

@@ -10,11 +10,16 @@ from retailpipe.reports import Report, VerifyReport
 
 @dataclass
 class Rows(Report):
-    """The rows of a workbook, and where they went. skipped: those that the contract passes over."""
+    """The rows of a workbook, and where they went.
+
+    in_quarantine: those that are rejected. corrected: those that were, and are in bronze with corrected cells.
+    skipped: those that the contract passes over.
+    """
 
     in_workbook: int = 0
     in_bronze: int = 0
     in_quarantine: int = 0
+    corrected: int = 0
     skipped: int = 0
 
 
@@ -25,6 +30,7 @@ class Cells(Report):
     left_out: those in columns that the contract does not name. skipped: those in rows that it passes over.
     lost: those that are nowhere; a certificate has none.
     blank: the blank cells of the contract's columns, which are null in bronze.
+    in_quarantine: those of rejected rows; the quarantine keeps them also if a row was corrected.
     """
 
     in_bronze: int = 0
@@ -99,9 +105,10 @@ class Certification(Report):
 
     def __str__(self) -> str:
         if self.ok:
+            corrected = f" + {self.rows.corrected:,} corrected" if self.rows.corrected else ""
             return (
                 f"{self.source}: certified: {counted(self.rows.in_workbook, 'row')} of the workbook = "
-                f"{self.rows.in_bronze:,} in bronze + {self.rows.in_quarantine:,} in the quarantine; "
+                f"{self.rows.in_bronze:,} in bronze + {self.rows.in_quarantine:,} in the quarantine{corrected}; "
                 f"{counted(self.cells.filled, 'cell')}, none is left over ({self.seconds:.1f} s)"
             )
         if self.different:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, cast
 
-from retailpipe.certifying.stored import ColumnDigest, table_digest
+from retailpipe.certifying.stored import ColumnDigest, CorrectionLoad, table_digest
 
 if TYPE_CHECKING:
     from retailpipe.bronze.ledger import Entry
@@ -71,6 +71,19 @@ def statement(
     }
 
 
+def described(corrections: Sequence[CorrectionLoad], digests: Mapping[int, str]) -> list[dict[str, Any]]:
+    """The loads of corrections. digests: of their rows in bronze, by load."""
+    return [
+        {
+            "loadId": each.load_id,
+            "contentHash": each.content_hash,
+            "rows": each.rows,
+            "sha256": digests[each.load_id],
+        }
+        for each in corrections
+    ]
+
+
 def encoded(document: Mapping[str, Any]) -> bytes:
     """A statement as the bytes that are signed."""
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
@@ -93,6 +106,7 @@ class Certified:
     """What a certificate says, as far as it can be checked.
 
     columns: the columns of bronze, with their digests. problems: figures that contradict each other.
+    corrections: the digest of each load of corrections, by load.
     """
 
     source: str
@@ -104,6 +118,7 @@ class Certified:
     rows: int
     columns: tuple[ColumnDigest, ...]
     problems: tuple[str, ...]
+    corrections: dict[int, str]
 
 
 def certified(document: Mapping[str, Any]) -> Certified:
@@ -127,6 +142,7 @@ def certified(document: Mapping[str, Any]) -> Certified:
             rows=_whole(rows["in_bronze"]),
             columns=columns,
             problems=(),
+            corrections={_whole(each["loadId"]): _text(each["sha256"]) for each in predicate.get("corrections", [])},
         )
         problems = _problems(predicate, found, rows, cells)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -140,8 +156,11 @@ def _problems(
     problems: list[str] = []
     if table_digest(found.rows, [(each.name, each.sha256) for each in found.columns]) != predicate["sha256"]:
         problems.append("the digest of the table is not that of its columns")
-    if rows["in_workbook"] != rows["in_bronze"] + rows["in_quarantine"]:
+    corrected = rows.get("corrected", 0)  # certificates of earlier versions know no corrections
+    if rows["in_workbook"] != rows["in_bronze"] + rows["in_quarantine"] + corrected:
         problems.append("its rows in bronze and in the quarantine are not those of the workbook")
+    if corrected != sum(_whole(each["rows"]) for each in predicate.get("corrections", [])):
+        problems.append("its corrected rows are not those of its corrections")
     if cells["filled"] != sum(cells[place] for place in _PLACES) or cells["lost"]:
         problems.append("its cells do not add up, or some are lost")
     if not all(each["ok"] is True for each in predicate["invariants"]):

@@ -12,9 +12,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from retailpipe.certifying.cells import Cell, index_of, kept_cell
 from retailpipe.contract_columns import Column
 
 if TYPE_CHECKING:
+    from retailpipe.bronze.ledger import Entry
     from retailpipe.connection import Connection
 
 _ROWS_AT_ONCE = 10_000
@@ -30,7 +32,12 @@ class StoredRow(NamedTuple):
 
 
 class RejectedRow(NamedTuple):
-    """A row of the quarantine. texts: its cells by header."""
+    """A row of the quarantine.
+
+    texts: its cells by header.
+    corrected_by: the load that loaded it with corrections; None while it is rejected.
+    corrections: the cells that replace those of the workbook, by the index of their column; None for a blank cell.
+    """
 
     sheet: str
     row: int
@@ -38,6 +45,21 @@ class RejectedRow(NamedTuple):
     column: str
     raw_value: str
     texts: dict[str, str]
+    corrected_by: int | None
+    corrections: dict[int, Cell | None]
+
+
+@dataclass(frozen=True)
+class CorrectionLoad:
+    """A load that corrects rows of another one.
+
+    content_hash: SHA-256 of the file with the corrections, or of the workbook if its rows were judged anew.
+    """
+
+    load_id: int
+    content_hash: str
+    contract_hash: str
+    rows: int
 
 
 @dataclass(frozen=True)
@@ -89,20 +111,51 @@ class StoredRows:
             for row in batch:
                 yield StoredRow(row[1] if self._several else self._sheet, int(row[0]), row[first:])
 
+    def digest(self) -> str:
+        """The digest of all columns. The rows must have been read."""
+        return table_digest(self.rows, [(each.name, each.sha256) for each in self.digests()])
+
     def digests(self) -> tuple[ColumnDigest, ...]:
         """The digests of all columns. The rows must have been read."""
         return tuple(digest.done() for digest in self._digests)
 
 
-def rejected_rows(connection: Connection, load_id: int) -> Iterator[RejectedRow]:
+def correction_loads(connection: Connection, load_id: int) -> list[CorrectionLoad]:
+    """The loads that correct rows of a current load, in their order."""
+    # A schema of an earlier version has no corrections, and not all of these columns.
+    rows = connection.rows(
+        "select load_id, content_hash, contract_hash, rows_loaded from bronze.loads "
+        "where status = 'correction' and (to_jsonb(loads) ->> 'corrects')::bigint = $1 order by load_id",
+        load_id,
+    )
+    return [CorrectionLoad(*row) for row in rows]
+
+
+def rejected_rows(connection: Connection, entry: Entry) -> Iterator[RejectedRow]:
     """Yield the rows of a load in the quarantine, ordered by sheet and row."""
-    statement = f"""
-        select sheet, source_row, cell, column_name, raw_value, raw_row::text from bronze.rejected_rows
-        where load_id = {load_id} order by sheet collate "C", source_row
+    corrected = f"""
+        left join bronze.corrected_cells as corrected
+            on source = {_literal(entry.source)} and content_hash = {_literal(entry.content_hash)}
+            and corrected.sheet = rejected.sheet and corrected.source_row = rejected.source_row
     """
-    for batch in _batches(connection, f"rejects_of_{load_id}", statement):
-        for sheet, row, cell, column, raw_value, texts in batch:
-            yield RejectedRow(sheet, row, cell, column, raw_value, json.loads(texts))
+    columns = "corrected_by, corrected.cells::text"
+    if connection.row("select to_regclass('bronze.corrected_cells') is null") == (True,):
+        corrected, columns = "", "null::bigint, null::text"
+    statement = f"""
+        select rejected.sheet, rejected.source_row, cell, column_name, raw_value, raw_row::text, {columns}
+        from bronze.rejected_rows as rejected {corrected}
+        where load_id = {entry.load_id} order by rejected.sheet collate "C", rejected.source_row
+    """
+    for batch in _batches(connection, f"rejects_of_{entry.load_id}", statement):
+        for sheet, row, cell, column, raw_value, texts, corrected_by, cells in batch:
+            kept: dict[str, list[str]] = json.loads(cells or "{}")
+            changes = {index_of(letters): kept_cell(*pair) for letters, pair in kept.items()}
+            yield RejectedRow(sheet, row, cell, column, raw_value, json.loads(texts), corrected_by, changes)
+
+
+def _literal(text: str) -> str:
+    """A text as a constant of SQL: a cursor takes no parameters."""
+    return f"convert_from(decode('{text.encode().hex()}', 'hex'), 'UTF8')"
 
 
 def stored_columns(columns: Sequence[Column]) -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from retailpipe import pipeline
+from retailpipe.cli.corrections import Corrects, ReplayOf, correct_or_replay
 from retailpipe.cli.invocation import as_typed
 from retailpipe.cli.options import (
     AllowDuplicate,
@@ -80,6 +81,8 @@ def ingest(
     jobs: Jobs = None,
     workers: Workers = None,
     at_once: AtOnce = None,
+    corrects: Corrects = None,
+    replay: ReplayOf = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -87,9 +90,16 @@ def ingest(
 
     Each workbook is loaded in its own transaction; several are loaded at once. A file is uploaded to the store first.
 
+    With --corrects or --replay, rejected rows of a loaded workbook are judged anew; docs/corrections.md has an example.
+
     \b
     Example: retailpipe ingest input/online_retail.xlsx
     """
+    if corrects or replay:
+        others = {"--dry-run": dry_run, "--allow-duplicate": allow_duplicate, "--replace": replace}
+        others |= {"--jobs": jobs is not None, "--workers": workers is not None, "--at-once": at_once is not None}
+        correct_or_replay(environment, sources or [], corrects, replay, others, contract, quiet, json)
+        return
     if not dry_run:
         replace = replace or confirm_replacements(environment, *(sources or []))
     on_stack = 0 if dry_run else count_of(workers, jobs)

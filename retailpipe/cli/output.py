@@ -165,10 +165,13 @@ def print_status(report: StatusReport) -> None:
             "source",
             "rows_loaded",
             "rows_rejected",
+            "rows_corrected",
             "first_date",
             "last_date",
             "finished_at",
         ]
+        if not any(load.get("rows_corrected") for load in report.loads):
+            columns.remove("rows_corrected")
         rows = [[load[column] for column in columns] for load in report.loads]
         say_table(columns, rows, spare=["first_date", "last_date", "finished_at"], complete="status --json")
         if report.loads_in_ledger > len(report.loads):
@@ -309,6 +312,10 @@ def print_rejects(found: pa.Table, total: int) -> None:
         [*(row[column] for column in columns), numbers.setdefault(row["hint"], len(numbers) + 1)]
         for row in found.to_pylist()
     ]
+    if any(corrected := [row["corrected_by"] for row in found.to_pylist()]):
+        columns.append("corrected_by")
+        for row, load_id in zip(rows, corrected, strict=True):
+            row.insert(-1, load_id)
     # Most workbooks are loaded from one sheet, and the cell and the message show the rest.
     spare = ["sheet", "code", "column_name", "raw_value"]
     say_table([*columns, "hint"], rows, spare=spare, complete="rejects --json")

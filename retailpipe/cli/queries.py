@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from retailpipe import queries
+from retailpipe.cli.corrections import AnnotateFile, WriteFile, write_rejects
 from retailpipe.cli.options import ContractFile, Json, on_environment, open_contract
 from retailpipe.cli.output import LOADS_SHOWN, print_json, print_rejects, print_status, print_table, table_document
 from retailpipe.cli.terminal import say
@@ -63,15 +64,24 @@ def rejects(
         str | None, typer.Argument(help="A workbook in the store, such as input/sales.xlsx. Default: all.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Print at most this many rows.")] = None,
+    write: WriteFile = None,
+    annotate: AnnotateFile = None,
+    contract: ContractFile = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file of --write or --annotate.")] = False,
     json: Json = False,
 ) -> None:
-    """List the rejected rows, each with its cell, the reason and a hint.
+    """List the rejected rows, each with its cell, the reason and a hint; or write them for the author of the data.
 
     A row is rejected if a value breaks the contract. The other rows of the workbook are loaded.
 
     \b
-    Example: retailpipe rejects input/online_retail.xlsx --limit 20
+    Example: retailpipe rejects input/online_retail.xlsx --write rejects.xlsx
     """
+    if write or annotate:
+        write_rejects(environment, source, write, annotate, contract, force, json)
+        return
+    if contract or force:
+        raise UsageError("--contract and --force are for --write and --annotate", hint="Add --write FILE.xlsx.")
     found, total = queries.counted_rejects(environment, source=source, limit=limit)
     print_table(found, "json") if json else print_rejects(found, total)
 

@@ -56,6 +56,7 @@ class Load:
     last_date: datetime | None
     started_at: datetime
     finished_at: datetime
+    rows_corrected: int = 0
 
     @property
     def seconds(self) -> Decimal:
@@ -78,6 +79,7 @@ class Ledger:
     rows_rejected: int
     current: tuple[Load, ...]
     history: tuple[Load, ...]
+    rows_corrected: int = 0
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from retailpipe.bronze.ledger import CORRECTED
 from retailpipe.html_report.facts import Build, Ledger, Load, RejectedCell, Rejects, Rule
 from retailpipe.html_report.records import records
 
@@ -13,25 +14,27 @@ if TYPE_CHECKING:
 LOADS_SHOWN = 40
 _RULES_SHOWN = 30
 _CELLS_SHOWN = 12
+# A schema of an earlier version does not have this column.
+_NOT_CORRECTED = "where to_jsonb(rejected_rows) ->> 'corrected_by' is null"
 NO_LOADS = Ledger(0, 0, 0, 0, 0, (), ())
 
 
 def ledger(connection: Connection) -> Ledger:
     """The loads. Schema bronze must exist. Raises WarehouseError."""
-    sources, read, loaded, rejected, loads = connection.row(
-        """
+    sources, read, loaded, rejected, loads, corrected = connection.row(
+        f"""
         select
             count(*) filter (where status = 'loaded'),
             coalesce(sum(rows_read) filter (where status = 'loaded'), 0)::bigint,
             coalesce(sum(rows_loaded) filter (where status = 'loaded'), 0)::bigint,
             coalesce(sum(rows_rejected) filter (where status = 'loaded'), 0)::bigint,
-            count(*)
+            count(*),
+            coalesce(sum({CORRECTED}) filter (where status = 'loaded'), 0)::bigint
         from bronze.loads
         """
-    ) or (0, 0, 0, 0, 0)
-    return Ledger(
-        sources, loads, read, loaded, rejected, _loads(connection, "where status = 'loaded'"), _loads(connection)
-    )
+    ) or (0, 0, 0, 0, 0, 0)
+    current = _loads(connection, "where status = 'loaded'")
+    return Ledger(sources, loads, read, loaded, rejected, current, _loads(connection), corrected)
 
 
 def _loads(connection: Connection, condition: str = "") -> tuple[Load, ...]:
@@ -42,6 +45,7 @@ def _loads(connection: Connection, condition: str = "") -> tuple[Load, ...]:
         f"from bronze.loads {condition} order by load_id desc limit {LOADS_SHOWN}",
         started_at="started_at at time zone 'UTC'",
         finished_at="finished_at at time zone 'UTC'",
+        rows_corrected=CORRECTED,
     )
 
 
@@ -60,25 +64,25 @@ def last_build(connection: Connection) -> Build | None:
 
 
 def rejects(connection: Connection) -> Rejects:
-    """The rejected rows of the current loads, by rule and column, and the first cells."""
-    [(total,)] = connection.rows("select count(*) from bronze.rejected_rows")
+    """The rejected rows of the current loads that are not corrected, by rule and column, and the first cells."""
+    [(total,)] = connection.rows(f"select count(*) from bronze.rejected_rows {_NOT_CORRECTED}")
     if not total:
         return Rejects(0)
-    groups = "select from bronze.rejected_rows group by code, column_name"
+    groups = f"select from bronze.rejected_rows {_NOT_CORRECTED} group by code, column_name"
     [(broken,)] = connection.rows(f"select count(*) from ({groups}) as rules")
     return Rejects(
         total,
         records(
             connection,
             Rule,
-            "from bronze.rejected_rows group by code, column_name "
+            f"from bronze.rejected_rows {_NOT_CORRECTED} group by code, column_name "
             f"order by count(*) desc, code, column_name limit {_RULES_SHOWN}",
             rows="count(*)",
         ),
         records(
             connection,
             RejectedCell,
-            "from bronze.rejected_rows inner join bronze.loads using (load_id) "
+            f"from bronze.rejected_rows inner join bronze.loads using (load_id) {_NOT_CORRECTED} "
             f"order by load_id, rejected_rows.sheet, source_row limit {_CELLS_SHOWN}",
             sheet="rejected_rows.sheet",
         ),

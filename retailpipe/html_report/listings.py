@@ -37,6 +37,9 @@ def history(facts: Facts) -> Table:
         )
         for load in facts.ledger.history
     )
+    if any(load.rows_corrected for load in facts.ledger.history):
+        columns = (*columns, "Corrected")
+        rows = tuple((*row, load.rows_corrected) for row, load in zip(rows, facts.ledger.history, strict=True))
     return Table("Loads, newest first", columns, rows, facts.ledger.loads, "status")
 
 

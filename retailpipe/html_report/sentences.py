@@ -38,12 +38,17 @@ def verdict(facts: Facts) -> str:
 
 
 def rows(facts: Facts) -> str:
-    """How many rows were read, loaded and rejected, by the ledger, and whether bronze has them."""
+    """How many rows were read, loaded, rejected and corrected, by the ledger, and whether bronze has them."""
     ledger = facts.ledger
-    read, loaded, rejected = ledger.rows_read, ledger.rows_loaded, ledger.rows_rejected
+    read, loaded, rejected, corrected = (
+        *(ledger.rows_read, ledger.rows_loaded, ledger.rows_rejected, ledger.rows_corrected),
+    )
     first = f"{counted(read, 'row was', 'rows were')} read from {counted(ledger.sources, 'workbook')}"
     if (read, loaded, rejected) in ((1, 1, 0), (1, 0, 1)):
         first += f", and {'loaded' if loaded else 'rejected'}."
+    elif corrected:
+        first += f": {loaded:,} {noun(loaded, 'was', 'were')} loaded, {corrected:,} {noun(corrected, 'was', 'were')} "
+        first += f"loaded with corrections and {rejected:,} {noun(rejected, 'is', 'are')} rejected."
     else:
         first += f": {loaded:,} {noun(loaded, 'was', 'were')} loaded and {rejected:,} {noun(rejected, 'was', 'were')} "
         first += "rejected."
@@ -54,7 +59,8 @@ def _missing_rows(facts: Facts) -> str:
     """That no row is missing, if that was checked; nothing if it was not."""
     checks = [check for check in facts.checks if check.layer == "bronze"]
     ledger = facts.ledger
-    if ledger.rows_read != ledger.rows_loaded + ledger.rows_rejected or not all(check.ok for check in checks):
+    found = ledger.rows_loaded + ledger.rows_rejected + ledger.rows_corrected
+    if ledger.rows_read != found or not all(check.ok for check in checks):
         return "The rows in bronze are not those of the ledger: see above."
     return "No row is missing." if checks else ""
 

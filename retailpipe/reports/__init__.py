@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from retailpipe.reports.builds import BuildReport, CheckPoint, CheckReport, Invariant, Node, RunReport, VerifyReport
 from retailpipe.reports.contracts import ContractCheck, ContractDraft, Fault, SheetRead
+from retailpipe.reports.corrections import CorrectionReport, RejectsFile
 from retailpipe.reports.environments import EnvironmentReport, ForgetReport, Forgotten, Refusal, StatusReport
 from retailpipe.reports.loads import LoadReport, LoadStatus, Overlap, Reject, Replaced, Replacement, SomeNotLoaded
 from retailpipe.reports.pages import DocsFile, Published, ReportFile
@@ -15,6 +16,7 @@ __all__ = [
     "CheckReport",
     "ContractCheck",
     "ContractDraft",
+    "CorrectionReport",
     "DocsFile",
     "EnvironmentReport",
     "Fault",
@@ -28,6 +30,7 @@ __all__ = [
     "Published",
     "Refusal",
     "Reject",
+    "RejectsFile",
     "Replaced",
     "Replacement",
     "Report",

@@ -89,7 +89,7 @@ class LoadReport(Report):
     status: `loaded` for a new source, `replaced` if its content or contract changed, `unchanged` if it was already
         loaded; `would load` and `would replace` in a dry run.
     load_id: the number of the load in the ledger; None in a dry run.
-    rows_read: always rows_loaded + rows_rejected.
+    rows_read: always rows_loaded + rows_rejected + rows_corrected.
     rejects: the first rejected rows; all of them are in bronze.rejected_rows.
     ignored_columns: headers of the workbook that are not in the contract.
     seconds: elapsed time.
@@ -97,6 +97,7 @@ class LoadReport(Report):
     rows_in_others: how many of the loaded rows other sources hold too.
     overlaps: the sources that hold most of these rows, at most 5.
     rows_skipped: rows that the contract's `skip_rows` and `skip_footer` exclude; not part of rows_read.
+    rows_corrected: rejected rows that are loaded with corrected cells; not part of rows_rejected.
     """
 
     source: str
@@ -116,9 +117,12 @@ class LoadReport(Report):
     rows_in_others: int = 0
     overlaps: tuple[Overlap, ...] = ()
     rows_skipped: int = 0
+    rows_corrected: int = 0
 
     def __str__(self) -> str:
         counts = f"{counted(self.rows_read, 'row')} read, {self.rows_loaded:,} loaded, {self.rows_rejected:,} rejected"
+        if self.rows_corrected:
+            counts += f", {self.rows_corrected:,} corrected"
         if self.rows_skipped:
             counts += f", {self.rows_skipped:,} skipped"
         if self.status == "unchanged":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from retailpipe.environment import Environment
 from retailpipe.errors import RetailpipeError
@@ -34,12 +34,12 @@ def trace_cell(environment: Environment, address: str) -> CellTrace:
     with environment.warehouse.connect(read_only=True, as_reader=True) as connection:
         declarations = Declarations(connection)
         found = whereabouts(environment, connection, address)
-        if found.went not in ("bronze", "blank") or not found.row or found.table is None or found.column is None:
+        if not found.row or found.table is None or found.column is None:
             return found
-        row = int(found.row["source_row"])
+        load_id, row = int(found.row["load_id"]), int(found.row["source_row"])
         sheet = found.row.get("source_sheet")
         figures = contributions(
-            connection, declarations, found.table.partition(".")[2], found.workbook.load_id, sheet, row, found.column
+            connection, declarations, found.table.partition(".")[2], load_id, sheet, row, found.column
         )
         return replace(found, figures=figures)
 
@@ -100,16 +100,9 @@ class _Place:
 
     def in_bronze(self) -> CellTrace | None:
         """What became of the cell if its row is in bronze; None if it is not."""
-        table = f"bronze.{quoted(self.table)}"
-        condition, parameters = "load_id = $1 and source_row = $2", [self.workbook.load_id, self.row]
-        if "source_sheet" in column_types(self.connection, table):
-            condition, parameters = f"{condition} and source_sheet = $3", [*parameters, self.sheet]
-        found = self.connection.rows(
-            f"select key, value from {table} as line, json_each_text(to_json(line)) where {condition}", *parameters
-        )
-        if not found:
+        values = self._row_in_bronze(self.workbook.load_id)
+        if not values:
             return None
-        values = dict(found)
         where = f"bronze.{self.table}, load {self.workbook.load_id}, row {self.row}"
         if self.layout is None:
             return self._result("unknown", f"is in {where}; its column is not known any more", row=values)
@@ -121,26 +114,54 @@ class _Place:
             return self._result("blank", f"is blank: null in {what}", row=values)
         return self._result("bronze", f"is in {what}: {value}", value=value, row=values)
 
+    def _row_in_bronze(self, load_id: int) -> dict[str, Any]:
+        """The row as a load has it in bronze; empty if it has not."""
+        table = f"bronze.{quoted(self.table)}"
+        condition, parameters = "load_id = $1 and source_row = $2", [load_id, self.row]
+        if "source_sheet" in column_types(self.connection, table):
+            condition, parameters = f"{condition} and source_sheet = $3", [*parameters, self.sheet]
+        return dict(
+            self.connection.rows(
+                f"select key, value from {table} as line, json_each_text(to_json(line)) where {condition}", *parameters
+            )
+        )
+
     def rejected(self) -> CellTrace | None:
         """What became of the cell if its row is in the quarantine; None if it is not."""
+        # A schema of an earlier version has no corrections.
         found = self.connection.row(
-            "select cell, message, hint, raw_row::text from bronze.rejected_rows "
-            "where load_id = $1 and sheet = $2 and source_row = $3",
+            "select cell, message, hint, raw_row::text, (to_jsonb(rejected_rows) ->> 'corrected_by')::bigint "
+            "from bronze.rejected_rows where load_id = $1 and sheet = $2 and source_row = $3",
             self.workbook.load_id,
             self.sheet.replace("\0", "\u2400"),
             self.row,
         )
         if not found:
             return None
-        cell, message, hint, raw_row = found
+        cell, message, hint, raw_row, corrected_by = found
         raw: dict[str, str] = json.loads(raw_row)
         headers = self.layout.headers if self.layout else {}
         values = {name: raw.pop(name) for _, name in sorted(headers.items()) if name in raw} | raw
         header = headers.get(self.index)
         letters = column_letters(self.index)
         value = values.get(letters if letters in values else header or letters)
+        if corrected_by is not None:
+            return self._corrected(corrected_by, f"{cell} broke the contract: {message}", value or None)
         why = f"its row is in the quarantine, since {cell} breaks the contract: {message}. {hint}"
         return self._result("rejected", f"is not in bronze: {why}", value=value or None, row=values)
+
+    def _corrected(self, load_id: int, why: str, original: str | None) -> CellTrace:
+        """What became of the cell of a row that was corrected. original: what the workbook holds, as text."""
+        values = self._row_in_bronze(load_id)
+        where = f"bronze.{self.table}, load {load_id}, row {self.row}"
+        if self.column is None:
+            reason = f"is left out: {self._header}; the other cells of its row were corrected and are in {where}"
+            return self._result("left out", reason)
+        value = values[self.column]
+        now = "blank" if value is None else value
+        held = f" (the workbook holds {original or 'nothing'})"
+        reason = f"is in a row that was corrected, since {why}; it is in {where}, column {self.column}: {now}{held}"
+        return self._result("corrected", reason, value=value, row=values, original=original)
 
     def elsewhere(self) -> CellTrace:
         """What became of the cell if its row is neither in bronze nor in the quarantine."""
@@ -200,10 +221,16 @@ class _Place:
         return f"column {letters} ({header}) is not in the contract" if header else f"column {letters} has no header"
 
     def _result(
-        self, went: str, reason: str, *, value: str | None = None, row: dict[str, str] | None = None
+        self,
+        went: str,
+        reason: str,
+        *,
+        value: str | None = None,
+        row: dict[str, Any] | None = None,
+        original: str | None = None,
     ) -> CellTrace:
         name = LoadedSheet(self.workbook.load_id, self.workbook.source, self.sheet).address
-        table = f"bronze.{self.table}" if went in ("bronze", "blank") and row else None
+        table = f"bronze.{self.table}" if went in ("bronze", "blank", "corrected") and row else None
         return CellTrace(
             self.workbook,
             self.sheet,
@@ -214,4 +241,5 @@ class _Place:
             self.column,
             value,
             dict(row or {}),
+            original=original,
         )

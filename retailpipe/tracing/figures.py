@@ -144,6 +144,12 @@ class _Tracing:
         notes += [
             f"The sheets of {name} are not known any more, so its cells are not named." for name in listing.unknown
         ]
+        notes += [
+            f"Load {each.load_id} corrected rows of {each.source}: the workbook holds other values in some of their "
+            "cells."
+            for each in found
+            if each.corrects
+        ]
         return Trace(grain.name, keys, column, tuple(figures), tuple(listed), table, total, by, found, tuple(notes))
 
     def _traced(self, names: list[str], listed: str) -> tuple[pa.Table, list[str | None], int]:

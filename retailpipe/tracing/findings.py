@@ -39,6 +39,8 @@ class Workbook(Report):
     loaded_at: in UTC.
     rows: how many of the traced rows came from it.
     version: the version of the object in the bucket of a stack; empty if it is not known, and in a folder.
+    corrects: the load whose rejected rows this load corrected; None for the load of a workbook. Then `content_hash` is
+        that of the file with the corrections, or of the workbook if its rejected rows were judged anew.
     """
 
     source: str
@@ -47,10 +49,12 @@ class Workbook(Report):
     loaded_at: datetime
     rows: int
     version: str = ""
+    corrects: int | None = None
 
     def __str__(self) -> str:
         version = f", version {self.version}" if self.version else ""
-        loaded = f"load {self.load_id} of {self.loaded_at:%Y-%m-%d %H:%M} UTC"
+        corrections = f"corrections of load {self.corrects}, " if self.corrects else ""
+        loaded = f"{corrections}load {self.load_id} of {self.loaded_at:%Y-%m-%d %H:%M} UTC"
         return f"{self.source}: {loaded}, SHA-256 {self.content_hash}{version}"
 
 
@@ -109,12 +113,14 @@ class Contribution(Report):
 class CellTrace(Report):
     """Where a cell of a workbook went.
 
-    went: `bronze`, `rejected`, `header`, `above the header`, `left out` (a column that the contract leaves out),
-        `skipped` (a row that the contract skips), `blank`, or `unknown` if the workbook cannot be read again.
+    went: `bronze`, `rejected`, `corrected` (its row was rejected, and is in bronze with corrections), `header`,
+        `above the header`, `left out` (a column that the contract leaves out), `skipped` (a row that the contract
+        skips), `blank`, or `unknown` if the workbook cannot be read again.
     explanation: the same as a sentence.
     column: the column of bronze; None if there is none.
     value: the value in bronze or in the quarantine, or what the workbook holds, as text; None if it is blank.
     row: the whole row in bronze or in the quarantine.
+    original: what the workbook holds in a row that was corrected, as text; None if it is blank.
     figures: the figures of silver, gold and the user's models that the cell is part of.
     """
 
@@ -128,3 +134,4 @@ class CellTrace(Report):
     value: str | None = None
     row: dict[str, Any] = field(default_factory=dict[str, Any])
     figures: tuple[Contribution, ...] = ()
+    original: str | None = None

@@ -23,7 +23,9 @@ def workbooks(environment: Environment, connection: Connection, rows: dict[int, 
     """
     found = connection.rows(
         """
-        select load_id, source, loads.content_hash, finished_at at time zone 'UTC', coalesce(etag, '')
+        select
+            load_id, source, loads.content_hash, finished_at at time zone 'UTC', coalesce(etag, ''),
+            (to_jsonb(loads) ->> 'corrects')::bigint  -- a schema of an earlier version does not have this column
         from bronze.loads left join bronze.etags using (source, content_hash)
         where load_id::text = any(string_to_array($1, ','))
         """,
@@ -31,8 +33,8 @@ def workbooks(environment: Environment, connection: Connection, rows: dict[int, 
     )
     versions = environment.store.versions() if environment.stack else {}
     listed = [
-        Workbook(source, load_id, content_hash, finished, rows[load_id], versions.get((source, etag), ""))
-        for load_id, source, content_hash, finished, etag in found
+        Workbook(source, load_id, content_hash, finished, rows[load_id], versions.get((source, etag), ""), corrects)
+        for load_id, source, content_hash, finished, etag, corrects in found
     ]
     return tuple(sorted(listed, key=lambda workbook: (-workbook.rows, workbook.source)))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from retailpipe import Contract, WorkbookError
-from retailpipe.certifying.cells import plain
+from retailpipe.certifying.cells import index_of, kept_cell, plain
 from retailpipe.certifying.comparison import Comparer, Comparison
 from retailpipe.certifying.layout import opened_tables
 from retailpipe.certifying.stored import RejectedRow, StoredRow
@@ -61,7 +61,10 @@ def contract(folder: Path, **keys: object) -> Contract:
 
 
 def compared(path: Path, used: Contract) -> Comparison:
-    """Read a workbook with both readers, and compare their rows as `certify` does."""
+    """Read a workbook with both readers, and compare their rows as `certify` does.
+
+    The cells of rejected rows are also passed as their own corrections, as the quarantine keeps them.
+    """
     first = read(path, used)
     stored = [StoredRow(first.layout.sheet, each["source_row"], values(each, used)) for each in first.rows]
     rejected = [
@@ -72,8 +75,10 @@ def compared(path: Path, used: Contract) -> Comparison:
             each.column_name,
             each.raw_value.replace("\0", "\u2400"),
             {header: cell.replace("\0", "\u2400") for header, cell in each.raw_row.items()},
+            corrected_by=None,
+            corrections={index_of(letters): kept_cell(*pair) for letters, pair in cells.items()},
         )
-        for each in first.rejects
+        for each, cells in zip(first.rejects, first.rejected_cells, strict=True)
     ]
     with opened_tables(path, path.name, used) as tables:
         return Comparer(path.name, tables, NoProgress()).compare(iter(stored), iter(rejected))

@@ -111,7 +111,7 @@ def test_the_rejected_rows_of_a_load_are_wrapped_between_words(
 
 
 def test_verify_and_check_end_with_their_verdict(command: Command) -> None:
-    assert command("verify").stdout.endswith("\n\nverified: all 33 invariants hold\n")
+    assert command("verify").stdout.endswith("\n\nverified: all 34 invariants hold\n")
     assert command("check").stdout.endswith("\n\nchecked: all 7 points pass\n")
 
 
@@ -138,7 +138,7 @@ def test_quiet_prints_a_broken_invariant_to_standard_error(command: Command, pla
         execute(place[-1], change.format("-"))
 
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.endswith("\n\nFAILED: 1 of 33 invariants does not hold\n")
+    assert done.stderr.endswith("\n\nFAILED: 1 of 34 invariants does not hold\n")
 
 
 def test_quiet_prints_failures_to_standard_error(

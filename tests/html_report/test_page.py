@@ -152,6 +152,15 @@ def test_read_rows_that_the_ledger_lost_are_not_called_complete() -> None:
     assert "No row is missing" not in found.text
 
 
+def test_corrected_rows_are_counted() -> None:
+    load = replace(LOAD, rows_read=10, rows_loaded=7, rows_rejected=1, rows_corrected=2)
+    found = shown(replace(loaded(), ledger=Ledger(1, 2, 10, 7, 1, (load,), (load,), 2)))
+
+    assert "10 rows were read from 1 workbook: 7 were loaded, 2 were loaded with corrections and 1 is" in found.text
+    assert "No row is missing." in found.text
+    assert "Corrected" in found.text
+
+
 def test_tables_that_are_out_of_date_are_one_problem_with_its_cure() -> None:
     checks = (Check("a", False, "1", "2", "bronze"), Check("b", False, "1", "2"), Check("c", False, "1", "2", "own"))
     problem = Problem("Silver and gold are out of date", "Since then.", "transform", is_failure=False)
@@ -205,10 +214,10 @@ def test_an_empty_chart_can_be_drawn_to_warm_up() -> None:
     charts.warm_up()
 
 
-def test_three_invariants_compare_bronze_with_the_ledger_and_none_is_for_own_models() -> None:
+def test_four_invariants_compare_bronze_with_the_ledger_and_none_is_for_own_models() -> None:
     statement = (resources.files("retailpipe") / "invariants.sql").read_text(encoding="utf-8")
     names = re.findall(r"select \d+,? (?:as place, )?'([^']+)'", statement)
 
-    assert len(names) == 33
-    assert [name for name in names if layer_of(name) == "bronze"] == names[:3]
+    assert len(names) == 34
+    assert [name for name in names if layer_of(name) == "bronze"] == names[:4]
     assert "own" not in map(layer_of, names)

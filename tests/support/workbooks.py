@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from importlib import resources
 from pathlib import Path
@@ -60,6 +60,7 @@ class Reading:
     rejects: list[Reject]
     rows_read: int
     rows_skipped: int = 0
+    rejected_cells: Sequence[Mapping[str, list[str]]] = ()
 
     def column(self, name: str) -> list[Any]:
         return [row[name] for row in self.rows]
@@ -77,7 +78,8 @@ def read(path: Path, contract: Contract) -> Reading:
     rows = [row for layout, chunk in workbook.chunks() for row in judge.judge(chunk, layout).to_pylist()]
     workbook.close()
     assert judge.rows_accepted == len(rows)
-    return Reading(workbook.layouts[0], rows, judge.rejects, judge.rows_read, workbook.rows_skipped)
+    reading = Reading(workbook.layouts[0], rows, judge.rejects, judge.rows_read, workbook.rows_skipped)
+    return replace(reading, rejected_cells=judge.rejected_cells)
 
 
 def refusal(path: Path, contract: Contract) -> WorkbookError:

@@ -4,4 +4,4 @@ select
     content_hash
 
 from {{ source('bronze', 'loads') }}
-where status = 'loaded' and table_name = 'raw_transactions'
+where status in ('loaded', 'correction') and table_name = 'raw_transactions'

@@ -226,7 +226,7 @@ class _Collector:
             """
             select exists (select from bronze.builds where load_ids = (
                 select array_agg(load_id order by load_id) from bronze.loads
-                where status = 'loaded' and table_name = $1
+                where status in ('loaded', 'correction') and table_name = $1
             ))
             """,
             build_record.OUR_TABLE,
