@@ -47,6 +47,7 @@ def correct(
     """
     from retailpipe.bronze.corrections import apply
     from retailpipe.corrections.reading import read_corrections
+    from retailpipe.lineage.corrections import CorrectionRun
 
     progress = progress or NoProgress()
     started = time.monotonic()
@@ -54,7 +55,11 @@ def correct(
     if file.suffix.lower() != SUFFIX:
         hint = "Pass the workbook that `retailpipe rejects --write FILE.xlsx` wrote, saved as .xlsx."
         raise UsageError(f"{path} does not end in {SUFFIX}", hint=hint)
-    with file_snapshot(file, file.name) as snapshot, environment.warehouse.connect() as connection:
+    with (
+        CorrectionRun(environment, source) as events,
+        file_snapshot(file, file.name) as snapshot,
+        environment.warehouse.connect() as connection,
+    ):
         load = locked_load(connection, environment, source, contract, snapshot.content_hash, progress)
         progress.step("reading the corrections")
         found = read_corrections(snapshot.path, file.name, snapshot.content_hash, load)
@@ -68,9 +73,11 @@ def correct(
             snapshot.content_hash,
             has_changes=found.has_changes,
         )
-        return finished(
+        report = finished(
             connection, environment, load, applied, len(found.rows), started, already=found.already_corrected
         )
+        events.corrected(load.contract.table, report)
+    return report
 
 
 def locked_load(

@@ -39,10 +39,11 @@ def replay(
     SourceNotFound, NothingLoaded, StoreError, WarehouseError.
     """
     from retailpipe.bronze.corrections import apply
+    from retailpipe.lineage.corrections import CorrectionRun
 
     progress = progress or NoProgress()
     started = time.monotonic()
-    with environment.warehouse.connect() as connection:
+    with CorrectionRun(environment, source) as events, environment.warehouse.connect() as connection:
         if schema.has_schema(connection) and schema.ensure_schema(connection, Contract.default(), progress):
             connection.commit()
         load = loaded(connection, environment, key_of(connection, environment, source), contract, same=False)
@@ -55,7 +56,9 @@ def replay(
         rows = _not_skipped(load)
         entry = load.entry
         applied = apply(connection, entry, load.contract, rows, load.sheets, entry.content_hash, keep_reasons=True)
-        return finished(connection, environment, load, applied, len(rows), started)
+        report = finished(connection, environment, load, applied, len(rows), started)
+        events.corrected(load.contract.table, report)
+    return report
 
 
 def _check(connection: Connection, load: Loaded) -> None:

@@ -21,7 +21,11 @@ _STANDARD = {
     "schema": ("SchemaDatasetFacet", "1-2-0"),
     "version": ("DatasetVersionDatasetFacet", "1-0-1"),
 }
-_OWN = {"retailpipe_load": "load", "retailpipe_exactFigures": "exact-figures"}
+_OWN = {
+    "retailpipe_correction": "correction",
+    "retailpipe_exactFigures": "exact-figures",
+    "retailpipe_load": "load",
+}
 """docs/lineage.md describes their fields."""
 
 

@@ -15,6 +15,7 @@ import retailpipe
 from retailpipe import ContractError, Environment, LoadError, NothingLoaded, SheetError, SourceNotFound, UsageError
 from tests.certifying.conftest import CONTRACT, HEADERS, ROWS
 from tests.corrections.conftest import LEDGER, QUARANTINE, RECEIPTS, ROW, load, mended, rejects_file, rows
+from tests.support.openlineage import events_of
 from tests.support.workbooks import book_of
 
 
@@ -53,6 +54,25 @@ def test_corrected_rows_are_loaded_by_their_numbers_and_others_stay_rejected(sho
     assert [row["corrected_by"] for row in listed] == [None, 2]
     assert [row["corrected_at"] is None for row in listed] == [True, False]
     assert retailpipe.verify(shop).ok
+
+
+def test_correction_emits_events_once(shop: Environment, tmp_path: Path) -> None:
+    file = mended(rejects_file(shop, tmp_path / "rejects.xlsx"), {7: {"Price": 100.5}})
+    before = len(events_of(shop.folder))
+
+    retailpipe.correct(shop, file, "shop.xlsx")
+    retailpipe.correct(shop, file, "shop.xlsx")
+    with pytest.raises(SourceNotFound):
+        retailpipe.correct(shop, file, "other.xlsx")
+
+    start, complete, *failed = events_of(shop.folder)[before:]
+    assert [event["eventType"] for event in (start, complete, *failed)] == ["START", "COMPLETE", "START", "FAIL"]
+    assert complete["job"]["name"] == "correct.input/shop.xlsx"
+    assert complete["run"]["facets"]["retailpipe_correction"]["corrects"] == 1
+    assert complete["inputs"][0]["name"] == "one_test.bronze.rejected_rows"
+    [table] = complete["outputs"]
+    assert table["name"] == "one_test.bronze.shop_rows"
+    assert table["outputFacets"]["outputStatistics"]["rowCount"] == 1
 
 
 def test_same_corrections_change_nothing_a_second_time(shop: Environment, tmp_path: Path) -> None:
