@@ -59,10 +59,10 @@ def certify(
     """
     require()
     progress = progress or NoProgress()
-    signer = _signer(environment, kms_key)
     bindings = Bindings.of(environment.folder)
     with environment.warehouse.connect(read_only=True) as connection:
         entries = _entries(connection, environment, source)
+        signer = _signer(environment, kms_key)  # before the work, and only if something is loaded: it may make the key
         progress.step("verifying")
         certifier = _Certifier(environment, connection, verified(connection), signer, progress)
         reports: list[Certification] = []

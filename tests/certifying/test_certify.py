@@ -283,9 +283,11 @@ def test_workbook_that_cannot_be_certified_does_not_stop_the_others(loaded: Envi
         certify(loaded, "second.xlsx")
 
 
-def test_nothing_loaded_is_refused(built_environment: Environment) -> None:
+def test_nothing_loaded_is_refused_and_makes_no_key(built_environment: Environment) -> None:
     with pytest.raises(NothingLoaded):
         certify(built_environment)
+
+    assert not [*built_environment.folder.rglob("*.pem")]
 
 
 def test_format_that_the_second_reader_cannot_read_is_refused_by_name(tmp_path: Path) -> None:
