@@ -63,7 +63,7 @@ def rejects(
     source: Annotated[
         str | None, typer.Argument(help="A workbook in the store, such as input/sales.xlsx. Default: all.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Print at most this many rows.")] = None,
+    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Print at most this many rows.")] = None,
     write: WriteFile = None,
     annotate: AnnotateFile = None,
     contract: ContractFile = None,

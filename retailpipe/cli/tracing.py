@@ -48,7 +48,9 @@ def trace(
     ] = None,
     limit: Annotated[
         int | None,
-        typer.Option(min=1, help="List at most this many rows. Default: 20 in a table, all in other formats."),
+        typer.Option(
+            metavar="N", min=1, help="List at most this many rows. Default: 20 in a table, all in other formats."
+        ),
     ] = None,
     form: FormOption = None,
     out: RowsFile = None,
