@@ -107,7 +107,8 @@ def subscribe(
 def cost(
     environment: Environment,
     hours: Annotated[
-        float | None, typer.Option(min=0, max=744, help="Hours per month that the database runs. Default: all hours.")
+        float | None,
+        typer.Option(metavar="N", min=0, max=744, help="Hours per month that the database runs. Default: all hours."),
     ] = None,
     json: Json = False,
 ) -> None:

@@ -58,7 +58,9 @@ order by year, month
 
 
 def demo(
-    rows: Annotated[int, typer.Option(help="Number of rows of the generated workbook, without the header.")] = 25_000,
+    rows: Annotated[
+        int, typer.Option(metavar="N", help="Number of rows of the generated workbook, without the header.")
+    ] = 25_000,
     seed: Annotated[
         int, typer.Option(metavar="N", help="Generate other rows: each number stands for another workbook.")
     ] = 1,
@@ -216,7 +218,10 @@ def init(environment: Environment, contract: ContractFile = None, json: Json = F
 def transform(
     environment: Environment,
     select: Annotated[
-        str | None, typer.Option(help="The models to build, in dbt's selection syntax, such as fact_sales_daily+.")
+        str | None,
+        typer.Option(
+            metavar="MODELS", help="The models to build, in dbt's selection syntax, such as fact_sales_daily+."
+        ),
     ] = None,
     full_refresh: Annotated[
         bool, typer.Option("--full-refresh", help="Rebuild incremental models from scratch.")
