@@ -168,6 +168,22 @@ def test_url_that_is_not_valid_is_one_warning(
     assert len((folder / "lineage.jsonl").read_text().splitlines()) == 2
 
 
+@pytest.mark.parametrize("path", ["//[", "http://[", "http://user:a-secret-key@host/events", "//host/x", "file:///x"])
+def test_endpoint_that_is_not_a_path_is_one_warning(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    emitter.warn_once.cache_clear()
+    monkeypatch.setenv("OPENLINEAGE_URL", "http://127.0.0.1")
+    monkeypatch.setenv("OPENLINEAGE_ENDPOINT", path)
+
+    emit(folder, EVENT)
+    flush()
+
+    [message] = caplog.messages
+    assert message.startswith("OPENLINEAGE_ENDPOINT is not a path such as api/v1/lineage, so no event is sent.")
+    assert KEY not in message
+
+
 @pytest.mark.parametrize("key", ["line\nbreak", "g\u00fcltig"])
 def test_key_that_no_header_can_hold_sends_nothing(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
     monkeypatch.setenv("OPENLINEAGE_URL", "http://127.0.0.1")
