@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import json
 import logging
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,14 +31,15 @@ def emit(folder: Path, event: Event) -> None:
     settings = Settings.current()
     if settings.disabled:
         return
-    if settings.namespace:
-        event = event | {"job": event["job"] | {"namespace": settings.namespace}}
-    line = json.dumps(event, separators=(",", ":")).encode() + b"\n"
-    _journal(folder).append(line)
-    if settings.address:
-        _endpoint(settings.address, settings.key).send(line)
-    elif settings.problem:
-        warn_once(settings.problem)
+    with guarded():
+        if settings.namespace:
+            event = event | {"job": event["job"] | {"namespace": settings.namespace}}
+        line = json.dumps(event, separators=(",", ":")).encode() + b"\n"
+        _journal(folder).append(line)
+        if settings.address:
+            _endpoint(settings.address, settings.key).send(line)
+        elif settings.problem:
+            warn_once(settings.problem)
 
 
 def flush() -> None:
@@ -56,6 +59,19 @@ def _endpoint(address: str, key: str) -> Endpoint:
     from retailpipe.lineage.endpoint import Endpoint
 
     return Endpoint(address, key)
+
+
+@contextmanager
+def guarded() -> Generator[None]:
+    """Log an error once instead of raising it: an event is never worth a load.
+
+    The message has only the kind and the place of the error, because its text may hold a password.
+    """
+    try:
+        yield
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        warn_once(f"cannot make a lineage event ({type(error).__name__} in {Path(place.filename).name}:{place.lineno})")
 
 
 @functools.cache
