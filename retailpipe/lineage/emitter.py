@@ -6,11 +6,12 @@ import functools
 import json
 import logging
 import traceback
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from retailpipe.lineage.datasets import plain_text
 from retailpipe.lineage.journal import Journal
 from retailpipe.lineage.settings import Settings
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 Event = dict[str, Any]
 Emit = Callable[[Event], None]
+_TOGETHER = 20
+"""How many events an endpoint must take within 2 s."""
 _log = logging.getLogger(__name__)
 
 
@@ -33,13 +36,24 @@ def emit(folder: Path, event: Event) -> None:
         return
     with guarded():
         if settings.namespace:
-            event = event | {"job": event["job"] | {"namespace": settings.namespace}}
+            event = event | {"job": event["job"] | {"namespace": plain_text(settings.namespace)}}
         line = json.dumps(event, separators=(",", ":")).encode() + b"\n"
         _journal(folder).append(line)
         if settings.address:
             _endpoint(settings.address, settings.key).send(line)
         elif settings.problem:
             warn_once(settings.problem)
+
+
+def emit_all(folder: Path, events: Sequence[Event]) -> None:
+    """Emit many events at once, of a run on other machines. Raises nothing.
+
+    All at once would be too many for the endpoint: it is waited for in between, as at the end of a process.
+    """
+    for number, event in enumerate(events, 1):
+        emit(folder, event)
+        if number % _TOGETHER == 0:
+            flush()
 
 
 def flush() -> None:

@@ -21,6 +21,7 @@ from retailpipe.folders import LINEAGE, make_folder
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+_OLDER = f"{LINEAGE}.1"
 _MAX_BYTES = 10_000_000
 _TRIES, _PAUSE_SECONDS = 20, 0.001
 """How often a lock is tried. A stopped process may keep it, and no load waits for that."""
@@ -28,12 +29,13 @@ _log = logging.getLogger(__name__)
 
 
 def events_in(folder: Path) -> list[dict[str, Any]]:
-    """The events in the file of an environment, without the older ones; none if it cannot be read."""
+    """The events in the two files of an environment, the older ones first; none of a file that cannot be read."""
     events: list[dict[str, Any]] = []
-    with suppress(OSError), (folder / LINEAGE).open("rb") as lines:
-        for line in lines:
-            with suppress(ValueError):  # a full disk has cut it off
-                events.append(json.loads(line))
+    for name in (_OLDER, LINEAGE):
+        with suppress(OSError), (folder / name).open("rb") as lines:
+            for line in lines:
+                with suppress(ValueError):  # a full disk has cut it off
+                    events.append(json.loads(line))
     return events
 
 
@@ -89,7 +91,7 @@ class Journal:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(descriptor), self._file.stat()):
-                    self._file.rename(self._file.with_name(f"{LINEAGE}.1"))
+                    self._file.rename(self._file.with_name(_OLDER))
 
 
 def _write(descriptor: int, line: bytes) -> None:

@@ -14,8 +14,9 @@ import pytest
 import trustme
 
 from retailpipe.lineage import emitter, endpoint
-from retailpipe.lineage.emitter import emit, flush
+from retailpipe.lineage.emitter import emit, emit_all, flush
 from retailpipe.lineage.endpoint import Endpoint
+from retailpipe.lineage.journal import events_in
 from retailpipe.lineage.settings import Settings
 from tests.support.lineage_endpoint import receiving, unhelpful
 
@@ -108,6 +109,29 @@ def test_too_slow_server_has_a_limit_of_waiting_events(
 
     [message] = caplog.messages
     assert "2 events are waiting for it" in message
+
+
+def test_many_events_of_a_run_on_other_machines_are_all_sent(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(endpoint, "_MOST_WAITING", 20)
+    monkeypatch.setattr(endpoint, "_SECONDS", 2)
+    with receiving() as server:
+        monkeypatch.setenv("OPENLINEAGE_URL", server.address)
+
+        emit_all(folder, [EVENT] * 70)
+        flush()
+
+        assert len(server.events) == 70
+    assert caplog.messages == []
+
+
+def test_namespace_that_is_not_utf_8_is_a_text(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENLINEAGE_NAMESPACE", "shop \udcff")
+
+    emit(folder, EVENT)
+
+    assert events_in(folder)[-1]["job"]["namespace"] == "shop \\udcff"
 
 
 def test_server_that_is_back_gets_events_again(
@@ -242,7 +266,7 @@ def test_forked_process_sends_its_own_events_only(folder: Path, tmp_path: Path) 
     code = f"""
 import os
 from pathlib import Path
-from retailpipe.lineage.emitter import emit, flush
+from retailpipe.lineage.emitter import emit, emit_all, flush
 for number in range(3):
     emit(Path({str(folder)!r}), {{"number": number}})
 if not os.fork():

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from retailpipe.lineage import journal
-from retailpipe.lineage.journal import Journal
+from retailpipe.lineage.journal import Journal, events_in
 
 
 def lines(file: Path) -> list[bytes]:
@@ -41,6 +41,16 @@ def test_full_file_becomes_the_older_one(folder: Path, file: Path, monkeypatch: 
     assert lines(file) == [b"event 4"]
     assert lines(folder / "lineage.jsonl.1") == [b"event 3"]
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_events_of_both_files_are_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task on AWS sends them to the machine that started it."""
+    monkeypatch.setattr(journal, "_MAX_BYTES", 30)
+
+    for number in range(3):
+        Journal(folder).append(b'{"number": %d}\n' % number)
+
+    assert events_in(folder) == [{"number": 0}, {"number": 1}, {"number": 2}]
 
 
 def test_file_that_a_stopped_process_keeps_locked_is_written(folder: Path, file: Path) -> None:
