@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
 
-from retailpipe.errors import RetailpipeError
+from retailpipe.errors import HEADER_CELLS, RetailpipeError
 from retailpipe.lineage.datasets import Dataset, plain_text
 from retailpipe.lineage.emitter import Emit, Event, emit, guarded
 from retailpipe.lineage.facets import EVENT, Facet, facets, own_version, producer
@@ -116,9 +116,11 @@ class Run:
 
 
 def _message(error: BaseException) -> str:
-    """The first line of the message of an error: more lines quote cells."""
+    """The first line of the message of an error, without cells: more lines quote them, and the end of the first one
+    may. Without a header, that is a row of data."""
     text = str(error) if isinstance(error, RetailpipeError) else ""
-    return plain_text(text.partition("\n")[0] or type(error).__name__)[:_MOST_CHARACTERS]
+    text = text.partition("\n")[0].partition(f"; {HEADER_CELLS}")[0]
+    return plain_text(text or type(error).__name__)[:_MOST_CHARACTERS]
 
 
 def _now() -> str:
