@@ -1,21 +1,26 @@
-"""The HTTP endpoint that receives events. Threads send them, so that no load waits for it."""
+"""The HTTP endpoint that receives events. Threads send them, so that no load waits for it.
+
+Only a process that sends imports this module. The threads import nothing: a process that is forked meanwhile could not
+import it either.
+"""
 
 from __future__ import annotations
 
 import atexit
+import encodings.idna  # noqa: F401 - the first socket would import it
+import http.client
 import logging
 import os
+import ssl
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections import deque
 from concurrent.futures import Future
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from retailpipe.threads import Worker
-
-if TYPE_CHECKING:
-    from urllib.request import OpenerDirector
 
 _SECONDS = 2.0
 """How long one event may take in total, and how long the end of the process waits for all."""
@@ -38,7 +43,7 @@ class Endpoint:
         self._key = key
         self._lock = threading.Lock()
         self._threads: tuple[Worker, Worker] | None = None
-        self._opener: OpenerDirector | None = None
+        self._opener: urllib.request.OpenerDirector | None = None
         self._waiting: deque[Future[None]] = deque()
         self._request: Future[str] | None = None
         self._problem = ""
@@ -128,10 +133,6 @@ class Endpoint:
 
     def _post(self, line: bytes) -> str:
         """Return why the endpoint did not accept an event; empty if it did."""
-        import http.client
-        import urllib.error
-        import urllib.request
-
         headers = {"Content-Type": "application/json", "User-Agent": "retailpipe"}
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
@@ -154,19 +155,15 @@ class Endpoint:
             )
 
 
-def _opener(address: str) -> OpenerDirector:
+def _opener(address: str) -> urllib.request.OpenerDirector:
     """What opens requests: through the proxies of the environment, with TLS verified.
 
     It follows no redirects, so no other server gets the key.
     """
-    from urllib import request
-
-    opener = request.OpenerDirector()
-    handlers = [request.ProxyHandler(), request.HTTPHandler(), request.HTTPErrorProcessor()]
-    for handler in (*handlers, request.HTTPDefaultErrorHandler()):
+    opener = urllib.request.OpenerDirector()
+    handlers = [urllib.request.ProxyHandler(), urllib.request.HTTPHandler(), urllib.request.HTTPErrorProcessor()]
+    for handler in (*handlers, urllib.request.HTTPDefaultErrorHandler()):
         opener.add_handler(handler)
     if address.startswith("https:"):
-        import ssl
-
-        opener.add_handler(request.HTTPSHandler(context=ssl.create_default_context()))
+        opener.add_handler(urllib.request.HTTPSHandler(context=ssl.create_default_context()))
     return opener
