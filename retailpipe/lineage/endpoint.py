@@ -7,7 +7,7 @@ import it either.
 from __future__ import annotations
 
 import atexit
-import encodings.idna  # noqa: F401 - the first socket would import it
+import codecs
 import http.client
 import logging
 import os
@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 from retailpipe.threads import Worker
 
+codecs.lookup("idna")  # the first socket would import this codec
 _SECONDS = 2.0
 """How long one event may take in total, and how long the end of the process waits for all."""
 _PAUSE_SECONDS = 600.0
