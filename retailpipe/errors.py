@@ -35,6 +35,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+HEADER_CELLS = "the cells of this row are"
+"""Words in the message of a SheetError if the header row does not fit the contract, and in no other message."""
+
 
 class RetailpipeError(Exception):
     """The base class of all errors of this library.

@@ -16,7 +16,7 @@ from retailpipe.fargate.following import follow
 from retailpipe.fargate.forecast import Forecast, forecast
 from retailpipe.fargate.launch import require_workers, start
 from retailpipe.fargate.runs import Run
-from retailpipe.lineage.emitter import emit
+from retailpipe.lineage.emitter import emit_all, guarded
 from retailpipe.progress import Progress
 from retailpipe.reports import LoadReport
 from retailpipe.sources import Key, Keys, stored_key
@@ -78,10 +78,10 @@ def ingest_on_workers(
 
 def _emit_events(environment: Environment, files: RunFiles) -> None:
     """Emit the events of OpenLineage that a run has left in the bucket. Raises nothing."""
-    try:
-        events = (files.read("lineage") or {}).get("events", [])
-    except AwsError as error:
-        _log.warning("the lineage events of run %s cannot be read: %s", files.run, error)
-        return
-    for event in events:
-        emit(environment.folder, event)
+    with guarded():
+        try:
+            document = files.read("lineage") or {}
+        except AwsError as error:
+            _log.warning("the lineage events of run %s cannot be read: %s", files.run, error)
+        else:
+            emit_all(environment.folder, document.get("events", []))

@@ -10,11 +10,10 @@ from retailpipe import backlog
 from retailpipe.builds import own_models_problem, up_to_date, why_outdated
 from retailpipe.counts import counted
 from retailpipe.environment import Environment
-from retailpipe.errors import NothingLoaded, RetailpipeError, WarehouseError
+from retailpipe.errors import HEADER_CELLS, NothingLoaded, RetailpipeError, WarehouseError
 from retailpipe.html_report.facts import Check, Problem
 from retailpipe.invariants import layer_of, verified
 from retailpipe.reports import Refusal
-from retailpipe.workbook.sheet import HEADER_CELLS
 
 if TYPE_CHECKING:
     from retailpipe.connection import Connection

@@ -14,6 +14,7 @@ from retailpipe.errors import RetailpipeError
 from retailpipe.grain import OUR_ROWS, Grain, grain_of
 from retailpipe.lineage.columns import Columns, Origins
 from retailpipe.lineage.datasets import Database, Dataset
+from retailpipe.lineage.emitter import guarded
 from retailpipe.lineage.facets import Facet, facets, own_version
 from retailpipe.lineage.runs import Content, Run
 
@@ -75,7 +76,7 @@ class BuildRun(Run):
 
         Reads the columns of the tables: the connection must not be needed afterwards.
         """
-        with self._guarded():
+        with guarded():
             if not self._disabled:
                 self._models = models()
                 read = {f"bronze.{table}" for model in self._models for table in model.reads}

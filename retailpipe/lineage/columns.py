@@ -39,46 +39,51 @@ class Columns:
     def __init__(self, grains: Mapping[str, Grain], known: Mapping[str, Collection[str]]) -> None:
         self._grains = grains
         self._known = known
+        self._found: dict[tuple[str, str], Origins] = {}
 
     def of(self, model: str, column: str) -> Origins:
-        """The origins of a column of a model; empty if they are not declared."""
-        return self._of(model, column, frozenset())
+        """The origins of a column of a model; empty if they are not declared.
+
+        They are sought once: columns that follow from two others each have very many paths. Meanwhile they count as
+        empty, so that a declaration that follows from itself ends.
+        """
+        if (model, column) not in self._found:
+            self._found[model, column] = {}
+            self._found[model, column] = self._sought(model, column)
+        return self._found[model, column]
 
     def of_rows(self, model: str) -> Origins:
         """The columns of bronze that decide which rows of bronze a row of a model is made from."""
         grain = self._grains.get(model)
         if grain is None or grain.written_in:
             return {}
-        found = _indirect(self._expression(grain, grain.where, frozenset()), "FILTER")
+        found = _indirect(self._expression(grain, grain.where), "FILTER")
         if not _is_row_by_row(grain):
             for expression in grain.keys.values():
-                _add(found, _indirect(self._expression(grain, expression, frozenset()), "GROUP_BY"))
+                _add(found, _indirect(self._expression(grain, expression), "GROUP_BY"))
         return found
 
-    def _of(self, model: str, column: str, seen: frozenset[tuple[str, str]]) -> Origins:
+    def _sought(self, model: str, column: str) -> Origins:
         grain = self._grains.get(model)
-        if grain is None or (model, column) in seen:
-            return {}
-        seen |= {(model, column)}
         found: Origins = {}
+        if grain is None:
+            return found
         if column in grain.keys:
-            found = self._expression(grain, grain.keys[column], seen)
+            found = self._expression(grain, grain.keys[column])
         elif measure := grain.measures.get(column):
             one_row = _is_row_by_row(grain) or (measure.kind == "pick" and not measure.order)
-            found = self._expression(grain, measure.expression, seen, "IDENTITY" if one_row else "AGGREGATION")
-            _add(found, _indirect(self._expression(grain, measure.where, seen), "FILTER"))
-            _add(found, _indirect(self._expression(grain, measure.order, seen), "SORT"))
+            found = self._expression(grain, measure.expression, "IDENTITY" if one_row else "AGGREGATION")
+            _add(found, _indirect(self._expression(grain, measure.where), "FILTER"))
+            _add(found, _indirect(self._expression(grain, measure.order), "SORT"))
         elif column in grain.computed:
             for word in words(grain.computed[column]):
-                _add(found, _at_least("TRANSFORMATION", self._of(model, word, seen)))
+                _add(found, _at_least("TRANSFORMATION", self.of(model, word)))
         elif taken := grain.looked_up.get(column):
-            found = self._of(taken.table, column, seen)
-            _add(found, _indirect(self._of(model, taken.by, seen), "JOIN"))
+            _add(found, self.of(taken.table, column))
+            _add(found, _indirect(self.of(model, taken.by), "JOIN"))
         return found
 
-    def _expression(
-        self, grain: Grain, sql: str, seen: frozenset[tuple[str, str]], subtype: str = "IDENTITY"
-    ) -> Origins:
+    def _expression(self, grain: Grain, sql: str, subtype: str = "IDENTITY") -> Origins:
         """The origins of an expression on one of the rows that a grain traces. subtype: what it is at least."""
         found: Origins = {}
         columns = grain.of(sql)
@@ -86,7 +91,7 @@ class Columns:
             subtype = "TRANSFORMATION"
         for column in columns:
             if not grain.rows.startswith(_BRONZE):
-                _add(found, _at_least(subtype, self._of(grain.rows, column, seen)))
+                _add(found, _at_least(subtype, self.of(grain.rows, column)))
             elif column in self._known.get(grain.rows, ()):
                 _add(found, {(grain.rows, column): {Transformation("DIRECT", subtype)}})
         return found

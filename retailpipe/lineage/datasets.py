@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit
 
 from retailpipe.lineage.facets import Facet, facets
+from retailpipe.lineage.services import parameters_of
 
 if TYPE_CHECKING:
     from retailpipe.environment import Environment
@@ -70,6 +71,8 @@ class Database:
 
         env: Mapping[str, str] = {} if environment.warehouse.isolated else os.environ
         parts = parse_dsn(environment.warehouse.uri)
+        if service := parts.get("service") or env.get("PGSERVICE"):
+            parts = parameters_of(service) | parts
         user = parts.get("user") or env.get("PGUSER", "")
         host = parts.get("host") or parts.get("hostaddr") or env.get("PGHOST") or env.get("PGHOSTADDR", "")
         port = parts.get("port") or env.get("PGPORT", "")

@@ -5,10 +5,13 @@ from __future__ import annotations
 import functools
 import json
 import logging
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from retailpipe.lineage.datasets import plain_text
 from retailpipe.lineage.journal import Journal
 from retailpipe.lineage.settings import Settings
 
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
 
 Event = dict[str, Any]
 Emit = Callable[[Event], None]
+_TOGETHER = 20
+"""How many events an endpoint must take within 2 s."""
 _log = logging.getLogger(__name__)
 
 
@@ -29,14 +34,26 @@ def emit(folder: Path, event: Event) -> None:
     settings = Settings.current()
     if settings.disabled:
         return
-    if settings.namespace:
-        event = event | {"job": event["job"] | {"namespace": settings.namespace}}
-    line = json.dumps(event, separators=(",", ":")).encode() + b"\n"
-    _journal(folder).append(line)
-    if settings.address:
-        _endpoint(settings.address, settings.key).send(line)
-    elif settings.problem:
-        warn_once(settings.problem)
+    with guarded():
+        if settings.namespace:
+            event = event | {"job": event["job"] | {"namespace": plain_text(settings.namespace)}}
+        line = json.dumps(event, separators=(",", ":")).encode() + b"\n"
+        _journal(folder).append(line)
+        if settings.address:
+            _endpoint(settings.address, settings.key).send(line)
+        elif settings.problem:
+            warn_once(settings.problem)
+
+
+def emit_all(folder: Path, events: Sequence[Event]) -> None:
+    """Emit many events at once, of a run on other machines. Raises nothing.
+
+    All at once would be too many for the endpoint: it is waited for in between, as at the end of a process.
+    """
+    for number, event in enumerate(events, 1):
+        emit(folder, event)
+        if number % _TOGETHER == 0:
+            flush()
 
 
 def flush() -> None:
@@ -56,6 +73,19 @@ def _endpoint(address: str, key: str) -> Endpoint:
     from retailpipe.lineage.endpoint import Endpoint
 
     return Endpoint(address, key)
+
+
+@contextmanager
+def guarded() -> Generator[None]:
+    """Log an error once instead of raising it: an event is never worth a load.
+
+    The message has only the kind and the place of the error, because its text may hold a password.
+    """
+    try:
+        yield
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        warn_once(f"cannot make a lineage event ({type(error).__name__} in {Path(place.filename).name}:{place.lineno})")
 
 
 @functools.cache

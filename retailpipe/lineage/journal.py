@@ -1,7 +1,7 @@
 """The file with the events of an environment, `lineage.jsonl`: one JSON document in each line.
 
-Several processes may append at the same time: each line is one write to a file that is open for appending. A file that
-is full becomes `lineage.jsonl.1`, and replaces the one before.
+Several processes may append at the same time: each line is one write to a file that is open for appending, and mostly
+locked. A file that is full becomes `lineage.jsonl.1`, and replaces the one before.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import stat
+import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,17 +21,21 @@ from retailpipe.folders import LINEAGE, make_folder
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+_OLDER = f"{LINEAGE}.1"
 _MAX_BYTES = 10_000_000
+_TRIES, _PAUSE_SECONDS = 20, 0.001
+"""How often a lock is tried. A stopped process may keep it, and no load waits for that."""
 _log = logging.getLogger(__name__)
 
 
 def events_in(folder: Path) -> list[dict[str, Any]]:
-    """The events in the file of an environment, without the older ones; none if it cannot be read."""
+    """The events in the two files of an environment, the older ones first; none of a file that cannot be read."""
     events: list[dict[str, Any]] = []
-    with suppress(OSError), (folder / LINEAGE).open("rb") as lines:
-        for line in lines:
-            with suppress(ValueError):  # a full disk has cut it off
-                events.append(json.loads(line))
+    for name in (_OLDER, LINEAGE):
+        with suppress(OSError), (folder / name).open("rb") as lines:
+            for line in lines:
+                with suppress(ValueError):  # a full disk has cut it off
+                    events.append(json.loads(line))
     return events
 
 
@@ -86,13 +91,28 @@ class Journal:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(descriptor), self._file.stat()):
-                    self._file.rename(self._file.with_name(f"{LINEAGE}.1"))
+                    self._file.rename(self._file.with_name(_OLDER))
 
 
 def _write(descriptor: int, line: bytes) -> None:
     """Write a line at once. If the disk was full in the middle of the line before, begin a new line."""
-    size = os.fstat(descriptor).st_size
-    if size and os.pread(descriptor, 1, size - 1) != b"\n":
-        line = b"\n" + line
+    if _is_locked(descriptor):
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            line = b"\n" + line
     if os.write(descriptor, line) < len(line):
         raise OSError("the disk is full")
+
+
+def _is_locked(descriptor: int) -> bool:
+    """Lock a file until it is closed, unless another process keeps it locked, or the file system has no locks.
+
+    With the lock, no other process is in the middle of its line: half of a long one may be visible.
+    """
+    with suppress(OSError):
+        for _ in range(_TRIES):
+            with suppress(BlockingIOError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+            time.sleep(_PAUSE_SECONDS)
+    return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from retailpipe.lineage.datasets import Database, Dataset, workbook_name
+from retailpipe.lineage.emitter import guarded
 from retailpipe.lineage.facets import Facet, facets
 from retailpipe.lineage.runs import Content, Run
 
@@ -28,7 +29,7 @@ class LoadRun(Run):
     def __init__(self, environment: Environment, snapshot: Snapshot, sink: Emit | None = None) -> None:
         super().__init__(environment, f"ingest.{snapshot.key}", "LOAD", sink)
         self._snapshot = snapshot
-        with self._guarded():
+        with guarded():
             self._workbook = workbook_name(environment, snapshot.key)
             self._known = Content([self._input()])
 

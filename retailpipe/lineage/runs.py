@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
 
-from retailpipe.errors import RetailpipeError
+from retailpipe.errors import HEADER_CELLS, RetailpipeError
 from retailpipe.lineage.datasets import Dataset, plain_text
-from retailpipe.lineage.emitter import Emit, Event, emit, warn_once
+from retailpipe.lineage.emitter import Emit, Event, emit, guarded
 from retailpipe.lineage.facets import EVENT, Facet, facets, own_version, producer
 from retailpipe.lineage.settings import Settings
 
@@ -70,22 +69,28 @@ class Run:
 
     def begin(self, content: Callable[[], Content]) -> None:
         """Emit START, unless it was emitted before."""
-        with self._guarded():
+        with guarded():
             if not self._begun and not self._disabled:
                 self._known = content()
                 self._emit("START", self._began_at, self._known)
                 self._begun = True
 
     def end(self, content: Callable[[], Content], state: str = "COMPLETE", problem: str = "") -> None:
-        """Emit the last event. problem: the message of a run that failed."""
+        """Emit the last event. If its content cannot be made, it has that of START.
+
+        problem: the message of a run that failed.
+        """
         self.begin(lambda: self._known)
         self._ended = True
-        with self._guarded():
-            if not self._disabled:
-                found = content()
-                failure = {"message": problem, "programmingLanguage": "Python"} if problem else None
-                run_facets = found.facets | facets(errorMessage=failure)
-                self._emit(state, _now(), Content(found.inputs, found.outputs, run_facets))
+        if self._disabled:
+            return
+        found = self._known
+        with guarded():
+            found = content()
+        with guarded():
+            failure = {"message": problem, "programmingLanguage": "Python"} if problem else None
+            run_facets = found.facets | facets(errorMessage=failure)
+            self._emit(state, _now(), Content(found.inputs, found.outputs, run_facets))
 
     def _emit(self, state: str, moment: str, content: Content) -> None:
         engine = {"name": "retailpipe", "version": own_version(), "openlineageAdapterVersion": own_version()}
@@ -109,19 +114,13 @@ class Run:
             return "retailpipe:" + "/".join(filter(None, (outputs.project, outputs.stack, outputs.part)))
         return f"retailpipe:{quote(os.fsencode(self._environment.folder))}"
 
-    @contextmanager
-    def _guarded(self) -> Generator[None]:
-        """Log an error once instead of raising it: an event is never worth a load."""
-        try:
-            yield
-        except Exception as error:
-            warn_once(f"cannot make a lineage event: {str(error)!a}")
-
 
 def _message(error: BaseException) -> str:
-    """The first line of the message of an error: more lines quote cells."""
+    """The first line of the message of an error, without cells: more lines quote them, and the end of the first one
+    may. Without a header, that is a row of data."""
     text = str(error) if isinstance(error, RetailpipeError) else ""
-    return plain_text(text.partition("\n")[0] or type(error).__name__)[:_MOST_CHARACTERS]
+    text = text.partition("\n")[0].partition(f"; {HEADER_CELLS}")[0]
+    return plain_text(text or type(error).__name__)[:_MOST_CHARACTERS]
 
 
 def _now() -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from retailpipe.contract import Contract
 from retailpipe.counts import noun
-from retailpipe.errors import SheetError, WorkbookError
+from retailpipe.errors import HEADER_CELLS, SheetError, WorkbookError
 from retailpipe.workbook.cells import Cell, cell_address, shown
 
 _SHEETS_SHOWN = 20
@@ -18,8 +18,6 @@ _MISFIT = (
     "Correct the header row, choose another contract with --contract, or draft one for this workbook with "
     "`retailpipe contract init FILE --save`."
 )
-HEADER_CELLS = "the cells of this row are"
-"""Words in the reason if the header row does not fit the contract, and in no other reason."""
 ROWS_SEARCHED = 100
 """Rows in which the headers are searched if they are not in the row of the header."""
 

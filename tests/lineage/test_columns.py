@@ -74,6 +74,26 @@ def test_declaration_that_follows_from_itself_ends() -> None:
     assert [found.of("one", "a"), found.of("one", "key"), found.of("two", "c"), found.of_rows("one")] == [{}] * 4
 
 
+def test_columns_that_follow_from_two_others_each_are_found_once() -> None:
+    """A hundred of them have 10^20 paths."""
+    declared = {f"c{number}": {"computed": f"c{number - 1} + c{number - 2}"} for number in range(2, 100)}
+    declared |= {"c0": {"sum": "amount"}, "c1": {"sum": "amount"}}
+
+    found = columns(totals={"grain": {"shop": "shop"}, "columns": declared}).of("totals", "c99")
+
+    assert shown(found) == {"amount": ["AGGREGATION"]}
+
+
+def test_column_that_is_looked_up_does_not_change_the_one_that_it_is_taken_from() -> None:
+    found = columns(
+        shops={"grain": {"shop": "shop"}, "columns": {"first_day": {"min": "sold_on"}}},
+        totals={"grain": {"shop": "shop"}, "columns": {"first_day": {"from": "shops", "by": "shop"}}},
+    )
+
+    assert shown(found.of("totals", "first_day")) == {"shop": ["JOIN"], "sold_on": ["AGGREGATION"]}
+    assert shown(found.of("shops", "first_day")) == {"sold_on": ["AGGREGATION"]}
+
+
 def test_unknown_model_and_rows_that_are_written_in_a_file_follow_from_nothing() -> None:
     found = columns(written={"written_in": "models/written.sql"})
 

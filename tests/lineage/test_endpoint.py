@@ -1,7 +1,8 @@
-"""The HTTP endpoint: whatever it does, it gets no more after the first failure, and there is one warning."""
+"""The HTTP endpoint: whatever it does, it gets nothing for a while after a failure, and there is one warning."""
 
 from __future__ import annotations
 
+import signal
 import socket
 import ssl
 import subprocess
@@ -13,8 +14,9 @@ import pytest
 import trustme
 
 from retailpipe.lineage import emitter, endpoint
-from retailpipe.lineage.emitter import emit, flush
+from retailpipe.lineage.emitter import emit, emit_all, flush
 from retailpipe.lineage.endpoint import Endpoint
+from retailpipe.lineage.journal import events_in
 from retailpipe.lineage.settings import Settings
 from tests.support.lineage_endpoint import receiving, unhelpful
 
@@ -48,8 +50,8 @@ def test_port_that_nobody_listens_on(closed_port: str, caplog: pytest.LogCapture
 
     [message] = caplog.messages
     assert message == (
-        f"{closed_port[:-1]} of OPENLINEAGE_URL gets no more lineage events from this process: it cannot be reached "
-        "(Connection refused). The loads are not affected."
+        f"{closed_port[:-1]} of OPENLINEAGE_URL gets no lineage events from this process for 10 minutes: it cannot be "
+        "reached (Connection refused). The loads are not affected."
     )
 
 
@@ -107,6 +109,70 @@ def test_too_slow_server_has_a_limit_of_waiting_events(
 
     [message] = caplog.messages
     assert "2 events are waiting for it" in message
+
+
+def test_many_events_of_a_run_on_other_machines_are_all_sent(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(endpoint, "_MOST_WAITING", 20)
+    monkeypatch.setattr(endpoint, "_SECONDS", 2)
+    with receiving() as server:
+        monkeypatch.setenv("OPENLINEAGE_URL", server.address)
+
+        emit_all(folder, [EVENT] * 70)
+        flush()
+
+        assert len(server.events) == 70
+    assert caplog.messages == []
+
+
+def test_namespace_that_is_not_utf_8_is_a_text(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENLINEAGE_NAMESPACE", "shop \udcff")
+
+    emit(folder, EVENT)
+
+    assert events_in(folder)[-1]["job"]["namespace"] == "shop \\udcff"
+
+
+def test_server_that_is_back_gets_events_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(endpoint, "_PAUSE_SECONDS", 0)
+    with receiving(503) as server:
+        one = Endpoint(server.address, KEY)
+        for status in (503, 503, 201, 201, 500, 500):
+            server.status = status
+            one.send(b"{}")
+            one.flush()
+
+        assert len(server.events) == 6
+    assert [message.partition("it answered ")[2][:3] for message in caplog.messages] == ["503", "500"]
+
+
+def test_server_that_does_not_end_its_answer_holds_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint, "_PAUSE_SECONDS", 0)
+    with unhelpful(b"HTTP/1.1 201 Created\r\nA: ") as server:
+        send(server.address)
+
+        assert server.connections == 1
+
+
+def test_interrupt_ends_the_wait_for_the_last_events(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(endpoint, "_SECONDS", 60)
+    with unhelpful() as server:
+        one = Endpoint(server.address, KEY)
+        one.send(b"{}")
+        before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        try:
+            one.flush()
+        finally:
+            signal.signal(signal.SIGALRM, before)
+
+    [message] = caplog.messages
+    assert "the wait for the last events was interrupted" in message
 
 
 def test_certificate_of_the_server_is_verified(
@@ -168,6 +234,22 @@ def test_url_that_is_not_valid_is_one_warning(
     assert len((folder / "lineage.jsonl").read_text().splitlines()) == 2
 
 
+@pytest.mark.parametrize("path", ["//[", "http://[", "http://user:a-secret-key@host/events", "//host/x", "file:///x"])
+def test_endpoint_that_is_not_a_path_is_one_warning(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    emitter.warn_once.cache_clear()
+    monkeypatch.setenv("OPENLINEAGE_URL", "http://127.0.0.1")
+    monkeypatch.setenv("OPENLINEAGE_ENDPOINT", path)
+
+    emit(folder, EVENT)
+    flush()
+
+    [message] = caplog.messages
+    assert message.startswith("OPENLINEAGE_ENDPOINT is not a path such as api/v1/lineage, so no event is sent.")
+    assert KEY not in message
+
+
 @pytest.mark.parametrize("key", ["line\nbreak", "g\u00fcltig"])
 def test_key_that_no_header_can_hold_sends_nothing(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
     monkeypatch.setenv("OPENLINEAGE_URL", "http://127.0.0.1")
@@ -178,6 +260,31 @@ def test_key_that_no_header_can_hold_sends_nothing(monkeypatch: pytest.MonkeyPat
     assert settings.address == ""
     assert "OPENLINEAGE_API_KEY" in settings.problem
     assert key not in repr(settings)
+
+
+def test_forked_process_sends_its_own_events_only(folder: Path, tmp_path: Path) -> None:
+    code = f"""
+import os
+from pathlib import Path
+from retailpipe.lineage.emitter import emit, emit_all, flush
+for number in range(3):
+    emit(Path({str(folder)!r}), {{"number": number}})
+if not os.fork():
+    emit(Path({str(folder)!r}), {{"number": 3}})
+else:
+    assert os.wait()[1] == 0
+"""
+    with receiving() as server:
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", code],
+            env={"OPENLINEAGE_URL": server.address, "HOME": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+
+        assert sorted(event["number"] for event in server.events) == [0, 1, 2, 3]
+    assert (done.stdout, done.stderr) == ("", "")
 
 
 def test_end_of_the_process_waits_for_the_last_event(folder: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 from retailpipe import (
     Environment,
     RunReport,
+    SheetError,
     SomeNotLoaded,
     TooManyRejects,
     WorkbookError,
@@ -218,6 +219,19 @@ def test_refused_workbook_fails_without_the_values_of_its_cells(
     assert "break the contract" in fail["run"]["facets"]["errorMessage"]["message"]
     assert "a secret" not in json.dumps(fail)
     assert fail["inputs"][0]["name"].endswith("input/bad.xlsx")
+
+
+def test_workbook_without_a_header_fails_without_the_values_of_its_first_row(
+    environment: Environment, make_workbook: Workbook
+) -> None:
+    book = make_workbook([], headers=["a secret", *ROW[1:]], name="bad.xlsx")
+
+    with pytest.raises(SheetError, match="a secret"):
+        ingest(environment, book)
+
+    fail = events_of(environment.folder)[-1]
+    assert "column 'InvoiceNo' is missing" in fail["run"]["facets"]["errorMessage"]["message"]
+    assert "a secret" not in json.dumps(fail)
 
 
 def test_file_that_is_not_a_workbook_has_both_events(environment: Environment, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import multiprocessing
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from retailpipe.lineage import journal
-from retailpipe.lineage.journal import Journal
+from retailpipe.lineage.journal import Journal, events_in
 
 
 def lines(file: Path) -> list[bytes]:
@@ -42,15 +43,38 @@ def test_full_file_becomes_the_older_one(folder: Path, file: Path, monkeypatch: 
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
+def test_events_of_both_files_are_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task on AWS sends them to the machine that started it."""
+    monkeypatch.setattr(journal, "_MAX_BYTES", 30)
+
+    for number in range(3):
+        Journal(folder).append(b'{"number": %d}\n' % number)
+
+    assert events_in(folder) == [{"number": 0}, {"number": 1}, {"number": 2}]
+
+
+def test_file_that_a_stopped_process_keeps_locked_is_written(folder: Path, file: Path) -> None:
+    Journal(folder).append(b"event 1\n")
+    with file.open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+
+        Journal(folder).append(b"event 2\n")
+
+    assert lines(file) == [b"event 1", b"event 2"]
+
+
 def append_many(folder: Path, writer: int) -> None:
-    journal._MAX_BYTES = 150_000
+    journal._MAX_BYTES = 3_500_000
     one = Journal(folder)
     for number in range(50):
-        one.append(json.dumps({"writer": writer, "number": number, "more": "x" * 2_000}).encode() + b"\n")
+        one.append(json.dumps({"writer": writer, "number": number, "more": "x" * 50_000}).encode() + b"\n")
 
 
 def test_processes_lose_and_mix_nothing(folder: Path, file: Path) -> None:
-    """The four of them fill the file more than once, but not twice, so all events must be in the two files."""
+    """The two of them fill the file more than once, but not twice, so all events must be in the two files.
+
+    The lines are long: half of one is visible to the other process.
+    """
     context = multiprocessing.get_context("fork")
     writers = [context.Process(target=append_many, args=(folder, writer)) for writer in range(2)]
     for each in writers:

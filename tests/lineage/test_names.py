@@ -38,6 +38,27 @@ def test_variables_of_libpq_count_where_the_url_says_nothing(tmp_path: Path, mon
     )
 
 
+@pytest.mark.parametrize(
+    ("url", "namespace", "name"),
+    [
+        ("postgresql://?service=shop", "postgres://db:5434", "sales"),
+        ("postgresql://other/orders?service=shop", "postgres://other:5434", "orders"),
+        ("postgresql://ann@/?service=missing", "postgres://localhost:5432", "ann"),
+        ("postgresql://", "postgres://system:5432", "ann"),
+    ],
+)
+def test_service_of_libpq_is_looked_up_in_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, namespace: str, name: str
+) -> None:
+    (tmp_path / "own.conf").write_text("# mine\n[shop]\nhost=db\nport=5434\ndbname=sales\npassword=se%cret\n")
+    (tmp_path / "pg_service.conf").write_text("[all]\nhost=system\nuser=ann\n")
+    monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "own.conf"))
+    monkeypatch.setenv("PGSYSCONFDIR", str(tmp_path))
+    monkeypatch.setenv("PGSERVICE", "all")
+
+    assert Database.of(Environment.local(tmp_path, database_url=url)) == Database(namespace, name)
+
+
 def test_embedded_server_is_named_by_its_address(server: EmbeddedServer, tmp_path: Path) -> None:
     url = server.start()
 
