@@ -309,6 +309,7 @@ def test_the_command_report_fetches_the_published_report(watched: Watched) -> No
     assert json.loads(done.stdout)["build"] == watched.run.build.number
 
 
+@pytest.mark.nightly
 def test_the_command_run_publishes_the_report_that_it_writes(stack: HandMade, watched: Watched) -> None:
     done = CliRunner().invoke(app, ["run", "--report", "--stack", "dev", "--json", "--quiet"])
 

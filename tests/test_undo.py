@@ -271,6 +271,7 @@ def test_forget_deletes_the_rows_the_rejects_and_the_workbook_and_restore_undoes
     assert (quantities(anywhere), quantities_in_gold(anywhere)) == ([1, 2], 3)
 
 
+@pytest.mark.nightly
 def test_after_the_last_workbook_silver_and_gold_are_empty_until_it_is_restored(
     environment: Environment, make_workbook: Workbook
 ) -> None:

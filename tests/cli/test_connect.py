@@ -62,6 +62,7 @@ def test_the_commands_succeed(user_folder: Path) -> None:
     assert {type(cell.value) for cell in sheet["A"][1:]} == {int}
 
 
+@pytest.mark.nightly
 def test_the_python_programs_succeed_in_one_session(user_folder: Path) -> None:
     programs = blocks("python")
     assert [library for library in ("to_pandas", "polars", "duckdb", "adbc") if library not in "".join(programs)] == []

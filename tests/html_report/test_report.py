@@ -151,6 +151,7 @@ def test_the_lineage_leads_from_the_workbook_to_the_users_models(page: Page) -> 
     assert parents["by_country"] == ["country_performance"]
 
 
+@pytest.mark.nightly
 def test_the_lineage_counts_the_workbooks_of_all_loads(branches: Environment) -> None:
     with branches.warehouse.connect() as connection:  # it is never committed
         connection.execute(
@@ -277,6 +278,7 @@ def test_loads_that_are_not_built_yet_are_one_problem(environment: Environment, 
     assert "No row is missing." in page.text
 
 
+@pytest.mark.nightly
 def test_a_month_with_only_returns_is_named_and_partial(environment: Environment, tmp_path: Path) -> None:
     file = tmp_path / "returns.xlsx"
     days = [datetime(2024, 1, 1, 9) + timedelta(days=number) for number in range(60) if number % 7 != 5]

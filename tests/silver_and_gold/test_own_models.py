@@ -137,6 +137,7 @@ def built(shop: Environment, report: BuildReport) -> Iterator[Environment]:
     write(shop, MODELS)
 
 
+@pytest.mark.nightly
 def test_a_table_that_no_model_reads_is_reported(shop: Environment, without: BuildReport, program: Program) -> None:
     again = retailpipe.run(shop).build
     printed = program("run", "--local", shop.folder, "--database-url", shop.warehouse.uri)
@@ -382,6 +383,7 @@ def test_a_warm_up_parses_own_models_and_notices_a_change(built: Environment) ->
     assert warm_up.manifest(generated_project(built, changed, None)) is None
 
 
+@pytest.mark.nightly
 def test_dbt_sees_own_models(built: Environment, capfd: pytest.CaptureFixture[str]) -> None:
     assert dbt(built, ["ls", "--select", "own", "--resource-type", "model", "--quiet"]) == 0
     assert capfd.readouterr().out.split() == ["own.more.branch_totals", "own.branches"]

@@ -157,6 +157,7 @@ def test_scheduler_that_is_not_there_or_needs_certificates(
         executor.prepare(1)
 
 
+@pytest.mark.nightly
 def test_worker_that_hangs_is_named_before_the_first_load(
     environment: Environment, samples: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
