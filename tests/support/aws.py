@@ -39,13 +39,14 @@ from werkzeug.wrappers import Response
 
 @contextlib.contextmanager
 def moto_server() -> Iterator[str]:
-    """Run a server with an empty account; yields its URL."""
+    """Run a server with an empty account; yields its URL. All servers of a process have the same account."""
     os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"  # 1,285 images, which took 0.3 s for each empty account
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     host, port = server.get_host_and_port()
     _endpoints.append(f"http://{host}:{port}")
+    empty_account(_endpoints[-1])
     yield _endpoints[-1]
     _endpoints.pop()
     server.stop()
