@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,10 @@ from retailpipe.workbook.cells import Cell, cell_address, shown
 from retailpipe.workbook.reader import open_workbook
 
 _PROBLEMS_SHOWN = 5
+_PROBLEM_SHOWN = 60
+"""How many characters of a cell a problem shows."""
+_NUMBER = re.compile("[0-9]{1,10}")
+"""Python refuses to convert texts with thousands of digits."""
 _SAME_MOMENT = timedelta(milliseconds=1)
 """Excel stores a time as a fraction of a day: saving a workbook again may change it by less than this."""
 
@@ -121,11 +126,12 @@ def _identified(
     """The row of the quarantine that a row of the file is, or what is wrong."""
     headers, entry = Headers.of(load.contract), load.entry
     if found.workbook != entry.source:
-        return f"it is a row of {found.workbook or 'no workbook'} ({headers.workbook}), not of {entry.source}", None
+        other = found.workbook[:_PROBLEM_SHOWN] or "no workbook"
+        return f"it is a row of {other} ({headers.workbook}), not of {entry.source}", None
     if found.content != entry.content_hash:
         return f"it is a row of another content of {entry.source}, which was replaced since", None
-    if not (found.row.isascii() and found.row.isdigit()):
-        return f"{found.row!r} in column {headers.row} is not the number of a row", None
+    if not _NUMBER.fullmatch(found.row):
+        return f"{found.row[:_PROBLEM_SHOWN]!r} in column {headers.row} is not the number of a row", None
     key = found.sheet, int(found.row)
     if key not in by_key:
         sheet = f" of sheet {found.sheet!r}" if len(load.sheets) > 1 else ""
