@@ -144,6 +144,10 @@ def refused_digits(environment: Environment, file: Path) -> Path:
     return mended(file, {7: {ROW: "7" * 5000}})
 
 
+def refused_blank(environment: Environment, file: Path) -> Path:
+    return mended(file, {7: dict.fromkeys(("Receipt", "Pieces", "Price", "Sold at", "Due", "Stock"))})
+
+
 def refused_workbook(environment: Environment, file: Path) -> Path:
     return mended(file, {7: {"[retailpipe] workbook": "input/other.xlsx"}})
 
@@ -165,6 +169,7 @@ def refused_content(environment: Environment, file: Path) -> Path:
         (refused_repetition, "row 3: row 6 of input/shop.xlsx is also in row 2"),
         (refused_text, r"row 3: 'seven' in column \[retailpipe\] row is not the number of a row"),
         (refused_digits, r"row 3: '7{60}' in column \[retailpipe\] row is not the number of a row"),
+        (refused_blank, "row 3: all cells are blank; delete the row if it cannot be corrected"),
         (refused_workbook, r"row 3: it is a row of input/other.xlsx \(\[retailpipe\] workbook\), not of"),
         (refused_value, "row 3: row 7 was already corrected by load 2, with another value in C7"),
         (refused_content, "row 2: it is a row of another content of input/shop.xlsx, which was replaced since"),
@@ -299,8 +304,9 @@ def test_files_and_sources_that_do_not_exist_are_named(shop: Environment, tmp_pa
         retailpipe.correct(shop, tmp_path / "none.xlsx", "shop.xlsx")
     with pytest.raises(UsageError, match=r"does not end in \.xlsx"):
         retailpipe.correct(shop, tmp_path / "none.csv", "shop.xlsx")
-    with pytest.raises(SheetError, match="its sheets are 'Sales'"):
+    with pytest.raises(SheetError, match="its sheets are 'Sales'") as caught:
         retailpipe.correct(shop, tmp_path / "shop.xlsx", "shop.xlsx")
+    assert caught.value.hint.startswith("Leave sheet 'rejected rows' and its header row as they were written, or write")
     with pytest.raises(LoadError, match="has rejected rows of another workbook"):
         retailpipe.ingest(shop, file.rename(tmp_path / "shop_rejects.xlsx"), dry_run=True)
     load(shop, tmp_path / "second.xlsx", [*ROWS, ROWS[4]])
