@@ -82,6 +82,7 @@ def test_quarantine_that_forgot_a_correction_is_not_verified(
         (["ingest", "--replay", ""], "--replay needs a workbook"),
         (["ingest", "a.xlsx", "--corrects", "b", "--skip-failed"], "--corrects and --skip-failed cannot be combined"),
         (["ingest", "a.xlsx", "--replay", "b"], "--replay reads no file"),
+        (["rejects", "--write", "a.xlsx", "--limit", "5"], "--limit is for the list"),
         (["rejects", "--force"], "--contract and --force are for --write and --annotate"),
         (["rejects", "--write", "a.xlsx", "--annotate", "b.xlsx"], "--write and --annotate write different workbooks"),
     ],
