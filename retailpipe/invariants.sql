@@ -43,15 +43,31 @@ rows_per_load as (
     group by load_id
 ),
 
+loads_with_corrections as materialized (
+    -- A schema of an earlier version does not have this column.
+    select distinct (to_jsonb(loads) ->> 'corrects')::bigint as load_id
+    from bronze.loads
+    where status = 'correction'
+),
+
 rejects_per_load as (
-    select load_id, count(*) as rows_found
+    select
+        load_id,
+        count(*) as rows_found,
+        count(*) filter (
+            where case
+                when load_id in (select load_id from loads_with_corrections)
+                    then to_jsonb(rejected_rows) ->> 'corrected_by' is not null
+                else false
+            end
+        ) as rows_corrected
     from bronze.rejected_rows
     left join bronze.loads using (load_id)
     where coalesce(table_name, 'raw_transactions') = 'raw_transactions'
     group by load_id
 ),
 
--- Loads whose number of rows or rejected rows differs from the ledger, and rows whose load is replaced or unknown.
+-- Loads whose number of rows, rejected or corrected rows differs from the ledger, and rows whose load is replaced or unknown.
 -- Corrected rows stay in the quarantine; the rejected rows of a correction are in that of the load that it corrects.
 disagreements as (
     select count(*) as loads
@@ -63,7 +79,8 @@ disagreements as (
                 when status = 'loaded'
                     then rows_rejected + coalesce((to_jsonb(loads) ->> 'rows_corrected')::integer, 0)
                 else 0
-            end as rows_rejected
+            end as rows_rejected,
+            coalesce((to_jsonb(loads) ->> 'rows_corrected')::integer, 0) as rows_corrected
         from bronze.loads
         where status in ('loaded', 'correction') and table_name = 'raw_transactions'
     ) as loads
@@ -73,6 +90,7 @@ disagreements as (
         loads.load_id is null
         or loads.rows_loaded <> coalesce(rows_per_load.rows_found, 0)
         or loads.rows_rejected <> coalesce(rejects_per_load.rows_found, 0)
+        or loads.rows_corrected <> coalesce(rejects_per_load.rows_corrected, 0)
 ),
 
 raw as (

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from retailpipe.bronze import layouts, ledger
 from retailpipe.bronze.copying import copy_rows
+from retailpipe.bronze.documents import json_arrays, storable
 from retailpipe.bronze.judge import Judge
 from retailpipe.bronze.quarantine import QuarantinedRow, RowKey, keep_corrections, quarantined
 from retailpipe.reports import Reject
@@ -122,7 +123,7 @@ def _iterated(batches: Sequence[tuple[pa.RecordBatch, Layout]]) -> Iterator[tupl
 def _is_new(reject: Reject, row: QuarantinedRow) -> bool:
     """Whether a row breaks the contract in another way than the quarantine says."""
     found = (reject.cell, reject.column_name, reject.raw_value, reject.code, reject.message, reject.hint)
-    return tuple(map(ledger.storable, found)) != row.reason
+    return tuple(map(storable, found)) != row.reason
 
 
 def _close(
@@ -134,24 +135,28 @@ def _close(
     reasons: Sequence[Reject],
 ) -> None:
     """Complete the ledger rows of a correction and of the load that it corrects, and the quarantine."""
+    for document in json_arrays(reject.as_dict() for reject in reasons):
+        connection.execute(
+            f"""
+            update bronze.rejected_rows set
+                cell = row.cell, column_name = row.column_name, raw_value = row.raw_value, code = row.code,
+                message = row.message, hint = row.hint
+            from jsonb_to_recordset($1::jsonb) as row (
+                sheet text, source_row integer, cell text, column_name text, raw_value text, code text, message text,
+                hint text
+            )
+            where
+                load_id = {entry.load_id} and rejected_rows.sheet = row.sheet
+                and rejected_rows.source_row = row.source_row
+            """,
+            document,
+        )
     connection.execute(
         f"""
         with
         corrected as (
             update bronze.rejected_rows set corrected_by = {load_id}
             from jsonb_to_recordset($1::jsonb) as row (sheet text, source_row integer)
-            where
-                load_id = {entry.load_id} and rejected_rows.sheet = row.sheet
-                and rejected_rows.source_row = row.source_row
-        ),
-        still_rejected as (
-            update bronze.rejected_rows set
-                cell = row.cell, column_name = row.column_name, raw_value = row.raw_value, code = row.code,
-                message = row.message, hint = row.hint
-            from jsonb_to_recordset($2::jsonb) as row (
-                sheet text, source_row integer, cell text, column_name text, raw_value text, code text, message text,
-                hint text
-            )
             where
                 load_id = {entry.load_id} and rejected_rows.sheet = row.sheet
                 and rejected_rows.source_row = row.source_row
@@ -164,12 +169,11 @@ def _close(
         update bronze.loads set
             rows_read = {counts.rows_read}, rows_loaded = {counts.rows_loaded},
             rows_rejected = {counts.rows_read - counts.rows_loaded},
-            first_date = nullif($3, '')::timestamp, last_date = nullif($4, '')::timestamp,
+            first_date = nullif($2, '')::timestamp, last_date = nullif($3, '')::timestamp,
             finished_at = clock_timestamp(), status = 'correction'
         where load_id = {load_id}
         """,
         json.dumps([{"sheet": row.sheet, "source_row": row.source_row} for row in corrected]),
-        json.dumps([ledger.storable(reject.as_dict()) for reject in reasons]),
         ledger.iso(counts.first_date),
         ledger.iso(counts.last_date),
     )

@@ -5,10 +5,10 @@ A load's row in the ledger is committed together with the rows of its workbook, 
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
+from retailpipe.bronze.documents import json_arrays
 from retailpipe.bronze.indexes import prefer_indexes
 from retailpipe.reports import LoadReport
 
@@ -246,32 +246,34 @@ def close_load(
 
     cells: for each rejected row, its cells as the quarantine keeps them.
     """
-    # One statement with all rejects in one JSON document: one round trip, however many rejects there are.
-    connection.execute(
-        """
-        with
-        quarantine as (
+    for document in json_arrays(reject.as_dict() | {"cells": row} for reject, row in zip(rejects, cells, strict=True)):
+        connection.execute(
+            """
             insert into bronze.rejected_rows
             select $1::bigint, sheet, source_row, cell, column_name, raw_value, code, message, hint, raw_row, cells
             from jsonb_to_recordset($2::jsonb) as reject (
                 sheet text, source_row integer, cell text, column_name text, raw_value text,
                 code text, message text, hint text, raw_row jsonb, cells jsonb
             )
-        ),
-        closed as (
+            """,
+            load_id,
+            document,
+        )
+    connection.execute(
+        """
+        with closed as (
             update bronze.loads set
-                rows_read = $3, rows_loaded = $4, rows_rejected = $5,
-                first_date = nullif($6, '')::timestamp, last_date = nullif($7, '')::timestamp,
+                rows_read = $2, rows_loaded = $3, rows_rejected = $4,
+                first_date = nullif($5, '')::timestamp, last_date = nullif($6, '')::timestamp,
                 finished_at = clock_timestamp(), status = 'loaded'
             where load_id = $1
             returning source, content_hash
         )
         insert into bronze.etags (source, etag, content_hash)
-        select source, $8, content_hash from closed where $8 <> ''
+        select source, $7, content_hash from closed where $7 <> ''
         on conflict (source) do update set etag = excluded.etag, content_hash = excluded.content_hash
         """,
         load_id,
-        json.dumps([storable(reject.as_dict() | {"cells": row}) for reject, row in zip(rejects, cells, strict=True)]),
         counts.rows_read,
         counts.rows_loaded,
         len(rejects),
@@ -284,11 +286,3 @@ def close_load(
 def iso(moment: datetime | None) -> str:
     """A time for a statement; an empty text for None."""
     return moment.isoformat() if moment else ""
-
-
-def storable(value: Any) -> Any:
-    """Replace NUL characters, which PostgreSQL cannot store, with the symbol U+2400, in all texts of a JSON value."""
-    if isinstance(value, dict):
-        items = cast("dict[str, Any]", value).items()
-        return {storable(key): storable(item) for key, item in items}
-    return value.replace("\0", "\u2400") if isinstance(value, str) else value

@@ -11,8 +11,8 @@ import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from retailpipe.bronze.documents import json_arrays
 from retailpipe.bronze.kept_cells import cells_of, kept_changes
-from retailpipe.bronze.ledger import storable
 from retailpipe.errors import LoadError
 from retailpipe.workbook.cells import Cell
 
@@ -106,7 +106,7 @@ def has_corrections(connection: Connection, source: str, content_hash: str) -> b
 
 def keep_corrections(connection: Connection, entry: Entry, rows: Iterable[QuarantinedRow]) -> None:
     """Record the changes of rows, in place of earlier changes of the same rows."""
-    documents = [
+    changed = (
         {
             "sheet": row.sheet,
             "source_row": row.source_row,
@@ -115,16 +115,17 @@ def keep_corrections(connection: Connection, entry: Entry, rows: Iterable[Quaran
         }
         for row in rows
         if row.changes
-    ]
-    connection.execute(
-        """
-        insert into bronze.corrected_cells (source, content_hash, sheet, source_row, cells, file_hash)
-        select $1, $2, sheet, source_row, cells, file_hash
-        from jsonb_to_recordset($3::jsonb) as row (sheet text, source_row integer, cells jsonb, file_hash text)
-        on conflict (source, content_hash, sheet, source_row) do update
-        set cells = excluded.cells, file_hash = excluded.file_hash
-        """,
-        entry.source,
-        entry.content_hash,
-        json.dumps([storable(document) for document in documents]),
     )
+    for document in json_arrays(changed):
+        connection.execute(
+            """
+            insert into bronze.corrected_cells (source, content_hash, sheet, source_row, cells, file_hash)
+            select $1, $2, sheet, source_row, cells, file_hash
+            from jsonb_to_recordset($3::jsonb) as row (sheet text, source_row integer, cells jsonb, file_hash text)
+            on conflict (source, content_hash, sheet, source_row) do update
+            set cells = excluded.cells, file_hash = excluded.file_hash
+            """,
+            entry.source,
+            entry.content_hash,
+            document,
+        )

@@ -92,11 +92,13 @@ def correct_or_replay(
     others: whether the other options of `ingest` were given, by name.
     Raises UsageError if the arguments do not fit.
     """
-    option = "--corrects" if corrects else "--replay"
-    if corrects and replay:
+    option = "--replay" if corrects is None else "--corrects"
+    if corrects is not None and replay is not None:
         raise UsageError("--corrects and --replay do different things", hint="Pass only one of them.")
     if given := next((name for name, value in others.items() if value), None):
         raise UsageError(f"{option} and {given} cannot be combined", hint=f"Leave out {given}.")
+    if not (corrects or replay):  # such as an unset variable of a shell
+        raise UsageError(f"{option} needs a workbook", hint="List the loaded workbooks with `retailpipe status`.")
     chosen = open_contract(contract, environment)
     with progress_shown(quiet=quiet) as progress:
         if corrects:

@@ -95,8 +95,9 @@ def ingest(
     \b
     Example: retailpipe ingest input/online_retail.xlsx
     """
-    if corrects or replay:
+    if corrects is not None or replay is not None:
         others = {"--dry-run": dry_run, "--allow-duplicate": allow_duplicate, "--replace": replace}
+        others |= {"--skip-failed": skip_failed}
         others |= {"--jobs": jobs is not None, "--workers": workers is not None, "--at-once": at_once is not None}
         correct_or_replay(environment, sources or [], corrects, replay, others, contract, quiet, json)
         return

@@ -78,6 +78,10 @@ def rejects(
     Example: retailpipe rejects input/online_retail.xlsx --write rejects.xlsx
     """
     if write or annotate:
+        if limit:
+            raise UsageError(
+                "--limit is for the list; --write and --annotate write all rows", hint="Leave out --limit."
+            )
         write_rejects(environment, source, write, annotate, contract, force, json)
         return
     if contract or force:

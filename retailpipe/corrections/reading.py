@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from retailpipe.bronze.quarantine import QuarantinedRow, RowKey
 from retailpipe.contract import Contract
-from retailpipe.corrections.form import Headers, reading_contract
+from retailpipe.corrections.form import SHEET, Headers, reading_contract
 from retailpipe.corrections.loaded import Loaded
 from retailpipe.corrections.rejects_workbook import rejects_workbook
-from retailpipe.errors import LoadError
+from retailpipe.errors import LoadError, SheetError
 from retailpipe.workbook.cells import Cell, cell_address, shown
 from retailpipe.workbook.reader import open_workbook
 
+if TYPE_CHECKING:
+    from retailpipe.bronze.layouts import SheetLayout
+
 _PROBLEMS_SHOWN = 5
+_PROBLEM_SHOWN = 60
+"""How many characters of a cell a problem shows."""
+_NUMBER = re.compile("[0-9]{1,10}")
+"""Python refuses to convert texts with thousands of digits."""
 _SAME_MOMENT = timedelta(milliseconds=1)
 """Excel stores a time as a fraction of a day: saving a workbook again may change it by less than this."""
 
@@ -63,7 +72,7 @@ def read_corrections(path: Path, name: str, file_hash: str, load: Loaded) -> Cor
     seen: dict[RowKey, int] = {}
     rows: list[QuarantinedRow] = []
     already, has_changes = 0, False
-    for found in _rows(path, name, load.contract):
+    for found in _rows_of_file(path, name, load):
         problem, key = _identified(found, load, by_key, seen)
         if key is None:
             problems.append(f"row {found.number}: {problem}")
@@ -81,6 +90,8 @@ def read_corrections(path: Path, name: str, file_hash: str, load: Loaded) -> Cor
             )
         elif row.corrected_by is not None:
             already += 1
+        elif changes and _is_blank(row.cells | changes, load.sheet(row.sheet)):
+            problems.append(f"row {found.number}: all cells are blank; delete the row if it cannot be corrected")
         else:
             if changes:
                 merged = row.changes | changes
@@ -91,6 +102,20 @@ def read_corrections(path: Path, name: str, file_hash: str, load: Loaded) -> Cor
         raise _refused(name, load, problems)
     order = {row.key: place for place, row in enumerate(load.rows)}
     return Corrections(sorted(rows, key=lambda row: order[row.key]), has_changes, already)
+
+
+def _rows_of_file(path: Path, name: str, load: Loaded) -> Iterator[_FileRow]:
+    """Yield the rows of the author's file. Raises WorkbookError, SheetError."""
+    try:
+        yield from _rows(path, name, load.contract)
+    except SheetError as error:  # its hint is about contracts, which the author does not see
+        error.hint = f"Leave sheet {SHEET!r} and its header row as they were written, or {_again(load)}"
+        raise
+
+
+def _is_blank(cells: Mapping[int, Cell], sheet: SheetLayout) -> bool:
+    """Whether a row is blank in all columns that are loaded: no blank row of a workbook is loaded."""
+    return all(cells.get(index, "") == "" for index in sheet.columns.values())
 
 
 def _rows(path: Path, name: str, contract: Contract) -> Iterator[_FileRow]:
@@ -121,11 +146,12 @@ def _identified(
     """The row of the quarantine that a row of the file is, or what is wrong."""
     headers, entry = Headers.of(load.contract), load.entry
     if found.workbook != entry.source:
-        return f"it is a row of {found.workbook or 'no workbook'} ({headers.workbook}), not of {entry.source}", None
+        other = found.workbook[:_PROBLEM_SHOWN] or "no workbook"
+        return f"it is a row of {other} ({headers.workbook}), not of {entry.source}", None
     if found.content != entry.content_hash:
         return f"it is a row of another content of {entry.source}, which was replaced since", None
-    if not (found.row.isascii() and found.row.isdigit()):
-        return f"{found.row!r} in column {headers.row} is not the number of a row", None
+    if not _NUMBER.fullmatch(found.row):
+        return f"{found.row[:_PROBLEM_SHOWN]!r} in column {headers.row} is not the number of a row", None
     key = found.sheet, int(found.row)
     if key not in by_key:
         sheet = f" of sheet {found.sheet!r}" if len(load.sheets) > 1 else ""
@@ -166,8 +192,12 @@ def _refused(name: str, load: Loaded, problems: Sequence[str]) -> LoadError:
     lines = "".join(f"\n  {problem}" for problem in problems[:_PROBLEMS_SHOWN])
     if (more := len(problems) - _PROBLEMS_SHOWN) > 0:
         lines += f"\n  and {more:,} more"
-    source = shlex.quote(load.entry.source)
+    again = _again(load)
     return LoadError(
         f"{name} cannot correct {load.entry.source}; nothing was loaded:{lines}",
-        hint=f"Write the rejected rows again: `retailpipe rejects {source} --write FILE.xlsx`.",
+        hint=f"{again[:1].upper()}{again[1:]}",
     )
+
+
+def _again(load: Loaded) -> str:
+    return f"write the rejected rows again: `retailpipe rejects {shlex.quote(load.entry.source)} --write FILE.xlsx`."

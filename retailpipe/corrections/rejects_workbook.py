@@ -36,8 +36,16 @@ _MAX_TEXT = 32_767
 _MAX_COMMENT = 1_000
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _EARLIEST = date(1900, 3, 1)
-_WIDTHS = {"problem": 50, "other": 16}
-_FORMS = {"text": "@", "date": "yyyy-mm-dd", "moment": "yyyy-mm-dd hh:mm:ss", "clock": "hh:mm:ss", "general": "General"}
+_WIDTHS = {"problem": 50, "moment": 20, "other": 16}
+"""Widths of columns in characters: Excel shows ##### for a time in a narrow column."""
+_FORMS = {
+    "text": "@",
+    "quoted": "General",
+    "date": "yyyy-mm-dd",
+    "moment": "yyyy-mm-dd hh:mm:ss",
+    "clock": "hh:mm:ss",
+    "general": "General",
+}
 
 
 def faults_of(load: Loaded, rows: Sequence[QuarantinedRow]) -> dict[RowKey, dict[int, Problem]]:
@@ -81,11 +89,19 @@ def rejects_workbook(load: Loaded, rows: Sequence[QuarantinedRow], faults: Fault
 
 
 class _Column(NamedTuple):
-    """A column of the contract that a sheet of the load has. is_text: whether the contract has it as a text."""
+    """A column of the contract that a sheet of the load has. type: that of the contract."""
 
     name: str
     header: str
-    is_text: bool
+    type: str
+
+    @property
+    def is_text(self) -> bool:
+        return self.type == "string"
+
+    @property
+    def width(self) -> int:
+        return _WIDTHS["moment" if self.type.startswith("timestamp") else "other"]
 
 
 @dataclass(frozen=True)
@@ -98,7 +114,7 @@ class _Formats:
     def of(self, kind: str, marked: bool) -> Format:
         if (kind, marked) not in self.made:
             # Without the prefix, Excel would turn a text such as =1+1 into a formula when a person edits the cell.
-            settings: dict[str, object] = {"num_format": _FORMS[kind], "quote_prefix": kind == "text"}
+            settings: dict[str, object] = {"num_format": _FORMS[kind], "quote_prefix": kind in ("text", "quoted")}
             if marked:
                 settings |= {"bg_color": "#FFC7CE", "border": 1, "border_color": "#9C0006"}
             self.made[kind, marked] = self.workbook.add_format(settings)
@@ -115,9 +131,7 @@ class _Page:
         self._formats = _Formats(workbook, {})
         present = {name for sheet in load.sheets for name in sheet.columns}
         self._columns = [
-            _Column(each.name, each.header, each.type == "string")
-            for each in load.contract.columns
-            if each.name in present
+            _Column(each.name, each.header, each.type) for each in load.contract.columns if each.name in present
         ]
         headers = self._headers
         own = workbook.add_format({"bold": True, "font_color": "#7F7F7F", "quote_prefix": True})
@@ -129,8 +143,9 @@ class _Page:
         for place, name in enumerate(names):
             is_own = not self._first <= place < self._first + len(self._columns)
             self._sheet.write_string(0, place, name, own if is_own else bold)
-            kind = "text" if not is_own and self._columns[place - self._first].is_text else None
-            width = _WIDTHS["problem" if name == headers.problem else "other"]
+            column = None if is_own else self._columns[place - self._first]
+            kind = "text" if column and column.is_text else None
+            width = column.width if column else _WIDTHS["problem" if name == headers.problem else "other"]
             # A number that is typed into a column of texts stays a text: 007 keeps its zeros.
             self._sheet.set_column(place, place, width, self._formats.of(kind, False) if kind else None)
         self._sheet.freeze_panes(1, self._first)
@@ -175,7 +190,9 @@ class _Page:
                 self._sheet.write_datetime(row, column, cell, of("clock", marked))
             case _:
                 text = "(not calculated)" if cell == NOT_CALCULATED else shown(cell)
-                self._sheet.write_string(row, column, _storable(text), of("text", marked))
+                # What is typed over a bad text in a column of numbers or dates must become a number or a date.
+                kind = "text" if self._columns[column - self._first].is_text else "quoted"
+                self._sheet.write_string(row, column, _storable(text), of(kind, marked))
 
 
 def _storable(text: str) -> str:

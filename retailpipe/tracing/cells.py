@@ -157,6 +157,8 @@ class _Place:
         if self.column is None:
             reason = f"is left out: {self._header}; the other cells of its row were corrected and are in {where}"
             return self._result("left out", reason)
+        if not values:  # somebody deleted the row: `verify` and `certify` find that too
+            return self._result("unknown", f"should be in {where}, which has no such row", original=original)
         value = values[self.column]
         now = "blank" if value is None else value
         held = f" (the workbook holds {original or 'nothing'})"

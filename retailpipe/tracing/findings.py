@@ -115,7 +115,7 @@ class CellTrace(Report):
 
     went: `bronze`, `rejected`, `corrected` (its row was rejected, and is in bronze with corrections), `header`,
         `above the header`, `left out` (a column that the contract leaves out), `skipped` (a row that the contract
-        skips), `blank`, or `unknown` if the workbook cannot be read again.
+        skips), `blank`, or `unknown` if the workbook cannot be read again, or bronze lacks the row.
     explanation: the same as a sentence.
     column: the column of bronze; None if there is none.
     value: the value in bronze or in the quarantine, or what the workbook holds, as text; None if it is blank.

@@ -8,7 +8,11 @@ from pathlib import Path
 import openpyxl
 import pytest
 
+import retailpipe
+from retailpipe import Environment
+from tests.certifying.conftest import change
 from tests.conftest import ROW, Program, Workbook
+from tests.corrections.conftest import mended
 
 BAD_PRICE = (*ROW[:5], -1.0, *ROW[6:])
 
@@ -53,13 +57,32 @@ def test_rejected_rows_go_out_and_come_back(program: Program, tmp_path: Path) ->
     assert (document["status"], document["rows_read"], document["rows_left"]) == ("unchanged", 1, 1)
 
 
+@pytest.mark.usefixtures("loaded")
+def test_quarantine_that_forgot_a_correction_is_not_verified(
+    program: Program, tmp_path: Path, database_url: str
+) -> None:
+    environment = Environment.local(tmp_path, database_url=database_url)
+    program("rejects", "--write", "rejects.xlsx")
+    retailpipe.correct(environment, mended(tmp_path / "rejects.xlsx", {3: {"UnitPrice": 1}}), "book.xlsx")
+    assert retailpipe.run(environment).ok
+
+    change(environment, "update bronze.rejected_rows set corrected_by = null")
+
+    [broken] = [each for each in retailpipe.verify(environment).invariants if not each.ok]
+    assert (broken.name, broken.actual) == ("loads whose rows or rejected rows differ from the ledger", "1")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["ingest", "--corrects", "book.xlsx"], "--corrects needs one file"),
         (["ingest", "a.xlsx", "--corrects", "b", "--replay", "b"], "--corrects and --replay do different things"),
         (["ingest", "a.xlsx", "--corrects", "b", "--dry-run"], "--corrects and --dry-run cannot be combined"),
+        (["ingest", "a.xlsx", "--corrects", ""], "--corrects needs a workbook"),
+        (["ingest", "--replay", ""], "--replay needs a workbook"),
+        (["ingest", "a.xlsx", "--corrects", "b", "--skip-failed"], "--corrects and --skip-failed cannot be combined"),
         (["ingest", "a.xlsx", "--replay", "b"], "--replay reads no file"),
+        (["rejects", "--write", "a.xlsx", "--limit", "5"], "--limit is for the list"),
         (["rejects", "--force"], "--contract and --force are for --write and --annotate"),
         (["rejects", "--write", "a.xlsx", "--annotate", "b.xlsx"], "--write and --annotate write different workbooks"),
     ],

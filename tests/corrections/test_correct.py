@@ -37,6 +37,18 @@ def test_file_for_the_author_has_the_rows_as_they_were_read_and_marks_bad_cells(
     assert (report.rows, report.cells, report.load_id) == (2, 2, 1)
 
 
+def test_what_is_typed_over_a_bad_text_gets_the_type_of_the_column(shop: Environment, tmp_path: Path) -> None:
+    bad = ("R9", "one", "=free", "soon", None, None, None)
+    load(shop, tmp_path / "shop.xlsx", [*ROWS, bad], replace=True)
+
+    (page,) = openpyxl.load_workbook(rejects_file(shop, tmp_path / "rejects.xlsx")).worksheets
+
+    receipt, *others = page[4][3:7]
+    assert (receipt.number_format, receipt.quotePrefix) == ("@", True)
+    assert {(cell.data_type, cell.number_format, cell.quotePrefix) for cell in others} == {("s", "General", True)}
+    assert page.column_dimensions["G"].width >= len("2024-01-03 00:00:00")
+
+
 def test_corrected_rows_are_loaded_by_their_numbers_and_others_stay_rejected(shop: Environment, tmp_path: Path) -> None:
     file = mended(rejects_file(shop, tmp_path / "rejects.xlsx"), {6: {"Pieces": "two"}, 7: {"Price": 100.5}})
 
@@ -128,6 +140,14 @@ def refused_text(environment: Environment, file: Path) -> Path:
     return mended(file, {7: {ROW: "seven"}})
 
 
+def refused_digits(environment: Environment, file: Path) -> Path:
+    return mended(file, {7: {ROW: "7" * 5000}})
+
+
+def refused_blank(environment: Environment, file: Path) -> Path:
+    return mended(file, {7: dict.fromkeys(("Receipt", "Pieces", "Price", "Sold at", "Due", "Stock"))})
+
+
 def refused_workbook(environment: Environment, file: Path) -> Path:
     return mended(file, {7: {"[retailpipe] workbook": "input/other.xlsx"}})
 
@@ -148,6 +168,8 @@ def refused_content(environment: Environment, file: Path) -> Path:
         (refused_number, "row 3: row 5 of input/shop.xlsx is not in the quarantine of load 1"),
         (refused_repetition, "row 3: row 6 of input/shop.xlsx is also in row 2"),
         (refused_text, r"row 3: 'seven' in column \[retailpipe\] row is not the number of a row"),
+        (refused_digits, r"row 3: '7{60}' in column \[retailpipe\] row is not the number of a row"),
+        (refused_blank, "row 3: all cells are blank; delete the row if it cannot be corrected"),
         (refused_workbook, r"row 3: it is a row of input/other.xlsx \(\[retailpipe\] workbook\), not of"),
         (refused_value, "row 3: row 7 was already corrected by load 2, with another value in C7"),
         (refused_content, "row 2: it is a row of another content of input/shop.xlsx, which was replaced since"),
@@ -282,8 +304,9 @@ def test_files_and_sources_that_do_not_exist_are_named(shop: Environment, tmp_pa
         retailpipe.correct(shop, tmp_path / "none.xlsx", "shop.xlsx")
     with pytest.raises(UsageError, match=r"does not end in \.xlsx"):
         retailpipe.correct(shop, tmp_path / "none.csv", "shop.xlsx")
-    with pytest.raises(SheetError, match="its sheets are 'Sales'"):
+    with pytest.raises(SheetError, match="its sheets are 'Sales'") as caught:
         retailpipe.correct(shop, tmp_path / "shop.xlsx", "shop.xlsx")
+    assert caught.value.hint.startswith("Leave sheet 'rejected rows' and its header row as they were written, or write")
     with pytest.raises(LoadError, match="has rejected rows of another workbook"):
         retailpipe.ingest(shop, file.rename(tmp_path / "shop_rejects.xlsx"), dry_run=True)
     load(shop, tmp_path / "second.xlsx", [*ROWS, ROWS[4]])

@@ -90,3 +90,12 @@ def test_cells_of_a_corrected_row_are_found_in_bronze(corrected: Environment) ->
     assert (note.went, note.value) == ("rejected", "not whole")
     assert (pieces.went, pieces.value) == ("rejected", "2.5")
     assert "'two' is not a number" in pieces.explanation
+
+
+def test_cell_of_a_corrected_row_that_is_missing_in_bronze_is_named(corrected: Environment) -> None:
+    change(corrected, "delete from bronze.shop_rows where load_id = 2")
+
+    price = retailpipe.trace_cell(corrected, "shop.xlsx!C7")
+
+    assert (price.went, price.original) == ("unknown", "1000.01")
+    assert "should be in bronze.shop_rows, load 2, row 7, which has no such row" in price.explanation
