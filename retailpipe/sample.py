@@ -127,7 +127,7 @@ def sample_rows(
 
     with_broken_rows: if there are at least 100 rows, five of them break the contract.
     """
-    rng = random.Random(seed)  # noqa: S311 - sample data, not a secret
+    rng = random.Random(seed)  # noqa: S311 - a seed must give the same rows again
     products = [_product(rng, number) for number in range(max(20, min(4_000, rows // 20)))]
     weights = [1 / (rank + 5) for rank in range(len(products))]
     customers = [_customer(rng, number) for number in range(max(5, min(4_500, rows // 80)))]

@@ -219,7 +219,7 @@ def my_address(url: str | None = None) -> str:
 
 
 def _fetch(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310 - the constants above are https
+    with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310 - the program passes only the https URLs above
         return answer.read(4 << 20).decode("utf-8")
 
 

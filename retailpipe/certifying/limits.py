@@ -44,6 +44,8 @@ def check_package(path: Path, file: str) -> None:
                 _check_size(part, file)
                 _check_root(package, part, file)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
+        # zipfile has no common error: a part may be encrypted (RuntimeError), compressed in an unknown way
+        # (NotImplementedError), cut off (EOFError), or have impossible offsets (OSError, ValueError).
         raise _refused(file, f"it cannot be unpacked: {error}") from error
 
 

@@ -87,7 +87,7 @@ def _certificates(pem: str) -> dict[str, str]:
 
 def _address() -> str:
     """The private address of this task, which the agent of ECS knows."""
-    with urllib.request.urlopen(os.environ["ECS_CONTAINER_METADATA_URI_V4"], timeout=10) as answer:  # noqa: S310 - from ECS
+    with urllib.request.urlopen(os.environ["ECS_CONTAINER_METADATA_URI_V4"], timeout=10) as answer:  # noqa: S310 - set by ECS
         return json.loads(answer.read())["Networks"][0]["IPv4Addresses"][0]
 
 
@@ -111,7 +111,7 @@ def _worker(scheduler: str) -> NoReturn:
 
 
 def _become_dask(*arguments: str) -> NoReturn:
-    os.execv(sys.executable, [sys.executable, "-m", "dask", *arguments])  # noqa: S606 - no shell is needed
+    os.execv(sys.executable, [sys.executable, "-m", "dask", *arguments])  # noqa: S606 - fixed arguments, no shell
 
 
 def _client(run: Run, files: RunFiles, aws: Aws) -> None:

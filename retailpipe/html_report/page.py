@@ -116,4 +116,4 @@ def _cell(value: Cell) -> Markup:
 def _markup(text: str) -> Any:
     from markupsafe import Markup
 
-    return Markup(text)  # noqa: S704 - the style sheet is ours, and the SVG is written by an XML writer
+    return Markup(text)  # noqa: S704 - our style sheet, or SVG whose texts ElementTree escaped

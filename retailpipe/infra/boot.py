@@ -23,7 +23,7 @@ ROLES_CREDENTIALS = "http://169.254.170.2"
 
 
 def fetch(url: str, headers: dict[str, str]) -> bytes:
-    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - of S3, or from ECS
+    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the address of S3, or one set by ECS
     with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - as above
         return answer.read()
 
@@ -96,7 +96,7 @@ def install() -> str:
 def main() -> None:
     signal.alarm(int(os.environ["LIMIT"]))  # ends the task whatever it does: the alarm outlives execve
     path = os.pathsep.join(filter(None, (install(), os.environ.get("PYTHONPATH"))))
-    os.execve(  # noqa: S606 - no shell is needed
+    os.execve(  # noqa: S606 - fixed arguments, no shell
         sys.executable, [sys.executable, "-m", "retailpipe.fargate.task"], {**os.environ, "PYTHONPATH": path}
     )
 

@@ -83,7 +83,7 @@ def guarded() -> Generator[None]:
     """
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # whatever it is: see above
         place = traceback.extract_tb(error.__traceback__)[-1]
         warn_once(f"cannot make a lineage event ({type(error).__name__} in {Path(place.filename).name}:{place.lineno})")
 

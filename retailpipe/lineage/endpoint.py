@@ -137,7 +137,7 @@ class Endpoint:
         headers = {"Content-Type": "application/json", "User-Agent": "retailpipe"}
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
-        request = urllib.request.Request(self._address, line, headers, method="POST")  # noqa: S310 - http or https
+        request = urllib.request.Request(self._address, line, headers, method="POST")  # noqa: S310 - Settings takes only http(s)
         self._opener = self._opener or _opener(self._address)
         try:
             with self._opener.open(request, timeout=_SECONDS):

@@ -6,7 +6,7 @@ from retailpipe.imports import prepare_process
 
 prepare_process()
 
-from retailpipe import connection  # noqa: E402 - the process is prepared first
+from retailpipe import connection  # noqa: E402 - what prepare_process sets must come first
 from retailpipe.bronze import loader  # noqa: E402 - as above
 from retailpipe.workers import tasks  # noqa: E402 - as above
 

@@ -27,7 +27,7 @@ def with_retries(work: Callable[[], _T]) -> _T:
             if not is_transient(error):
                 raise
         # A random part, so that loads that failed together do not come back together.
-        time.sleep(_FIRST_PAUSE_SECONDS * 2**attempt * random.uniform(0.75, 1.25))  # noqa: S311 - no secret
+        time.sleep(_FIRST_PAUSE_SECONDS * 2**attempt * random.uniform(0.75, 1.25))  # noqa: S311 - a pause is not a secret
     return work()
 
 

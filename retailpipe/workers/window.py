@@ -105,7 +105,7 @@ def _outcome(future: Future[Outcome], attempt: _Attempt, results: Results) -> Ou
     except CancelledError as error:
         results.lost = _lost(error)
         return None
-    except Exception as error:
+    except Exception as error:  # Dask's error of a killed worker can only be known by its name; others are raised again
         if not isinstance(error, BrokenExecutor) and type(error).__name__ != _KILLED:
             raise
         attempt.deaths += 1 + getattr(error, "allowed_failures", 0)  # of Dask: it has tried other workers already

@@ -85,7 +85,7 @@ def _result_of(future: Future[StackResult], deployment: Deployment) -> StackResu
     """The result of a stack. An error that nobody expected is one too: it must not stop the other stacks."""
     try:
         return future.result()
-    except Exception as error:
+    except Exception as error:  # the thread may raise anything: the result of this stack tells the user what
         hint = error.hint if isinstance(error, RetailpipeError) else "Run the command again."
         problem = str(error) if isinstance(error, RetailpipeError) else f"{type(error).__name__}: {error}"
         return StackResult(deployment.name, "failed", problem=problem, hint=hint)

@@ -24,7 +24,7 @@ from retailpipe.classroom.class_file import ClassFile
 from retailpipe.classroom.engine.engines import Engines
 
 _FOLDER = "stacks"
-_PASSPHRASE = "passphrase"  # noqa: S105 - a file name
+_PASSPHRASE = "passphrase"  # noqa: S105 - the name of a file, not its content
 _KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 _SECRETS = ("sourceUrl",)
 """Settings that may contain a token: they are encrypted in the config."""

@@ -128,7 +128,7 @@ class _Generator:
     """Generates one workbook. The traps that change rows come first, and their rows are not changed again."""
 
     def __init__(self, seed: int, rows: int) -> None:
-        self._chance = random.Random(f"traps {seed}")  # noqa: S311 - an exercise, not a secret
+        self._chance = random.Random(f"traps {seed}")  # noqa: S311 - a seed must give the same workbook again
         self._extra: list[Row] = []
         self._invoice = _FIRST_EXTRA_INVOICE
         self._rows = [list(row) for row in sample_rows(rows - _EXTRA_ROWS, seed, with_broken_rows=False)]
