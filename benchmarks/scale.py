@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 import time
@@ -22,6 +23,7 @@ from measure import circumstances, execute, table, write_section
 import retailpipe
 from retailpipe import Environment
 from retailpipe.sample import write_sample
+from retailpipe.workers import DASK_SETTINGS
 from retailpipe.workers.processes import Processes
 
 Way = Callable[[], "Generator[Executor | None]"]
@@ -99,19 +101,13 @@ def processes(count: int) -> Generator[Executor | None]:
 
 def dask_workers(count: int) -> Generator[Executor | None]:
     """Workers as docs/scale.md advises to start them."""
-    import dask
+    os.environ["DASK_CONFIG"] = str(DASK_SETTINGS)  # Dask reads it when it is imported
     from distributed import LocalCluster
 
     from retailpipe.workers.dask import DaskWorkers
 
     with (
-        dask.config.set({"distributed.worker.profile.enabled": False}),
-        LocalCluster(
-            n_workers=count,
-            threads_per_worker=1,
-            dashboard_address="127.0.0.1:0",
-            preload=["retailpipe.workers.preload"],
-        ) as cluster,
+        LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
         DaskWorkers(cluster.scheduler_address) as executor,
     ):
         yield executor

@@ -31,6 +31,7 @@ from retailpipe.fargate import results
 from retailpipe.fargate.runs import Run
 from retailpipe.lineage.journal import events_in
 from retailpipe.pipeline import Key, ingest
+from retailpipe.workers import DASK_SETTINGS
 
 _SCHEDULER_PORT, _WORKER_PORT = 8786, 8787
 _POLL_SECONDS = 1.0
@@ -111,6 +112,7 @@ def _worker(scheduler: str) -> NoReturn:
 
 
 def _become_dask(*arguments: str) -> NoReturn:
+    os.environ["DASK_CONFIG"] = str(DASK_SETTINGS)
     os.execv(sys.executable, [sys.executable, "-m", "dask", *arguments])  # noqa: S606 - fixed arguments, no shell
 
 

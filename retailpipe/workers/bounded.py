@@ -18,7 +18,7 @@ class BoundedExecutor(Executor):
 
     @abstractmethod
     def window(self) -> int:
-        """How many tasks to send ahead of the results at present, at least 1. `prepare` must have been called.
+        """How many batches of tasks to send ahead of the results at present, at least 1. Call `prepare` first.
 
         Raises WorkersError if there are no workers any more.
         """

@@ -83,13 +83,13 @@ class DaskWorkers(BoundedExecutor):
         self._executor = self._executor or client.get_executor(pure=False)
         self._close_semaphore()
         self._at_once = at_once
-        # Without a semaphore, `window` is the bound: a lease costs several messages for each load.
+        # Without a semaphore, `window` is the bound: a lease costs several messages for each batch.
         if 2 * self._threads > at_once:
             self._semaphore = Semaphore(at_once, scheduler_rpc=client.scheduler, loop=client.loop)
             self._semaphore.register()
 
     def window(self) -> int:
-        """Two tasks for each thread of the workers, so that none waits for the next.
+        """Two batches for each thread of the workers, so that none waits for the next.
 
         Raises WorkersError if there has been no worker, or no answer of the scheduler, for two minutes.
         """

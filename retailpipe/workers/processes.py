@@ -56,7 +56,7 @@ class Processes(BoundedExecutor):
         self._at_once = at_once
 
     def window(self) -> int:
-        """One task for each process that may load: the next is sent when one has ended."""
+        """One batch for each process that may load: the next is sent when one has ended."""
         return min(self.count, self._at_once)
 
     def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import platform
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from retailpipe.contract import Contract
 from retailpipe.environment import Environment
-from retailpipe.errors import RetailpipeError, SourceNotFound
+from retailpipe.errors import RetailpipeError, SourceNotFound, WarehouseError, WorkersError
 from retailpipe.keys import INPUT
 from retailpipe.lineage.emitter import Emit, Event
 from retailpipe.loads import load_snapshot
@@ -19,6 +21,8 @@ from retailpipe.workers.programs import Program, program, require_same
 from retailpipe.workers.retries import with_retries
 
 _log = logging.getLogger(__name__)
+_TOGETHER_SECONDS = 1.0
+"""How long a worker begins loads of one batch, so that progress is shown every second."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,21 @@ def perform(task: Task) -> Outcome:
         if isinstance(error, SourceNotFound) and not task.place.outputs and not Path(task.place.folder, INPUT).is_dir():
             error.hint += f" Every worker must see the folder {task.place.folder}."
         return Outcome(error=error, events=tuple(events))
+
+
+def perform_together(tasks: Sequence[Task]) -> list[Outcome]:
+    """Load the workbooks of tasks one after the other; begin none after a second, or after an error of the database.
+
+    Returns the outcomes of the tasks that were begun, at least of the first. The others are to be sent again.
+    """
+    outcomes: list[Outcome] = []
+    started = time.monotonic()
+    for task in tasks:
+        outcomes.append(perform(task))
+        outage = isinstance(outcomes[-1].error, WarehouseError | WorkersError)
+        if outage or time.monotonic() - started >= _TOGETHER_SECONDS:
+            break
+    return outcomes
 
 
 def _load(environment: Environment, task: Task, emit: Emit) -> LoadReport:

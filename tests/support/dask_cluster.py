@@ -13,6 +13,8 @@ from types import TracebackType
 
 from distributed import Client, Security
 
+from retailpipe.workers import DASK_SETTINGS
+
 _READY_SECONDS = 60
 
 
@@ -55,7 +57,7 @@ class Cluster:
                     "tls" if self._security else "tcp",
                 ],
                 cwd=self._log.parent,
-                env={**os.environ, **(env or {})},
+                env={**os.environ, "DASK_CONFIG": str(DASK_SETTINGS), **(env or {})},
                 stdout=log,
                 stderr=log,
                 start_new_session=True,

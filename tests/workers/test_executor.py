@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from multiprocessing import active_children, get_context
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,11 +26,12 @@ from retailpipe import (
 )
 from retailpipe.progress import NoProgress
 from retailpipe.sources import Keys
+from retailpipe.workers import tasks
 from retailpipe.workers.bounds import loads_at_once
 from retailpipe.workers.places import Place
 from retailpipe.workers.processes import Processes
 from retailpipe.workers.programs import program
-from retailpipe.workers.tasks import Task, perform
+from retailpipe.workers.tasks import Task, perform, perform_together
 from tests.conftest import Workbook
 from tests.support.many_workbooks import CONTENT, assert_each_loaded_once, fill, loaded_in_one_process, rows
 from tests.support.servers import run_sql
@@ -154,6 +158,83 @@ def test_pool_of_the_caller_that_breaks_ends_the_call(environment: Environment, 
     assert len(caught.value.reports) + len(caught.value.failures) + caught.value.untried == len(keys)
     retailpipe.ingest(environment)
     assert_each_loaded_once(environment, keys)
+
+
+class Recorder(ThreadPoolExecutor):
+    """Notes the keys of each batch."""
+
+    def __init__(self) -> None:
+        super().__init__(2)
+        self.batches: list[list[str]] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.batches.append([task.key for task in args[0]])
+        return super().submit(fn, *args, **kwargs)
+
+
+def test_many_workbooks_are_sent_in_batches_that_become_smaller(environment: Environment, samples: Path) -> None:
+    keys = fill(environment, samples, 20)
+
+    with Recorder() as executor:
+        reports = retailpipe.ingest(environment, executor=executor, at_once=2)
+
+    assert [report.source for report in reports] == keys
+    assert [len(batch) for batch in executor.batches[:3]] == [9, 5, 2]
+    assert len(executor.batches[-1]) == 1
+    assert_each_loaded_once(environment, keys)
+
+
+def test_rest_of_a_slow_batch_is_sent_again(
+    environment: Environment, samples: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "_TOGETHER_SECONDS", 0.0)
+    keys = fill(environment, samples, 10)
+
+    with Recorder() as executor:
+        reports = retailpipe.ingest(environment, executor=executor, at_once=2)
+
+    assert [report.status for report in reports] == ["loaded"] * 10
+    assert len(executor.batches) == 10
+    assert len(executor.batches[0]) > 1
+    assert_each_loaded_once(environment, keys)
+
+
+def test_batch_ends_with_an_outage(environment: Environment, samples: Path) -> None:
+    keys = fill(environment, samples, 2)
+    newer = (("retailpipe", "99.0"), *program()[2:])
+    together = [Task(key, "", Place.of(environment), None, False, newer) for key in keys]
+
+    [outcome] = perform_together(together)
+
+    assert isinstance(outcome.error, WorkersError)
+
+
+def _die_of(key: str, fn: Callable[..., Any], batch: Sequence[Task]) -> Any:
+    if key in [task.key for task in batch]:
+        os._exit(1)
+    return fn(batch)
+
+
+class Deadly(Processes):
+    """Processes that die when they get one of the workbooks, as if it took all memory."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(2)
+        self._key = key
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        return super().submit(partial(_die_of, self._key, fn), *args, **kwargs)
+
+
+def test_workbook_that_kills_each_worker_fails_alone(environment: Environment, samples: Path) -> None:
+    keys = fill(environment, samples, 20)
+
+    with Deadly(keys[3]) as executor, pytest.raises(SomeNotLoaded) as caught:
+        retailpipe.ingest(environment, executor=executor)
+
+    assert [str(failure) for failure in caught.value.failures] == [f"{keys[3]}: 5 workers died while they loaded it"]
+    assert caught.value.untried == 0
+    assert_each_loaded_once(environment, [*keys[:3], *keys[4:]])
 
 
 class Interrupts(NoProgress):
