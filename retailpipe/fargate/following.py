@@ -77,16 +77,17 @@ def status(stack: Stack, run: Run) -> RunStatus:
     if result is None and (why := _why_lost(run, tasks, begun=bool(progress.get("done")))):
         result = end(stack, run, [task.arn for task in tasks], why)
     found = result or {}
+    loaded, failed = len(found.get("reports", [])), len(found.get("failures", []))
     return RunStatus(
         run=run.name,
         state="ended" if result else "going on",
         started_at=run.started_at,
         workbooks=len(run.keys),
-        done=int(progress.get("done", 0)),
+        done=max(int(progress.get("done", 0)), loaded + failed),
         tasks=sum(not task.ended for task in tasks),
         note=str(progress.get("note", "")),
-        loaded=len(found.get("reports", [])),
-        failed=len(found.get("failures", [])),
+        loaded=loaded,
+        failed=failed,
         error=found.get("error", {}).get("message", ""),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -39,7 +40,7 @@ class Forecast(Report):
     def __str__(self) -> str:
         return (
             f"{counted(self.workbooks, 'workbook')}, about {self.rows:,} rows, on {counted(self.workers, 'worker')}: "
-            f"about {rounded(self.seconds)} and at most {self.usd:.2f} USD"
+            f"about {rounded(self.seconds)} and at most {math.ceil(self.usd * 100) / 100:.2f} USD"
         )
 
 

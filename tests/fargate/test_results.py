@@ -69,3 +69,4 @@ def test_more_workers_take_less_time_until_one_workbook_is_the_longest() -> None
     assert one.seconds > many.seconds > most.seconds > 120
     assert many.usd == pytest.approx(18 * many.seconds / 3600 * Prices.known().worker_hour, rel=0.01)
     assert str(many).startswith("64 workbooks, about 34,909,120 rows, on 16 workers: about ")
+    assert str(forecast(stored[:1], 1)).endswith("at most 0.01 USD")

@@ -47,7 +47,7 @@ def test_a_run_loads_what_waits_and_leaves_nothing(
     assert len(re.findall(r"Registered to: +tls://", cloud.log)) == 2
     assert cloud.secrets() == []
     ended = status(stack, newest_run(stack))
-    assert (ended.state, ended.loaded, ended.failed, ended.tasks) == ("ended", 5, 0, 0)
+    assert (ended.state, ended.done, ended.loaded, ended.failed, ended.tasks) == ("ended", 5, 5, 0, 0)
     assert 0 < hours_of_month(stack, datetime.now(UTC)).used < 0.2
     assert ingest_on_workers(environment, workers=2) == []
     assert len(cloud.processes) == 4  # nothing waits, so nothing was started
