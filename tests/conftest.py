@@ -17,7 +17,6 @@ from typing import Any
 
 import openpyxl
 import pytest
-from adbc_driver_postgresql import dbapi
 
 from retailpipe import Environment, transform
 from retailpipe.local.server import EmbeddedServer
@@ -28,7 +27,7 @@ from tests.support.forked import command
 from tests.support.forked.service_models import read_once
 from tests.support.lacking import skip
 from tests.support.many_workbooks import ROWS
-from tests.support.servers import as_superuser
+from tests.support.servers import as_superuser, execute
 from tests.support.stacks import HandMade, hand_made, variables
 from tests.support.tls_server import PASSWORD, USER, TlsServer, tls_server
 from tests.support.workbooks import keep_contract_of_notes
@@ -107,10 +106,7 @@ def new_database(server: EmbeddedServer, options: str = "") -> Iterator[str]:
 
 
 def execute_as_superuser(server: EmbeddedServer, statement: str) -> None:
-    """Execute a statement outside of a transaction, as `create database` needs it."""
-    url = as_superuser(server.start())
-    with dbapi.connect(url, autocommit=True) as connection, connection.cursor() as cursor:
-        cursor.execute(statement)
+    execute(as_superuser(server.start()), statement)
 
 
 @pytest.fixture

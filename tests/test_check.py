@@ -7,7 +7,6 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
-from adbc_driver_postgresql import dbapi
 
 import retailpipe
 from retailpipe import Contract, Environment
@@ -17,7 +16,7 @@ from retailpipe.pipeline import init, upload
 from retailpipe.reports import CheckPoint
 from retailpipe.sample import write_sample
 from tests.conftest import Workbook
-from tests.support.servers import as_superuser
+from tests.support.servers import as_superuser, execute
 
 POINTS = [
     "store",
@@ -28,12 +27,6 @@ POINTS = [
     "transformation fresh",
     "layers agree",
 ]
-
-
-def execute(url: str, *statements: str) -> None:
-    with dbapi.connect(url, autocommit=True) as connection, connection.cursor() as cursor:
-        for statement in statements:
-            cursor.execute(statement)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,6 @@ from typing import Any
 
 import openpyxl
 import pytest
-from adbc_driver_postgresql import dbapi
 from psycopg2.extensions import parse_dsn
 from typer.testing import CliRunner
 
@@ -26,7 +25,7 @@ from retailpipe.local.server import EmbeddedServer
 from retailpipe.models import project_folder
 from retailpipe.sample import write_sample
 from tests.support.browser import chromium
-from tests.support.servers import as_superuser, password_of
+from tests.support.servers import as_superuser, execute, password_of
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
 CONTRACT = """
@@ -65,8 +64,7 @@ where
 def shop(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
     """An environment with our tables, a contract and a model of the user, all built."""
     folder, url = tmp_path_factory.mktemp("docs"), server.start()
-    with dbapi.connect(as_superuser(url), autocommit=True) as connection, connection.cursor() as cursor:
-        cursor.execute("create database docs owner retailpipe")
+    execute(as_superuser(url), "create database docs owner retailpipe")
     shop = Environment.local(folder / "a shop", database_url=url.replace("/retailpipe?", "/docs?"))
     for name, text in {
         "contracts/branches.toml": CONTRACT,
@@ -84,8 +82,7 @@ def shop(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> It
     retailpipe.ingest(shop, folder / "branches.xlsx", folder / "sample.xlsx")
     assert retailpipe.run(shop).ok
     yield shop
-    with dbapi.connect(as_superuser(url), autocommit=True) as connection, connection.cursor() as cursor:
-        cursor.execute("drop database docs with (force)")
+    execute(as_superuser(url), "drop database docs with (force)")
 
 
 @pytest.fixture(scope="module")

@@ -70,6 +70,7 @@ def test_a_draft_is_for_workbooks_whose_names_differ_only_in_their_numbers(
     assert not contract.takes("input/other.xlsx")
 
 
+@pytest.mark.nightly
 def test_the_published_workbook_loads_under_its_draft_with_the_types_of_its_contract(dataset: Path) -> None:
     draft = retailpipe.draft_contract(dataset)
 

@@ -44,7 +44,7 @@ def statuses(environment: Environment) -> list[tuple[str, str]]:
     return [(load["source"], load["status"]) for load in retailpipe.status(environment).loads]
 
 
-@pytest.fixture(params=["folder", "bucket"])
+@pytest.fixture(params=["folder", pytest.param("bucket", marks=pytest.mark.nightly)])
 def anywhere(request: pytest.FixtureRequest) -> Environment:
     """An environment with its store in a folder, and one with its store in a bucket."""
     name = {"folder": "environment", "bucket": "on_aws"}[request.param]
@@ -248,6 +248,7 @@ def test_uploads_that_are_killed_push_no_earlier_version_out(store: FolderStore,
 # Forgetting
 
 
+@pytest.mark.parametrize("anywhere", ["folder", "bucket"], indirect=True)
 def test_forget_deletes_the_rows_the_rejects_and_the_workbook_and_restore_undoes_it(
     anywhere: Environment, make_workbook: Workbook
 ) -> None:

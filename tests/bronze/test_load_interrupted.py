@@ -253,9 +253,9 @@ def big(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("words", "delay"),
     [
         ("reading the workbook", 0),
-        ("reading the workbook", 0.1),
+        pytest.param("reading the workbook", 0.1, marks=pytest.mark.nightly),
         ("loading rows", 0),
-        ("loading rows", 0.05),
+        pytest.param("loading rows", 0.05, marks=pytest.mark.nightly),
         ("loading rows", 0.2),
     ],
 )

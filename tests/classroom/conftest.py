@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from adbc_driver_postgresql import dbapi
 
 import retailpipe
 from retailpipe import Environment
@@ -18,8 +17,9 @@ from retailpipe.aws.session import Aws
 from retailpipe.classroom.definition import Classroom
 from retailpipe.classroom.grading.exercise import Exercise, seed_of
 from retailpipe.local.server import EmbeddedServer
+from tests.conftest import execute_as_superuser
 from tests.support.aws import empty_account
-from tests.support.servers import as_superuser
+from tests.support.servers import execute
 from tests.support.stacks import REGION, HandMade, variables
 
 NAMES = ("anna", "ben", "chloe", "david", "eve")
@@ -72,42 +72,35 @@ class Warehouse:
     url: str
 
     def execute(self, *statements: str) -> None:
-        with dbapi.connect(self.url, autocommit=True) as connection, connection.cursor() as cursor:
-            for statement in statements:
-                cursor.execute(statement)
+        execute(self.url, *statements)
 
 
 def _database_url(server: EmbeddedServer, name: str) -> str:
     return server.start().replace("/retailpipe?", f"/{name}?")
 
 
-def _as_superuser(server: EmbeddedServer, statement: str) -> None:
-    with dbapi.connect(as_superuser(server.start()), autocommit=True) as connection, connection.cursor() as cursor:
-        cursor.execute(statement)
-
-
 @pytest.fixture(scope="session")
 def _solution(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The name of a database in which anna did everything right."""
     name, folder = "solution_of_anna", tmp_path_factory.mktemp("solution")
-    _as_superuser(server, f"create database {name} owner retailpipe")
+    execute_as_superuser(server, f"create database {name} owner retailpipe")
     environment = Environment.local(folder / "anna", database_url=_database_url(server, name))
     add_own_model(environment)
     assert retailpipe.run(environment, write_workbook_of("anna", folder)).ok
     yield name
-    _as_superuser(server, f"drop database {name} with (force)")
+    execute_as_superuser(server, f"drop database {name} with (force)")
 
 
 @pytest.fixture
 def solved(server: EmbeddedServer, _solution: str, tmp_path: Path) -> Iterator[Warehouse]:
     """A copy of anna's warehouse, for one test."""
     name = "solution_copy"
-    _as_superuser(server, f"create database {name} template {_solution} owner retailpipe")
+    execute_as_superuser(server, f"create database {name} template {_solution} owner retailpipe")
     url = _database_url(server, name)
     environment = Environment.local(tmp_path / "anna's environment", database_url=url)
     add_own_model(environment)
     yield Warehouse(environment, url)
-    _as_superuser(server, f"drop database {name} with (force)")
+    execute_as_superuser(server, f"drop database {name} with (force)")
 
 
 @pytest.fixture

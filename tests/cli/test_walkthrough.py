@@ -28,6 +28,7 @@ def blocks() -> list[str]:
     return re.findall(r"^```sh\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.nightly
 def test_all_commands_of_the_walkthrough_succeed(
     made: HandMade, moto: str, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 
 import openpyxl
 import pytest
-from adbc_driver_postgresql import dbapi
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -25,6 +24,7 @@ from retailpipe.progress import NoProgress
 from retailpipe.reports import RunReport
 from retailpipe.sample import HEADERS
 from tests.conftest import ROW, Prepared, Workbook, prepared
+from tests.support.servers import execute
 
 INCREMENTAL = ("fact_sales_daily", "fact_returns_daily", "int_invoices")
 TABLES = (
@@ -54,11 +54,6 @@ step = st.one_of(
     st.just("build"),
     st.tuples(st.sampled_from(["a.xlsx", "b.xlsx", "c.xlsx"]), transactions),
 )
-
-
-def execute(environment: Environment, statement: str) -> None:
-    with dbapi.connect(environment.warehouse.uri, autocommit=True) as connection, connection.cursor() as cursor:
-        cursor.execute(statement)
 
 
 def content(environment: Environment) -> dict[str, list[dict[str, Any]]]:
@@ -174,7 +169,7 @@ def test_a_run_without_new_loads_builds_nothing(built: Environment, first: First
 
 
 def test_a_run_repairs_changed_rows_in_silver(built: Environment, first: First) -> None:
-    execute(built, "update public_silver.fact_sales_daily set quantity = quantity + 1")
+    execute(built.warehouse.uri, "update public_silver.fact_sales_daily set quantity = quantity + 1")
 
     report = retailpipe.run(built)
 
@@ -185,12 +180,12 @@ def test_a_run_repairs_changed_rows_in_silver(built: Environment, first: First) 
 def test_a_run_rebuilds_dropped_tables(built: Environment, first: First) -> None:
     for table in ("public_gold.top_products", "public_silver.service_codes"):
         schema, name = table.split(".")
-        execute(built, f"alter table {table} rename to renamed")
+        execute(built.warehouse.uri, f"alter table {table} rename to renamed")
         assert not is_built(built)
-        execute(built, f"alter table {schema}.renamed rename to {name}")
+        execute(built.warehouse.uri, f"alter table {schema}.renamed rename to {name}")
         assert is_built(built)
-    execute(built, "drop table public_gold.top_products")
-    execute(built, "drop schema public_silver cascade")
+    execute(built.warehouse.uri, "drop table public_gold.top_products")
+    execute(built.warehouse.uri, "drop schema public_silver cascade")
 
     assert retailpipe.run(built).ok
 
@@ -201,7 +196,7 @@ def test_a_run_rebuilds_dropped_tables(built: Environment, first: First) -> None
 @pytest.mark.nightly
 def test_after_a_failed_build_the_next_is_a_full_refresh(built: Environment) -> None:
     """The changed row is in a day whose loads have not changed, so an incremental build would keep it."""
-    execute(built, "update public_silver.fact_sales_daily set quantity = quantity + 1")
+    execute(built.warehouse.uri, "update public_silver.fact_sales_daily set quantity = quantity + 1")
 
     assert not retailpipe.transform(built).ok
     assert build_times(built) == []

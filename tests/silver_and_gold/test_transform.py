@@ -9,7 +9,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from adbc_driver_postgresql import dbapi
 
 import retailpipe
 from retailpipe import BuildReport, Environment
@@ -20,15 +19,9 @@ from retailpipe.models import project_folder
 from retailpipe.progress import NoProgress
 from retailpipe.sample import write_sample
 from tests.conftest import Workbook
-from tests.support.servers import as_superuser
+from tests.support.servers import as_superuser, execute
 
 PASSWORD = "s3cret p@ss/w%rd'"
-
-
-def execute(url: str, *statements: str) -> None:
-    with dbapi.connect(url, autocommit=True) as connection, connection.cursor() as cursor:
-        for statement in statements:
-            cursor.execute(statement)
 
 
 def count(environment: Environment, table: str) -> int:

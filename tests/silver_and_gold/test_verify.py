@@ -9,7 +9,6 @@ from pathlib import Path
 
 import openpyxl
 import pytest
-from adbc_driver_postgresql import dbapi
 
 import retailpipe
 from retailpipe import Contract, Environment
@@ -17,7 +16,7 @@ from retailpipe.builds import transform
 from retailpipe.errors import WarehouseError
 from retailpipe.local.server import EmbeddedServer
 from tests.conftest import HEADERS, Workbook
-from tests.support.servers import as_superuser
+from tests.support.servers import as_superuser, execute
 
 DECEMBER, JANUARY = datetime(2010, 12, 1, 8, 26), datetime(2011, 1, 4, 10, 0)
 ROWS = (
@@ -27,12 +26,6 @@ ROWS = (
     ("C536368", "85123A", "HEART", -1, JANUARY, 2.55, 17850, "United Kingdom"),
     (536369, "85123A", "HEART", 1, JANUARY, -1, 17850, "United Kingdom"),
 )
-
-
-def execute(url: str, *statements: str) -> None:
-    with dbapi.connect(url, autocommit=True) as connection, connection.cursor() as cursor:
-        for statement in statements:
-            cursor.execute(statement)
 
 
 @pytest.fixture(scope="module")

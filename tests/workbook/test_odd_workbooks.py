@@ -577,7 +577,7 @@ def test_long_numbers_stay_in_their_column(tmp_path: Path, first: bool) -> None:
         ('<c r="{}" t="str"><v>a_x0000_b</v></c>', "nul_character"),
     ],
 )
-@pytest.mark.parametrize("prefix", ["", "x:"])
+@pytest.mark.parametrize("prefix", ["", pytest.param("x:", marks=pytest.mark.nightly)])
 def test_error_cells_in_every_row_are_rejected(
     tmp_path: Path, shop: Contract, cell: str, code: str, prefix: str
 ) -> None:

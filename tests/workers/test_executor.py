@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -33,6 +33,7 @@ from retailpipe.workers.processes import Processes
 from retailpipe.workers.programs import program
 from retailpipe.workers.tasks import Task, perform, perform_together
 from tests.conftest import Workbook
+from tests.support.deadly import die_of
 from tests.support.many_workbooks import CONTENT, assert_each_loaded_once, fill, loaded_in_one_process, rows
 from tests.support.servers import run_sql
 from tests.support.waiting import wait_for
@@ -209,12 +210,6 @@ def test_batch_ends_with_an_outage(environment: Environment, samples: Path) -> N
     assert isinstance(outcome.error, WorkersError)
 
 
-def _die_of(key: str, fn: Callable[..., Any], batch: Sequence[Task]) -> Any:
-    if key in [task.key for task in batch]:
-        os._exit(1)
-    return fn(batch)
-
-
 class Deadly(Processes):
     """Processes that die when they get one of the workbooks, as if it took all memory."""
 
@@ -223,7 +218,7 @@ class Deadly(Processes):
         self._key = key
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        return super().submit(partial(_die_of, self._key, fn), *args, **kwargs)
+        return super().submit(partial(die_of, self._key, fn), *args, **kwargs)
 
 
 def test_workbook_that_kills_each_worker_fails_alone(environment: Environment, samples: Path) -> None:

@@ -10,7 +10,6 @@ from multiprocessing import active_children
 from pathlib import Path
 
 import pytest
-from adbc_driver_postgresql import dbapi
 
 import retailpipe
 from retailpipe import Environment, SomeNotLoaded, pipeline
@@ -30,7 +29,7 @@ from tests.support.many_workbooks import (
     loaded_in_one_process,
     rows,
 )
-from tests.support.servers import as_superuser
+from tests.support.servers import as_superuser, execute
 
 KILLS = 20
 SMALL, LARGE, LARGE_ROWS = 300, 3, 60_000
@@ -42,8 +41,7 @@ def own(tmp_path: Path) -> Iterator[Environment]:
     environment = Environment.local(tmp_path / "own")
     pipeline.init(environment)
     url = as_superuser(environment.warehouse.uri)
-    with dbapi.connect(url, autocommit=True) as connection, connection.cursor() as cursor:
-        cursor.execute("alter system set max_connections = 12")
+    execute(url, "alter system set max_connections = 12")
     kill_server(environment)  # the next connection starts it again
     yield environment
     assert environment.server is not None
