@@ -1,5 +1,6 @@
 """Run commands in forked processes that have already imported the libraries: python server.py SOCKET."""
 
+import atexit
 import gc
 import json
 import os
@@ -103,6 +104,15 @@ def become_command(streams: list[int], request: dict) -> None:
     sys.argv[1:] = request["arguments"]
 
 
+def exit_without_freeing(code: int) -> None:
+    """Exit as Python does, but free no objects: the process would first get copies of the pages of all of them."""
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
     import_all()
     connection, streams, request = next_request(sys.argv[1])
@@ -112,4 +122,9 @@ if __name__ == "__main__":
         os._exit(0)
     fork_command(connection)
     become_command(streams, request)
-    runpy.run_module("retailpipe", run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module("retailpipe", run_name="__main__", alter_sys=True)
+    except SystemExit as ended:
+        if isinstance(ended.code, int | None):
+            exit_without_freeing(ended.code or 0)
+        raise
