@@ -17,6 +17,8 @@ from typing import Any
 
 import openpyxl
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler.loadscope import LoadScopeScheduling
 
 from retailpipe import Environment, transform
 from retailpipe.local.server import EmbeddedServer
@@ -59,6 +61,20 @@ def pytest_collection_finish() -> None:
     """Leave what is imported by now out of garbage collections: they took a tenth of the time of the tests."""
     gc.collect()
     gc.freeze()
+
+
+class ByFolder(LoadScopeScheduling):
+    """Each module runs in one process, and so does each folder whose modules share what takes long to prepare."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        folder = nodeid.partition("/")[2].partition("/")[0]
+        return folder if folder in ("html_report", "tracing") else super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling | None:
+    """Replace the scheduler of --dist loadscope."""
+    return ByFolder(config, log) if config.getvalue("dist") == "loadscope" else None
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -193,6 +193,7 @@ def test_the_report_has_a_link_to_docs_that_are_beside_it(shop: Environment, wri
     assert "docs.html" not in Path(alone.path).read_text()
 
 
+@pytest.mark.nightly
 def test_the_command_writes_the_file_that_is_asked_for(shop: Environment, tmp_path: Path) -> None:
     file = tmp_path / "page.html"
     arguments = ["docs", "--local", str(shop.folder), "--database-url", shop.warehouse.uri, "--out", str(file)]

@@ -7,6 +7,8 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.support.declared import TOP
 from tests.support.forked import programs
 from tests.support.workbooks import german_csv, monthly_workbook, titled_workbook
@@ -19,6 +21,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.nightly
 def test_three_workbooks_go_from_a_draft_to_a_query(tmp_path: Path, database_url: str) -> None:
     titled_workbook(tmp_path / "coffee_shop.xlsx")
     monthly_workbook(tmp_path / "year_2024.xlsx")

@@ -338,6 +338,7 @@ def test_the_table_of_a_removed_own_model_is_reported_and_kept(built: Environmen
     assert not [each for each in retailpipe.verify(built).invariants if "public_own" in each.name]
 
 
+@pytest.mark.nightly
 def test_own_models_can_be_views_in_gold_read_ours_and_be_incremental(built: Environment) -> None:
     write(
         built,
