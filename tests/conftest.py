@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from xdist.remote import Producer
 from xdist.scheduler.loadscope import LoadScopeScheduling
 
 from retailpipe import Environment, transform
+from retailpipe.local import cluster
 from retailpipe.local.server import EmbeddedServer
 from retailpipe.sample import HEADERS, write_sample
 from retailpipe.store import FolderStore
@@ -29,7 +29,7 @@ from tests.support.forked import command
 from tests.support.forked.service_models import read_once
 from tests.support.lacking import skip
 from tests.support.many_workbooks import ROWS
-from tests.support.servers import as_superuser, execute
+from tests.support.servers import as_superuser, execute, folder_for_servers, hashed_once, password_of
 from tests.support.stacks import HandMade, hand_made, variables
 from tests.support.tls_server import PASSWORD, USER, TlsServer, tls_server
 from tests.support.workbooks import keep_contract_of_notes
@@ -99,12 +99,15 @@ def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+def server() -> Iterator[EmbeddedServer]:
     """An embedded PostgreSQL that runs during the whole test session."""
-    server = EmbeddedServer(tmp_path_factory.mktemp("server"))
-    server.start()
-    yield server
-    server.destroy()
+    with folder_for_servers() as folder:
+        server = EmbeddedServer(folder)
+        url = as_superuser(server.start())
+        for role in (cluster.USER, cluster.READER, cluster.SUPERUSER):
+            execute(url, f"alter role {role} password '{hashed_once(password_of(server.passfile, role))}'")
+        yield server
+        server.destroy()
 
 
 @contextmanager
@@ -317,7 +320,7 @@ def made(
     database = "one_test"
     made.outputs["database_name"] = database
     made.publish()
-    tls.execute(f"alter role {USER} password '{PASSWORD}'")
+    tls.execute(f"alter role {USER} password '{hashed_once(PASSWORD)}'")
     tls.execute(f"create database {database} template {template_on_aws} owner {USER}")
     yield made
     tls.execute(f"drop database {database} with (force)")
@@ -352,11 +355,9 @@ def book(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Path]:
+def place() -> Iterator[Path]:
     """A folder for environments that other accounts can access: a server that root starts keeps its data in it."""
-    with tempfile.TemporaryDirectory() as name:
-        place = Path(name)
-        place.chmod(0o755)
+    with folder_for_servers() as place:
         yield place
         remove_servers(place)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import stat
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from retailpipe.classroom.grading.grader import grade
 from retailpipe.classroom.workbooks import write_workbooks
 from tests.classroom.conftest import CLASS_FILE, NAMES, Warehouse, add_own_model, write_class, write_workbook_of
 from tests.conftest import Program, remove_servers
+from tests.support.servers import folder_for_servers
 from tests.support.stacks import HandMade
 
 SCORES = {"anna": 100, "ben": 0, "chloe": 10, "david": 0, "eve": 0}
@@ -30,9 +30,7 @@ def lesson() -> Iterator[tuple[Classroom, Path]]:
     anna did everything right; ben loaded eve's workbook; chloe rounded the prices and built nothing; david loaded his
     workbook twice; eve did nothing.
     """
-    with tempfile.TemporaryDirectory() as name:
-        home = Path(name)
-        home.chmod(0o755)  # a server that root starts keeps its data in it
+    with folder_for_servers() as home:
         yield _lesson(home)
         remove_servers(home / "students")
 

@@ -7,7 +7,6 @@ import pwd
 import shutil
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ import psycopg2
 import trustme
 
 from tests.support.lacking import skip
+from tests.support.servers import folder_for_servers, hashed_once
 
 USER, PASSWORD, DATABASE = "retailpipe", "first pass/word#1", "retailpipe"
 
@@ -58,9 +58,7 @@ def binaries() -> Path:
 def tls_server() -> Iterator[TlsServer]:
     """Run a server on 127.0.0.1 with a certificate for localhost, a database, and a user with a password."""
     programs = binaries()
-    with tempfile.TemporaryDirectory() as name, socket.socket() as free:
-        folder = Path(name)
-        folder.chmod(0o755)
+    with folder_for_servers() as folder, socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
         free.close()
@@ -97,7 +95,7 @@ def tls_server() -> Iterator[TlsServer]:
         server = TlsServer(port, folder / "ca.pem")
         try:
             _wait(server, folder / "log")
-            server.execute(f"create role {USER} login createdb password '{PASSWORD}'")
+            server.execute(f"create role {USER} login createdb password '{hashed_once(PASSWORD)}'")
             server.execute(f"create database {DATABASE} owner {USER}")
             yield server
         finally:
