@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -278,7 +278,7 @@ def test_what_stays_is_told_with_its_commands(account: HandMade, aws: Aws, room:
 
 def test_each_student_has_a_cost(account: HandMade, aws: Aws, room: Classroom) -> None:
     deploy(account, "anna")
-    later = datetime.now(UTC).replace(year=datetime.now(UTC).year + 1)
+    later = datetime.now(UTC) + timedelta(days=366)
 
     plan = rehearse_down(room, aws, now=later)
 

@@ -20,8 +20,12 @@ from tests.support.declared import ACCOUNT, CONFIG, Declared, Resource, declare
 from tests.support.iam import actions_of, is_allowed
 from tests.support.stacks import REGION
 
-TODAY = datetime.now(UTC).date()
-LAST_DAY = TODAY + timedelta(days=30)
+
+def today() -> date:
+    return datetime.now(UTC).date()
+
+
+LAST_DAY = today() + timedelta(days=30)
 
 
 def expiring(day: date = LAST_DAY, **config: str) -> Declared:
@@ -166,13 +170,13 @@ def test_the_longest_subject_is_within_the_limit_of_sns() -> None:
 @pytest.mark.parametrize(("days", "schedules"), [(0, {"delete"}), (1, {"delete"}), (2, {"delete", "notice"})])
 def test_a_schedule_whose_time_is_past_is_not_declared(days: int, schedules: set[str]) -> None:
     """EventBridge Scheduler refuses it."""
-    declared = expiring(TODAY + timedelta(days=days))
+    declared = expiring(today() + timedelta(days=days))
 
     assert {each.name.removeprefix("pipeline-expiry-") for each in declared.of("Schedule")} == schedules
 
 
 def test_a_stack_that_has_expired_is_refused_with_what_happened_and_how_to_go_on() -> None:
-    yesterday = TODAY - timedelta(days=1)
+    yesterday = today() - timedelta(days=1)
 
     with pytest.raises(pulumi.RunError) as caught:
         expiring(yesterday)
@@ -187,7 +191,7 @@ def test_a_stack_that_has_expired_is_refused_with_what_happened_and_how_to_go_on
 
 
 def test_the_date_of_a_kept_stack_is_only_a_tag() -> None:
-    for day in (TODAY - timedelta(days=1), LAST_DAY):
+    for day in (today() - timedelta(days=1), LAST_DAY):
         kept = expiring(day, ephemeral="false")
 
         assert not kept.of("Schedule")
