@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, cast
 
+from retailpipe.bronze.nul import without_nul
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -30,8 +32,8 @@ def json_arrays(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
 
 
 def storable(value: Any) -> Any:
-    """Replace NUL characters, which PostgreSQL cannot store, with the symbol U+2400, in all texts of a JSON value."""
+    """A JSON value as PostgreSQL can store it, with all its texts."""
     if isinstance(value, dict):
         items = cast("dict[str, Any]", value).items()
         return {storable(key): storable(item) for key, item in items}
-    return value.replace("\0", "\u2400") if isinstance(value, str) else value
+    return without_nul(value) if isinstance(value, str) else value

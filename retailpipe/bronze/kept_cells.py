@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
 
+from retailpipe.bronze.nul import with_nul, without_nul
 from retailpipe.workbook.cells import NOT_CALCULATED, Cell, ErrorCell, column_index, column_letters, shown
 
 TEXT, NUMBER, BOOLEAN, MOMENT, CLOCK, DURATION, FAILED = (
     *("text", "number", "boolean", "moment", "clock", "duration", "failed"),
 )
 WITH_NUL = "text with NUL"
-"""PostgreSQL cannot store a NUL character: the text has the symbol U+2400 in its place."""
+"""The text is stored as `without_nul` returns it."""
 
 Kept = dict[str, list[str]]
 
@@ -39,7 +40,7 @@ def _pair(cell: Cell) -> list[str]:
     text = shown(cell)
     match cell:
         case str():
-            return [WITH_NUL, text.replace("\0", "\u2400")] if "\0" in text else [TEXT, text]
+            return [WITH_NUL, without_nul(text)] if "\0" in text else [TEXT, text]
         case bool():
             return [BOOLEAN, text]
         case float():
@@ -71,6 +72,6 @@ def _cell(kind: str, text: str) -> Cell:
         case "failed":
             return ErrorCell(text) if text else NOT_CALCULATED
         case "text with NUL":
-            return text.replace("\u2400", "\0")
+            return with_nul(text)
         case _:
             return text

@@ -9,6 +9,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from retailpipe.bronze.nul import without_nul
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -53,13 +55,12 @@ def sheet_layouts(contract: Contract, layouts: Iterable[Layout]) -> list[SheetLa
 
 def record(connection: Connection, load_id: int, layouts: Sequence[SheetLayout]) -> None:
     """Record the layouts of the sheets of a load, in the transaction of the load."""
-    # PostgreSQL cannot store NUL characters.
     rows = [
         {
-            "sheet": each.sheet.replace("\0", "\u2400"),
+            "sheet": without_nul(each.sheet),
             "header_row": each.header_row,
             "columns": each.columns,
-            "headers": {str(index): text.replace("\0", "\u2400") for index, text in each.headers.items()},
+            "headers": {str(index): without_nul(text) for index, text in each.headers.items()},
         }
         for each in layouts
     ]

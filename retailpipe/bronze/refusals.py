@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from retailpipe.bronze.nul import without_nul
 from retailpipe.reports import Refusal
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def note(connection: Connection, source: str, etag: str, reason: str) -> None:
         """,
         source,
         etag,
-        reason.replace("\0", "\u2400"),
+        without_nul(reason),
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
+from retailpipe.bronze.nul import without_nul
 from retailpipe.contract import Contract
 from retailpipe.corrections.loaded import Loaded, key_of, loaded
 from retailpipe.corrections.target import check_new_workbook
@@ -95,7 +96,7 @@ def _annotated(snapshot: Snapshot, load: Loaded, faults: Faults) -> bytes:
         with warnings.catch_warnings(), snapshot.path.open("rb") as file:
             warnings.simplefilter("ignore")  # openpyxl warns of parts that it leaves out
             book: Any = load_workbook(file, rich_text=True)
-            sheets = {sheet.title.replace("\0", "\u2400"): sheet for sheet in book.worksheets}
+            sheets = {without_nul(sheet.title): sheet for sheet in book.worksheets}
             for (sheet, row), cells in faults.items():
                 for index, problem in cells.items():
                     _mark(sheets[sheet].cell(row, index + 1), problem)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit
 
+from retailpipe.bronze.nul import without_nul
 from retailpipe.lineage.facets import Facet, facets
 from retailpipe.lineage.services import parameters_of
 
@@ -45,7 +46,7 @@ def workbook_name(environment: Environment, key: str) -> Name:
 
 def plain_text(text: str) -> str:
     """A text that every reader of JSON can store: bytes of a name that are not UTF-8 are shown in digits."""
-    return text.encode(errors="backslashreplace").decode().replace("\0", "\u2400")
+    return without_nul(text.encode(errors="backslashreplace").decode())
 
 
 @dataclass(frozen=True)

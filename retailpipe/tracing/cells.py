@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from retailpipe.bronze.nul import without_nul
 from retailpipe.environment import Environment
 from retailpipe.errors import RetailpipeError
 from retailpipe.grain import quoted
@@ -133,7 +134,7 @@ class _Place:
             "select cell, message, hint, raw_row::text, (to_jsonb(rejected_rows) ->> 'corrected_by')::bigint "
             "from bronze.rejected_rows where load_id = $1 and sheet = $2 and source_row = $3",
             self.workbook.load_id,
-            self.sheet.replace("\0", "\u2400"),
+            without_nul(self.sheet),
             self.row,
         )
         if not found:

@@ -63,22 +63,24 @@ def folder_for_servers() -> Iterator[Path]:
 def run_sql(url: str | None, sql: str) -> Any:
     """Run a statement through psycopg2, commit, and return its single value, if any."""
     assert url is not None
-    connection = psycopg2.connect(url)
-    try:
-        with connection, connection.cursor() as cursor:
-            cursor.execute(sql)
-            return cursor.fetchone()[0] if cursor.description else None
-    finally:
-        connection.close()
+    with _cursor(url) as cursor:
+        cursor.execute(sql)
+        return cursor.fetchone()[0] if cursor.description else None
 
 
 def execute(url: str, *statements: str) -> None:
     """Execute statements through psycopg2, each in its own transaction. It connects ten times faster than ADBC."""
+    with _cursor(url) as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+
+
+@contextmanager
+def _cursor(url: str) -> Iterator[Any]:
     connection = psycopg2.connect(url)
     connection.autocommit = True
     with closing(connection), connection.cursor() as cursor:
-        for statement in statements:
-            cursor.execute(statement)
+        yield cursor
 
 
 def port(url: str | None) -> int:
