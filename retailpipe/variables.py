@@ -15,6 +15,23 @@ _lock = threading.RLock()
 _holds = 0
 """The number of `environment_variables` contexts that are open; while there are any, `connecting` changes nothing."""
 
+ISOLATED = dict.fromkeys(("hostaddr", "password", "options"), "") | {
+    "sslmode": "disable",
+    **dict.fromkeys(("sslrootcert", "sslcert", "sslkey", "sslcrl", "sslcrldir", "ssl_max_protocol_version"), ""),
+    "ssl_min_protocol_version": "TLSv1.2",
+    "gssencmode": "disable",
+    "channel_binding": "prefer",
+    "target_session_attrs": "any",
+}
+"""Settings of a URI for which libpq would read variables, such as PGPASSWORD, that are meant for other databases."""
+_ONLY_VARIABLES = {
+    *("PGSERVICE", "PGTZ", "PGDATESTYLE", "PGGEQO"),
+    # libpq has settings for these only since PostgreSQL 16, 17 or 18.
+    *("PGREQUIREAUTH", "PGSSLCERTMODE", "PGLOADBALANCEHOSTS", "PGSSLNEGOTIATION"),
+    *("PGMINPROTOCOLVERSION", "PGMAXPROTOCOLVERSION"),
+}
+"""Variables of libpq that no setting of a URI overrides, in all versions that are used."""
+
 
 @contextmanager
 def environment_variables(changes: Mapping[str, str | None]) -> Generator[None]:
@@ -39,14 +56,13 @@ def environment_variables(changes: Mapping[str, str | None]) -> Generator[None]:
 def connecting(*, isolated: bool) -> Generator[None]:
     """Keep the variables unchanged while a connection is opened.
 
-    isolated: hide libpq's variables, because they are meant for other databases. They stay visible while dbt runs,
-        because its threads read them. dbt_runner then sets them to suit an isolated database. So they can only be wrong
-        in a program that builds one environment and queries another at the same time.
+    isolated: hide those of libpq's variables that no setting of the URI overrides, because they are meant for other
+        databases. They are rarely set. They stay visible while dbt runs, because its threads read them.
     """
     with _lock:
-        hidden = no_libpq_variables() if isolated and not _holds else {}
-        before = {name: os.environ.get(name) for name in hidden}
-        _change(hidden)
+        names = _ONLY_VARIABLES & os.environ.keys() if isolated and not _holds else set[str]()
+        before = {name: os.environ[name] for name in names}
+        _change(dict.fromkeys(names))
         try:
             yield
         finally:

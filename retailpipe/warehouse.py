@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from retailpipe.errors import UsageError, WarehouseError
-from retailpipe.variables import connecting
+from retailpipe.variables import ISOLATED, connecting
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from retailpipe.connection import Connection
 
-_CONNECT_TIMEOUT_SECONDS = 10
+_DEFAULTS = {"application_name": "retailpipe", "connect_timeout": "10"}
+"""Of a connection; the timeout is in seconds."""
 _PASSWORDS = {"password", "sslpassword"}
 _PORTS = re.compile(r"[0-9,]*")
 
@@ -126,8 +127,9 @@ class Warehouse:
         from retailpipe.connection import Connection
 
         uri = self._readers_uri(self.uri) if as_reader else self.uri
+        defaults = _DEFAULTS | ISOLATED if self.isolated else _DEFAULTS
         with connecting(isolated=self.isolated):
-            return Connection(_with_defaults(uri), self._remedy)
+            return Connection(_with_defaults(uri, defaults), self._remedy)
 
     def query(self, sql: str) -> pa.Table:
         """Run one SELECT in a read-only transaction, and return its rows. Raises WarehouseError.
@@ -167,14 +169,16 @@ def _url_hint(url: str) -> str:
     )
 
 
-def _with_defaults(uri: str) -> str:
-    """Return the URI with our defaults for settings that it does not have; the rest of its text is unchanged.
+def _with_defaults(uri: str, defaults: Mapping[str, str]) -> str:
+    """Return the URI with defaults for settings that it does not have; the rest of its text is unchanged.
 
     The client encoding is always UTF-8, because the driver supports nothing else. It overrides the URI, the
     environment, the role and the database: libpq uses the last of repeated settings, and a setting in the URI has
     precedence over PGOPTIONS.
     """
-    for name, value in (("application_name", "retailpipe"), ("connect_timeout", str(_CONNECT_TIMEOUT_SECONDS))):
-        if f"{name}=" not in uri:
-            uri += f"{'&' if '?' in uri else '?'}{name}={value}"
-    return f"{uri}{'&' if '?' in uri else '?'}client_encoding=UTF8"
+    start, _, query = uri.partition("?")
+    given = {setting.partition("=")[0] for setting in query.split("&")}
+    if ":" in start.partition("://")[2].rpartition("@")[0]:  # USER:PASSWORD@
+        given.add("password")
+    added = {name: value for name, value in defaults.items() if name not in given} | {"client_encoding": "UTF8"}
+    return f"{uri}{'&' if query else '?'}{urlencode(added)}"

@@ -289,6 +289,12 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         ("PGHOSTADDR", "127.0.0.9"),
         ("PGSSLMODE", "require"),
         ("PGSERVICE", "nonsense"),
+        ("PGOPTIONS", "-c default_transaction_read_only=nonsense"),
+        ("PGSSLROOTCERT", "system"),
+        ("PGSSLMINPROTOCOLVERSION", "nonsense"),
+        ("PGSSLNEGOTIATION", "direct"),
+        ("PGTARGETSESSIONATTRS", "standby"),
+        ("PGTZ", "nonsense"),
         ("PGCHANNELBINDING", "require"),
         ("PGREQUIREAUTH", "none"),
         ("PGGSSENCMODE", "require"),
@@ -303,6 +309,24 @@ def test_libpq_variables_for_another_database_are_ignored(
     found = Environment.local(running).warehouse.query("select 'É' as e")
 
     assert found.to_pylist() == [{"e": "É"}]
+
+
+def test_a_connection_changes_no_variables(running: Path) -> None:
+    """Other threads of the program may read them for their own connections."""
+    code = """
+import sys
+from pathlib import Path
+from retailpipe import Environment
+warehouse = Environment.local(Path(sys.argv[1])).warehouse
+warehouse.query("select 1")
+changes = []
+sys.addaudithook(lambda event, arguments: changes.append(arguments) if event in ("os.putenv", "os.unsetenv") else None)
+warehouse.query("select 1")
+print(changes)
+"""
+    others = {"PGPASSWORD": "of another database", "PGHOST": "nonsense", "PGSSLMODE": "require"}
+
+    assert outcome(launch(code, running, env={**os.environ, **others})) == "[]"
 
 
 def test_the_locale_and_time_zone_of_the_user_change_nothing(closed: Path) -> None:
