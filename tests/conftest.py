@@ -16,6 +16,7 @@ from typing import Any
 
 import openpyxl
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler.loadscope import LoadScopeScheduling
 
@@ -55,6 +56,11 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 
 
 read_once()
+# On a busy machine, an example may take any time. Our fixtures may be shared by the examples of a test.
+settings.register_profile(
+    "busy", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("busy")
 
 
 def pytest_collection_finish() -> None:

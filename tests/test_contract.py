@@ -439,7 +439,7 @@ def test_a_list_names_the_sheets_that_are_loaded_together(tmp_path: Path) -> Non
 
 
 @given(data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_value_in_a_contract_is_accepted_or_refused_with_a_line(data: st.DataObject) -> None:
     line = data.draw(st.integers(1, SHOP.count("\n")))
     key = SHOP.splitlines()[line - 1].partition("=")[0].strip() or "name"

@@ -357,7 +357,7 @@ CELLS = [
 
 
 @given(data=st.data())
-@settings(max_examples=75, deadline=None)
+@settings(max_examples=75)
 def test_any_csv_file_loads_under_its_draft_without_a_reject(data: st.DataObject) -> None:
     # With one column, a delimiter in its cells would be taken for that of the file.
     kinds = data.draw(st.lists(st.sampled_from(CELLS), min_size=2, max_size=4))

@@ -246,7 +246,7 @@ sheets = st.lists(st.none() | st.tuples(codes, chunks, prices), max_size=12)
 
 
 @given(rows=sheets, repeated=st.integers(1, 90), first_row=st.integers(1, 4), first_column=st.integers(0, 30))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_row_is_either_accepted_unchanged_or_rejected_with_its_cell(
     rows: list[tuple[Cell, Cell, Cell] | None], repeated: int, first_row: int, first_column: int
 ) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import openpyxl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import retailpipe
@@ -114,7 +114,7 @@ def built(first: First, tmp_path: Path) -> Iterator[Environment]:
 
 
 @pytest.mark.nightly
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20)
 @given(steps=st.lists(step, min_size=2, max_size=6))
 def test_any_sequence_of_loads_and_builds_equals_a_full_refresh(
     environment: Environment, tmp_path: Path, steps: list[Any]

@@ -28,6 +28,7 @@ from moto.budgets.responses import BudgetsResponse
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.core.responses import BaseResponse
 from moto.kms.utils import ECDSAPrivateKey
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 from moto.rds.models import DBInstance, DBParameterGroup
 from moto.s3.exceptions import S3AccessDeniedError
 from moto.s3.responses import S3Response
@@ -145,6 +146,7 @@ _create_budget = BudgetsResponse.create_budget
 _create_instance = DBInstance.__init__
 _update_parameters = DBParameterGroup.update_parameters
 _attributes = Queue.attributes
+_get_application = DomainDispatcherApplication.get_application
 
 
 # Terraform's provider reads these back, but moto does not store them: tags and subscribers of budgets, and the source
@@ -192,12 +194,20 @@ def _compact_attributes(self: Any) -> dict[str, Any]:
     return attributes
 
 
+def _application_of(self: Any, environ: dict[str, Any]) -> Any:
+    """Try again if Python failed to parse source code in two threads at once: its issue 106905."""
+    with contextlib.suppress(SystemError):
+        return _get_application(self, environ)
+    return _get_application(self, environ)
+
+
 def _sign_digest(self: Any, message: bytes, signing_algorithm: str) -> bytes:
     """Sign as KMS does for the MessageType DIGEST, which moto ignores: the message is a SHA-256 already."""
     assert (len(message), signing_algorithm) == (32, "ECDSA_SHA_256")
     return self.private_key.sign(message, ec.ECDSA(Prehashed(hashes.SHA256())))
 
 
+DomainDispatcherApplication.get_application = _application_of
 S3Response._authenticate_and_authorize_s3_action = _of_expected_owner
 ECDSAPrivateKey.sign = _sign_digest
 LambdaFunction._invoke_lambda = _run_lambda

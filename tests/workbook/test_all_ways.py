@@ -15,7 +15,7 @@ from typing import Any
 import openpyxl
 import pytest
 import xlsxwriter
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retailpipe.workbook import shards
@@ -29,7 +29,7 @@ from retailpipe.workbook.slots import Slots
 from tests.support.workbooks import raw_workbook, row, text
 
 Rows = list[tuple[int, dict[int, Any]]]
-SMALL = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SMALL = settings(max_examples=30)
 
 cells = st.one_of(
     st.none(),

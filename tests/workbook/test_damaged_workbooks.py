@@ -61,7 +61,7 @@ def test_a_file_truncated_anywhere_is_refused(good: Path) -> None:
 
 
 @given(st.data())
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 def test_a_flipped_bit_anywhere_is_refused_or_changes_nothing(good: Path, data: st.DataObject) -> None:
     content = bytearray(good.read_bytes())
     place = data.draw(st.integers(0, len(content) - 1))
