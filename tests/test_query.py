@@ -15,7 +15,8 @@ from retailpipe.errors import UsageError, WarehouseError
 from retailpipe.sample import write_sample
 from retailpipe.warehouse import Warehouse
 from tests.conftest import Program, Workbook
-from tests.support.servers import as_superuser
+from tests.support.servers import as_superuser, launch, run_sql
+from tests.support.waiting import wait_for
 from tests.support.workbooks import contract_of
 
 # Statements that try to do more than read. PROOF is replaced by the path of a file, which must not exist afterwards.
@@ -56,6 +57,11 @@ ATTACKS = [
     "select set_config('role', 'retailpipe', true)",
     "select set_config('transaction_read_only', 'off', true)",
     "select rolpassword from pg_authid",
+    "select pg_logical_emit_message(false, 'x', repeat('x', 1000000))",
+    "select pg_notify('channel', 'text')",
+    "select pg_advisory_lock(1)",
+    "select pg_advisory_xact_lock(1, 1)",
+    "select pg_try_advisory_lock_shared(1)",
     "",
     "--",
     "explain analyze delete from bronze.loads",
@@ -93,6 +99,21 @@ def test_a_query_cannot_switch_to_another_role(loaded: Environment) -> None:
 
     with pytest.raises(WarehouseError, match="permission denied"):
         loaded.warehouse.query(hidden)
+
+
+def test_the_query_of_a_killed_program_ends(loaded: Environment) -> None:
+    """A client that was killed does not cancel its statement: the server must notice that it is gone."""
+    slow = "select count(pg_sleep(600))"
+    running = f"select count(*) from pg_stat_activity where query like '%{slow}%' and pid <> pg_backend_pid()"
+    code = "import sys; from retailpipe import Environment; Environment.local(sys.argv[1]).warehouse.query(sys.argv[2])"
+    url = as_superuser(loaded.warehouse.uri)
+    process = launch(code, loaded.folder, slow)
+    wait_for(lambda: run_sql(url, running) == 1)
+
+    process.kill()
+    process.communicate()
+
+    wait_for(lambda: run_sql(url, running) == 0)
 
 
 def test_no_role_that_this_library_uses_is_a_superuser(loaded: Environment) -> None:
@@ -189,12 +210,14 @@ def test_the_hint_names_the_privilege_that_a_user_needs_to_create_the_schema(
     with owner.connect() as connection:
         connection.execute("drop role if exists guest")
         connection.execute("create role guest login password 'guest'")
+        connection.execute("grant execute on all functions in schema pg_catalog to guest")  # as on other servers
         connection.commit()
     url = database_url.replace("//retailpipe@", "//guest@").partition("?")[0]
 
     done = program("ingest", make_workbook(), "--database-url", url, env={"PGPASSWORD": "guest"})
 
     with owner.connect() as connection:
+        connection.execute("drop owned by guest")
         connection.execute("drop role guest")
         connection.commit()
     assert done.returncode == 1

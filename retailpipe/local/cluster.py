@@ -26,6 +26,32 @@ READER = "retailpipe_reader"
 SUPERUSER = "postgres"
 """retailpipe never connects as the superuser. Its password is in the passfile, for example to install an extension."""
 HOST = "127.0.0.1"
+_FOR_OWNER = """
+do $$
+declare called regprocedure;
+begin
+    for called in
+        select oid from pg_proc
+        where pronamespace = 'pg_catalog'::regnamespace
+            and (proname ~ '^pg_(try_)?advisory_' or proname in ('pg_notify', 'pg_logical_emit_message'))
+    loop
+        execute format('revoke execute on function %s from public', called);
+        execute format('grant execute on function %s to OWNER', called);
+    end loop;
+end $$
+""".replace("OWNER", USER)
+"""Takes functions from everybody else: they hold the locks of loads, or write, even in a read-only transaction."""
+_ROLES = (
+    f"create role {USER} login",
+    f"create role {READER} login",
+    f"alter role {READER} set default_transaction_read_only = on",
+    f"alter role {READER} set temp_file_limit = '10GB'",  # a query must not fill the disk
+    " ".join(_FOR_OWNER.split()),
+    f"alter default privileges for role {USER} grant usage on schemas to {READER}",
+    f"alter default privileges for role {USER} grant select on tables to {READER}",
+    f"create database {DATABASE} owner {USER}",
+)
+"""Statements in template1, so that every new database has the same privileges."""
 PORT_FILE = ".postgres.port"
 """The file in the environment's folder with the port that was used last."""
 SPACE_HINT = "Check that the folder is writable and its disk has 100 MB free, or choose another folder with --local."
@@ -87,22 +113,7 @@ class Cluster:
         command += ["-A", "scram-sha-256", "--pwfile", "/dev/stdin", "--no-instructions"]
         try:
             self._run(command, binaries, stdin_text=f"{password}\n")
-            self._run_statements(
-                data,
-                "postgres",
-                binaries,
-                f"create role {USER} login",
-                f"create role {READER} login",
-                f"alter role {READER} set default_transaction_read_only = on",
-                f"create database {DATABASE} owner {USER}",
-            )
-            self._run_statements(
-                data,
-                DATABASE,
-                binaries,
-                f"alter default privileges for role {USER} grant usage on schemas to {READER}",
-                f"alter default privileges for role {USER} grant select on tables to {READER}",
-            )
+            self._run_statements(data, "template1", binaries, *_ROLES)
             self.give_passwords(binaries, data)
             data.rename(self.data)
         finally:
