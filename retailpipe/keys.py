@@ -8,6 +8,7 @@ This module must import only the standard library, because it is packaged with t
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from urllib.parse import quote
@@ -21,6 +22,8 @@ SUFFIX = ".xlsx"
 CSV_SUFFIX = ".csv"
 SUFFIXES = (SUFFIX, CSV_SUFFIX)
 VERSION = 1
+_HIDING = re.compile(r"^(?:~\$|\.)+")
+"""The beginning of the name of a hidden file, or of Excel's lock file (~$)."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,17 @@ def is_workbook(key: str) -> bool:
 
 def is_workbook_name(name: str) -> bool:
     """Whether this is the file name of a workbook to load, not of a hidden file or of Excel's lock file (~$)."""
-    return name.lower().endswith(SUFFIXES) and not name.startswith(("~$", "."))
+    return name.lower().endswith(SUFFIXES) and not _HIDING.match(name)
+
+
+def workbook_name(name: str) -> str:
+    """Return a name like this one that is the name of a workbook to load: not hidden, and with a suffix.
+
+    A file that is stored under a hidden name would never be loaded, and nothing would report it.
+    """
+    suffix = next((name[-len(each) :] for each in SUFFIXES if name.lower().endswith(each)), "")
+    stem = _HIDING.sub("", name.removesuffix(suffix))
+    return (stem or "source") + (suffix or SUFFIX)
 
 
 def is_csv_name(name: str) -> bool:

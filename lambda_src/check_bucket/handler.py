@@ -13,11 +13,14 @@ import os
 import shlex
 import tempfile
 
+from botocore.exceptions import BotoCoreError, ClientError
 from common import client, log, printable
-from keys import INPUT, RECEIPTS, SUFFIX, SUFFIXES, is_csv_name, waiting
+from keys import INPUT, RECEIPTS, is_csv_name, waiting, workbook_name
 from source import PullFailed, fetch, file_name, shown
 
 _SHOWN = 20
+_LONGEST_ETAG = 1_000
+"""S3 refuses an object with more than 2 KB of metadata; a longer ETag is not kept."""
 
 
 def handle(event, context):
@@ -69,28 +72,39 @@ def pull(bucket, url):
 
     It is unchanged if the server returns 304 (Not Modified) for the ETag of the last pull, or if the SHA-256 is the
     same.
-    Raises PullFailed.
+    Raises PullFailed, also if S3 refuses the workbook: so a failure of the pull never prevents the check of the bucket.
     """
-    name = file_name(url) or "source"
-    key = INPUT + (name if name.lower().endswith(SUFFIXES) else name + SUFFIX)
+    key = INPUT + workbook_name(file_name(url))
+    try:
+        return key if _store(bucket, key, url) else None
+    except (ClientError, BotoCoreError) as error:
+        code = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
+        raise PullFailed(f"it cannot be stored in the bucket {bucket} as {printable(key)}: {code}") from None
+
+
+def _store(bucket, key, url):
+    """Download the workbook at an address and store it under a key. Return whether it had changed."""
     known = _metadata(bucket, key)
     source = hashlib.sha256(url.encode()).hexdigest()
     etag = known.get("source-etag") if known.get("source") == source else None
     with tempfile.TemporaryFile() as file:
         fetched = fetch(url, etag, file, is_csv_name(key))
         if not fetched or fetched[0] == known.get("sha256"):
-            return None
+            return False
         file.seek(0)
         metadata = {"source": source, "sha256": fetched[0]}
-        if fetched[1]:
-            metadata["source-etag"] = _ascii(fetched[1])
+        if _can_be_kept(fetched[1]):
+            metadata["source-etag"] = fetched[1]
         client("s3").upload_fileobj(file, bucket, key, ExtraArgs={"Metadata": metadata})
-    return key
+    return True
 
 
-def _ascii(text):
-    """Replace the characters that S3 metadata cannot hold: only printable ASCII is allowed."""
-    return "".join(character if " " <= character <= "~" else "?" for character in text)
+def _can_be_kept(etag):
+    """Whether an ETag can be stored as S3 metadata, and stands for one content: `*` would match any.
+
+    Without an ETag, the next check downloads the workbook again and compares the SHA-256.
+    """
+    return etag.isascii() and etag.isprintable() and 0 < len(etag) <= _LONGEST_ETAG and etag != "*"
 
 
 def _metadata(bucket, key):

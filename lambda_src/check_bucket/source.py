@@ -113,14 +113,15 @@ def _in_time(work):
 def _fetch(request, file, is_csv):
     try:
         with _opener.open(request, timeout=_SOCKET_TIMEOUT_SECONDS) as response:
+            if response.status != http.HTTPStatus.OK:  # such as 206: only a part of the workbook
+                raise PullFailed(_returned(response.status))
             digest = _stream(response, file, is_csv)
             return digest, response.headers.get("ETag") or ""
     except urllib.error.HTTPError as error:
         error.close()
-        if error.code == http.HTTPStatus.NOT_MODIFIED:
+        if error.code == http.HTTPStatus.NOT_MODIFIED and request.has_header("If-none-match"):
             return None
-        phrase = http.client.responses.get(error.code, "")
-        raise PullFailed(f"the server returned {error.code} {phrase}".rstrip()) from None
+        raise PullFailed(_returned(error.code)) from None
     except urllib.error.URLError as error:
         reason = error.reason if isinstance(error.reason, OSError) else "no connection"
         raise PullFailed(f"the server cannot be reached: {reason}") from None
@@ -130,6 +131,10 @@ def _fetch(request, file, is_csv):
         raise PullFailed(f"the server cannot be reached: {error}") from None
 
 
+def _returned(code):
+    return f"the server returned {code} {http.client.responses.get(code, '')}".rstrip()
+
+
 def _stream(response, file, is_csv):
     """Write the body of a response into a file, and return its SHA-256.
 
@@ -137,7 +142,10 @@ def _stream(response, file, is_csv):
     """
     kind = response.headers.get("Content-Type", "")
     kind = f"{kind}, which is" if _CONTENT_TYPE.fullmatch(kind) else "content that is"
-    claimed = response.headers.get("Content-Length") or "0"
+    lengths = set(response.headers.get_all("Content-Length", []))
+    if len(lengths) > 1:
+        raise PullFailed("the response has more than one Content-Length")
+    claimed = "".join(lengths) or "0"
     if not (claimed.isascii() and claimed.isdigit() and len(claimed) < 20):
         raise PullFailed("the Content-Length of the response is not a number")
     digest, size = hashlib.sha256(), 0

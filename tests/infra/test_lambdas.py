@@ -19,6 +19,7 @@ from urllib.parse import quote_plus
 import boto3
 import pytest
 import trustme
+from botocore.exceptions import ClientError, ConnectTimeoutError
 
 from retailpipe.keys import Receipt
 from tests.support.archives import handlers, packed
@@ -252,9 +253,10 @@ class Source:
                 status = 304 if etag and self.headers.get("If-None-Match") == etag else outer.status
                 self.send_response(status)
                 for name, value in {"Content-Length": str(len(outer.body)), **outer.headers}.items():
-                    self.send_header(name, value)
+                    for each in value.split("\n"):  # a header that is sent several times
+                        self.send_header(name, each)
                 self.end_headers()
-                if status == 200:
+                if 200 <= status < 300:
                     self.wfile.write(outer.body)
 
             def send_slowly(self) -> None:
@@ -315,6 +317,68 @@ def test_a_source_without_an_etag_is_compared_by_its_content(aws: Any, load: Any
     assert versions(aws) == 1
 
 
+@pytest.mark.parametrize("etag", [f'"{"x" * 3_000}"', '"größe"', "*"])
+def test_an_etag_that_cannot_be_kept_is_not_sent_back(aws: Any, load: Any, source: Source, etag: str) -> None:
+    """S3 refuses more than 2 KB of metadata, and characters that are not ASCII; `*` would match any content."""
+    handler = load("check_bucket")
+    source.headers = {"ETag": etag}
+
+    assert handler.handle({}, CONTEXT)["pulled"]
+    assert handler.handle({}, CONTEXT)["pulled"] is None
+
+    assert [etag for _, etag in source.requests] == [None, None]
+    assert versions(aws) == 1
+    assert "source-etag" not in aws("s3").head_object(Bucket=BUCKET, Key="input/sales 2011.xlsx")["Metadata"]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ClientError({"Error": {"Code": "KeyTooLongError", "Message": "too long"}}, "PutObject"), "KeyTooLongError"),
+        (ConnectTimeoutError(endpoint_url="https://s3"), "ConnectTimeoutError"),
+    ],
+)
+@pytest.mark.parametrize("operation", ["PutObject", "HeadObject"])
+def test_a_workbook_that_s3_refuses_is_published_and_the_bucket_is_checked(
+    aws: Any, load: Any, source: Source, error: Exception, code: str, operation: str
+) -> None:
+    upload(aws, "input/sales 2011.xlsx", WORKBOOK + b"old")
+    handler = load("check_bucket")
+
+    def refuse(**_: Any) -> None:
+        raise error
+
+    handler.client("s3").meta.events.register(f"before-call.s3.{operation}", refuse)
+
+    with pytest.raises(handler.PullFailed, match=code):
+        handler.handle({}, CONTEXT)
+
+    failed, not_loaded = sorted(messages(aws), key=lambda text: "Nothing was stored" not in text)
+    assert f"cannot be stored in the bucket {BUCKET} as input/sales 2011.xlsx: {code}.\n" in failed
+    assert "input/sales 2011.xlsx" in not_loaded
+    assert versions(aws) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("~$a.xlsx", "input/a.xlsx"),
+        (".a.CSV", "input/a.CSV"),
+        ("..~$.a", "input/a.xlsx"),
+        (".csv", "input/source.csv"),
+        ("...", "input/source.xlsx"),
+        ("", "input/source.xlsx"),
+    ],
+)
+def test_a_pulled_workbook_is_never_stored_under_a_hidden_name(
+    aws: Any, load: Any, source: Source, monkeypatch: pytest.MonkeyPatch, name: str, key: str
+) -> None:
+    monkeypatch.setenv("SOURCE_URL", source.url.replace("sales%202011.xlsx", name))
+    source.body = b"Code;Price\r\na;1\r\n" if key.lower().endswith("csv") else WORKBOOK
+
+    assert load("check_bucket").handle({}, CONTEXT) == {"pulled": key, "waiting": 1}
+
+
 def test_a_csv_file_is_pulled_under_its_name(
     aws: Any, load: Any, source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -333,6 +397,9 @@ def test_a_csv_file_is_pulled_under_its_name(
     ("status", "headers", "body", "reason"),
     [
         (404, {}, b"", "404"),
+        (304, {}, b"", "the server returned 304 Not Modified"),  # to a request without If-None-Match
+        (206, {"Content-Range": "bytes 0-1003/2000"}, WORKBOOK, "the server returned 206 Partial Content"),
+        (202, {}, WORKBOOK, "the server returned 202 Accepted"),
         (500, {}, b"", "500"),
         (
             200,
@@ -347,6 +414,7 @@ def test_a_csv_file_is_pulled_under_its_name(
         (200, {"Content-Length": "many"}, WORKBOOK, "not a number"),
         (200, {"Content-Length": "-1"}, WORKBOOK, "not a number"),
         (200, {"Content-Length": "9" * 5_000}, WORKBOOK, "not a number"),
+        (200, {"Content-Length": f"{len(WORKBOOK)}\n2000"}, WORKBOOK, "more than one Content-Length"),
         (200, {"Content-Type": "text/html\x1b[2J"}, b"<html>", "the server sent content that is not"),
         (302, {"Location": "http://localhost/a.xlsx"}, b"", "an address that is not https"),
         (302, {"Location": "https://[malformed/a.xlsx"}, b"", "not valid HTTP"),
