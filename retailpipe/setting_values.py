@@ -6,10 +6,9 @@ import ipaddress
 import re
 from collections.abc import Callable
 from datetime import date
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from retailpipe.addresses import EMAIL, Network, is_too_wide
+from retailpipe.addresses import EMAIL, Network, https_address, is_too_wide
 
 _RETENTIONS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653)
 """Days for which CloudWatch Logs can keep a log group's events: the values that its PutRetentionPolicy accepts."""
@@ -105,10 +104,14 @@ def retention(text: str) -> int:
 
 
 def https(text: str) -> str:
-    address = urlsplit(text)
-    if address.scheme != "https" or not address.hostname or address.username or address.password:
-        reason = f"{text!r} is not an address of the form https://host/path, without user name and password"
-        raise InvalidValue(reason, "https://example.com/sales.xlsx")
+    """Check the address of a workbook. No message contains it: it may hold a secret even if the config has it plain."""
+    example = "https://example.com/sales.xlsx"
+    try:
+        address = https_address(text)
+    except ValueError as error:
+        raise InvalidValue(str(error), example) from None
+    if "@" in address.netloc:
+        raise InvalidValue("the address must not contain a user name and a password", example)
     return text
 
 

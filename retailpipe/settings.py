@@ -102,7 +102,8 @@ class Settings:
     )
     source_url: str | None = setting(
         "HTTPS address of a workbook. When check_bucket runs, it copies the workbook to the bucket if it has changed. "
-        "If the address contains a token, store it as a secret: `pulumi config set --secret sourceUrl ADDRESS`.",
+        "The address must not contain a user name or a password; write an @ in its path as %40. If the "
+        "address contains a token, store it as a secret: `pulumi config set --secret sourceUrl ADDRESS`.",
         values.https,
         "string",
         default=None,

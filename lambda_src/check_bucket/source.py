@@ -17,6 +17,8 @@ import urllib.error
 import urllib.request
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
+from addresses import https_address
+
 MAX_BYTES = 200_000_000
 """The largest workbook that is downloaded; a Lambda has a disk of 512 MB."""
 MOST_SECONDS = 240
@@ -48,32 +50,34 @@ def fetch(url, etag, file, is_csv):
 
 
 def shown(url):
-    """Return an address without the parts that may be secret: user, password, port, query and fragment."""
+    """Return an address without the parts that may be secret: user, password, port, query and fragment.
+
+    Nothing of an invalid address is returned: a part of its password may stand where the host or the path should be.
+    """
     try:
-        address = urlsplit(url)
-        return f"{address.scheme}://{address.hostname}{address.path}"
+        address = https_address(url)
     except ValueError:
-        return "the address"
+        return "the address in sourceUrl"
+    return f"https://{address.hostname}{address.path}"
 
 
 def file_name(url):
     """Return the last part of an address's path; empty if there is none. Raises PullFailed."""
+    return unquote(_split(url).path).rpartition("/")[2]
+
+
+def _split(url):
     try:
-        return unquote(urlsplit(url).path).rpartition("/")[2]
+        return https_address(url)
     except ValueError as error:
-        raise PullFailed("the address is malformed") from error
+        raise PullFailed(str(error)) from None
 
 
 def _request(url):
     """Build the request for an address that may contain non-ASCII characters, spaces, a user and a password."""
-    try:
-        address = urlsplit(url)
-        host, port = address.hostname, address.port
-        if address.scheme != "https" or not host:
-            raise PullFailed("the address does not have the form https://host/path")
-        host = f"[{host}]" if ":" in host else host.encode("idna").decode()
-    except ValueError as error:  # includes UnicodeError
-        raise PullFailed("the address is malformed") from error
+    address = _split(url)
+    host, port = address.hostname, address.port
+    host = f"[{host}]" if ":" in host else host.encode("idna").decode()
     place = host if port is None else f"{host}:{port}"
     path, query = quote(address.path or "/", safe=_IN_PATH), quote(address.query, safe=_IN_QUERY)
     request = urllib.request.Request(

@@ -31,10 +31,11 @@ def source_folder() -> Path:
 
 
 def archive(function: str) -> pulumi.AssetArchive:
-    """The code of a Lambda: its own modules, common.py, and keys.py from the library."""
+    """The code of a Lambda: its own modules, common.py, and modules of the library."""
     files = [
         *sorted((source_folder() / function).glob("*.py")),
         source_folder() / "common.py",
+        _PACKAGE / "addresses.py",
         _PACKAGE / "keys.py",
     ]
     return pulumi.AssetArchive({file.name: pulumi.FileAsset(str(file)) for file in files})

@@ -491,19 +491,34 @@ def test_secrets_in_an_address_are_not_published_or_logged(
 
 
 @pytest.mark.parametrize(
-    "url", ["https://[malformed/a.xlsx", "https://localhost:many/a.xlsx", "https:///a.xlsx", "https://a..b/a.xlsx", "x"]
+    "url",
+    [
+        "https://[malformed/geheim.xlsx",
+        "https://localhost:many/geheim.xlsx",
+        "https:///geheim.xlsx",
+        "https://a..b/geheim.xlsx",
+        "geheim",
+        "https://me:pa/geheim@localhost/a.xlsx",
+        "https://me:12/geheim@localhost/a.xlsx",
+        "https://me:12#geheim@localhost/a.xlsx",
+        "https://me:pa#geheim@localhost/a.xlsx",
+        "https://localhost/geheim\n.xlsx",
+    ],
 )
-def test_an_invalid_address_is_reported_in_a_notice(
-    aws: Any, load: Any, monkeypatch: pytest.MonkeyPatch, url: str
+def test_an_invalid_address_is_reported_in_a_notice_that_does_not_show_it(
+    aws: Any, load: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], url: str
 ) -> None:
     monkeypatch.setenv("SOURCE_URL", url)
     handler = load("check_bucket")
 
-    with pytest.raises(handler.PullFailed):
+    with pytest.raises(handler.PullFailed) as caught:
         handler.handle({}, CONTEXT)
 
     [notice] = messages(aws)
-    assert "was not downloaded" in notice
+    assert "The workbook at the address in sourceUrl was not downloaded" in notice
+    for text in (notice, str(caught.value), capsys.readouterr().out):
+        assert "geheim" not in text
+        assert "//me" not in text
 
 
 @pytest.mark.parametrize("slow_part", ["headers", "body"])

@@ -79,8 +79,18 @@ def test_an_empty_value_means_not_set() -> None:
         ("studentUser", "a b", "the name of an IAM user"),
         ("allowedCidrs", "2001:db8::/48", "only an IPv4 address"),
         ("sourceUrl", "http://example.com/a.xlsx", "https://host/path"),
-        ("sourceUrl", "https://me:secret@example.com/a.xlsx", "https://host/path"),
         ("sourceUrl", "file:///etc/passwd", "https://host/path"),
+        ("sourceUrl", "https:///a.xlsx", "the host or the port"),
+        ("sourceUrl", "https://a..b/a.xlsx", "the host or the port"),
+        ("sourceUrl", "https://a b/a.xlsx", "the host or the port"),
+        ("sourceUrl", "https://[::1/", "the host or the port"),
+        ("sourceUrl", "https://example.com:99999/a.xlsx", "the host or the port"),
+        ("sourceUrl", "https://example.com:0/a.xlsx", "the host or the port"),
+        ("sourceUrl", "https://example.com:abc/a.xlsx", "the host or the port"),
+        ("sourceUrl", " https://example.com/a.xlsx", "begins or ends with a space"),
+        ("sourceUrl", "https://example.com/a.xlsx\n", "not printable"),
+        ("sourceUrl", "https://example.com/a\nb.xlsx", "not printable"),
+        ("sourceUrl", "https://example.com/@me/a.xlsx", "must be written as %40"),
         ("notifyEmails", "me", "not an email address"),
         ("monthlyBudget", "-1", "not between"),
         ("nightlyStop", "24:00", "not a time of day"),
@@ -102,6 +112,43 @@ def test_a_message_about_an_invalid_setting_has_the_command_that_corrects_it(
     assert reason in mistake
     assert name in mistake
     assert re.search("(Set it, for example|Remove it) with `pulumi config ", mistake)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://me:S3CRET@example.com/a.xlsx",
+        "https://me:S3/CRET@example.com/a.xlsx",
+        "https://me:12/S3CRET@example.com/a.xlsx",
+        "https://me:S3#CRET@example.com/a.xlsx",
+        "https://me:12#S3CRET@example.com/a.xlsx",
+        "https://me:S3?CRET@example.com/a.xlsx",
+        "https://me:[S3CRET@example.com/a.xlsx",
+        "http://example.com/a.xlsx?token=S3CRET",
+        "https://example.com:many/a.xlsx?token=S3CRET",
+    ],
+)
+def test_an_invalid_source_is_not_shown_because_it_may_hold_a_password(address: str) -> None:
+    (mistake,) = mistakes({**LEAST, "sourceUrl": address})
+
+    assert mistake.startswith("sourceUrl: the ")
+    assert "S3" not in mistake
+    assert "CRET" not in mistake
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://example.com",
+        "https://example.com:8443/a.xlsx",
+        "https://münchen.example/für uns/größe 2011.xlsx",
+        "https://example.com/a.xlsx?token=me@s3cret/1#page",
+        "https://203.0.113.7/~me/a.csv",
+        "https://[2001:db8::1]:443/a.xlsx",
+    ],
+)
+def test_a_source_may_have_a_port_a_token_umlauts_and_spaces(address: str) -> None:
+    assert read(sourceUrl=address).source_url == address
 
 
 def test_all_mistakes_are_reported_at_once() -> None:

@@ -14,7 +14,7 @@ import pulumi
 
 from retailpipe.infra.functions import archive
 
-_OWN = ("handler", "source", "common", "keys")
+_OWN = ("handler", "source", "common", "addresses", "keys")
 
 
 def packed(function: str, path: Path) -> Path:
