@@ -16,6 +16,8 @@ _TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
 _RATE = re.compile(r"rate\((1 (minute|hour|day)|([2-9]|[1-9][0-9]+) (minutes|hours|days))\)")
 _CRON_RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (1, 7), (1970, 2199))
 """Lowest and highest number for each field: minutes, hours, days, months, days of the week, years."""
+_LONGEST_SCHEDULE = 256
+"""Most characters of a schedule expression that EventBridge accepts; Python reads no number of over 4,300 digits."""
 _TAG = re.compile(r"[\w .:/=+@-]{0,256}")
 
 
@@ -135,6 +137,8 @@ def schedule(text: str) -> str:
     See https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-scheduled-rule-pattern.html.
     """
     example = "cron(0 2 * * ? *)"
+    if len(text) > _LONGEST_SCHEDULE:
+        raise InvalidValue(f"the expression has more than {_LONGEST_SCHEDULE} characters", example)
     if _RATE.fullmatch(text):
         return text
     fields_ = text.removeprefix("cron(").removesuffix(")").split(" ")

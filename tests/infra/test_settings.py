@@ -76,6 +76,7 @@ def test_an_empty_value_means_not_set() -> None:
         ("schedule", "cron(0 2 * * * *)", "must be ?"),
         ("schedule", "cron(99 2 * * ? *)", "99 is not a valid field; its numbers must be from 0 to 59"),
         ("schedule", "rate(1 hours)", "not an EventBridge schedule"),
+        ("schedule", f"cron({'9' * 5_000} 2 * * ? *)", "more than 256 characters"),
         ("studentUser", "a b", "the name of an IAM user"),
         ("allowedCidrs", "2001:db8::/48", "only an IPv4 address"),
         ("sourceUrl", "http://example.com/a.xlsx", "https://host/path"),
