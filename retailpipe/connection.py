@@ -18,6 +18,7 @@ import pyarrow as pa
 from adbc_driver_manager import AdbcConnection, AdbcDatabase, AdbcStatement, Error
 
 from retailpipe.errors import WarehouseError
+from retailpipe.keys import printable
 from retailpipe.threads import Worker
 
 _T = TypeVar("_T")
@@ -189,6 +190,9 @@ class Connection:
                     self._driver.cancel()
                 wait([idle], timeout=0.1)
             raise
+        except UnicodeEncodeError as error:
+            text = printable(error.object)
+            raise WarehouseError(f"the database cannot store a text that is not valid UTF-8: {text}") from error
         except (Error, pa.ArrowException, OSError) as error:  # an error in the Arrow batches is one of the last two
             raise self._as_warehouse_error(error) from error
 

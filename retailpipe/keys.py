@@ -83,6 +83,19 @@ def workbook_name(name: str) -> str:
     return (stem or "source") + (suffix or SUFFIX)
 
 
+def printable(text: str) -> str:
+    """Escape the unprintable characters of a text, so that a key with a line break cannot fake a line of a notice."""
+    return "".join(character if character.isprintable() else _escaped(character) for character in text)
+
+
+def _escaped(character: str) -> str:
+    """Return the escape sequence that Python and bash's $'...' both read as this character."""
+    number = ord(character)
+    return {"\n": "\\n", "\r": "\\r", "\t": "\\t"}.get(character) or (
+        f"\\u{number:04x}" if number < 1 << 16 else f"\\U{number:08x}"
+    )
+
+
 def is_csv_name(name: str) -> bool:
     """Whether a workbook of this name, or with this key, is read as a CSV file."""
     return name.lower().endswith(CSV_SUFFIX)

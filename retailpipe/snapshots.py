@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from retailpipe.errors import SourceNotFound, StoreError, UsageError
-from retailpipe.keys import SUFFIX, SUFFIXES, is_workbook_name
+from retailpipe.keys import SUFFIX, SUFFIXES, is_workbook_name, printable
 
 _CHUNK_BYTES = 1 << 20
 _COPY = "retailpipe-"
@@ -124,7 +124,7 @@ def remove_orphans(temporary: Path) -> None:
 def check_uploadable(path: Path) -> None:
     """Raise an error unless `path` is a regular file with the name of a workbook.
 
-    Raises SourceNotFound, UsageError, and StoreError if the name is not UTF-8.
+    Raises SourceNotFound, UsageError, and StoreError if the name is not UTF-8 or has a line break.
     """
     if path.is_dir():
         raise UsageError(f"{path} is a folder", hint="Pass one .xlsx or .csv file.")
@@ -132,7 +132,7 @@ def check_uploadable(path: Path) -> None:
         raise SourceNotFound(f"there is no file {path}", hint="Check the name and the current folder.")
     if not path.is_file():
         raise UsageError(f"{path} is not a regular file", hint="Pass one .xlsx or .csv file.")
-    check_encoding(path.name)
+    check_name(path.name)
     if not path.name.lower().endswith(SUFFIXES):
         hint = "Open it in Excel or LibreOffice and save it as 'Excel Workbook (.xlsx)' or 'CSV UTF-8'."
         raise UsageError(f"{path} does not end in {' or '.join(SUFFIXES)}", hint=hint)
@@ -141,13 +141,17 @@ def check_uploadable(path: Path) -> None:
         raise UsageError(f"{path} is not a workbook: its name begins with ~$ or a dot", hint=hint)
 
 
-def check_encoding(name: str) -> None:
-    """Raise StoreError if a name is not UTF-8, because the ledger cannot store it."""
+def check_name(name: str) -> None:
+    """Raise StoreError if a name is not UTF-8, because the ledger cannot store it, or has a line break.
+
+    After a line break, a name could look like another line of an error, a log or a notice.
+    """
     try:
         name.encode()
     except UnicodeEncodeError as error:
-        shown = name.encode(errors="backslashreplace").decode()
-        raise StoreError(f"the file name {shown} is not valid UTF-8", hint="Rename the file.") from error
+        raise StoreError(f"the file name {printable(name)} is not valid UTF-8", hint="Rename the file.") from error
+    if len(name.splitlines()) > 1:
+        raise StoreError(f"the file name {printable(name)} has a line break", hint="Rename the file.")
 
 
 def remedy(error: OSError) -> str:

@@ -26,7 +26,7 @@ from retailpipe.folders import LAST_LOAD, make_folder
 from retailpipe.keys import INPUT, is_workbook, is_workbook_name
 from retailpipe.progress import Progress
 from retailpipe.reports import LoadReport, Report
-from retailpipe.snapshots import Snapshot, check_encoding, check_uploadable, copy_to, file_etag, remedy, remove_orphans
+from retailpipe.snapshots import Snapshot, check_name, check_uploadable, copy_to, file_etag, remedy, remove_orphans
 from retailpipe.versions import Versions
 
 _NO_FILE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
@@ -276,7 +276,7 @@ class FolderStore:
             f"there is no {key} in {self._folder}",
             hint="Run `retailpipe status` to list the workbooks, or pass a file to upload it.",
         )
-        check_encoding(key)
+        check_name(key)
         parts = PurePosixPath(key)
         # A key must not leave the folder, and each file must have exactly one key.
         if not key.startswith(INPUT) or ".." in parts.parts or parts.as_posix() != key or "\0" in key:

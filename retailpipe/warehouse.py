@@ -59,7 +59,7 @@ class Warehouse:
         # The URL is checked here, because libpq's own error messages would show parts of a password.
         try:
             parts = parse_dsn(database_url) if database_url.startswith(("postgresql://", "postgres://")) else None
-        except ProgrammingError:
+        except (ProgrammingError, UnicodeEncodeError):
             parts = None
         if (
             parts is None

@@ -14,8 +14,8 @@ import shlex
 import tempfile
 
 from botocore.exceptions import BotoCoreError, ClientError
-from common import client, log, printable
-from keys import INPUT, RECEIPTS, is_csv_name, waiting, workbook_name
+from common import client, log
+from keys import INPUT, RECEIPTS, is_csv_name, printable, waiting, workbook_name
 from source import PullFailed, fetch, file_name, shown
 
 _SHOWN = 20

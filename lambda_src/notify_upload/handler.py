@@ -11,8 +11,8 @@ import os
 import shlex
 from urllib.parse import unquote_plus
 
-from common import client, log, printable
-from keys import is_workbook
+from common import client, log
+from keys import is_workbook, printable
 
 _SUBJECT_LENGTH = 100
 

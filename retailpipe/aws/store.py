@@ -25,7 +25,7 @@ from retailpipe.errors import AwsError, SourceNotFound, StoreError
 from retailpipe.keys import INPUT, RECEIPTS, Receipt, is_csv_name, is_workbook, receipt_key, receipts_prefix
 from retailpipe.progress import NoProgress, Progress
 from retailpipe.reports import LoadReport
-from retailpipe.snapshots import Snapshot, copy_prefix, file_snapshot, remedy, remove_orphans
+from retailpipe.snapshots import Snapshot, check_name, copy_prefix, file_snapshot, remedy, remove_orphans
 from retailpipe.store import Stored, nothing_to_restore, replacement_needed
 
 _PART = 16 << 20
@@ -172,6 +172,7 @@ class BucketStore:
                 f"there is no {key} in {self.address}",
                 hint="List the workbooks with `retailpipe status`, or pass a file to upload it.",
             )
+        check_name(key)
         etag, version = head["ETag"].strip('"'), head.get("VersionId") or ""
         if local_file:
             with file_snapshot(local_file, key) as copy:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import json
+import logging
 import signal
 import sys
 
@@ -19,11 +20,12 @@ def main() -> None:
     from retailpipe.imports import prepare_process
 
     prepare_process()
-    from retailpipe.cli.terminal import escape_unencodable, say
+    from retailpipe.cli.terminal import Warnings, escape_unencodable, say
     from retailpipe.errors import RetailpipeError
     from retailpipe.reports import SomeNotLoaded
 
     escape_unencodable()
+    logging.lastResort = Warnings(logging.WARNING)
     as_json = "--json" in sys.argv
     safe_to_interrupt = bool(_SAFE_TO_INTERRUPT.intersection(sys.argv[1:2]))  # now: dbt gets another sys.argv
 

@@ -28,7 +28,7 @@ from retailpipe.cli.output import (
     print_run,
 )
 from retailpipe.cli.progress import progress_shown
-from retailpipe.cli.terminal import escaped, say
+from retailpipe.cli.terminal import confirm, say
 from retailpipe.cli.workers import (
     AtOnce,
     Jobs,
@@ -169,9 +169,7 @@ def forget(
     Example: retailpipe forget input/online_retail.xlsx
     """
     if not yes and _is_terminal():
-        typer.confirm(
-            f"Delete all rows of {source}{'' if keep_workbook else ' and the workbook'}?", abort=True, err=True
-        )
+        confirm(f"Delete all rows of {source}{'' if keep_workbook else ' and the workbook'}?")
     with progress_shown() as progress:
         report = forget_workbook(environment, source, keep_workbook=keep_workbook, progress=progress)
     print_json(report.as_dict()) if json else print_forgotten(report)
@@ -217,8 +215,8 @@ def confirm_replacements(environment: Environment, *sources: str | Path | None) 
         return False
     found = pipeline.replacements(environment, *(source for source in sources if source))
     if found:
-        lines = "".join(f"\n  {escaped(str(each))}" for each in found)
-        typer.confirm(f"The store has other content under the same name:{lines}\nReplace it?", abort=True, err=True)
+        lines = "".join(f"\n  {each}" for each in found)
+        confirm(f"The store has other content under the same name:{lines}\nReplace it?")
     return bool(found)
 
 

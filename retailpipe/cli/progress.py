@@ -8,7 +8,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from retailpipe.cli.terminal import say
+from retailpipe.cli.terminal import escaped, say
 from retailpipe.progress import NoProgress, Progress
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class _Bars:
     def step(self, name: str, *, unit: str = "", total: int | None = None) -> None:
         bars = self._bars or self._start()
         self._finish_step()
-        self._task = bars.add_task(name, total=total, unit=unit, note="")
+        self._task = bars.add_task(escaped(name), total=total, unit=unit, note="")
 
     def advance(self, amount: int = 1) -> None:
         if self._bars and self._task is not None:
@@ -79,7 +79,7 @@ class _Bars:
 
     def note(self, text: str) -> None:
         if self._bars and self._task is not None:
-            self._bars.update(self._task, note=text)
+            self._bars.update(self._task, note=escaped(text))
 
     def end(self) -> None:
         if self._bars:
@@ -106,12 +106,12 @@ class _Bars:
         console = Console(stderr=True)
         self._bars = RichProgress(
             SpinnerColumn(finished_text="✓"),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24 if console.width >= _WIDE else 8),
             MofNCompleteColumn(),
-            *([TextColumn("{task.fields[unit]}")] if console.width >= _NARROW else []),
+            *([TextColumn("{task.fields[unit]}", markup=False)] if console.width >= _NARROW else []),
             TimeElapsedColumn(),
-            *([TextColumn("{task.fields[note]}")] if console.width >= _WIDE else []),
+            *([TextColumn("{task.fields[note]}", markup=False)] if console.width >= _WIDE else []),
             console=console,
         )
         self._bars.start()

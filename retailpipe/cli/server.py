@@ -12,7 +12,7 @@ from retailpipe.cli.invocation import as_typed, remember_environment
 from retailpipe.cli.options import Json, Local, creation_announced
 from retailpipe.cli.output import print_environments, print_json, print_servers
 from retailpipe.cli.progress import progress_shown
-from retailpipe.cli.terminal import say
+from retailpipe.cli.terminal import confirm, say
 from retailpipe.dbt_docs import DOCS_NAME
 from retailpipe.environment import Environment
 from retailpipe.errors import ServerError, UsageError
@@ -220,7 +220,7 @@ def _confirm(question: str, yes: bool) -> None:
             "cannot ask for confirmation: the standard input is not a terminal",
             hint="Add --yes to delete the database without confirmation.",
         )
-    typer.confirm(question, abort=True, err=True)
+    confirm(question)
 
 
 def _refuse(local: Path | None, option: str) -> None:

@@ -6,6 +6,7 @@ On a terminal, control characters are printed as escapes, as psql does. In files
 from __future__ import annotations
 
 import io
+import logging
 import re
 import shutil
 import sys
@@ -20,6 +21,20 @@ def say(text: str = "", *, err: bool = False, nl: bool = True) -> None:
     """Print text to standard output, or to standard error if `err`; escape control characters on a terminal."""
     stream = sys.stderr if err else sys.stdout
     print(escaped(text) if stream.isatty() else text, end="\n" if nl else "", file=stream, flush=True)
+
+
+def confirm(question: str) -> None:
+    """Ask a person. Raises click's Abort if the answer is no."""
+    import typer
+
+    typer.confirm(escaped(question), abort=True, err=True)
+
+
+class Warnings(logging.Handler):
+    """Shows the warnings of the library, which may contain names and messages of others."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(self.format(record), err=True)
 
 
 def clear() -> None:

@@ -39,7 +39,7 @@ from retailpipe.aws.store import BucketStore
 from retailpipe.counts import counted
 from retailpipe.environment import Environment
 from retailpipe.errors import AwsError, RetailpipeError, SourceNotFound, UsageError, WarehouseError
-from retailpipe.keys import is_workbook
+from retailpipe.keys import is_workbook, printable
 from retailpipe.models import own_models, project_hash
 from retailpipe.progress import Progress
 from retailpipe.publishing import links_text, publish_reports
@@ -189,8 +189,8 @@ class QueueWatcher(Worker):
 
     def _publish_failure(self, key: str, error: RetailpipeError) -> None:
         """Publish that a workbook cannot be loaded, once for each content of it."""
-        text = f"{key} was not loaded.\n\n{self._failure_text(error)}"
-        self._publish_once(lambda: self._store.load_failure_note(key), f"Not loaded: {key}", text)
+        text = f"{printable(key)} was not loaded.\n\n{self._failure_text(error)}"
+        self._publish_once(lambda: self._store.load_failure_note(key), f"Not loaded: {printable(key)}", text)
 
     def _build_note(self, failures: Sequence[str]) -> str:
         """Return the key of the note for a build of this dbt project from the current loads that fails in this way."""

@@ -23,8 +23,8 @@ OnTerminal = Callable[..., str]
 def on_terminal(tmp_path: Path) -> OnTerminal:
     """Run the command line on a terminal and return everything that it wrote there."""
 
-    def call(*arguments: str | Path) -> str:
-        return on_a_terminal(arguments, tmp_path)[0]
+    def call(*arguments: str | Path, columns: int = 80, answer: str = "") -> str:
+        return on_a_terminal(arguments, tmp_path, columns, answer)[0]
 
     return call
 
@@ -79,6 +79,75 @@ def test_cells_and_names_in_reports_and_errors_are_escaped(
     ):
         assert "red\\u009b2J" in shown
         assert "\x1b[31m" not in shown
+
+
+def test_progress_bars_show_names_as_they_are(
+    database_url: str, make_workbook: Workbook, on_terminal: OnTerminal, tmp_path: Path
+) -> None:
+    """Not as the markup of rich."""
+    path = make_workbook(name="a[red]\x1b]0;title\x07b.xlsx")
+    place = ["--database-url", database_url, "--local", tmp_path / "home"]
+    on_terminal("run", path, *place)
+
+    shown = on_terminal("certify", *place, columns=200)
+
+    assert "a[red]\\x1b]0;title\\x07b.xlsx" in shown
+    assert "\x1b]0;" not in shown
+
+
+def test_a_question_is_escaped(on_terminal: OnTerminal, database_url: str, tmp_path: Path) -> None:
+    place = ["--database-url", database_url, "--local", tmp_path / "home"]
+
+    shown = on_terminal("forget", f"{RED}.xlsx", *place, answer="n\n")
+
+    assert "Delete all rows of \\x1b[31mred\\u009b2J.xlsx" in shown
+    assert "\x1b[31m" not in shown
+
+
+def test_a_name_with_a_line_break_is_refused_and_does_not_stop_the_other_workbooks(
+    environment: Environment, program: Program, make_workbook: Workbook, database_url: str
+) -> None:
+    folder = environment.folder / "input"
+    folder.mkdir(parents=True)
+    make_workbook(name="good.xlsx").rename(folder / "good.xlsx")
+    forged = "a.csv was loaded\nerror: the disk is full\u2028hint: run x.xlsx"
+    bad = make_workbook(name=forged)
+
+    uploaded = program("upload", bad, "--local", environment.folder)
+    bad.rename(folder / forged)
+    ingested = program("ingest", "--database-url", database_url, "--local", environment.folder)
+
+    for done in (uploaded, ingested):
+        assert done.returncode == 1
+        assert "a.csv was loaded\\nerror: the disk is full\\u2028hint: run x.xlsx has a line break" in done.stderr
+        assert "\nerror: the disk" not in done.stderr
+    assert "input/good.xlsx: loaded as load 1" in ingested.stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("forget", "d\udcff.csv", "--yes"),
+        ("query", "select '\udcff'"),
+        ("query", 'select 1 as "\udcff"'),
+        ("trace", "country_performance", "country=\udcff"),
+        ("rejects", "d\udcff.csv"),
+        ("certify", "d\udcff.csv"),
+        ("restore", "d\udcff.csv"),
+        ("ingest", "--replay", "d\udcff.csv"),
+        ("query", "select 1", "--database-url", "postgresql://u\udcff@localhost/x"),
+    ],
+)
+def test_an_argument_that_is_not_utf8_is_an_error(
+    built_environment: Environment, program: Program, words: tuple[str, ...]
+) -> None:
+    url = [] if "--database-url" in words else ["--database-url", built_environment.warehouse.uri]
+
+    done = program(*words, *url, "--local", built_environment.folder)
+
+    assert done.returncode in (1, 2)
+    assert done.stderr.startswith("error: ")
+    assert "Traceback" not in done.stderr
 
 
 def test_a_file_name_that_is_not_utf8_does_not_stop_the_other_workbooks(
