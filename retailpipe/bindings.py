@@ -9,6 +9,7 @@ from pathlib import Path
 
 from retailpipe.contract import Contract
 from retailpipe.errors import ContractError
+from retailpipe.paths import exists
 
 FOLDER = "contracts"
 
@@ -65,9 +66,9 @@ def contract_file(name: str | Path, folder: Path) -> Path:
     """The file of the contract that `named_contract` returns. Raises ContractError."""
     file = Path(name)
     kept = folder / FOLDER / (file.name if file.suffix == ".toml" else f"{file.name}.toml")
-    if file.exists() or file.name != str(name):
+    if exists(file) or file.name != str(name):
         return file
-    if not kept.exists():
+    if not exists(kept):
         names = ", ".join(sorted(each.stem for each in kept.parent.glob("*.toml") if not each.name.startswith(".")))
         raise ContractError(
             f"there is no contract {name}: no file of this name, and none in {kept.parent}",

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, cast
 from retailpipe.contract_columns import Column, Separators, column_of, identifier, separators_of
 from retailpipe.errors import ContractError
 from retailpipe.keys import INPUT
+from retailpipe.paths import reason
 from retailpipe.toml_file import TomlFile
 
 if TYPE_CHECKING:
@@ -110,13 +111,13 @@ class Contract:
             content = path.read_bytes()
             # Some Windows editors write a byte order mark at the start of the file.
             text = content.decode("utf-8-sig")
-        except OSError as error:
-            raise ContractError(
-                f"cannot read the contract {path}: {error.strerror}", hint="Pass a TOML file."
-            ) from error
         except UnicodeDecodeError as error:
             line = error.object[: error.start].count(b"\n") + 1
             raise ContractError(f"{path}, line {line} is not UTF-8: {error.reason}", hint=_CORRECT) from error
+        except (OSError, ValueError) as error:
+            raise ContractError(
+                f"cannot read the contract {path}: {reason(error)}", hint="Pass a TOML file."
+            ) from error
         return cls.from_text(text, str(path))
 
     @classmethod

@@ -10,14 +10,19 @@ from pathlib import Path
 
 from retailpipe.environment import expanded
 from retailpipe.errors import UsageError
+from retailpipe.paths import reason
 
 
 def check_target(path: Path) -> None:
-    """Raise UsageError if a file cannot be written because its folder does not exist, or it is a folder itself."""
+    """Raise UsageError if a file cannot be written: it is a folder, its folder does not exist, its name is too long."""
     path = expanded(path)
-    if path.is_dir():
+    try:
+        is_folder, has_folder = path.is_dir(), path.parent.is_dir()
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    if is_folder:
         raise UsageError(f"cannot write {path}: it is a folder", hint="Write the name of a file.")
-    if not path.parent.is_dir():
+    if not has_folder:
         raise UsageError(
             f"cannot write {path}: the folder {path.parent} does not exist",
             hint=f"Create it: `mkdir -p {shlex.quote(str(path.parent))}`.",
@@ -39,7 +44,7 @@ def write_file(path: Path, content: bytes, *, private: bool = False) -> None:
             path.write_bytes(content)
             return
         target = path.resolve()  # the file behind a link is replaced, not the link
-        fresh = target.with_name(f".{target.name[:200]}.{os.getpid()}")
+        fresh = target.with_name(f".{target.name[:50]}.{os.getpid()}")  # at most 255 bytes, as file systems allow
         try:
             with fresh.open("xb") as file:
                 if private:
@@ -51,7 +56,10 @@ def write_file(path: Path, content: bytes, *, private: bool = False) -> None:
         finally:
             with suppress(OSError):
                 fresh.unlink(missing_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"cannot write {path}: {error.strerror}", hint="Check the name, the folder and the free disk space."
-        ) from error
+    except (OSError, ValueError) as error:
+        raise _cannot_write(path, error) from error
+
+
+def _cannot_write(path: Path, error: OSError | ValueError) -> UsageError:
+    hint = "Check the name, the folder and the free disk space."
+    return UsageError(f"cannot write {path}: {reason(error)}", hint=hint)

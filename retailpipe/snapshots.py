@@ -7,6 +7,7 @@ import hashlib
 import os
 import platform
 import shutil
+import stat
 import tempfile
 import time
 import zlib
@@ -18,6 +19,7 @@ from typing import BinaryIO
 
 from retailpipe.errors import SourceNotFound, StoreError, UsageError
 from retailpipe.keys import SUFFIX, SUFFIXES, is_workbook_name, printable
+from retailpipe.paths import exists
 
 _CHUNK_BYTES = 1 << 20
 _COPY = "retailpipe-"
@@ -124,13 +126,18 @@ def remove_orphans(temporary: Path) -> None:
 def check_uploadable(path: Path) -> None:
     """Raise an error unless `path` is a regular file with the name of a workbook.
 
-    Raises SourceNotFound, UsageError, and StoreError if the name is not UTF-8 or has a line break.
+    Raises SourceNotFound, UsageError, and StoreError if the name is not UTF-8 or has a line break, or if the file cannot
+    be looked at.
     """
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder", hint="Pass one .xlsx or .csv file.")
-    if not path.exists():
+    if not exists(path):
         raise SourceNotFound(f"there is no file {path}", hint="Check the name and the current folder.")
-    if not path.is_file():
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror}", hint=remedy(error)) from error
+    if stat.S_ISDIR(mode):
+        raise UsageError(f"{path} is a folder", hint="Pass one .xlsx or .csv file.")
+    if not stat.S_ISREG(mode):
         raise UsageError(f"{path} is not a regular file", hint="Pass one .xlsx or .csv file.")
     check_name(path.name)
     if not path.name.lower().endswith(SUFFIXES):

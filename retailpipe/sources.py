@@ -11,6 +11,7 @@ from retailpipe.bronze.ledger import current_loads
 from retailpipe.environment import Environment, expanded
 from retailpipe.errors import ReplacementNeeded, SourceNotFound, WarehouseError
 from retailpipe.keys import INPUT
+from retailpipe.paths import exists, is_file
 from retailpipe.progress import Progress
 from retailpipe.reports import Replaced, Replacement
 from retailpipe.snapshots import Snapshot, file_snapshot
@@ -51,7 +52,7 @@ class Keys:
     def size_of(self, source: str | Path) -> int:
         """The size of a source in bytes, a file or a workbook of the store; 0 if there is neither."""
         path = expanded(source)
-        if not isinstance(source, Key) and path.is_file():
+        if not isinstance(source, Key) and is_file(path):
             return path.stat().st_size
         found = self.find(str(source), f"{INPUT}{source}")
         return found.size if found else 0
@@ -82,7 +83,7 @@ def replacements(environment: Environment, *sources: str | Path) -> list[Replace
 
     Raises StoreError, AwsError, WarehouseError.
     """
-    files = [path for source in sources if not isinstance(source, Key) and (path := expanded(source)).is_file()]
+    files = [path for source in sources if not isinstance(source, Key) and is_file(path := expanded(source))]
     conflicts = [conflict for path in files if (conflict := environment.store.conflict(path))]
     if not conflicts:
         return []
@@ -103,7 +104,7 @@ def snapshot_of(
     if isinstance(source, Key):
         return environment.store.snapshot(source, progress=progress)
     path = expanded(source)
-    if path.exists():
+    if exists(path):
         if dry_run:
             return file_snapshot(path, environment.store.key_of(path))
         stored = upload(environment, path, replace=replace, progress=progress)
@@ -118,6 +119,6 @@ def stored_key(
     if isinstance(source, Key):
         return source
     path = expanded(source)
-    if path.exists():
+    if exists(path):
         return Key(upload(environment, path, replace=replace, progress=progress).key)
     return keys.named(source)

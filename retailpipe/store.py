@@ -6,7 +6,6 @@ a private copy of one content, with its hash, which stays unchanged if the workb
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -24,13 +23,11 @@ from retailpipe.counts import counted
 from retailpipe.errors import ReplacementNeeded, SourceNotFound, StoreError
 from retailpipe.folders import LAST_LOAD, make_folder
 from retailpipe.keys import INPUT, is_workbook, is_workbook_name
+from retailpipe.paths import NO_FILE
 from retailpipe.progress import Progress
 from retailpipe.reports import LoadReport, Report
 from retailpipe.snapshots import Snapshot, check_name, check_uploadable, copy_to, file_etag, remedy, remove_orphans
 from retailpipe.versions import Versions
-
-_NO_FILE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
-"""Errors of a name that stands for no file: it was deleted since the listing, or is a link to nothing."""
 
 
 @dataclass(frozen=True)
@@ -234,7 +231,7 @@ class FolderStore:
                     if stat.S_ISREG(status.st_mode):
                         found.append(_stored(f"{place}/{name}", status))
                 except OSError as error:
-                    if error.errno not in _NO_FILE:
+                    if error.errno not in NO_FILE:  # it was deleted since the listing, or is a link to nothing
                         _raise_unreadable(error)
         return sorted(found, key=lambda stored: stored.key)
 
@@ -286,7 +283,7 @@ class FolderStore:
                 raise not_found
             snapshot = self._copy(file, key)
         except OSError as error:
-            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
+            if error.errno in NO_FILE:
                 raise not_found from None
             raise StoreError(f"cannot read {file}: {error.strerror}", hint=remedy(error)) from error
         try:

@@ -17,6 +17,7 @@ from urllib.parse import quote, urlencode
 from retailpipe.aws.session import aws_errors
 from retailpipe.aws.stack import Stack
 from retailpipe.errors import AwsError, WarehouseError
+from retailpipe.paths import is_file
 from retailpipe.warehouse import Warehouse
 
 CA_BUNDLE_URL = "https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem"
@@ -182,7 +183,7 @@ def ca_bundle(url: str = CA_BUNDLE_URL, folder: Path | None = None) -> Path:
     Raises WarehouseError if the file does not exist, or the download fails or is not a certificate.
     """
     if given := os.environ.get("RETAILPIPE_CA_BUNDLE"):
-        if not Path(given).is_file():
+        if not is_file(Path(given)):
             raise WarehouseError(
                 f"the file {given} does not exist", hint="Set RETAILPIPE_CA_BUNDLE to an existing file, or unset it."
             )

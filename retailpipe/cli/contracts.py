@@ -15,6 +15,7 @@ from retailpipe.contract import Contract
 from retailpipe.drafting import draft_contract, write_contract
 from retailpipe.errors import UsageError
 from retailpipe.odcs import export_odcs, import_odcs
+from retailpipe.paths import exists
 from retailpipe.trial import check_contract
 
 app = typer.Typer(
@@ -165,7 +166,7 @@ def import_(
 
 def _chosen(contract: Path, local: Path | None) -> Contract:
     """The contract of an argument: a file, or the name of one in the environment."""
-    is_file = contract.exists() or contract.name != str(contract)
+    is_file = exists(contract) or contract.name != str(contract)
     return Contract.from_file(contract) if is_file else named_contract(contract, open_environment(local).folder)
 
 

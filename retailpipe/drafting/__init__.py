@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from retailpipe.errors import StoreError, UsageError
+from retailpipe.paths import reason
 from retailpipe.reports import ContractDraft
 
 
@@ -28,9 +29,9 @@ def write_contract(text: str, path: Path, *, overwrite: bool = False) -> None:
 
     Raises UsageError if the file exists and `overwrite` is false, StoreError if it cannot be written.
     """
-    if not overwrite and (path.exists() or path.is_symlink()):
+    if not overwrite and os.path.lexists(path):
         raise UsageError(f"{path} already exists", hint="Pass --force to overwrite it, or another file with --out.")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name[:50]}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -38,5 +39,5 @@ def write_contract(text: str, path: Path, *, overwrite: bool = False) -> None:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror}", hint="Pass another file with --out.") from error
+    except (OSError, ValueError) as error:
+        raise StoreError(f"cannot write {path}: {reason(error)}", hint="Pass another file with --out.") from error

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import retailpipe
 from retailpipe import Environment
 from retailpipe.errors import AwsError, SourceNotFound, StoreError, UsageError
 from retailpipe.keys import receipt_key
@@ -331,3 +332,13 @@ def test_ingest_without_sources_ignores_local_files_of_the_same_name(
     (report,) = retailpipe.ingest(on_aws)
 
     assert report.rows_loaded == 1
+
+
+def test_a_key_may_be_longer_than_the_name_of_a_file(
+    on_aws: Environment, made: HandMade, make_workbook: Workbook
+) -> None:
+    key = "input/" + "long" * 75 + ".xlsx"
+    put(made, key, make_workbook().read_bytes())
+
+    assert [report.status for report in retailpipe.ingest(on_aws, key)] == ["loaded"]
+    assert retailpipe.run(on_aws, key.removeprefix("input/")).ok
