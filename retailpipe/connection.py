@@ -33,6 +33,8 @@ _LOST = re.compile(
     "server closed|terminating connection|no connection|connection not open|could not (?:send|receive)|[Bb]roken pipe|"
     "unexpected eof|SSL SYSCALL|reset by peer|[Cc]onnection timed out"
 )
+_KNOWN_BY_TEXT = {"in a read-only transaction": "25006", "permission denied": "42501"}
+"""Errors that come while rows are read: Arrow passes on only their text, without the SQLSTATE."""
 _MAX_DIGITS = 38
 _PARAMETER = re.compile(r"\$(\d+)")
 _MAX_INLINE_CHARACTERS = 10_000
@@ -43,7 +45,6 @@ _NO_TABLE = (
 # By SQLSTATE: appendix A of PostgreSQL's manual.
 _HINTS = {
     "42601": "Check the syntax. `retailpipe query` runs one SELECT statement.",  # syntax_error
-    "0A000": "Only one SELECT statement is allowed, and it must only read.",  # feature_not_supported
     "42P01": _NO_TABLE,  # undefined_table
     "3F000": _NO_TABLE,  # invalid_schema_name
     # undefined_column
@@ -198,7 +199,10 @@ class Connection:
 
     def _as_warehouse_error(self, error: Exception) -> WarehouseError:
         """Convert an error of the driver into a WarehouseError."""
-        message, sqlstate = _message(error), getattr(error, "sqlstate", None) or ""
+        message = _message(error)
+        sqlstate = getattr(error, "sqlstate", None) or next(
+            (code for text, code in _KNOWN_BY_TEXT.items() if text in message), ""
+        )
         if sqlstate == _DISK_FULL:
             hint = "Free some disk space on the database server, then try again. Earlier loads are not affected."
             return WarehouseError(f"the database has no disk space left: {message}", hint=hint, transient=True)
@@ -214,7 +218,7 @@ class Connection:
             hint = "Load into a database that can store all characters: `create database NAME encoding 'UTF8'`."
             place = _COPIED.search(str(error))
             return WarehouseError(message, hint=hint, copied=(int(place[1]), place[2]) if place else None)
-        return WarehouseError(message, hint=_HINTS.get(sqlstate, ""))
+        return WarehouseError(message, hint=_HINTS.get(sqlstate, ""), sqlstate=sqlstate)
 
 
 _MAX_DATABASES = 4

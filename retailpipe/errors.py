@@ -104,14 +104,22 @@ class WarehouseError(RetailpipeError):
     transient: whether a retry may succeed later: the database is stopped, the network is down, the disk is full.
     copied: the place of a value of a COPY that PostgreSQL refused: its row in the COPY (from 1) and its column; None
         for other errors.
+    sqlstate: PostgreSQL's code of the error; empty if it is not known.
     """
 
     def __init__(
-        self, message: str, *, hint: str = "", transient: bool = False, copied: tuple[int, str] | None = None
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        transient: bool = False,
+        copied: tuple[int, str] | None = None,
+        sqlstate: str = "",
     ) -> None:
         super().__init__(message, hint=hint)
         self.transient = transient
         self.copied = copied
+        self.sqlstate = sqlstate
 
 
 class NothingLoaded(WarehouseError):

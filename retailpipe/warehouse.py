@@ -20,6 +20,23 @@ _DEFAULTS = {"application_name": "retailpipe", "connect_timeout": "10"}
 """Of a connection; the timeout is in seconds."""
 _PASSWORDS = {"password", "sslpassword"}
 _PORTS = re.compile(r"[0-9,]*")
+_LAST_PORT = 65535
+_FORM = "postgresql://user@host:5432/name"
+_UNKNOWN_OPTION = re.compile(r'invalid URI query parameter: "(\w+)"')
+_WRONG_VALUE = re.compile("Failed to connect: (invalid|weak|could not match) ")
+"""How libpq's errors begin if it refuses a value of the URL or of its variables before it connects."""
+_ONLY_READS = "A query only reads: write one SELECT without FOR UPDATE, and without functions that change the database."
+_QUERY_HINTS = {
+    "25006": _ONLY_READS,  # read_only_sql_transaction: it is `query` that makes the transaction read-only
+    # insufficient_privilege
+    "42501": "A query may read the tables of bronze, silver and gold, but not the files, the passwords and the "
+    "settings of the server. On a server of your own, its user needs `grant select` on other tables.",
+}
+# Texts of the errors feature_not_supported, which has many meanings.
+_NOT_SUPPORTED = {
+    "cross-database": "A query reads one database. Write SCHEMA.TABLE, without a database before it.",
+    "data-modifying": _ONLY_READS,
+}
 
 
 class Warehouse:
@@ -52,14 +69,24 @@ class Warehouse:
 
     @classmethod
     def at(cls, database_url: str) -> Warehouse:
-        """The database at a libpq URI, such as postgresql://user@host:5432/name. Raises UsageError for other texts."""
+        """The database at a libpq URI, such as postgresql://user@host:5432/name. Raises UsageError for other texts.
+
+        Blanks around the URI, and capital letters in its scheme, make no difference.
+        """
         from psycopg2 import ProgrammingError
         from psycopg2.extensions import parse_dsn
 
+        database_url = normal_url(database_url)
         # The URL is checked here, because libpq's own error messages would show parts of a password.
         try:
             parts = parse_dsn(database_url) if database_url.startswith(("postgresql://", "postgres://")) else None
-        except (ProgrammingError, UnicodeEncodeError):
+        except (ProgrammingError, UnicodeEncodeError) as error:
+            unknown = _UNKNOWN_OPTION.search(str(error))
+            if unknown and "@" not in database_url.partition("?")[2]:  # it is no option, but a part of the password
+                raise UsageError(
+                    f"the database URL has an option that libpq does not know: {unknown[1]}",
+                    hint="Remove it from the URL: options are libpq's, such as sslmode and connect_timeout.",
+                ) from None
             parts = None
         if (
             parts is None
@@ -67,10 +94,17 @@ class Warehouse:
             or "@" in str(parts.get("host"))
             or not _PORTS.fullmatch(str(parts.get("port") or ""))
         ):
+            raise UsageError(f"the database URL is not of the form {_FORM}", hint=_url_hint(database_url))
+        if any(not 0 < int(port) <= _LAST_PORT for port in str(parts.get("port") or "").split(",") if port):
             raise UsageError(
-                "the database URL is not of the form postgresql://user@host:5432/name", hint=_url_hint(database_url)
+                f"the port in the database URL is not between 1 and {_LAST_PORT}",
+                hint=f"Write a URL such as {_FORM}. In a password, write / as %2F.",
             )
-        return cls(lambda: database_url, remedy="Check the database URL, and check that the server is running.")
+        return cls(
+            lambda: database_url,
+            remedy="Check the database URL, and check that the server is running.",
+            explain=_explained,
+        )
 
     @property
     def uri(self) -> str:
@@ -140,14 +174,19 @@ class Warehouse:
         """
         query = sql.strip().rstrip(";")
         with self.connect(read_only=True, as_reader=True) as connection:
-            # The bracket is on a line of its own: a comment at the end of the query must not hide it.
-            return connection.table(f"select * from (\n{query}\n) as answer")
+            try:
+                # The bracket is on a line of its own: a comment at the end of the query must not hide it.
+                return connection.table(f"select * from (\n{query}\n) as answer")
+            except WarehouseError as error:
+                error.hint = _query_hint(error)
+                raise
 
 
 def without_password(database_url: str) -> str:
     """The URL of the same database without the passwords in it; unchanged if it has none. The URL must be valid."""
     from psycopg2.extensions import make_dsn, parse_dsn
 
+    database_url = normal_url(database_url)
     parts = parse_dsn(database_url)
     if not _PASSWORDS & set(parts):
         return database_url
@@ -155,14 +194,47 @@ def without_password(database_url: str) -> str:
     return "postgresql:///?" + urlencode(parse_dsn(make_dsn(**kept)))
 
 
+def normal_url(url: str) -> str:
+    """The URL without blanks around it and with its scheme in small letters, as libpq needs it."""
+    return re.sub(r"^postgres(ql)?://", lambda scheme: scheme[0].lower(), url.strip(), flags=re.IGNORECASE)
+
+
+def _explained(error: WarehouseError) -> WarehouseError:
+    """The error of a connection, which says what to correct if libpq refused a value without trying to connect."""
+    if not _WRONG_VALUE.match(str(error)):
+        return error
+    return WarehouseError(
+        str(error), hint="Correct this value in the database URL, or in the variable of libpq, such as PGSSLMODE."
+    )
+
+
+def _query_hint(error: WarehouseError) -> str:
+    """The hint for an error of `query`, whose transaction is read-only and whose role may only read."""
+    if error.sqlstate == "0A000":
+        return next((hint for text, hint in _NOT_SUPPORTED.items() if text in str(error)), "")
+    return _QUERY_HINTS.get(error.sqlstate, error.hint)
+
+
 def _url_hint(url: str) -> str:
     """Return the hint for a URL that libpq does not accept, with advice for the forms that other programs use."""
-    if re.match(r"postgres(ql)?\+\w+://", url):
+
+    def begins(pattern: str) -> bool:
+        return bool(re.match(pattern, url, re.IGNORECASE))
+
+    if begins(r"postgres(ql)?\+\w+://"):
         return "Remove the driver from the URL: write postgresql:// instead of postgresql+DRIVER://."
-    if url.startswith("jdbc:"):
+    if begins("jdbc:postgres"):
         return "Remove jdbc: and write the user before the host."
-    if re.match(r"\s*\w+\s*=", url):
+    if begins(r"psql\s|\w+\s*=\s*\W?postgres(ql)?://"):
+        return "Pass only the URL, without what is before postgresql://."
+    if begins(r"[\w ]+=.*;"):
+        return "Write it as a URL: instead of Server=h;Port=5432;Database=n;User Id=u, write postgresql://u@h:5432/n."
+    if begins(r"\w+\s*="):
         return "Write it as a URL: instead of host=h port=5432 dbname=n user=u, write postgresql://u@h:5432/n."
+    if begins(r"jdbc:|[\w+.-]+://") and not begins("postgres(ql)?://"):
+        return f"The database must be PostgreSQL: pass a URL such as {_FORM}."
+    if "://" not in url:
+        return f"Write postgresql:// before it: a URL looks like {_FORM}."
     return (
         "Set the password in PGPASSWORD or in a passfile. In a URL, percent-encode special characters: write "
         "/ @ % # and blank as %2F %40 %25 %23 %20."

@@ -189,7 +189,14 @@ HINTS = [
     ("select nothing from bronze.loads", "shows the columns of a table"),
     ("select load_id from bronze.loads, bronze.rejected_rows", "Prefix the column with the name of its table"),
     ("select nofunc(1)", "Check the name of the function"),
-    ("select pg_reload_conf()", "lacks a privilege"),
+    ("select pg_reload_conf()", "not the files, the passwords and the settings"),
+    ("select pg_read_file('/etc/passwd')", "not the files, the passwords and the settings"),
+    ("select * from pg_authid", "not the files, the passwords and the settings"),
+    ("select * from bronze.loads for update", "A query only reads"),
+    ("select lo_create(0)", "A query only reads"),  # an error that comes while rows are read
+    ("with gone as (delete from bronze.loads returning *) select * from gone", "A query only reads"),
+    ("select * from other.public.loads", "A query reads one database"),
+    ("select count(distinct load_id) over () from bronze.loads", ""),
     ("select 1/0", ""),
 ]
 
@@ -259,7 +266,13 @@ def test_a_contract_may_name_its_columns_like_columns_of_the_ledger(
         ("jdbc:postgresql://host:5432/db", "Remove jdbc:"),
         ("host=localhost dbname=db", "as a URL"),
         ("dbname = db", "as a URL"),
-        ("mysql://me@host/db", "Set the password in PGPASSWORD"),
+        ("mysql://me@host/db", "must be PostgreSQL"),
+        ("jdbc:mysql://host/db", "must be PostgreSQL"),
+        ("localhost:5432/db", "Write postgresql:// before it"),
+        ("psql postgresql://me@host/db", "Pass only the URL"),
+        ("DATABASE_URL=postgresql://me@host/db", "Pass only the URL"),
+        ("Server=host;Database=db", "instead of Server=h"),
+        ("postgresql://me:100%@host/db", "Set the password in PGPASSWORD"),
     ],
 )
 def test_a_url_in_another_programs_form_has_a_specific_hint(url: str, hint: str) -> None:
@@ -267,3 +280,34 @@ def test_a_url_in_another_programs_form_has_a_specific_hint(url: str, hint: str)
         Warehouse.at(url)
 
     assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("url", "message", "hint"),
+    [
+        ("postgresql://host/db?schema=public", "does not know: schema$", "Remove it"),
+        ("postgresql://host/db?sslmode=require&pool=5", "does not know: pool$", "Remove it"),
+        ("postgresql://me:a/b?secret=5@host/db", "is not of the form", "percent-encode"),
+        ("postgresql://host:99999/db", "not between 1 and 65535", "postgresql://user@host:5432/name"),
+        ("postgresql://me:99999/secret@host/db", "not between 1 and 65535", "In a password, write / as %2F"),
+        ("postgresql://host/db?sslmode=bogus", 'invalid sslmode value: "bogus"', "Correct this value"),
+    ],
+)
+def test_a_url_that_libpq_refuses_is_told_what_is_wrong_but_not_that_the_server_may_be_stopped(
+    url: str, message: str, hint: str
+) -> None:
+    with pytest.raises((UsageError, WarehouseError), match=message) as caught:
+        Warehouse.at(url).query("select 1")
+
+    assert hint in caught.value.hint
+    assert "server" not in caught.value.hint
+    assert "secret" not in str(caught.value)
+
+
+def test_blanks_around_a_url_and_capitals_in_its_scheme_make_no_difference(database_url: str, tmp_path: Path) -> None:
+    given = f"  {database_url.replace('postgresql://', 'PostgreSQL://')}\n"
+
+    environment = Environment.local(tmp_path, database_url=given)
+
+    assert environment.warehouse.query("select 1 as one").to_pylist() == [{"one": 1}]
+    assert environment.options[-1] == database_url

@@ -21,7 +21,7 @@ from retailpipe.cli.terminal import say
 from retailpipe.contract import Contract
 from retailpipe.environment import Environment, stack_options
 from retailpipe.errors import UsageError
-from retailpipe.warehouse import without_password
+from retailpipe.warehouse import normal_url, without_password
 
 if TYPE_CHECKING:
     from retailpipe.aws.stack import Stack
@@ -231,7 +231,7 @@ def _open_local(local: Path | None, database_url: str | None) -> Environment:
     environment = Environment.local(local, database_url=database_url)
     if database_url:
         kept = without_password(database_url)  # hints repeat this URL
-        if kept != database_url:
+        if kept != normal_url(database_url):
             warning = "warning: other users of this machine can see a password on the command line"
             say(f"{warning}; put it in PGPASSWORD or a passfile", err=True)
         chosen += ["--database-url", kept]

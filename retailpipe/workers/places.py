@@ -12,7 +12,7 @@ from pathlib import Path
 from retailpipe.environment import Environment
 from retailpipe.errors import UsageError, WorkersError
 from retailpipe.store import FolderStore
-from retailpipe.warehouse import without_password
+from retailpipe.warehouse import normal_url, without_password
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Place:
         if environment.server:
             return cls(str(environment.folder), host=platform.node())
         url = environment.warehouse.uri
-        if url != os.environ.get("RETAILPIPE_DATABASE_URL") and without_password(url) != url:
+        if url != normal_url(os.environ.get("RETAILPIPE_DATABASE_URL", "")) and without_password(url) != url:
             raise UsageError(
                 "the database URL holds a password, and passwords are not sent to workers",
                 hint="Remove it from the URL, and set PGPASSWORD or a passfile where the workers run.",
