@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 from contextlib import suppress
 from pathlib import Path
 
 from retailpipe.environment import expanded
 from retailpipe.errors import UsageError
+from retailpipe.hints import file_argument
 from retailpipe.paths import reason
 
 
@@ -25,7 +25,7 @@ def check_target(path: Path) -> None:
     if not has_folder:
         raise UsageError(
             f"cannot write {path}: the folder {path.parent} does not exist",
-            hint=f"Create it: `mkdir -p {shlex.quote(str(path.parent))}`.",
+            hint=f"Create it: `mkdir -p {file_argument(path.parent)}`.",
         )
 
 

@@ -7,7 +7,9 @@ environment, such as `--stack dev`.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 _GROUPS = ("class", "contract", "local", "db", "schedule", "workers")
 """Commands with subcommands: options go after the subcommand."""
@@ -15,6 +17,12 @@ _SAVE = "--save"
 """The option of `contract init` that needs an environment: a local one, as these commands have only --local."""
 _WHOLE_MACHINE = ("environments", "class init", "local list", "local stop --all", "local destroy --remains")
 """Commands that are not for one environment or one class: they have none of its options."""
+
+
+def file_argument(path: str | Path) -> str:
+    """A file as a word of a command: quoted for the shell, and with ./ before a dash, which would begin an option."""
+    text = str(path)
+    return shlex.quote(f"./{text}" if text.startswith("-") else text)
 
 
 def complete_commands(hint: str, options: Sequence[str], program: str = "retailpipe") -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shlex
 import stat
 from collections.abc import Generator, Iterable
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -22,6 +21,7 @@ from retailpipe import register
 from retailpipe.counts import counted
 from retailpipe.errors import ReplacementNeeded, SourceNotFound, StoreError
 from retailpipe.folders import LAST_LOAD, make_folder
+from retailpipe.hints import file_argument
 from retailpipe.keys import INPUT, is_workbook, is_workbook_name
 from retailpipe.paths import NO_FILE
 from retailpipe.progress import Progress
@@ -318,7 +318,7 @@ def replacement_needed(present: Stored, path: Path, address: str) -> Replacement
         f"{address} already has a different {present.key}: {present.size:,} bytes, "
         f"written {present.modified:%Y-%m-%d %H:%M} UTC",
         hint="Workbooks are identified by their names: rename the file to add it, or replace the workbook with "
-        f"`retailpipe upload {shlex.quote(str(path))} --replace`. The store keeps the replaced one.",
+        f"`retailpipe upload {file_argument(path)} --replace`. The store keeps the replaced one.",
     )
 
 

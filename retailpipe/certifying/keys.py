@@ -19,6 +19,7 @@ from filelock import FileLock
 from retailpipe.certifying.files import private_key_file
 from retailpipe.errors import StoreError, UsageError
 from retailpipe.folders import make_folder
+from retailpipe.hints import file_argument
 from retailpipe.register import replace_private
 
 _MAX_BYTES = 1 << 14
@@ -112,7 +113,7 @@ class EnvironmentKey:
             if stat.S_IMODE(file.stat().st_mode) & 0o077:
                 raise StoreError(
                     f"other users can read the key {file}, so its certificates prove nothing",
-                    hint=f"Delete the key and make new certificates: `rm {file}`.",
+                    hint=f"Delete the key and make new certificates: `rm {file_argument(file)}`.",
                 )
             key = serialization.load_pem_private_key(file.read_bytes(), password=None)
         except OSError as error:

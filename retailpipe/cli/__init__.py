@@ -20,6 +20,7 @@ def main() -> None:
     from retailpipe.imports import prepare_process
 
     prepare_process()
+    from retailpipe.cli.json_text import say_json
     from retailpipe.cli.terminal import Warnings, escape_unencodable, say
     from retailpipe.errors import RetailpipeError
     from retailpipe.reports import SomeNotLoaded
@@ -44,12 +45,12 @@ def main() -> None:
             details: dict[str, object] = {"type": type(error).__name__, "message": str(error), "hint": hint}
             if isinstance(error, SomeNotLoaded):
                 details["loads"] = [report.as_dict() for report in error.reports]
-            say(json.dumps({"ok": False, "error": details}, ensure_ascii=False))
+            say_json(json.dumps({"ok": False, "error": details}, ensure_ascii=False))
         sys.exit(error.exit_code)
     except OSError as error:
         say(f"error: {error}", err=True)
         if as_json:
-            say(json.dumps({"ok": False, "error": {"type": "OSError", "message": str(error), "hint": ""}}))
+            say_json(json.dumps({"ok": False, "error": {"type": "OSError", "message": str(error), "hint": ""}}))
         sys.exit(1)
     except (KeyboardInterrupt, SystemExit) as exit_:
         if isinstance(exit_, SystemExit) and exit_.code != 130:

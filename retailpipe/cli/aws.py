@@ -4,7 +4,6 @@ Each command imports its module of `retailpipe.aws` when it runs, so that boto3 
 """
 
 import os
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,12 +12,14 @@ import typer
 
 from retailpipe.cli import database, schedule
 from retailpipe.cli.invocation import as_typed, remember_environment
+from retailpipe.cli.json_text import say_json
 from retailpipe.cli.options import Json, Profile, Region, StackName, Yes, on_stack, stack_of
 from retailpipe.cli.output import print_json, say_table
 from retailpipe.cli.progress import progress_shown
 from retailpipe.cli.terminal import say
 from retailpipe.environment import Environment
 from retailpipe.errors import UsageError
+from retailpipe.hints import file_argument
 
 if TYPE_CHECKING:
     from retailpipe.aws.cleanup import Remains
@@ -51,7 +52,7 @@ def env(
     if write:
         shell.write_env(variables, write)
         print_json({"written": str(write)}) if json else say(
-            f"wrote {write}; use it with: source {shlex.quote(str(write))}"
+            f"wrote {write}; use it with: source {file_argument(write)}"
         )
         return
     print_json(variables) if json else say(shell.as_shell(variables), nl=False)
@@ -80,7 +81,7 @@ def logs(
     from retailpipe.durations import parse_duration
 
     for line in logs_of(stack_of(environment), source, since=parse_duration(since), follow=follow):
-        say(json_module.dumps(line.as_dict(), ensure_ascii=False) if json else str(line))
+        say_json(json_module.dumps(line.as_dict(), ensure_ascii=False)) if json else say(str(line))
 
 
 @on_stack

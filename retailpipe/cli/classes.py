@@ -16,6 +16,7 @@ from retailpipe.cli.class_output import print_class_status, print_down, print_do
 from retailpipe.cli.class_progress import stacks_shown
 from retailpipe.cli.help import Commands
 from retailpipe.cli.invocation import as_typed, command, remember_environment
+from retailpipe.cli.json_text import say_json
 from retailpipe.cli.options import Json, Profile, Yes
 from retailpipe.cli.output import csv_document, print_json, print_report
 from retailpipe.cli.reporting import open_page
@@ -235,7 +236,7 @@ def status(
     def show() -> None:
         found = status_of(classroom, aws, billing=billing)
         if json:
-            say(json_module.dumps(found.as_dict(), ensure_ascii=False)) if watch else print_json(found.as_dict())
+            say_json(json_module.dumps(found.as_dict(), ensure_ascii=False)) if watch else print_json(found.as_dict())
         elif csv:
             say(csv_document([row.as_dict() for row in found.rows]), nl=False)
         else:

@@ -1,6 +1,5 @@
 """The commands `retailpipe contract ...`, which draft, check and exchange the contracts of users' own workbooks."""
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +13,7 @@ from retailpipe.cli.terminal import say
 from retailpipe.contract import Contract
 from retailpipe.drafting import draft_contract, write_contract
 from retailpipe.errors import UsageError
+from retailpipe.hints import file_argument
 from retailpipe.odcs import export_odcs, import_odcs
 from retailpipe.paths import exists
 from retailpipe.trial import check_contract
@@ -67,7 +67,7 @@ def init(
         print_json(draft.as_dict() | {"out": str(out) if out else None})
     elif out:
         say(f"drafted contract {draft.name} for {draft.file}: {out}")
-        say(as_typed(f"check it with `retailpipe contract check {shlex.quote(str(out))} {shlex.quote(str(file))}`"))
+        say(as_typed(f"check it with `retailpipe contract check {file_argument(out)} {file_argument(file)}`"))
     else:
         say(draft.text, nl=False)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from retailpipe.cli.invocation import as_typed, command
+from retailpipe.cli.json_text import say_json
 from retailpipe.cli.tables import shown, table_text, wrapped
 from retailpipe.cli.terminal import escaped, say, width
 from retailpipe.counts import counted, some_of
@@ -45,7 +46,7 @@ _REJECTS_SHOWN = 3
 
 def print_json(document: object) -> None:
     """Print one JSON document. A number that JSON readers would round is printed as a string."""
-    say(_json_text(document))
+    say_json(_json_text(document))
 
 
 def _json_text(document: object) -> str:
@@ -260,7 +261,7 @@ def print_table(table: pa.Table, form: str) -> None:
         say_table(table.column_names, _rows(table))
         say(f"({counted(table.num_rows, 'row')})")
     else:
-        say(table_document(table, form), nl=False)
+        (say_json if form == "json" else say)(table_document(table, form), nl=False)
 
 
 def table_document(table: pa.Table, form: str) -> str:

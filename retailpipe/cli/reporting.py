@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from retailpipe.cli.invocation import as_typed
+from retailpipe.cli.json_text import say_json
 from retailpipe.cli.options import Json, Quiet, on_environment
 from retailpipe.cli.output import print_report, print_result
 from retailpipe.cli.progress import progress_shown
@@ -183,7 +184,7 @@ def _watch(environment: Environment, out: Path | None, *, open_: bool, quiet: bo
     with closing(watch_report(environment, out)) as reports:
         for number, written in enumerate(reports):
             if json:
-                say(json_module.dumps(written.as_dict(), ensure_ascii=False))
+                say_json(json_module.dumps(written.as_dict(), ensure_ascii=False))
             elif not quiet:
                 say(str(written))
             if open_ and number == 0:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from retailpipe.cli.json_text import say_json
 from retailpipe.cli.options import Json, Quiet, on_environment
 from retailpipe.cli.output import print_handled, unless_quiet
 from retailpipe.cli.progress import progress_shown
@@ -47,7 +48,7 @@ def watch(
             progress.end()
             all_well = all_well and handled.ok
             if json:
-                say(json_module.dumps(handled.as_dict(), ensure_ascii=False))
+                say_json(json_module.dumps(handled.as_dict(), ensure_ascii=False))
             else:
                 unless_quiet(partial(print_handled, handled), quiet=quiet, ok=handled.ok)
     if not all_well:

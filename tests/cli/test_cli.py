@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
+import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from retailpipe.hints import file_argument
 from tests.conftest import ROW, Program, Workbook
 from tests.support.terminals import on_a_terminal
 
@@ -235,3 +238,26 @@ def test_every_command_is_in_exactly_one_group_of_the_help() -> None:
 
     grouped = [name for names in GROUPS.values() for name in names]
     assert sorted(grouped) == sorted(get_command(app).commands)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_a_hint_can_be_typed_for_a_file_whose_name_begins_with_a_dash(
+    program: Program, tmp_path: Path, database_url: str
+) -> None:
+    place = ["--local", tmp_path / "home", "--database-url", database_url]
+    file = tmp_path / "-e.csv"
+    for content in ("a\n1\n", "a\n2\n"):
+        file.write_text(content)
+        done = program("upload", *place, "--", file.name)
+
+    assert done.returncode == 1
+    (hinted,) = re.findall(r"(upload \S.* --replace)`", done.stderr)
+    assert program(*shlex.split(hinted)).returncode == 0
+    assert (tmp_path / "home" / "input" / file.name).read_text() == "a\n2\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "word"),
+    [("-e.csv", "./-e.csv"), ("--stack", "./--stack"), ("a b", "'a b'"), ("- b", "'./- b'"), ("a", "a")],
+)
+def test_a_file_is_a_word_of_a_command(path: str, word: str) -> None:
+    assert file_argument(Path(path)) == word

@@ -194,3 +194,21 @@ def test_a_tilde_without_such_a_user_is_part_of_the_name(
 
     assert (loaded.returncode, loaded.stderr.count("Traceback")) == (0, 0)
     assert (tmp_path / "~none such" / "input" / "~none such.xlsx").is_file()
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+@pytest.mark.parametrize("command", ["query", "status", "ingest"])
+def test_json_is_valid_in_every_encoding(
+    database_url: str, program: Program, make_workbook: Workbook, tmp_path: Path, encoding: str, command: str
+) -> None:
+    name = "a \x9b b é 日 👍.xlsx"
+    home = tmp_path / "home"
+    (home / "input").mkdir(parents=True)
+    make_workbook(name=name).rename(home / "input" / name)
+    place = ["--database-url", database_url, "--local", home, "--json"]
+    arguments = {"query": ["query", f"select 'input/{name}' as source"], "ingest": ["ingest", name, "no 日.xlsx"]}
+
+    done = program(*arguments.get(command, [command]), *place, env={"PYTHONIOENCODING": encoding})
+
+    document = json.dumps(json.loads(done.stdout), ensure_ascii=False)
+    assert ("no 日.xlsx" if command == "ingest" else f"input/{name}") in document
