@@ -38,10 +38,17 @@ def waiting(environment: Environment, *, contract: Contract | None = None, dry_r
     return compare(environment, contract=contract, dry_run=dry_run).waiting
 
 
-def compare(environment: Environment, *, contract: Contract | None = None, dry_run: bool = False) -> Comparison:
+def compare(
+    environment: Environment,
+    *,
+    contract: Contract | None = None,
+    bindings: Bindings | None = None,
+    dry_run: bool = False,
+) -> Comparison:
     """Compare the workbooks of the store with the current loads.
 
     A workbook is read only if its etag differs from the one recorded with its load, or its load used another contract.
+    bindings: take the contracts from here instead of the environment's folder.
     dry_run: do not record etags that have changed, so that nothing is written.
     Without `contract`, a workbook that one of the environment's contracts is for must be loaded under that contract.
     Raises StoreError, ContractError, WarehouseError.
@@ -51,7 +58,8 @@ def compare(environment: Environment, *, contract: Contract | None = None, dry_r
     same: list[Snapshot] = []
     loaded: list[tuple[Stored, ledger.Entry]] = []
     workbooks = environment.store.workbooks()
-    bindings = Bindings.of(environment.folder)
+    if bindings is None:
+        bindings = Bindings.of(environment.folder)
     for stored in workbooks:
         load, kept_hash = loads.get(stored.key), kept.get(stored.key)
         is_unchanged = bool(stored.etag) and stored.etag == etags.get(stored.key)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from retailpipe.contract import Contract
 from retailpipe.errors import ContractError
-from retailpipe.paths import exists
+from retailpipe.paths import exists, is_file
 
 FOLDER = "contracts"
 
@@ -22,9 +22,19 @@ class Bindings:
 
     @classmethod
     def of(cls, folder: Path) -> Bindings:
-        """Read the contracts in the environment's folder. Raises ContractError."""
+        """Read the contracts in the environment's folder.
+
+        Raises ContractError if one of them cannot be read, or is not a regular file: it may be the one for a workbook,
+        which would be loaded under another contract without it.
+        """
         # An editor's lock file is hidden, and no contract.
         files = [file for file in sorted((folder / FOLDER).glob("*.toml")) if not file.name.startswith(".")]
+        for file in files:
+            if not is_file(file):
+                raise ContractError(
+                    f"{file} is neither a regular file nor a link to one, so it is no contract",
+                    hint=f"Move it out of {file.parent}.",
+                )
         return cls([(file, Contract.from_file(file)) for file in files])
 
     def contract_for(self, key: str) -> Contract | None:

@@ -10,6 +10,7 @@ import fnmatch
 import hashlib
 import json
 import re
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -108,6 +109,8 @@ class Contract:
         """Read a contract from a TOML file. Raises ContractError, which names the file and the line of the mistake."""
         path = Path(path)
         try:
+            if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for its writer
+                raise ContractError(f"the contract {path} is not a regular file", hint="Pass a regular TOML file.")
             content = path.read_bytes()
             # Some Windows editors write a byte order mark at the start of the file.
             text = content.decode("utf-8-sig")
@@ -116,7 +119,8 @@ class Contract:
             raise ContractError(f"{path}, line {line} is not UTF-8: {error.reason}", hint=_CORRECT) from error
         except (OSError, ValueError) as error:
             raise ContractError(
-                f"cannot read the contract {path}: {reason(error)}", hint="Pass a TOML file."
+                f"cannot read the contract {path}: {reason(error)}",
+                hint="Check that it is a TOML file that you can read.",
             ) from error
         return cls.from_text(text, str(path))
 

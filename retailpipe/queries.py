@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from retailpipe.backlog import compare, refusals_of
+from retailpipe.bindings import Bindings
 from retailpipe.bronze import ledger, schema
 from retailpipe.contract import Contract
 from retailpipe.environment import Environment
-from retailpipe.errors import SourceNotFound, WarehouseError
+from retailpipe.errors import ContractError, SourceNotFound, WarehouseError
 from retailpipe.keys import INPUT
 from retailpipe.reports import StatusReport
 
@@ -33,6 +34,9 @@ def status(environment: Environment, *, contract: Contract | None = None, newest
 
     newest: return only this many of the newest loads; default: all. The totals of the report are of all loads.
 
+    If a contract of the environment cannot be read, the report says so, and workbooks are compared by their content
+    only: loads are refused until the contract is corrected, but the ledger can be read.
+
     For an AWS stack, the report also contains the number of messages in the dead-letter queue. Raises StoreError,
     AwsError, WarehouseError.
     """
@@ -44,7 +48,12 @@ def status(environment: Environment, *, contract: Contract | None = None, newest
                 "select * from bronze.loads order by load_id desc limit $1", 2**31 - 1 if newest is None else newest
             ).to_pylist()
             totals = connection.row(_TOTALS) or totals
-    found = compare(environment, contract=contract)
+    contract_error = ""
+    try:
+        found = compare(environment, contract=contract)
+    except ContractError as error:
+        contract_error = f"{error}. {error.hint}"
+        found = compare(environment, contract=contract, bindings=Bindings(()))
     refused = refusals_of(environment, found)
     given_up = None
     if environment.stack:
@@ -62,6 +71,7 @@ def status(environment: Environment, *, contract: Contract | None = None, newest
         loads_in_ledger=totals[0],
         workbooks_loaded=totals[1],
         rows_loaded=totals[2],
+        contract_error=contract_error,
     )
 
 

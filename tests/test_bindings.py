@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 import retailpipe
 from retailpipe import Environment
+from retailpipe.contract import Contract
 from retailpipe.errors import ContractError, SheetError
 from retailpipe.reports import SomeNotLoaded
 from tests.conftest import Program, Workbook
@@ -149,6 +151,60 @@ def test_a_mistake_in_a_contract_names_its_file_and_line(environment: Environmen
 
     with pytest.raises(ContractError, match=r"contracts/branch\.toml, line 15: unknown type"):
         retailpipe.ingest(environment, branch)
+
+
+@pytest.fixture(params=["folder", "dangling link", "pipe"])
+def no_file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """What is named as a contract, but is not a regular file."""
+    path = tmp_path / "no_file.toml"
+    if request.param == "folder":
+        path.mkdir()
+    elif request.param == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("nothing.toml")
+    return path
+
+
+def test_an_entry_that_is_not_a_file_stops_loads_but_not_the_status(
+    environment: Environment, branch: Path, no_file: Path
+) -> None:
+    """It may stand for the contract of a workbook, which must not be loaded under another one."""
+    keep(environment, BRANCH)
+    retailpipe.ingest(environment, branch)
+    entry = no_file.rename(environment.folder / "contracts" / no_file.name)
+    branch.rename(environment.folder / "input" / "branch-8.xlsx")
+
+    with pytest.raises(ContractError, match=r"contracts/no_file\.toml is neither a regular file") as caught:
+        retailpipe.ingest(environment)
+    status = retailpipe.status(environment)
+
+    assert caught.value.hint == f"Move it out of {entry.parent}."
+    assert [load["source"] for load in status.loads] == ["input/branch-7.xlsx"]
+    assert status.contract_error == f"{caught.value}. {caught.value.hint}"
+    assert status.waiting == ("input/branch-8.xlsx",)
+
+
+def test_a_broken_contract_is_a_line_of_the_status(
+    program: Program, environment: Environment, database_url: str, branch: Path
+) -> None:
+    where = ("--local", str(environment.folder), "--database-url", database_url)
+    whole = program("status", *where)
+    keep(environment, BRANCH.replace('"int32"', '"int33"'))
+
+    broken = program("status", *where)
+
+    assert (whole.returncode, "nothing can be loaded" in whole.stdout) == (0, False)
+    assert broken.returncode == 0
+    assert "nothing can be loaded: " in broken.stdout
+    assert "contracts/branch.toml, line 15: unknown type" in broken.stdout
+
+
+def test_a_contract_that_is_passed_must_be_a_regular_file(no_file: Path) -> None:
+    with pytest.raises(ContractError) as caught:
+        Contract.from_file(no_file)
+
+    assert caught.value.hint in ("Pass a regular TOML file.", "Check that it is a TOML file that you can read.")
 
 
 def test_a_contract_of_the_environment_can_be_named(

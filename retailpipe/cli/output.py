@@ -201,6 +201,8 @@ def print_status(report: StatusReport) -> None:
             say(as_typed(f"{refused} refused; list all with `retailpipe status --json`"))
     elif report.loads:
         say("no new workbooks")
+    if report.contract_error:
+        say(as_typed(f"nothing can be loaded: {report.contract_error}"))
     if report.given_up:
         notices = counted(report.given_up, "upload notice is", "upload notices are")
         say(as_typed(f"failed: {notices} in the dead-letter queue; load the workbooks with `retailpipe ingest`"))

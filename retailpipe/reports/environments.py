@@ -73,6 +73,8 @@ class StatusReport(Report):
         None for a local environment.
     loads_in_ledger: how many loads the ledger has; `loads` may be only the newest.
     workbooks_loaded, rows_loaded: how many workbooks are loaded now, and how many rows they have in bronze.
+    contract_error: why the contracts of the environment cannot be read, with what to do; empty if they can. Until that
+        is corrected, no workbook is loaded, and `waiting` lacks the workbooks whose contract has changed.
     """
 
     store: str
@@ -85,6 +87,7 @@ class StatusReport(Report):
     loads_in_ledger: int = 0
     workbooks_loaded: int = 0
     rows_loaded: int = 0
+    contract_error: str = ""
 
 
 @dataclass(frozen=True)
