@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from retailpipe.errors import UsageError
+from retailpipe.folders import DATA, check_name
 from retailpipe.store import FolderStore, Store
 from retailpipe.warehouse import Warehouse, without_password
 
@@ -43,7 +44,7 @@ class Environment:
             RETAILPIPE_DATABASE_URL.
 
         Nothing is created or started until it is needed. Raises UsageError if the folder is a file or cannot be used,
-        or if the URL is not valid.
+        if its path is not UTF-8 or has a line break, or if the URL is not valid.
         """
         folder = expanded(folder or default_folder()).absolute()
         try:
@@ -53,6 +54,7 @@ class Environment:
             raise UsageError(
                 f"cannot use folder {folder}: {error.strerror}", hint="Pass another folder with --local."
             ) from error
+        _check_name(folder)
         database_url = database_url or os.environ.get("RETAILPIPE_DATABASE_URL")
         if database_url:
             warehouse = Warehouse.at(database_url)
@@ -109,9 +111,13 @@ class Environment:
 
     @classmethod
     def embedded(cls, folder: Path) -> Environment:
-        """The environment in a folder with its embedded PostgreSQL; RETAILPIPE_DATABASE_URL is ignored."""
+        """The environment in a folder with its embedded PostgreSQL; RETAILPIPE_DATABASE_URL is ignored.
+
+        Raises UsageError if the path of the folder is not UTF-8 or has a line break.
+        """
         from retailpipe.local.server import EmbeddedServer
 
+        _check_name(folder)
         server = EmbeddedServer(folder.absolute())
         remedy = f"Run `retailpipe local start`. The server's log is {server.log}."
         warehouse = Warehouse(
@@ -123,6 +129,12 @@ class Environment:
         )
         folder = folder.absolute()
         return cls(folder, FolderStore(folder), warehouse, server, options=_folder_options(folder))
+
+
+def _check_name(folder: Path) -> None:
+    """Do `check_name`, unless the folder has data of an earlier version: they can still be stopped and destroyed."""
+    if not os.path.lexists(folder / DATA):
+        check_name(folder)
 
 
 def stack_options(stack: str | None, outputs: Path | None, profile: str | None, region: str | None) -> tuple[str, ...]:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from retailpipe.errors import UsageError
+
 LAST_LOAD = ".last_load.json"
 """The file with the time at which the last load ended."""
 PASSFILE = "pgpass"
@@ -21,6 +23,27 @@ _FOLDERS = ("input", "replaced", "contracts", "models", "dbt", "tmp", "certifica
 """The other folders of an environment."""
 _DISK_BLOCK = 512
 """The unit of st_blocks on every system, in bytes."""
+
+
+def check_name(folder: Path) -> None:
+    """Raise UsageError if the path of an environment's folder is not UTF-8, or has a line break.
+
+    dbt, the driver and HTML pages take only texts that are UTF-8. PostgreSQL writes the path into a file with one value
+    per line, and overwrites its own port if the path has several lines.
+    """
+    try:
+        # Also the path without links, because PostgreSQL writes that one.
+        names = b"".join(map(os.fsencode, (folder, os.path.realpath(folder)))).decode()
+    except ValueError:  # not UTF-8, or with a NUL character
+        reason = "is not UTF-8"
+    else:
+        if "\n" not in names:
+            return
+        reason = "has a line break"
+    raise UsageError(
+        f"the path of folder {str(folder)!r} {reason}, so it cannot be an environment",
+        hint="Pass another folder with --local, or rename this one.",
+    )
 
 
 def make_folder(folder: Path) -> None:

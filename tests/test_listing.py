@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import retailpipe
-from retailpipe import Environment, EnvironmentReport
+from retailpipe import Environment, EnvironmentReport, register
 from retailpipe.local.server import EmbeddedServer
 from tests.conftest import Workbook, remove_servers
 from tests.support.servers import ended, port, postmaster
@@ -145,9 +145,10 @@ def test_environments_below_the_default_folder_are_found_without_the_register(
 
 
 def test_an_environment_with_a_name_that_is_not_utf8_is_listed(shops: Path) -> None:
+    """No new environment may have such a name, but data of an earlier version may be in such a folder."""
     folder = shops / os.fsdecode(b"not \xff utf-8")
-
-    assert Environment.local(folder).warehouse.query("select 1 as n").to_pylist() == [{"n": 1}]
+    (folder / "input").mkdir(parents=True)
+    register.record(folder)
 
     assert of(folder)
 

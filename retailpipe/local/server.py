@@ -9,7 +9,7 @@ lock, from the pid file that PostgreSQL keeps.
 For root, the server runs as `nobody`. If that account cannot reach the environment's folder, the data are stored under
 /var/lib/retailpipe, and `postgres` in the environment's folder is a link to them.
 
-Folder names may contain any character, so no name is ever passed to a shell.
+Folder names may contain any character except line breaks, so no name is ever passed to a shell.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from urllib.parse import quote
 
 from retailpipe import register
 from retailpipe.errors import ServerError, WarehouseError
-from retailpipe.folders import LAST_LOAD, LOG, make_folder
+from retailpipe.folders import LAST_LOAD, LOG, check_name, make_folder
 from retailpipe.local.binaries import Account, Binaries
 from retailpipe.local.cluster import DATABASE, HOST, PORT_FILE, READER, SPACE_HINT, USER, Cluster
-from retailpipe.local.process import PID_FILE, STOP_SECONDS, ServerProcess
+from retailpipe.local.process import PID_FILE, STOP_SECONDS, ServerProcess, pid_in
 from retailpipe.local.remains import delete_data, write_note
 
 _PORTS = range(20_000, 32_000)
@@ -105,8 +105,10 @@ class EmbeddedServer:
     def start(self) -> str:
         """Start the server if it is not running and return its URL, as `url` does.
 
-        Creates the database first if there is none. Safe to call from several processes at once.
+        Creates the database first if there is none. Safe to call from several processes at once. Raises UsageError if
+        no environment can be in a folder of this name.
         """
+        check_name(self._folder)
         self._check_own()
         port = self._running()
         if port is None or not self._cluster.passfile.exists():
@@ -325,15 +327,14 @@ class EmbeddedServer:
         """
         import psutil
 
-        file = self._cluster.data / PID_FILE
         try:
-            blocks_start = psutil.pid_exists(int(file.read_text().splitlines()[0]))
+            blocks_start = psutil.pid_exists(pid_in(self._cluster.data))
         except FileNotFoundError:
             return
-        except (OSError, IndexError, ValueError, OverflowError):  # the file contains no valid pid
+        except (OSError, ValueError, OverflowError):  # the file contains no valid pid
             blocks_start = True
         if blocks_start and self.process is None:
-            file.unlink(missing_ok=True)
+            (self._cluster.data / PID_FILE).unlink(missing_ok=True)
 
     def _log_after(self, begins: int) -> str:
         """Return the log from a byte offset on."""

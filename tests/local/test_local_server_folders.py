@@ -9,10 +9,11 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from retailpipe import Environment
-from retailpipe.errors import ServerError
+from retailpipe.errors import ServerError, UsageError
 from retailpipe.local.remains import delete_data
 from retailpipe.local.server import EmbeddedServer
 from tests.support.nightly import most_nightly
@@ -41,9 +42,10 @@ def wheel_binaries(installation: str) -> Path:
             "$HOME and `echo`",
             "back\\slash",
             "a+b&c=d?e#f@g:h",
+            "a\x0bb\rc\u2028d",
             "long" * 50,
         ],
-        {1, 3, 7},
+        {1, 3, 7, 8},
     ),
 )
 def test_a_folder_may_have_any_name(place: Path, name: str) -> None:
@@ -55,6 +57,66 @@ def test_a_folder_may_have_any_name(place: Path, name: str) -> None:
     assert run_sql(as_superuser(url), "show data_directory") == str(folder / "postgres" / "data")
     assert Environment.local(folder).warehouse.query("select 1 as n").to_pylist() == [{"n": 1}]
     assert server.stop() is True
+
+
+UNUSABLE = {
+    "not UTF-8": os.fsdecode(b"not \xff utf-8"),
+    "line break": "two\nlines",
+    "line breaks": "its\nfour\n12\nlines",
+}
+"""Names of folders that cannot be environments, with a word or two of the reason."""
+START_ANYWHERE = (
+    """
+import retailpipe.local.server as module
+module.check_name = lambda folder: None
+module._START_SECONDS = 3
+"""
+    + START
+)
+"""Starts a server as earlier versions did, in a folder of any name."""
+
+
+@pytest.mark.parametrize("command", [["demo", "--rows", "100"], ["local", "start"], ["status"]])
+@pytest.mark.parametrize("reason", ["not UTF-8", "line break"])
+def test_a_folder_whose_name_cannot_work_is_refused_before_anything_is_created(
+    tmp_path: Path, program: Program, command: list[str], reason: str
+) -> None:
+    done = program(*command, "--local", tmp_path / UNUSABLE[reason])
+
+    assert done.returncode == 2
+    assert reason in done.stderr
+    assert repr(str(tmp_path / UNUSABLE[reason])).strip("'") in done.stderr
+    assert "hint: Pass another folder with --local" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_to_a_folder_whose_name_cannot_work_is_refused(tmp_path: Path) -> None:
+    (tmp_path / UNUSABLE["line break"]).mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / UNUSABLE["line break"])
+
+    with pytest.raises(UsageError, match="line break"):
+        Environment.local(tmp_path / "link")
+
+
+@pytest.mark.parametrize("name", UNUSABLE.values(), ids=UNUSABLE)
+def test_a_server_of_an_earlier_version_in_such_a_folder_can_be_stopped_and_destroyed(
+    place: Path, program: Program, name: str
+) -> None:
+    """Its pid file is damaged by line breaks, which PostgreSQL does not expect in the name of its data folder."""
+    launch(START_ANYWHERE, place / name).communicate()  # it fails if it does not find the port in the pid file
+    server = EmbeddedServer(place / name)
+    assert server.process is not None
+    process = psutil.Process(server.process.pid)
+
+    with pytest.raises(UsageError):
+        server.start()
+
+    assert not ended(process)
+    stopped = program("local", "stop", "--local", place / name)
+    assert (stopped.returncode, stopped.stdout) == (0, "stopped\n")
+    assert ended(process)
+    assert program("local", "destroy", "--yes", "--local", place / name).returncode == 0
+    assert not (place / name / "postgres").exists()
 
 
 def test_a_folder_and_a_link_to_it_share_one_server(closed: Path) -> None:
