@@ -126,6 +126,7 @@ class Environment:
             isolated=True,
             readers_uri=server.readers_url,
             should_retry=server.should_retry,
+            explain=server.explain,
         )
         folder = folder.absolute()
         return cls(folder, FolderStore(folder), warehouse, server, options=_folder_options(folder))

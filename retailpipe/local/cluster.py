@@ -10,7 +10,9 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from retailpipe.errors import ServerError
@@ -95,6 +97,34 @@ class Cluster:
                     hint=f"Choose another folder with --local, or move {path.name} away.",
                 )
 
+    def mend_passfile(self) -> bool:
+        """Set the mode of the passfile right, because libpq ignores a file that others can read.
+
+        Returns False if the file must be made anew: it is lost, no file, or lacks the line of a role. The earliest data
+        have only the role USER, and later ones no SUPERUSER, so only a file with SUPERUSER must have all.
+        """
+        try:
+            found = self.passfile.lstat()
+            is_usable = found.st_mode & 0o077 == 0 and found.st_mode & stat.S_IRUSR
+            if stat.S_ISREG(found.st_mode) and not is_usable and found.st_uid == os.geteuid():
+                self.passfile.chmod(0o600)
+            if not self.passfile.is_file():
+                return False
+            content = self.passfile.read_text(errors="replace")
+        except PermissionError:  # new passwords would not help a user who cannot read them
+            return True
+        except OSError:
+            return False
+        return f":{USER}:" in content and (f":{READER}:" in content or f":{SUPERUSER}:" not in content)
+
+    def delete_passfile(self) -> None:
+        """Delete the passfile, or an empty folder in its place. A folder with files is kept: they are not ours."""
+        if self.passfile.is_dir() and not self.passfile.is_symlink():
+            with suppress(OSError):
+                self.passfile.rmdir()
+        else:
+            self.passfile.unlink(missing_ok=True)
+
     def make(self, binaries: Binaries) -> None:
         """Create the data, the database and the roles. Raises ServerError."""
         account = binaries.account
@@ -124,9 +154,23 @@ class Cluster:
 
         data: the data folder. Default: `self.data`.
         """
+        if self.passfile.is_dir():
+            self.delete_passfile()
+            if self.passfile.is_dir():
+                raise ServerError(
+                    f"{self.passfile} is a folder with files, so the passwords cannot be written",
+                    hint="Move it away, then run `retailpipe local start`.",
+                )
         passwords = {role: secrets.token_urlsafe(24) for role in (USER, READER, SUPERUSER)}
         changes = [f"alter role {role} password '{password}'" for role, password in passwords.items()]
-        self._run_statements(data or self.data, "postgres", binaries, *changes)
+        try:
+            self._run_statements(data or self.data, "postgres", binaries, *changes)
+        except ServerError as error:
+            # Data of an earlier version lack roles. The statements for the other roles have been run nevertheless.
+            lacking = re.findall(r'role "(\w+)" does not exist', str(error))
+            if USER in lacking or len(lacking) != len(re.findall("ERROR:|FATAL:|error:", str(error))):
+                raise
+            passwords = {role: password for role, password in passwords.items() if role not in lacking}
         lines = [f"{HOST}:*:*:{role}:{password}\n" for role, password in passwords.items()]
         _write_secret(self.passfile, "".join(lines))
 

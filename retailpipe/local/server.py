@@ -111,9 +111,9 @@ class EmbeddedServer:
         check_name(self._folder)
         self._check_own()
         port = self._running()
-        if port is None or not self._cluster.passfile.exists():
+        if not self._cluster.mend_passfile() or port is None:
             with self._locked():
-                if not self._cluster.passfile.exists() and (self._cluster.data / "PG_VERSION").exists():
+                if not self._cluster.mend_passfile() and (self._cluster.data / "PG_VERSION").exists():
                     self._stop()
                     self._cluster.give_passwords(Binaries.find(Account.current()))
                 port = self._running() or self._start()
@@ -139,7 +139,8 @@ class EmbeddedServer:
                 self._cluster.home.unlink()
             old_log, last_load = self.log.with_suffix(".log.1"), self._folder / LAST_LOAD
             # The port file is the last one, because it marks the others as ours: see Cluster.check_own.
-            for file in (self._cluster.passfile, self.log, old_log, last_load, self._port_file):
+            self._cluster.delete_passfile()
+            for file in (self.log, old_log, last_load, self._port_file):
                 file.unlink(missing_ok=True)
         return True
 
@@ -164,6 +165,13 @@ class EmbeddedServer:
                 return False
             time.sleep(0.02)
         return True
+
+    def explain(self, error: WarehouseError) -> WarehouseError:
+        """Let the hint of an error about passwords say how to replace them: a start does not notice wrong ones."""
+        if not re.search("password authentication failed|no password supplied", str(error)):
+            return error
+        hint = f"Delete {self.passfile}, then run `retailpipe local start`: it sets new passwords and keeps the data."
+        return WarehouseError(str(error), hint=hint, transient=error.transient)
 
     @property
     def has_reader(self) -> bool:

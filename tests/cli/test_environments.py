@@ -174,8 +174,7 @@ def test_the_read_only_url_can_only_read(program: Program, running: Path) -> Non
 def test_a_database_without_the_read_only_role_is_an_error_with_a_hint(program: Program, shops: Path) -> None:
     EmbeddedServer(shops / "old").start()
     passfile = shops / "old" / "pgpass"
-    lines = [line for line in passfile.read_text().splitlines(keepends=True) if "retailpipe_reader" not in line]
-    passfile.write_text("".join(lines))
+    passfile.write_text(f"127.0.0.1:*:*:retailpipe:{password_of(passfile, 'retailpipe')}\n")  # as it was then
 
     done = program("local", "url", "--read-only", "--local", shops / "old")
 

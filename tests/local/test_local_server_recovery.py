@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import signal
 import socket
 import stat
@@ -16,9 +18,10 @@ import psycopg2
 import pytest
 
 from retailpipe import Environment
+from retailpipe.errors import ServerError, WarehouseError
 from retailpipe.local.server import EmbeddedServer
 from tests.support.nightly import most_nightly
-from tests.support.servers import START, ended, launch, outcome, postmaster, run_sql
+from tests.support.servers import START, as_superuser, ended, launch, outcome, postmaster, run_sql
 from tests.support.waiting import wait_for
 
 
@@ -103,6 +106,87 @@ def test_a_missing_passfile_is_created_again_and_the_data_are_kept(folder: Path,
     assert environment.warehouse.query("select n from kept").to_pylist() == [{"n": 1}]
     assert stat.S_IMODE((folder / "pgpass").stat().st_mode) == 0o600
     assert (folder / "pgpass").read_text() != before[1]
+
+
+def replace_by_folder(passfile: Path) -> None:
+    passfile.unlink()
+    passfile.mkdir()
+
+
+def delete_line(passfile: Path, role: str) -> None:
+    lines = passfile.read_text().splitlines(keepends=True)
+    passfile.write_text("".join(line for line in lines if f":{role}:" not in line))
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "others can read it": lambda passfile: passfile.chmod(0o644),
+    "nobody can read it": lambda passfile: passfile.chmod(0),
+    "empty": lambda passfile: passfile.write_bytes(b""),
+    "no text": lambda passfile: passfile.write_bytes(b"\0\xff"),
+    "a folder": replace_by_folder,
+    "without the owner": lambda passfile: delete_line(passfile, "retailpipe"),
+    "without the reader": lambda passfile: delete_line(passfile, "retailpipe_reader"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_passfile_is_mended_and_the_data_are_kept(used: Path, damage: str) -> None:
+    passfile = used / "pgpass"
+    run_sql(EmbeddedServer(used).start(), "create schema if not exists kept; create or replace view kept.n as select 1")
+    before = passfile.read_text()
+
+    DAMAGE[damage](passfile)
+
+    who = Environment.local(used).warehouse.query("select current_user::text as who, * from kept.n").to_pylist()
+    assert [*who[0].values()] == ["retailpipe_reader", 1]
+    assert stat.S_IMODE(passfile.stat().st_mode) == 0o600
+    assert (passfile.read_text() == before) == ("can read it" in damage)
+
+
+def test_the_hint_for_wrong_passwords_heals(used: Path) -> None:
+    EmbeddedServer(used).start()
+    passfile = used / "pgpass"
+    passfile.write_text(re.sub(r":[^:]+$", ":wrong", passfile.read_text(), flags=re.MULTILINE))
+
+    with pytest.raises(WarehouseError, match="password authentication failed") as caught:
+        Environment.local(used).warehouse.query("select 1 as n")
+
+    assert caught.value.hint.startswith(f"Delete {passfile}, then run `retailpipe local start`")
+    passfile.unlink()
+    EmbeddedServer(used).start()
+    assert Environment.local(used).warehouse.query("select 1 as n").to_pylist() == [{"n": 1}]
+
+
+def test_a_folder_with_files_in_place_of_the_passfile_is_kept(folder: Path) -> None:
+    EmbeddedServer(folder).start()
+    replace_by_folder(folder / "pgpass")
+    (folder / "pgpass" / "mine").write_text("mine")
+
+    with pytest.raises(ServerError, match="is a folder with files") as caught:
+        EmbeddedServer(folder).start()
+
+    assert caught.value.hint.startswith("Move it away")
+    assert EmbeddedServer(folder).destroy()
+    assert [path.name for path in (folder / "pgpass").iterdir()] == ["mine"]
+    shutil.rmtree(folder / "pgpass")
+
+
+def test_data_of_an_earlier_version_without_a_reader_get_new_passwords(folder: Path) -> None:
+    url = EmbeddedServer(folder).start()
+    run_sql(as_superuser(url), "drop owned by retailpipe_reader; drop role retailpipe_reader")
+    delete_line(folder / "pgpass", "retailpipe_reader")
+    delete_line(folder / "pgpass", "postgres")
+    before = (folder / "pgpass").read_text()
+    query = "select current_user::text as who"
+    assert Environment.local(folder).warehouse.query(query).to_pylist() == [{"who": "retailpipe"}]
+    assert (folder / "pgpass").read_text() == before
+
+    (folder / "pgpass").write_text("")
+
+    server = EmbeddedServer(folder)
+    assert run_sql(server.start(), "select current_user::text") == "retailpipe"
+    assert Environment.local(folder).warehouse.query(query).to_pylist() == [{"who": "retailpipe"}]
+    assert not server.has_reader
 
 
 @pytest.fixture(scope="module")
