@@ -126,8 +126,8 @@ def remove_orphans(temporary: Path) -> None:
 def check_uploadable(path: Path) -> None:
     """Raise an error unless `path` is a regular file with the name of a workbook.
 
-    Raises SourceNotFound, UsageError, and StoreError if the name is not UTF-8 or has a line break, or if the file cannot
-    be looked at.
+    Raises SourceNotFound, UsageError, and StoreError if the name is not UTF-8 or has a line break, or if the file
+    cannot be read.
     """
     if not exists(path):
         raise SourceNotFound(f"there is no file {path}", hint="Check the name and the current folder.")
