@@ -314,6 +314,31 @@ def test_both_readers_agree_on_csv(tmp_path: Path, content: str) -> None:
     assert found.rows.in_workbook > 0
 
 
+NOT_CLOSED = ['1,"x\n2,y\n', '1,x\n2,"y', '1,"x\n2,"y"\n']
+"""Rows of which one has an open quote in its last column."""
+
+
+@pytest.mark.parametrize("rows", NOT_CLOSED, ids=["rows below", "the last row", "a quoted row below"])
+def test_a_quote_that_is_not_closed_is_refused(tmp_path: Path, rows: str) -> None:
+    used = contract_of(tmp_path, {"header": "a", "type": "int64"}, {"header": "b", "type": "string"})
+    path = tmp_path / "odd.csv"
+    path.write_text(f"a,b\n{rows}")
+
+    row = 3 if rows == NOT_CLOSED[1] else 2
+    assert refusal(path, used) == f"odd.csv, row {row}: one of its quotes is not closed"
+
+
+def test_a_title_with_a_line_break_does_not_look_like_an_open_quote(tmp_path: Path) -> None:
+    """With a comma as the delimiter, text follows the closing quote."""
+    used = contract_of(tmp_path, {"header": "a", "type": "int64"}, {"header": "b", "type": "string"}, header_row=2)
+    path = tmp_path / "odd.csv"
+    path.write_text('"Sales\nof May";\na;b\n1;5" pipe\n2;"5"" pipe"\n')
+
+    with opened_tables(path, path.name, used) as tables:
+        assert [number for number, _ in tables[0].rows()] == [3, 4]
+    assert read(path, used).column("b") == ['5" pipe', '5" pipe']
+
+
 @pytest.mark.parametrize(
     "separators",
     [{"decimal": ","}, {"decimal": ",", "thousands": "."}, {"thousands": " "}, {"thousands": ","}, {"thousands": "'"}],
