@@ -356,6 +356,14 @@ CELLS = [
 ]
 
 
+def test_a_csv_file_with_an_open_quote_is_not_drafted(tmp_path: Path) -> None:
+    path = tmp_path / "till.csv"
+    path.write_text('a,b\n1,y\n2,"x\n3,z\n4,w\n')
+
+    with pytest.raises(WorkbookError, match=r"till\.csv, row 3: one of its quotes is not closed"):
+        retailpipe.draft_contract(path)
+
+
 @given(data=st.data())
 @settings(max_examples=75)
 def test_any_csv_file_loads_under_its_draft_without_a_reject(data: st.DataObject) -> None:

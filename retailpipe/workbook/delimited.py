@@ -6,6 +6,10 @@ breaks. Row numbers are those that a spreadsheet program shows: blank lines coun
 A row with fewer or more fields than the header, such as a note below the data, is a fault unless the contract passes
 over it: it may come from a wrong delimiter or a quote that is not closed. Arrow leaves such rows to a handler, and they
 follow the other rows of their block.
+
+Both modules read a row whose quote is not closed as if it were: the rows below it become text of its last field. So
+each row with a line break is read once more, strictly. There is none if the file has as many lines as rows, which is
+quick to see.
 """
 
 from __future__ import annotations
@@ -14,11 +18,13 @@ import codecs
 import csv
 import io
 import re
+import threading
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -27,6 +33,10 @@ from retailpipe.errors import WorkbookError
 from retailpipe.workbook.cells import Cell
 from retailpipe.workbook.chunks import Chunk, RepeatedCells
 from retailpipe.workbook.container import MAX_COLUMNS
+from retailpipe.workbook.lending import Loan
+
+if TYPE_CHECKING:
+    from pyarrow.csv import InvalidRow
 
 DELIMITERS = (",", ";", "\t", "|")
 UTF_8 = "utf-8"
@@ -41,6 +51,8 @@ _QUOTES = (
     "Check the quotes and the delimiters of that row. If the delimiter is wrong, set `delimiter` in the contract. To "
     "skip rows such as notes, use `skip_rows` or `skip_footer` in the contract."
 )
+_NOT_CLOSED = "one of its quotes is not closed"
+_long_fields_lock = threading.Lock()
 _MOST_FAULTS = 1_000
 """Rows with too many or too few fields; with more, the file is not read to its end."""
 
@@ -67,12 +79,12 @@ class CsvSheet:
 
     def preview(self, limit: int) -> list[tuple[int, dict[int, Cell]]]:
         """Return the first rows that are not blank: their numbers, and their cells by column."""
-        rows = ((number, fields) for number, fields, _ in self._records(self.delimiter) if any(fields))
+        rows = ((number, fields) for number, fields, _ in self._checked_records() if any(fields))
         return [(number, dict(enumerate(fields))) for number, fields in islice(rows, limit)]
 
     def rows(self, header_row: int | None) -> CsvRows:
         """Return the rows from the header on: the row with this number, or else the first that is not blank."""
-        records = self._records(self.delimiter)
+        records = self._checked_records()
         for number, fields, end in records:
             if number == header_row or (header_row is None and any(field.strip() for field in fields)):
                 # Some programs end each row with a delimiter, but not the header.
@@ -85,6 +97,12 @@ class CsvSheet:
         """Read the whole file. Raises WorkbookError if it is not a text in its encoding."""
         with self.opened() as decoded:
             while decoded.read(_BLOCK):
+                pass
+
+    def check_quotes(self) -> None:
+        """Read the whole file with the csv module. Raises WorkbookError if a quote is not closed."""
+        with _long_fields():
+            for _ in self._checked_records():
                 pass
 
     def max_rows(self, columns: int) -> int:
@@ -110,14 +128,24 @@ class CsvSheet:
         """
         scores: dict[str, tuple[float, int]] = {}
         for delimiter in DELIMITERS:
-            rows = (fields for _, fields, _ in self._records(delimiter) if any(fields))
+            rows = (fields for _, fields, _, _ in self._records(delimiter) if any(fields))
             widths = Counter(len(fields) for fields in islice(rows, _ROWS_SEEN))
             width, count = max(widths.items(), key=lambda item: (item[1], item[0]), default=(1, 0))
             scores[delimiter] = (count / widths.total(), width) if width > 1 else (0, 0)
         return max(DELIMITERS, key=lambda delimiter: scores[delimiter])
 
-    def _records(self, delimiter: str) -> Iterator[tuple[int, list[str], int]]:
-        """Yield each row: its number, its fields, and the offset at which it ends in the decoded file."""
+    def _checked_records(self) -> Iterator[tuple[int, list[str], int]]:
+        """Yield each row as `_records` does. Raises WorkbookError if one of its quotes is not closed."""
+        for number, fields, end, is_closed in self._records(self.delimiter):
+            if not is_closed:
+                raise damaged_row(self.file, number, _NOT_CLOSED)
+            yield number, fields, end
+
+    def _records(self, delimiter: str) -> Iterator[tuple[int, list[str], int, bool]]:
+        """Yield each row: its number, its fields, the offset at which it ends, and whether its quotes are closed.
+
+        The offset is one in the decoded file.
+        """
         end = number = 0
 
         def lines() -> Iterator[str]:
@@ -127,12 +155,12 @@ class CsvSheet:
                 yield line
 
         with _text(self.opened()) as text:
-            records = csv.reader(lines(), delimiter=delimiter)
             try:
-                for number, fields in enumerate(records, 1):
-                    yield number, fields, end
+                for number, (fields, is_closed) in enumerate(_parsed(lines(), delimiter), 1):
+                    yield number, fields, end, is_closed
             except csv.Error as error:
-                raise damaged_row(self.file, number + 1, str(error)) from error
+                reason = f"a field has more than {csv.field_size_limit():,} characters, or {_NOT_CLOSED}"
+                raise damaged_row(self.file, number + 1, reason) from error
 
 
 class CsvRows:
@@ -151,6 +179,7 @@ class CsvRows:
         self._header = header
         self._end = end
         self._source: _Decoded | None = None
+        self._lines: _Lines | None = None
         self._uneven: list[tuple[int, list[str]]] = []  # rows with another number of fields that are not yielded yet
         self._faults: dict[int, WorkbookError] = {}
         self._chunks = self._read()
@@ -179,6 +208,10 @@ class CsvRows:
             yield from self._chunk_of(uneven)
             first += batch.num_rows + len(uneven)
         yield from self._chunk_of(self._uneven)
+        if self._lines:
+            rows = first + len(self._uneven) - self._number - 1
+            if not self._lines.are_rows(rows, self._sheet.delimiter):
+                self._sheet.check_quotes()
 
     def _numbered(self, first: int, count: int) -> tuple[Sequence[int], list[tuple[int, list[str]]]]:
         """Return the numbers of a block's rows from `first` on, and the uneven rows among them."""
@@ -211,43 +244,56 @@ class CsvRows:
     def _batches(self, width: int) -> Iterator[pa.RecordBatch]:
         import pyarrow.csv as arrow_csv
 
-        names = [str(index) for index in range(width)]
         self._source = self._sheet.opened(self._end)
-        first = self._number + 1
         if self._source.is_at_end():
             return
-
-        def uneven(row: arrow_csv.InvalidRow) -> Literal["error", "skip"]:
-            text = io.StringIO(row.text, newline="")
-            fields: list[str]
-            try:
-                fields = next(csv.reader(text, delimiter=self._sheet.delimiter), list[str]())
-            except csv.Error:  # a field is longer than Python's module reads
-                fields = [row.text] * row.actual_columns
-            self._add_uneven(first + row.number - 1, fields)
-            return "error" if len(self._faults) > _MOST_FAULTS else "skip"
-
+        self._lines = _Lines(self._source)
+        names = [str(index) for index in range(width)]
+        loan = Loan(self._lines)
         try:
-            yield from arrow_csv.open_csv(
-                pa.PythonFile(self._source, mode="r"),
+            for batch in arrow_csv.open_csv(
+                loan.file(),
                 read_options=arrow_csv.ReadOptions(use_threads=False, block_size=_BLOCK, column_names=names),
                 parse_options=arrow_csv.ParseOptions(
                     delimiter=self._sheet.delimiter,
                     newlines_in_values=True,
                     ignore_empty_lines=False,
-                    invalid_row_handler=uneven,
+                    invalid_row_handler=loan.handler(self._judge_uneven),
                 ),
                 convert_options=arrow_csv.ConvertOptions(
                     column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False, check_utf8=False
                 ),
-            )
+            ):
+                if loan.error:  # the last row of this batch may be cut
+                    break
+                yield batch
         except pa.ArrowException as error:
-            if self._source.error:
-                raise self._source.error from None
-            if self._faults:
-                raise self._faults[min(self._faults)] from error
-            reason = f"{self._sheet.file}: a row is longer than {_BLOCK:,} bytes, or one of its quotes is not closed"
-            raise WorkbookError(reason, hint=_QUOTES) from error
+            if not loan.error:
+                raise self._damaged() from error
+        finally:
+            loan.end()
+        if loan.error:
+            raise loan.error
+
+    def _judge_uneven(self, row: InvalidRow) -> Literal["error", "skip"]:
+        text = io.StringIO(row.text, newline="")
+        fields: list[str]
+        try:
+            fields = next(csv.reader(text, delimiter=self._sheet.delimiter), list[str]())
+        except csv.Error:  # a field is longer than Python's module reads
+            fields = [row.text] * row.actual_columns
+        self._add_uneven(self._number + row.number, fields)
+        return "error" if len(self._faults) > _MOST_FAULTS else "skip"
+
+    def _damaged(self) -> WorkbookError:
+        """The error for a file that Arrow refuses."""
+        if self._faults:
+            return self._faults[min(self._faults)]
+        try:
+            self._sheet.check_quotes()
+        except WorkbookError as error:
+            return error
+        return WorkbookError(f"{self._sheet.file}: a row is longer than {_BLOCK:,} bytes", hint=_QUOTES)
 
 
 def damaged_row(file: str, row: int, reason: str) -> WorkbookError:
@@ -258,12 +304,10 @@ def damaged_row(file: str, row: int, reason: str) -> WorkbookError:
 class _Decoded(io.RawIOBase):
     """A text file as UTF-8 without a byte order mark, whatever its encoding.
 
-    Reading raises WorkbookError if the file is not a text in this encoding; `error` keeps it, because Arrow raises
-    another one.
+    Reading raises WorkbookError if the file is not a text in this encoding.
     """
 
     def __init__(self, path: Path, file: str, encoding: str) -> None:
-        self.error: WorkbookError | None = None
         self._file = file
         self._encoding = encoding
         self._raw = path.open("rb")
@@ -312,14 +356,80 @@ class _Decoded(io.RawIOBase):
             line = self._line + error.object[: error.start].count(b"\n")
             reason = f"{self._file}, line {line:,} is not {self._encoding.upper()}: {error.reason}"
             hint = f'{_SAVE_AS} Or set its encoding in the contract, such as encoding = "cp1252".'
-            self.error = WorkbookError(reason, hint=hint)
-            raise self.error from error
+            raise WorkbookError(reason, hint=hint) from error
         if "\0" in text:
             line = self._line + text[: text.index("\0")].count("\n")
-            self.error = WorkbookError(f"{self._file}, line {line:,} contains a NUL character", hint=_SAVE_AS)
-            raise self.error
+            raise WorkbookError(f"{self._file}, line {line:,} contains a NUL character", hint=_SAVE_AS)
         self._line += text.count("\n")
         return text.encode()
+
+
+class _Lines:
+    """A decoded file that counts its lines while it is read, and keeps the last one."""
+
+    def __init__(self, source: _Decoded) -> None:
+        self._source = source
+        self._ends = 0
+        self._last = b""
+
+    def read(self, size: int, /) -> bytes:
+        block = self._source.read(size)
+        self._ends += block.count(b"\n")
+        if b"\r" in block:
+            self._ends += block.count(b"\r") - block.count(b"\r\n")
+        if block.startswith(b"\n") and self._last.endswith(b"\r"):
+            self._ends -= 1
+        before = max(len(block) - 2, 0)  # the last line may end with two characters
+        start = max(block.rfind(b"\n", 0, before), block.rfind(b"\r", 0, before)) + 1
+        self._last = block[start:] if start else self._last + block
+        return block
+
+    def are_rows(self, rows: int, delimiter: str) -> bool:
+        """Whether each line of the file is one of its rows, and the last one has no open quote."""
+        lines = self._ends + (not self._last.endswith((b"\n", b"\r")))
+        last = io.StringIO(self._last.decode(), newline="")
+        return lines == rows and all(is_closed for _, is_closed in _parsed(last, delimiter))
+
+
+def _parsed(lines: Iterable[str], delimiter: str) -> Iterator[tuple[list[str], bool]]:
+    """Yield the fields of each row, and whether its quotes are closed. Raises csv.Error.
+
+    If text follows a closing quote in a row with a line break, that quote was meant to open another field, and the one
+    before it is not closed.
+    """
+    of_row: list[str] = []
+    has_ended = False
+
+    def kept() -> Iterator[str]:
+        nonlocal has_ended
+        for line in lines:
+            of_row.append(line)
+            yield line
+        has_ended = True  # within a row if the module asks for another line before it returns the row
+
+    for fields in csv.reader(kept(), delimiter=delimiter):
+        yield fields, not has_ended and (len(of_row) == 1 or _is_strict(of_row, delimiter))
+        of_row.clear()
+
+
+def _is_strict(lines: Sequence[str], delimiter: str) -> bool:
+    try:
+        for _ in csv.reader(lines, delimiter=delimiter, strict=True):
+            pass
+    except csv.Error:
+        return False
+    return True
+
+
+@contextmanager
+def _long_fields() -> Generator[None]:
+    """Let the csv module read fields as long as Arrow reads them. Its limit is for the whole process."""
+    with _long_fields_lock:
+        before = csv.field_size_limit(_BLOCK)
+        try:
+            yield
+        finally:
+            csv.field_size_limit(before)
 
 
 def _text(decoded: _Decoded) -> io.TextIOWrapper:

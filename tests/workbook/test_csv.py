@@ -204,13 +204,58 @@ ROWS = "Code,Price,Sold\n" + "a,1,\n" * 100_000
         (b'Code,Price,Sold\n"a\nb",1,\nc,2\n', "row 3: it has 2 fields"),
         (f"{ROWS}b,2\n".encode(), "row 100,002: it has 2 fields"),
         (b'Code,Price,Sold\na,1,\n"b,2,\nc,3,\n', "row 3: it has 1 field"),
-        (f'{ROWS}"b,2,\n{"c,3,xxxxxxxxxxxx" * 200_000}'.encode(), "one of its quotes is not closed"),
+        (f'{ROWS}"b,2,\n{"c,3,xxxxxxxxxxxx" * 200_000}'.encode(), "row 100,002: a field has more than 1,048,576"),
         (ROWS.encode() + "Ä".encode("cp1252"), "line 100,002 is not UTF-8"),
         (b"a,b\n" * 3, "column 'Code' is missing"),
     ],
 )
 def test_a_damaged_file_is_refused_with_the_place(tmp_path: Path, content: bytes, expected: str) -> None:
     assert expected in str(refusal(write(tmp_path, content), contract(tmp_path)))
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize(
+    ("rows", "row"),
+    [
+        (['a,1,"1.1.2024', "b,2,", "c,3,"], 2),
+        (["a,1,", "b,2,", 'c,3,"'], 4),
+        (['a,1,"1.1.2024', 'b,2,"1.1.2024"', "c,3,"], 2),
+        (['5" pipe,1,', 'a,1,"1.1.2024', "b,2,"], 3),
+        (['"two', 'lines",1,', 'a,1,"1.1.2024""', "b,2,"], 3),
+        (["a,1,"] * 100_000 + ['b,1,"x'] + ["c,2,"] * 100_000, 100_002),
+        (["a,1,", 'Total,1,"x', "b,2,"], 3),
+    ],
+    ids=["first", "last", "quotes below", "an inch sign", "line breaks", "several blocks", "a row that a rule skips"],
+)
+def test_a_quote_that_is_not_closed_does_not_lose_rows(tmp_path: Path, rows: list[str], row: int, end: str) -> None:
+    """Both parsers take the rows below for text of the last field."""
+    path = write(tmp_path, end.join(["Code,Price,Sold", *rows, ""]))
+    rule = 'skip_rows = [{ column = "Code", matches = "Total" }]'
+
+    error = refusal(path, contract(tmp_path, rule))
+
+    assert str(error) == f"shop.csv, row {row:,}: one of its quotes is not closed"
+
+
+@pytest.mark.parametrize("content", ['Code,Price,"Sold\na,1,\n', '"Sales of May\nCode,Price,Sold\na,1,\n'])
+def test_a_quote_that_is_not_closed_is_found_up_to_the_header(tmp_path: Path, content: str) -> None:
+    assert "row 1: one of its quotes is not closed" in str(refusal(write(tmp_path, content), contract(tmp_path)))
+
+
+def test_quotes_within_a_field_are_text(tmp_path: Path) -> None:
+    found = reading(tmp_path, 'Code,Price,Sold\n5" pipe,1,\n"two"" \nlines",2,\n"a" b,3,\n')
+
+    assert found.column("code") == ['5" pipe', 'two" \nlines', "a b"]
+
+
+def test_a_file_without_line_breaks_in_fields_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The csv module is slow."""
+    monkeypatch.setattr(CsvSheet, "check_quotes", None)
+    blank = "\r\n" * 3
+    rows = "".join(f'"{n}",5" pipe,\r\n' for n in range(100_000))
+
+    for content in (f"Code,Price,Sold\r\n{rows}{blank}", "Code,Price,Sold\na,1,\r\rb,2,\r", "Code,Price,Sold\na,1,"):
+        assert read(write(tmp_path, content), contract(tmp_path)).rows_read > 0
 
 
 def test_the_hint_for_another_encoding_names_the_key(tmp_path: Path) -> None:
