@@ -202,7 +202,7 @@ def test_the_type_of_a_column_fits_all_of_its_cells(
         (
             ["1,234", "5,678"],
             "Price",
-            '# doubt: 1,234 can be read in two ways; for the other, set decimal = ".", thousands',
+            '# doubt: 1,234 can be read in two ways; for the other, set decimal = ",", thousands = "."',
         ),
         ([1.0, None, 3.0], "Pieces", "# 1 of 3 cells are blank"),
         ([*map(float, range(30)), "n/a"], "Pieces", "1 of 31 cells are not numbers, first in B32: kept as text"),
@@ -245,6 +245,71 @@ def test_dates_of_german_form_decide_for_decimal_commas(tmp_path: Path) -> None:
 
     assert (keys["decimal"], keys["thousands"], keys["columns"][1]["type"]) == (",", ".", "int32")
     assert check.rows_rejected == 0
+
+
+def csv_file(path: Path, delimiter: str, *rows: Sequence[str]) -> Path:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, delimiter=delimiter).writerows(rows)
+    return path
+
+
+AMERICAN, GERMAN, PLAIN = (".", ","), (",", "."), (None, None)
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "day", "quantity", "separators", "is_whole"),
+    [
+        (",", "01/30/2024", "1,210", AMERICAN, True),
+        (",", "2024-01-30", "1,210", AMERICAN, True),
+        (",", "2024-01-30", "1.210", PLAIN, False),
+        (",", "30.01.2024", "1.210", GERMAN, True),
+        (";", "01/30/2024", "1,210", AMERICAN, True),
+        (";", "2024-01-30", "1,210", GERMAN, False),
+        (";", "2024-01-30", "1.210", GERMAN, True),
+        ("\t", "30.01.2024", "1,210", GERMAN, False),
+        ("\t", "2024-01-30", "1,210", AMERICAN, True),
+        ("\t", "2024-01-30", "1.210", PLAIN, False),
+        (",", "01/30/2024", "0,210", GERMAN, False),
+        (";", "30.01.2024", "0.210", PLAIN, False),
+    ],
+)
+def test_the_dates_then_the_delimiter_tell_which_separator_is_the_decimal_one(
+    tmp_path: Path, delimiter: str, day: str, quantity: str, separators: tuple[str | None, ...], is_whole: bool
+) -> None:
+    path = csv_file(tmp_path / "sales.csv", delimiter, ["Day", "Qty"], *[[day, quantity]] * 5)
+
+    draft, keys, check = drafted(path)
+
+    assert (keys.get("decimal"), keys.get("thousands")) == separators
+    assert types_of(keys)["qty"] == ("int32" if is_whole else "decimal128(38, 18)")
+    assert (f"doubt: {quantity} can be read in two ways" in draft.text) == (quantity[0] != "0")
+    assert check.rows_rejected == 0
+
+
+@pytest.mark.parametrize(("delimiter", "quantity", "price"), [(";", "1,201", "1.25"), (",", "1.201", "1,25")])
+def test_a_column_that_is_mostly_numbers_tells_the_decimal_separator(
+    tmp_path: Path, delimiter: str, quantity: str, price: str
+) -> None:
+    """Although its type is string, because of a single cell, it is better evidence than the delimiter."""
+    rows = [[quantity, price]] * 19
+    path = csv_file(tmp_path / "sales.csv", delimiter, ["Qty", "Price"], *rows, [quantity, "n/a"])
+
+    _, keys, check = drafted(path)
+
+    assert (keys["decimal"], keys["thousands"]) == (AMERICAN if quantity == "1,201" else GERMAN)
+    assert types_of(keys) == {"qty": "int32", "price": "string"}
+    assert check.rows_rejected == 0
+
+
+def test_a_column_with_its_own_separators_follows_the_delimiter_too(tmp_path: Path) -> None:
+    rows = [["Net", "Gross", "Qty"], *[["1.234,50", "1,234.50", "1,210"]] * 5]
+
+    draft, keys, _ = drafted(csv_file(tmp_path / "sales.csv", ",", *rows))
+
+    found = [(column["decimal"], column["thousands"]) for column in keys["columns"]]
+    assert found == [GERMAN, AMERICAN, AMERICAN]
+    assert types_of(keys)["qty"] == "int32"
+    assert "# doubt: 1,210 can be read in two ways" in draft.text
 
 
 DATA = [["a", date(2024, 1, 1), 1.5], ["b", date(2024, 1, 2), 2.5], ["c", date(2024, 1, 3), 3.5]]

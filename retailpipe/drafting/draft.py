@@ -15,7 +15,7 @@ from retailpipe.contract_columns import Separators
 from retailpipe.drafting.layout import TAIL, Header, find_header, pattern_for, rules_for
 from retailpipe.drafting.naming import one_line, unique_name
 from retailpipe.drafting.profiles import ColumnProfile
-from retailpipe.drafting.types import Choice, choose, common_separators, has_month_first
+from retailpipe.drafting.types import Choice, choose, common_separators, doubts, has_month_first, usual_decimal
 from retailpipe.errors import SheetError, UsageError, WorkbookError
 from retailpipe.reports import ContractDraft
 from retailpipe.snapshots import check_uploadable
@@ -229,13 +229,13 @@ def _content_lines(headers: Sequence[Header], content: _Content, rules: Sequence
             f"    {{ column = {toml_value(rule.column)}, matches = {toml_value(rule.matches)} }}," for rule in rules
         ]
         lines += ["]"]
-    fitting, needed = common_separators(profiles)
-    common = fitting[0] if fitting else None
-    if needed and common and common != _PLAIN:
-        lines += _separator_comments(fitting, profiles)
+    table = headers[0].table
+    usual = usual_decimal(profiles, table.delimiter if isinstance(table, CsvSheet) else "")
+    ways = common_separators(profiles, usual)
+    lines += [f"# {one_line(doubt)}" for doubt in doubts(ways, profiles)]
+    common = ways[0] if ways else None
+    if common and common != _PLAIN:
         lines += _separator_lines(common)
-    elif needed and common and len(fitting) > 1:
-        lines += _separator_comments(fitting, profiles)
     if content.unnamed:
         lines.append(f"# columns without a header are not read: {', '.join(content.unnamed[:20])}")
     repeated: dict[str, str] = {}
@@ -247,7 +247,7 @@ def _content_lines(headers: Sequence[Header], content: _Content, rules: Sequence
     day_first = not has_month_first(profiles)
     for index, text in headers[0].texts.items():
         profile = content.profiles[text.casefold()]
-        lines += _column_lines(profile, choose(profile, common, day_first), taken, column_letters(index).lower())
+        lines += _column_lines(profile, choose(profile, common, usual, day_first), taken, column_letters(index).lower())
     return lines
 
 
@@ -278,13 +278,3 @@ def _column_lines(profile: ColumnProfile, choice: Choice, taken: set[str], lette
 def _separator_lines(separators: Separators) -> list[str]:
     lines = [f"decimal = {toml_value(separators.decimal)}"]
     return lines + ([f"thousands = {toml_value(separators.thousands)}"] if separators.thousands else [])
-
-
-def _separator_comments(fitting: Sequence[Separators], profiles: Sequence[ColumnProfile]) -> list[str]:
-    """A comment if the numbers that are kept as text can also be read with another decimal separator."""
-    other = next((each for each in fitting if each.decimal != fitting[0].decimal), None)
-    example = next((profile.example for profile in profiles if profile.example), "")
-    if not other or not example:
-        return []
-    keys = f"decimal = {toml_value(other.decimal)}, thousands = {toml_value(other.thousands)}"
-    return [f"# doubt: {one_line(example)} can be read in two ways; for the other, set {keys}"]

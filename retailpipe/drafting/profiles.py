@@ -36,6 +36,8 @@ _FORMATS = {
 }
 """Formats of dates by the shape of the text, in which each number is replaced by `d`."""
 _LIKE_A_NUMBER = re.compile(r"[+-]?[0-9.,' \u00a0\u202f]{1,60}")
+_ZERO_AND_SEPARATOR = re.compile(r"[+-]?0+([.,' \u00a0\u202f])")
+"""The start of a number such as 0,125: nobody writes 125 so, although a load with `thousands = ","` would accept it."""
 _LEADING_ZEROS = re.compile(r"0[0-9]+")
 _READERS = tuple(NumberTexts(separators) for separators in SEPARATORS)
 
@@ -177,7 +179,12 @@ def form_of(text: str) -> Form:
     """The forms of a text without surrounding blanks."""
     numbers: tuple[Decimal | None, ...] = (None,) * len(SEPARATORS)
     if _LIKE_A_NUMBER.fullmatch(text):
-        numbers = tuple(reader.parsed(text) for reader in _READERS)
+        zero = _ZERO_AND_SEPARATOR.match(text)
+        no_group = (" " if zero[1].isspace() else zero[1]) if zero else None
+        numbers = tuple(
+            None if separators.thousands == no_group else reader.parsed(text)
+            for separators, reader in zip(SEPARATORS, _READERS, strict=True)
+        )
     formats = _FORMATS.get(_DIGITS.sub("d", text), []) if len(text) < 30 else []
     has_separator = not text.lstrip("+-").isdigit()
     return Form(numbers, has_separator, frozenset(each for each in formats if _is_date(text, each)))

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from retailpipe.contract_columns import Separators
-from retailpipe.drafting.profiles import SEPARATORS, ColumnProfile
+from retailpipe.drafting.profiles import SEPARATORS, ColumnProfile, form_of
+from retailpipe.toml_file import toml_value
 
 _IDENTIFIER = re.compile(
     r"(.*(nr|nummer|number|numero|code|plz|postleitzahl|iban|ean|gtin|sku|isbn|phone|telefon|barcode|postcode))"
@@ -39,34 +40,73 @@ def is_identifier(header: str) -> bool:
     return bool(words) and bool(_IDENTIFIER.fullmatch(words[-1]))
 
 
-def common_separators(profiles: Sequence[ColumnProfile]) -> tuple[list[Separators], bool]:
-    """The ways to write numbers that fit all columns whose texts are numbers, and whether any column needs them.
+def usual_decimal(profiles: Sequence[ColumnProfile], delimiter: str) -> str:
+    """The decimal separator of people who write such dates or, if the dates do not tell, use such a delimiter.
 
-    The first is the best. With dates such as 31.12.2024, that is a way with a decimal comma if one fits.
+    It is empty if neither tells: tabs, and dates such as 2024-12-31, are used everywhere.
+    delimiter: of a CSV file, else empty.
     """
-    sets = [
-        {separators for separators, numbers in zip(SEPARATORS, each.texts, strict=True) if numbers.count == texts}
-        for each in profiles
-        if (texts := each.kinds["text"]) and not _must_stay_text(each) and any(n.count == texts for n in each.texts)
-    ]
-    fitting = [each for each in SEPARATORS if all(each in allowed for allowed in sets)]
+    if has_month_first(profiles):
+        return "."
     if any(formats and all("." in each for each in formats) for profile in profiles for formats in profile.dates):
-        fitting.sort(key=lambda separators: separators.decimal != ",")
-    needed = any(profile.example for profile in profiles)
-    return (fitting if needed else [_PLAIN]) if sets else [_PLAIN], needed
+        return ","
+    return {",": ".", ";": ","}.get(delimiter, "")
 
 
-def choose(profile: ColumnProfile, common: Separators | None, day_first: bool) -> Choice:
-    """Choose the type of a column. common: the separators of the whole contract, if there are any."""
+def common_separators(profiles: Sequence[ColumnProfile], usual: str) -> list[Separators]:
+    """The ways to write numbers that fit all columns whose texts are numbers, the most likely first.
+
+    Often several fit: 1,210 may be 1210 or 1.21. Then the other columns whose texts are mostly numbers decide, then the
+    usual decimal separator. If that is unknown, three digits after a comma are a group, since few numbers have exactly
+    three decimals. A point stays the decimal one, as in a contract without keys: programs write 1.210 for 1.21.
+    """
+    voters = [each for each in profiles if _is_mostly_numbers(each)]
+    if not any(each.example for each in voters):
+        return [_PLAIN]
+
+    def rank(separators: Separators) -> tuple[int, bool, int]:
+        place = SEPARATORS.index(separators)
+        against = sum(each.texts[place].count < _most(each) for each in voters)
+        with_fractions = sum(bool(each.numbers.fractions or each.texts[place].fractions) for each in voters)
+        return against, usual not in ("", separators.decimal), 0 if separators == _PLAIN else with_fractions
+
+    clean = [each for each in voters if _most(each) == each.kinds["text"]]
+    fitting = [
+        separators
+        for place, separators in enumerate(SEPARATORS)
+        if all(each.texts[place].count == each.kinds["text"] for each in clean)
+    ]
+    return sorted(fitting, key=rank)
+
+
+def doubts(ways: Sequence[Separators], profiles: Sequence[ColumnProfile]) -> list[str]:
+    """A comment if a number has one value in the first of these ways, and another value in another way."""
+    examples = [each.example for each in profiles if each.example and _is_mostly_numbers(each)]
+    for example in examples:
+        numbers = [form_of(example).numbers[SEPARATORS.index(way)] for way in ways]
+        for way, number in zip(ways[1:], numbers[1:], strict=True):
+            if number is not None and numbers[0] not in (None, number):
+                keys = f"decimal = {toml_value(way.decimal)}, thousands = {toml_value(way.thousands)}"
+                return [f"doubt: {example} can be read in two ways; for the other, set {keys}"]
+    return []
+
+
+def choose(profile: ColumnProfile, common: Separators | None, usual: str, day_first: bool) -> Choice:
+    """Choose the type of a column.
+
+    common: the separators of the whole contract, if there are any. usual: as in `common_separators`.
+    """
     kinds, filled = profile.kinds, profile.filled
     if not filled:
         return Choice("string", comments=["all cells are blank"])
     if choice := _date_type(profile, day_first):
         return choice
-    for separators in [common] if common else SEPARATORS:
-        texts = profile.texts[SEPARATORS.index(separators)]
-        if texts.count == kinds["text"] and profile.numbers.count + texts.count == filled:
-            return _number_type(profile, separators, None if common else separators)
+    ways = [common] if common else common_separators([profile], usual)
+    texts = profile.texts[SEPARATORS.index(ways[0])]
+    if texts.count == kinds["text"] and profile.numbers.count + texts.count == filled:
+        choice = _number_type(profile, ways[0], None if common else ways[0])
+        choice.comments += doubts(ways, [profile])
+        return choice
     return Choice("string", comments=_why_text(profile, filled))
 
 
@@ -130,8 +170,14 @@ def has_month_first(profiles: Sequence[ColumnProfile]) -> bool:
     return only("%m", "%d") and not only("%d", "%m")
 
 
-def _must_stay_text(profile: ColumnProfile) -> bool:
-    return bool(profile.zeros) or is_identifier(profile.header)
+def _is_mostly_numbers(profile: ColumnProfile) -> bool:
+    """Whether most texts of a column are numbers, and the column need not stay text."""
+    return 2 * _most(profile) > profile.kinds["text"] and not profile.zeros and not is_identifier(profile.header)
+
+
+def _most(profile: ColumnProfile) -> int:
+    """How many texts of a column are numbers, in the way that reads most of them."""
+    return max(numbers.count for numbers in profile.texts)
 
 
 def _why_text(profile: ColumnProfile, filled: int) -> list[str]:
@@ -140,7 +186,7 @@ def _why_text(profile: ColumnProfile, filled: int) -> list[str]:
     if kinds["early"]:
         return [f"dates before 1900-03-01, first in {profile.firsts['early']}: kept as text"]
     dates = kinds["date"] + kinds["moment"] + sum(n for formats, n in profile.dates.items() if formats)
-    numbers = profile.numbers.count + max(each.count for each in profile.texts)
+    numbers = profile.numbers.count + _most(profile)
     for count, name in ((numbers, "numbers"), (dates, "dates")):
         if _MOSTLY <= count / filled < 1:
             first = profile.firsts.get("neither")
