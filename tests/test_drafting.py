@@ -357,8 +357,23 @@ def test_columns_without_a_header_or_with_a_repeated_one_are_not_read(tmp_path: 
 
     assert types_of(keys) == {"code": "string"}
     assert "columns without a header are not read: D" in draft.text
-    assert "column Price occurs twice" in draft.text
+    assert "# not read, because column Price occurs twice: give each its own header" in draft.text
     assert check.ok
+
+
+def test_a_header_in_two_rows_is_refused_because_its_columns_occur_twice(tmp_path: Path) -> None:
+    rows = [["Verkauf", "", "Einkauf", ""], ["Menge", "Preis", "Menge", "Preis"], *[["1", "2", "3", "4"]] * 20]
+    thrice = [[*row, *row[:2]] for row in rows]
+    other = {"A": rows[1:], "B": rows[1:], "Good": [["Code", "Price"], ["a", 1]]}
+
+    with pytest.raises(SheetError, match=r"two\.csv: columns Menge, Preis occur twice") as caught:
+        retailpipe.draft_contract(csv_file(tmp_path / "two.csv", ",", *rows))
+    with pytest.raises(SheetError, match="columns Menge, Preis occur several times"):
+        retailpipe.draft_contract(csv_file(tmp_path / "three.csv", ",", *thrice))
+    draft, _, check = drafted(book_of(tmp_path / "book.xlsx", other))
+
+    assert caught.value.hint == "Give each its own header."
+    assert (draft.sheets, check.ok) == (("Good",), True)
 
 
 def test_a_row_of_numbers_that_was_taken_for_the_header_is_doubtful(tmp_path: Path) -> None:

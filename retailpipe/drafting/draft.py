@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from retailpipe.contract import ALL_SHEETS, OWN_TABLES, SkipRule
 from retailpipe.contract_columns import Separators
+from retailpipe.counts import noun
 from retailpipe.drafting.layout import TAIL, Header, find_header, pattern_for, rules_for
 from retailpipe.drafting.naming import one_line, unique_name
 from retailpipe.drafting.profiles import ColumnProfile
@@ -52,6 +53,8 @@ def draft(path: Path, sheet: str | None, name: str | None) -> ContractDraft:
     book, encoding = _opened(path)
     try:
         headers, others = _headers(book, sheet)
+        if not headers[0].texts:
+            raise SheetError(f"{path.name}: {_repeated(headers[0])}", hint="Give each its own header.")
         rules = _rules(headers)
         content = _content(headers, rules, with_tails=False)
         if not any(profile.cells for profile in content.profiles.values()):
@@ -101,7 +104,7 @@ def _headers(book: Book, sheet: str | None) -> tuple[list[Header], list[str]]:
     groups: dict[tuple[int, frozenset[str]], list[Header]] = {}
     for header in found:
         groups.setdefault(header.key, []).append(header)
-    largest = max(groups.values(), key=lambda group: (len(group), len(group[0].texts)))
+    largest = max(groups.values(), key=lambda group: (bool(group[0].texts), len(group), len(group[0].texts)))
     others = [header.table.name for header in found if header not in largest]
     return largest, others
 
@@ -238,17 +241,24 @@ def _content_lines(headers: Sequence[Header], content: _Content, rules: Sequence
         lines += _separator_lines(common)
     if content.unnamed:
         lines.append(f"# columns without a header are not read: {', '.join(content.unnamed[:20])}")
-    repeated: dict[str, str] = {}
-    for text in headers[0].repeated.values():
-        repeated.setdefault(text.casefold(), text)
-    for text in repeated.values():
-        lines.append(f"# column {one_line(text)} occurs twice, so it is not read: give each its own header")
+    if headers[0].repeated:
+        lines.append(f"# not read, because {_repeated(headers[0])}: give each its own header")
     taken: set[str] = set()
     day_first = not has_month_first(profiles)
     for index, text in headers[0].texts.items():
         profile = content.profiles[text.casefold()]
         lines += _column_lines(profile, choose(profile, common, usual, day_first), taken, column_letters(index).lower())
     return lines
+
+
+def _repeated(header: Header) -> str:
+    """Say which columns of a header occur more than once, and how often."""
+    names: dict[str, str] = {}
+    for text in header.repeated.values():
+        names.setdefault(text.casefold(), text)
+    times = "twice" if len(header.repeated) == 2 * len(names) else "several times"
+    columns = ", ".join(one_line(name) for name in names.values())
+    return f"{noun(len(names), 'column')} {columns} {noun(len(names), 'occurs', 'occur')} {times}"
 
 
 def _column_lines(profile: ColumnProfile, choice: Choice, taken: set[str], letters: str) -> list[str]:
