@@ -18,6 +18,10 @@ _MISFIT = (
     "Correct the header row, choose another contract with --contract, or draft one for this workbook with "
     "`retailpipe contract init FILE --save`."
 )
+_ALIKE = 0.7
+"""The ratio of difflib from which headers are alike: kode and code have 0.75, country and amount 0.62."""
+_SHORTEST_ABBREVIATION = 3
+_VOWELS = frozenset("aeiou")
 ROWS_SEARCHED = 100
 """Rows in which the headers are searched if they are not in the row of the header."""
 
@@ -83,10 +87,13 @@ def find_layout(
         elif not found and not column.optional:
             problems.append(f"column {column.header!r} is missing{_nearest(column.header, unknown)}")
         columns.append(found[0] if found else None)
-    if not problems and columns.count(None) == len(columns):
-        problems.append("none of the contract's columns is in it")
+    has_none = columns.count(None) == len(columns)
+    if not problems and has_none:
+        problems.append("none of its columns is in this row")
     if problems:
         place = f"{place_of(file, sheet)}, row {header_row}"
+        if has_none:
+            place += f": {'the sheet' if sheet else 'the file'} does not fit contract {contract.name!r}"
         reason = f"{place}: {'; '.join(problems)}; {HEADER_CELLS} {_shortened(headers.values())}"
         found_in = _row_of_headers(preview(ROWS_SEARCHED), contract, header_row) if preview else None
         if found_in:
@@ -178,6 +185,28 @@ def _listed(misfits: Iterable[WorkbookError], others: int) -> str:
 
 
 def _nearest(header: str, candidates: Sequence[str]) -> str:
-    folded = {candidate.casefold(): candidate for candidate in candidates}
-    near = difflib.get_close_matches(header.casefold(), folded, n=1, cutoff=0.6)
-    return f" (similar header: {folded[near[0]]!r})" if near else ""
+    """Name the header that was probably meant: with a typo or a word more, written together, or abbreviated."""
+    wanted = _letters(header)
+    found = [(_likeness(wanted, _letters(candidate)), candidate) for candidate in candidates]
+    likeness, nearest = max(found, key=lambda each: each[0], default=(0, ""))
+    return f" (similar header: {nearest!r})" if likeness else ""
+
+
+def _letters(header: str) -> str:
+    return "".join(letter for letter in header.casefold() if letter.isalnum())
+
+
+def _likeness(one: str, other: str) -> float:
+    """How alike two headers are; 0 if they are not the same word."""
+    ratio = difflib.SequenceMatcher(None, one, other, autojunk=False).ratio()
+    short, long = sorted((one, other), key=len)
+    return ratio if ratio >= _ALIKE or _abbreviates(short, long) else 0
+
+
+def _abbreviates(short: str, long: str) -> bool:
+    """Whether a header is the start of another one, such as desc, or consonants of it, such as qty for quantity."""
+    if len(short) < _SHORTEST_ABBREVIATION or short[0] != long[0]:
+        return False
+    rest = iter(long)
+    in_order = all(letter in rest for letter in short)
+    return long.startswith(short) or (in_order and _VOWELS.isdisjoint(short[1:]))

@@ -408,8 +408,43 @@ def test_a_wrong_header_row_is_refused(
     assert expected in str(error)
 
 
-def test_a_similar_header_is_shown_only_if_there_is_one(tmp_path: Path, shop: Contract) -> None:
-    assert "similar" not in str(refusal(book(tmp_path / "sales.xlsx", Sales=[("Code", "Weather")]), shop))
+@pytest.mark.parametrize(
+    ("wanted", "header", "is_similar"),
+    [
+        ("Country", "Amount", False),
+        ("Quantity", "Country", False),
+        ("Description", "Dept", False),
+        ("Country", "Cty", True),
+        ("Country", "Contry", True),
+        ("Quantity", "Qty", True),
+        ("Qty", "Quantity", True),
+        ("Description", "Desc.", True),
+        ("InvoiceNo", "INVOICE_NO", True),
+        ("InvoiceNo", "Inv No", True),
+        ("UnitPrice", "Price", True),
+        ("Customer", "#", False),
+    ],
+)
+def test_a_header_is_similar_if_it_is_a_typo_or_an_abbreviation(
+    tmp_path: Path, wanted: str, header: str, is_similar: bool
+) -> None:
+    contract = contract_of(tmp_path, {"header": "Code", "type": "string"}, {"header": wanted, "type": "string"})
+
+    message = str(refusal(book(tmp_path / "sales.xlsx", Sales=[("Code", header)]), contract))
+
+    assert f"column {wanted!r} is missing" in message
+    assert (f"(similar header: {header!r})" in message) == is_similar
+
+
+def test_a_sheet_without_any_column_of_the_contract_does_not_fit_it(tmp_path: Path, shop: Contract) -> None:
+    error = refusal(book(tmp_path / "sales.xlsx", Sales=[("Order", "Amount", "When")]), shop)
+    message = str(error)
+    (tmp_path / "sales.csv").write_text("Order,Amount\n1,2\n", encoding="utf-8")
+
+    assert message.startswith("sales.xlsx, sheet 'Sales', row 1: the sheet does not fit contract 'shop': column 'Code'")
+    assert "choose another contract with --contract" in error.hint
+    assert "the cells of this row are 'Order', 'Amount', 'When'" in message
+    assert "sales.csv, row 1: the file does not fit contract 'shop': " in str(refusal(tmp_path / "sales.csv", shop))
 
 
 def test_the_name_in_messages_can_be_chosen(tmp_path: Path, shop: Contract) -> None:
