@@ -45,7 +45,7 @@ _KEYS = {
 }
 _MAX_ROWS = 1_048_576
 _MAX_FOOTER = 1_000
-_DELIMITERS = {",": '","', ";": '";"', "\t": r'"\t"', "|": '"|"'}
+DELIMITERS = {",": '","', ";": '";"', "\t": r'"\t"', "|": '"|"'}
 _SKIP_RULE = '{ column = "InvoiceNo", matches = "Total*" }'
 
 
@@ -213,7 +213,7 @@ class _Reader:
             header_row=toml.whole(data, "header_row", None, _MAX_ROWS),
             skip_rows=self._skip_rules(),
             skip_footer=toml.whole(data, "skip_footer", None, _MAX_FOOTER) or 0,
-            delimiter=toml.choice(data, "delimiter", None, _DELIMITERS),
+            delimiter=toml.choice(data, "delimiter", None, DELIMITERS),
             encoding=self._encoding(),
             files=self._one_or_several("files"),
         )

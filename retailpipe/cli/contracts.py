@@ -12,7 +12,7 @@ from retailpipe.cli.output import print_json, print_report
 from retailpipe.cli.terminal import say
 from retailpipe.contract import Contract
 from retailpipe.drafting import draft_contract, write_contract
-from retailpipe.errors import UsageError
+from retailpipe.errors import SheetError, UsageError
 from retailpipe.hints import file_argument
 from retailpipe.odcs import export_odcs, import_odcs
 from retailpipe.paths import exists
@@ -89,7 +89,11 @@ def check(
     \b
     Example: retailpipe contract check contracts/sales.toml sales.xlsx
     """
-    report = check_contract(_chosen(contract, local), file)
+    try:
+        report = check_contract(_chosen(contract, local), file)
+    except SheetError as error:
+        error.hint = error.hint.replace(" with --contract", "")  # it is an argument of this command, not an option
+        raise
     print_report(report, json)
     if not report.ok:
         raise typer.Exit(1)

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from retailpipe.contract import Contract
+from retailpipe.contract import DELIMITERS, Contract
 from retailpipe.counts import noun
 from retailpipe.errors import HEADER_CELLS, SheetError, WorkbookError
 from retailpipe.workbook.cells import Cell, cell_address, shown
@@ -78,6 +78,8 @@ def find_layout(
     wanted = {header.casefold() for column in contract.columns for header in column.headers}
     unknown = [header for header in headers.values() if header.casefold() not in wanted]
 
+    delimiter_hint = _delimiter_hint(sheet, [*headers.values()])
+    candidates = [] if delimiter_hint else unknown
     problems: list[str] = []
     columns: list[int | None] = []
     for column in contract.columns:
@@ -85,7 +87,7 @@ def find_layout(
         if len(found) > 1:
             problems.append(_repeated(column.header, sorted(found), headers, header_row))
         elif not found and not column.optional:
-            problems.append(f"column {column.header!r} is missing{_nearest(column.header, unknown)}")
+            problems.append(f"column {column.header!r} is missing{_nearest(column.header, candidates)}")
         columns.append(found[0] if found else None)
     has_none = columns.count(None) == len(columns)
     if not problems and has_none:
@@ -98,12 +100,22 @@ def find_layout(
         found_in = _row_of_headers(preview(ROWS_SEARCHED), contract, header_row) if preview else None
         if found_in:
             reason += f"; the headers are in row {found_in}: set header_row = {found_in} in the contract"
-        raise SheetError(reason, hint=_MISFIT)
+        raise SheetError(reason, hint=delimiter_hint or _MISFIT)
     return Layout(sheet, header_row, tuple(columns), headers, tuple(unknown))
 
 
 def _headers(cells: Mapping[int, Cell]) -> dict[int, str]:
     return {index: text for index, cell in cells.items() if (text := shown(cell).strip())}
+
+
+def _delimiter_hint(sheet: str, headers: Sequence[str]) -> str:
+    """What to do if the only header of a CSV file is several, with another delimiter between them; else empty."""
+    if sheet or len(headers) != 1:
+        return ""
+    delimiter = max(DELIMITERS, key=headers[0].count)
+    if headers[0].count(delimiter) < 2:
+        return ""
+    return f"The file seems to have another delimiter: set `delimiter = {DELIMITERS[delimiter]}` in the contract."
 
 
 def _repeated(header: str, found: Sequence[int], headers: Mapping[int, str], row: int) -> str:

@@ -74,6 +74,7 @@ def test_a_workbook_that_does_not_fit_is_refused_with_the_row_of_its_headers(pro
 
     assert done.returncode == 1
     assert "the headers are in row 4: set header_row = 4 in the contract" in done.stderr
+    assert "choose another contract, or draft one" in done.stderr
     assert "contract init FILE --save" in done.stderr
     assert "--local" not in done.stderr
 

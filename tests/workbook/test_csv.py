@@ -97,6 +97,23 @@ def test_the_delimiter_of_the_contract_is_used(tmp_path: Path) -> None:
     assert "'Code' is missing" in str(refusal(write(tmp_path, content), contract(tmp_path, 'delimiter = "|"')))
 
 
+@pytest.mark.parametrize(
+    ("content", "key"),
+    [
+        ("Code,Price,Sold\na,1,\n", 'delimiter = ","'),
+        ("Code\tPrice\tSold\na\t1\t\n", r'delimiter = "\t"'),
+        ("Code, old\na\n", ""),
+        ("Code,Price,Sold;Note\na;b\n", ""),
+    ],
+)
+def test_a_hint_names_the_delimiter_if_that_of_the_contract_is_wrong(tmp_path: Path, content: str, key: str) -> None:
+    error = refusal(write(tmp_path, content), contract(tmp_path, 'delimiter = ";"'))
+
+    assert (f"set `{key}` in the contract" in error.hint) == bool(key)
+    assert ("Correct the header row" in error.hint) != bool(key)
+    assert not key or "similar header" not in str(error)
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_quotes_may_hold_delimiters_quotes_and_line_breaks(tmp_path: Path, end: str) -> None:
     content = end.join(["Code,Price,Sold", f'"a,""b""{end}c",1,', "", "d,2,"])
