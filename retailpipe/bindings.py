@@ -12,6 +12,8 @@ from retailpipe.errors import ContractError
 from retailpipe.paths import exists, is_file
 
 FOLDER = "contracts"
+_BUILT_IN = Path(__file__).with_name("contracts") / "online_retail.toml"
+"""The file of the default contract, which has a name on the command line too: that of the ledger and of messages."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,10 @@ class Bindings:
 
 
 def named_contract(name: str | Path, folder: Path) -> Contract:
-    """The contract in a file or, if there is none, the one with this name in the environment. Raises ContractError."""
+    """The contract in a file or, if there is none, the one with this name in the environment, or the built-in one.
+
+    Raises ContractError.
+    """
     return Contract.from_file(contract_file(name, folder))
 
 
@@ -78,6 +83,8 @@ def contract_file(name: str | Path, folder: Path) -> Path:
     kept = folder / FOLDER / (file.name if file.suffix == ".toml" else f"{file.name}.toml")
     if exists(file) or file.name != str(name):
         return file
+    if not exists(kept) and kept.name == _BUILT_IN.name:
+        return _BUILT_IN
     if not exists(kept):
         names = ", ".join(sorted(each.stem for each in kept.parent.glob("*.toml") if not each.name.startswith(".")))
         raise ContractError(

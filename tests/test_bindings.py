@@ -9,6 +9,7 @@ import pytest
 
 import retailpipe
 from retailpipe import Environment
+from retailpipe.bindings import named_contract
 from retailpipe.contract import Contract
 from retailpipe.errors import ContractError, SheetError
 from retailpipe.reports import SomeNotLoaded
@@ -218,3 +219,13 @@ def test_a_contract_of_the_environment_can_be_named(
 
     assert (done.returncode, "2 rows read, 2 loaded" in done.stdout) == (0, True)
     assert (missing.returncode, "absent" in missing.stderr) == (1, True)
+
+
+def test_the_built_in_contract_has_a_name_unless_the_environment_has_one_of_this_name(tmp_path: Path) -> None:
+    built_in = named_contract("online_retail", tmp_path)
+    own = tmp_path / "contracts" / "online_retail.toml"
+    own.parent.mkdir()
+    own.write_text(BRANCH, encoding="utf-8")
+
+    assert built_in == Contract.default()
+    assert named_contract("online_retail", tmp_path) == Contract.from_file(own)

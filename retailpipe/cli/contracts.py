@@ -75,7 +75,11 @@ def init(
 @app.command("check")
 def check(
     contract: Annotated[
-        Path, typer.Argument(help="The contract: a .toml file, or the name of one in `contracts/` of the environment.")
+        Path,
+        typer.Argument(
+            help="The contract: a .toml file, the name of one in `contracts/` of the environment, or `online_retail`, "
+            "which is built in.",
+        ),
     ],
     file: Annotated[Path, typer.Argument(metavar="WORKBOOK", help="The workbook, an .xlsx or .csv file.")],
     local: Local = None,
@@ -104,8 +108,8 @@ def export(
     contract: Annotated[
         Path | None,
         typer.Argument(
-            help="The contract: a .toml file, or the name of one in `contracts/` of the environment. Default: the "
-            "contract that is built in.",
+            help="The contract: a .toml file, or the name of one in `contracts/` of the environment. Default: "
+            "`online_retail`, which is built in.",
         ),
     ] = None,
     odcs: Annotated[

@@ -67,7 +67,7 @@ ContractFile = Annotated[
         "--contract",
         metavar="FILE",
         help="A contract file, or the name of one in `contracts/` of the environment. Default: the one there whose "
-        "`files` matches the workbook's name, else the contract for Online Retail.",
+        "`files` matches the workbook's name, else `online_retail`, which is built in.",
     ),
 ]
 AllowDuplicate = Annotated[
