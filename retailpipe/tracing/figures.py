@@ -14,7 +14,7 @@ from retailpipe.tracing.declarations import Declarations
 from retailpipe.tracing.disagreement import disagreement
 from retailpipe.tracing.findings import Figure, Trace
 from retailpipe.tracing.listing import Listing, bronze_columns
-from retailpipe.tracing.table_row import TableRow, find_row
+from retailpipe.tracing.table_row import KeyValue, TableRow, find_row
 from retailpipe.tracing.workbooks import workbooks
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def trace(
     environment: Environment,
     table: str,
-    key: Mapping[str, str],
+    key: Mapping[str, KeyValue],
     *,
     column: str | None = None,
     by: str | None = None,
@@ -35,7 +35,7 @@ def trace(
     """Trace a row of a table of silver or gold, or of a model of the user, to the rows of bronze that made it.
 
     table: NAME or SCHEMA.NAME.
-    key: values of columns that only this row has, such as {"year": "2011", "month": "11"}; an empty text is null too.
+    key: values of columns that only this row has, such as {"year": 2011, "month": 11}; an empty text is null too.
     column: trace only this figure; default: check all, and list the rows of the first.
     by: group the rows by `workbook`, or by a group that the yml of the model declares, such as `day`.
     limit: list at most this many rows or groups, the biggest first.
@@ -70,7 +70,7 @@ def trace(
 
 
 def _row(
-    connection: Connection, declarations: Declarations, table: str, key: Mapping[str, str], column: str | None
+    connection: Connection, declarations: Declarations, table: str, key: Mapping[str, KeyValue], column: str | None
 ) -> tuple[Grain, TableRow]:
     """The grain of a table, and its row with this key. Raises what `trace` raises."""
     grain = declarations.grain(table)

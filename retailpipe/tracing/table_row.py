@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from retailpipe.builds import why_outdated
@@ -13,6 +15,9 @@ from retailpipe.grain import Grain, quoted
 
 if TYPE_CHECKING:
     from retailpipe.connection import Connection
+
+KeyValue = str | int | float | Decimal | date | None
+"""A value of a column that names a row: a text as PostgreSQL writes it, or the value as a query returns it."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +51,13 @@ def column_types(connection: Connection, table: str) -> dict[str, str]:
     return dict(rows)
 
 
-def find_row(connection: Connection, grain: Grain, given: Mapping[str, str]) -> TableRow:
+def find_row(connection: Connection, grain: Grain, key: Mapping[str, KeyValue]) -> TableRow:
     """The only row of a table with the given values of columns; an empty value stands for null too.
 
     Raises UsageError if a column does not exist, a value is not of its type, or there are several such rows;
     TraceError if there is no such row.
     """
+    given = {name: "" if value is None else str(value) for name, value in key.items()}
     types = column_types(connection, grain.table)
     shown_keys = " ".join(f"{name}=..." for name in grain.keys)
     if not given:

@@ -54,6 +54,18 @@ def test_what_each_row_adds_sums_up_to_the_figure(shop: Environment) -> None:
         assert (found.total, by_day.total) == (figure.rows, len(rows(by_day)))
 
 
+def test_a_row_is_named_by_texts_or_by_the_values_of_a_query(shop: Environment) -> None:
+    by_texts = trace(shop, "monthly_sales_summary", {"year": "2024", "month": "1"})
+    by_numbers = trace(shop, "monthly_sales_summary", {"year": 2024, "month": Decimal(1)})
+    (row,) = retailpipe.query(shop, "select min(date) as date from public_silver.dim_date").to_pylist()
+
+    assert by_numbers.as_dict() == by_texts.as_dict()
+    assert trace(shop, "dim_date", row).figures == trace(shop, "dim_date", {"date": str(row["date"])}).figures
+    assert trace(shop, "int_invoices", {"invoice_no": "S2", "customer_id": None}).figures
+    with pytest.raises(UsageError, match=r"year of .* is of type"):
+        trace(shop, "monthly_sales_summary", {"year": 2024.5, "month": 1})
+
+
 def test_all_figures_of_a_row_are_checked(shop: Environment) -> None:
     found = trace(shop, "public_gold.top_products", {"rank": "1"}, limit=3)
 
