@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from retailpipe.contract import Contract
-from retailpipe.reports import ContractCheck, Fault, Reject, SheetRead
+from retailpipe.reports import ContractCheck, ContractDraft, Fault, Reject, SheetRead
 from retailpipe.snapshots import check_uploadable
 
 if TYPE_CHECKING:
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 _CELLS_SHOWN = 3
 
 
-def check_contract(contract: Contract, path: str | Path) -> ContractCheck:
+def check_contract(contract: Contract | ContractDraft, path: str | Path) -> ContractCheck:
     """Read a whole workbook under a contract, and report which rows a load would accept and reject. Nothing is written.
+
+    contract: or a draft of one, as `draft_contract` returns it.
 
     A load also checks whether the content is already loaded, and whether the database can store each text.
 
@@ -28,6 +30,8 @@ def check_contract(contract: Contract, path: str | Path) -> ContractCheck:
     from retailpipe.bronze.judge import Judge
     from retailpipe.workbook.reader import open_workbook
 
+    if isinstance(contract, ContractDraft):
+        contract = contract.contract
     path = Path(path)
     check_uploadable(path)
     judge = Judge(contract)

@@ -70,6 +70,15 @@ def test_a_draft_is_for_workbooks_whose_names_differ_only_in_their_numbers(
     assert not contract.takes("input/other.xlsx")
 
 
+def test_a_draft_is_checked_as_its_contract_is(tmp_path: Path) -> None:
+    path = titled_workbook(tmp_path / "Coffee shop.xlsx")
+    draft, _, check = drafted(path)
+
+    assert draft.contract == Contract.from_file(path.with_suffix(".toml"))
+    assert retailpipe.check_contract(draft.contract, path) == retailpipe.check_contract(draft, path) == check
+    assert "contract" not in draft.as_dict()
+
+
 @pytest.mark.nightly
 def test_the_published_workbook_loads_under_its_draft_with_the_types_of_its_contract(dataset: Path) -> None:
     draft = retailpipe.draft_contract(dataset)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from retailpipe.contract import Contract
 from retailpipe.counts import counted, noun
 from retailpipe.reports.report import Report
 
@@ -25,6 +26,11 @@ class ContractDraft(Report):
     file: str
     sheets: tuple[str, ...]
     text: str
+
+    @property
+    def contract(self) -> Contract:
+        """The drafted contract, as `check_contract`, `ingest` and `run` take it."""
+        return Contract.from_text(self.text, f"{self.name}.toml")
 
 
 @dataclass(frozen=True)
