@@ -213,8 +213,8 @@ def test_the_type_of_a_column_fits_all_of_its_cells(
             "Price",
             '# doubt: 1,234 can be read in two ways; for the other, set decimal = ",", thousands = "."',
         ),
-        ([1.0, None, 3.0], "Pieces", "# 1 of 3 cells are blank"),
-        ([*map(float, range(30)), "n/a"], "Pieces", "1 of 31 cells are not numbers, first in B32: kept as text"),
+        ([1.0, None, 3.0], "Pieces", "# 1 of 3 cells is blank"),
+        ([*map(float, range(30)), "n/a"], "Pieces", "1 of 31 cells is not a number, first in B32: kept as text"),
         ([None, None], "Pieces", "all cells are blank"),
         ([datetime(1900, 2, 1)], "Born", "dates before 1900-03-01, first in B2: kept as text"),
     ],
@@ -230,7 +230,7 @@ def test_error_cells_cannot_be_accepted_and_are_counted_in_a_comment(tmp_path: P
 
     draft, _, check = drafted(path)
 
-    assert "# 1 cells show an error such as #N/A, first in B3: their rows are rejected" in draft.text
+    assert "# 1 cell shows an error such as #N/A, first in B3: its row is rejected" in draft.text
     assert (check.rows_rejected, check.faults[0].code) == (1, "error_cell")
 
 
@@ -342,9 +342,10 @@ def test_totals_and_notes_below_the_rows_become_rules(
 ) -> None:
     path = book_of(tmp_path / "book.xlsx", {"Sales": [["Code", "Day", "Amount"], *DATA * 5, *tail]})
 
-    _, keys, check = drafted(path)
+    draft, keys, check = drafted(path)
 
     assert [(rule["column"], rule["matches"]) for rule in keys.get("skip_rows", [])] == rules
+    assert ("# these rules skip 1 row, such as totals" in draft.text) == (len(rules) == 1)
     assert (check.rows_rejected, check.rows_skipped) == (0, len(rules))
 
 

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from retailpipe.contract import ALL_SHEETS, OWN_TABLES, SkipRule
 from retailpipe.contract_columns import Separators
-from retailpipe.counts import noun
+from retailpipe.counts import counted, noun
 from retailpipe.drafting.layout import TAIL, Header, find_header, pattern_for, rules_for
 from retailpipe.drafting.naming import one_line, unique_name
 from retailpipe.drafting.profiles import ColumnProfile
@@ -227,7 +227,7 @@ def _content_lines(headers: Sequence[Header], content: _Content, rules: Sequence
     lines: list[str] = []
     profiles = list(content.profiles.values())
     if rules:
-        lines += [f"# these rules skip {content.skipped:,} rows, such as totals", "skip_rows = ["]
+        lines += [f"# these rules skip {counted(content.skipped, 'row')}, such as totals", "skip_rows = ["]
         lines += [
             f"    {{ column = {toml_value(rule.column)}, matches = {toml_value(rule.matches)} }}," for rule in rules
         ]
@@ -267,9 +267,13 @@ def _column_lines(profile: ColumnProfile, choice: Choice, taken: set[str], lette
     comments = list(choice.comments)
     if profile.kinds["error"]:
         count, first = profile.kinds["error"], profile.firsts["error"]
-        comments.append(f"{count:,} cells show an error such as #N/A, first in {first}: their rows are rejected")
+        shown = counted(count, "cell shows", "cells show")
+        rejected = noun(count, "its row is rejected", "their rows are rejected")
+        comments.append(f"{shown} an error such as #N/A, first in {first}: {rejected}")
     if profile.blanks and profile.filled:
-        comments.append(f"{profile.blanks:,} of {profile.cells:,} cells are blank")
+        comments.append(
+            f"{profile.blanks:,} of {counted(profile.cells, 'cell')} {noun(profile.blanks, 'is', 'are')} blank"
+        )
     lines = ["", "[[columns]]", *(f"# {one_line(comment)}" for comment in comments)]
     lines += [
         f"header = {toml_value(profile.header)}",

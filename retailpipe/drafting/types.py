@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from retailpipe.contract_columns import Separators
+from retailpipe.counts import counted, noun
 from retailpipe.drafting.profiles import SEPARATORS, ColumnProfile, form_of
 from retailpipe.toml_file import toml_value
 
@@ -187,9 +188,13 @@ def _why_text(profile: ColumnProfile, filled: int) -> list[str]:
         return [f"dates before 1900-03-01, first in {profile.firsts['early']}: kept as text"]
     dates = kinds["date"] + kinds["moment"] + sum(n for formats, n in profile.dates.items() if formats)
     numbers = profile.numbers.count + _most(profile)
-    for count, name in ((numbers, "numbers"), (dates, "dates")):
+    for count, one, many in (
+        (numbers, "is not a number", "are not numbers"),
+        (dates, "is not a date", "are not dates"),
+    ):
         if _MOSTLY <= count / filled < 1:
             first = profile.firsts.get("neither")
             place = f", first in {first}" if first else ""
-            return [f"{filled - count:,} of {filled:,} cells are not {name}{place}: kept as text"]
+            others = filled - count
+            return [f"{others:,} of {counted(filled, 'cell')} {noun(others, one, many)}{place}: kept as text"]
     return []
