@@ -326,7 +326,8 @@ def nothing_to_restore(key: str, address: str) -> SourceNotFound:
     """The error of a workbook without an earlier version."""
     return SourceNotFound(
         f"{address} has no earlier version of {key}",
-        hint="Only a workbook that was replaced or forgotten can be restored. `retailpipe status` lists the workbooks.",
+        hint="Only a workbook that was replaced or deleted can be restored. `retailpipe status` lists the workbooks; "
+        "`retailpipe ingest` loads those that are in the store and not loaded.",
     )
 
 

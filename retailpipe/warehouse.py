@@ -25,6 +25,8 @@ _FORM = "postgresql://user@host:5432/name"
 _UNKNOWN_OPTION = re.compile(r'invalid URI query parameter: "(\w+)"')
 _WRONG_VALUE = re.compile("Failed to connect: (invalid|weak|could not match) ")
 """How libpq's errors begin if it refuses a value of the URL or of its variables before it connects."""
+_FIRST_WORD = re.compile(r"(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*(\w*)", flags=re.DOTALL)
+_READING = {"select", "with", "values", "table"}
 _ONLY_READS = "A query only reads: write one SELECT without FOR UPDATE, and without functions that change the database."
 _QUERY_HINTS = {
     "25006": _ONLY_READS,  # read_only_sql_transaction: it is `query` that makes the transaction read-only
@@ -173,6 +175,11 @@ class Warehouse:
         user of the connection, whose privileges then limit what functions in the statement can do.
         """
         query = sql.strip().rstrip(";")
+        first = _FIRST_WORD.match(query)
+        if not first or first[1].lower() not in _READING:
+            # PostgreSQL's error would be about the other SELECT, which the user did not write.
+            what = f"this one begins with {first[1]!r}" if first and first[1] else "this one has no statement"
+            raise WarehouseError(f"a query is one SELECT statement, and {what}", hint="Write one SELECT statement.")
         with self.connect(read_only=True, as_reader=True) as connection:
             try:
                 # The bracket is on a line of its own: a comment at the end of the query must not hide it.

@@ -132,6 +132,8 @@ READING = [
     ("select 1 as n;", [{"n": 1}]),
     ("select 1 as n -- a comment", [{"n": 1}]),
     ("/* first */ select 1 as n /* last */;  \n", [{"n": 1}]),
+    ("(select 1 as n)", [{"n": 1}]),
+    ("-- a comment\nselect 1 as n", [{"n": 1}]),
     ("values (1), (2)", [{"column1": 1}, {"column1": 2}]),
     ("with one as (select 1 as n) select n from one", [{"n": 1}]),
     ("select n from generate_series(3, 1, -1) as n order by n desc limit 2", [{"n": 3}, {"n": 2}]),
@@ -183,7 +185,11 @@ def test_queries_during_a_build_do_not_disturb_it(loaded: Environment, monkeypat
 
 
 HINTS = [
-    ("selec 1", "runs one SELECT statement"),
+    ("selec 1", "Write one SELECT statement"),
+    ("", "Write one SELECT statement"),
+    ("-- only a comment", "Write one SELECT statement"),
+    ("update bronze.loads set status = 'x'", "Write one SELECT statement"),
+    ("select from where", "Check the syntax"),
     ("select * from nothing", "information_schema.tables"),
     ("select * from nowhere.nothing", "information_schema.tables"),
     ("select nothing from bronze.loads", "shows the columns of a table"),

@@ -118,8 +118,8 @@ def page(classroom: Classroom, student: Student) -> str:
 | outputs of the stack | SSM parameter `{names.parameter}` |
 | workbook | `{workbook}`, in this folder: no other student has the same |
 
-{access} {reachable} Nobody but you and your instructor can use them. No file in this folder contains a password: the
-commands fetch it from AWS when they need it.
+{access} {reachable} Nobody but you and your instructor can use your database and your bucket. No file in this folder
+contains a password: the commands fetch it from AWS when they need it.
 
 ## How to begin
 
