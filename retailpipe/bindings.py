@@ -53,20 +53,26 @@ class Bindings:
             )
         return found[0][1] if found else None
 
-    def contract_of_load(self, key: str, fingerprint: str, given: Contract | None = None) -> Contract:
+    def contract_of_load(self, key: str, name: str, fingerprint: str, given: Contract | None = None) -> Contract:
         """The contract that a workbook was loaded under, which must be the one that it has now.
 
-        fingerprint: of the contract of its load. given: the contract that the user passed.
+        name, fingerprint: of the contract of its load. given: the contract that the user passed.
         Raises ContractError if it was loaded under another contract.
         """
         contract = given or self.contract_for(key) or Contract.default()
-        if contract.fingerprint != fingerprint:
+        if contract.fingerprint == fingerprint:
+            return contract
+        if contract.name == name:
             raise ContractError(
-                f"{key} was loaded under another contract, or another version of {contract.name!r}",
-                hint=f"Load it again with `retailpipe ingest {shlex.quote(key)}`, or pass its contract with "
+                f"{key} was loaded under another version of contract {name!r}",
+                hint=f"Load it again with `retailpipe ingest {shlex.quote(key)}`, or pass the earlier version with "
                 "--contract.",
             )
-        return contract
+        raise ContractError(
+            f"{key} was loaded under contract {name!r}, not {contract.name!r}",
+            hint=f"Pass its contract with --contract. Commands find it without this option in `{FOLDER}/` of the "
+            "environment, if its key `files` matches the workbook's name.",
+        )
 
 
 def named_contract(name: str | Path, folder: Path) -> Contract:

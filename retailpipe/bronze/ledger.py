@@ -31,6 +31,7 @@ class Entry:
     load_id: int
     source: str
     content_hash: str
+    contract: str
     contract_hash: str
     table_name: str
     sheet: str

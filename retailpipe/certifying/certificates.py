@@ -68,7 +68,7 @@ def certify(
         reports: list[Certification] = []
         for entry in entries:
             try:
-                under = bindings.contract_of_load(entry.source, entry.contract_hash, contract)
+                under = bindings.contract_of_load(entry.source, entry.contract, entry.contract_hash, contract)
                 reports.append(certifier.certify(entry, under))
             except (ContractError, SourceNotFound, WorkbookError) as error:
                 if source is not None:

@@ -322,7 +322,9 @@ def print_rejects(found: pa.Table, total: int) -> None:
     # Most workbooks are loaded from one sheet, and the cell and the message show the rest.
     spare = ["sheet", "code", "column_name", "raw_value"]
     say_table([*columns, "hint"], rows, spare=spare, complete="rejects --json")
-    say(f"({len(rows):,} of {counted(total, 'row')})" if len(rows) < total else f"({counted(total, 'row')})")
+    of_total = f"{len(rows):,} of " if len(rows) < total else ""
+    done = sum(load_id is not None for load_id in corrected)
+    say(f"({of_total}{counted(total, 'row')}{f'; {done:,} of these are corrected' if done else ''})")
     for hint, number in numbers.items():
         say_text(f"hint {number}: {as_typed(hint)}", indent=4)
 

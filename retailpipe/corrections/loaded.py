@@ -85,7 +85,7 @@ def loaded(
     bindings = Bindings.of(environment.folder)
     chosen = contract or bindings.contract_for(key) or Contract.default()
     if same:
-        chosen = bindings.contract_of_load(key, entry.contract_hash, contract)
+        chosen = bindings.contract_of_load(key, entry.contract, entry.contract_hash, contract)
     if not schema.is_migrated(connection):
         raise made_earlier(entry)
     sheets = layouts.recorded(connection, [entry.load_id]).get(entry.load_id, [])

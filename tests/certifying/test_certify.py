@@ -260,7 +260,7 @@ def test_contract_that_changed_since_the_load_is_refused(loaded: Environment) ->
     file = loaded.folder / "contracts" / "shop.toml"
     file.write_text(CONTRACT.replace("maximum = 1000", "maximum = 2000"))
 
-    with pytest.raises(ContractError, match="another version of 'shop'") as caught:
+    with pytest.raises(ContractError, match="another version of contract 'shop'") as caught:
         certify(loaded, "input/shop.xlsx")
 
     assert "retailpipe ingest input/shop.xlsx" in caught.value.hint

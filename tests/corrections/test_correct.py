@@ -314,8 +314,12 @@ def test_files_and_sources_that_do_not_exist_are_named(shop: Environment, tmp_pa
         retailpipe.write_rejects(shop, tmp_path / "other.xlsx")
     contract = shop.folder / "contracts" / "shop.toml"
     contract.write_text(contract.read_text().replace("maximum = 1000", "maximum = 999"))
-    with pytest.raises(ContractError, match="loaded under another contract"):
+    with pytest.raises(ContractError, match="loaded under another version of contract 'shop'"):
         retailpipe.correct(shop, tmp_path / "shop_rejects.xlsx", "shop.xlsx")
+    contract.unlink()
+    with pytest.raises(ContractError, match="loaded under contract 'shop', not 'online_retail'") as other:
+        retailpipe.correct(shop, tmp_path / "shop_rejects.xlsx", "shop.xlsx")
+    assert "Pass its contract with --contract." in other.value.hint
 
 
 def test_nothing_is_corrected_before_the_first_load(environment: Environment, tmp_path: Path) -> None:
