@@ -262,8 +262,7 @@ def test_the_command_prints_what_it_did_and_nothing_with_quiet_if_all_is_well(
     assert (created.returncode, created.stdout, created.stderr) == (0, "", f"watching {inbox}\n")
     assert (failed.returncode, failed.stdout) == (1, "")
     assert failed.stderr.startswith("failed: input/bad.xlsx is not an xlsx workbook")
-    assert "input/book.xlsx: loaded as load 1" in failed.stderr
-    assert "verified: all 34 invariants hold" in failed.stderr
+    assert failed.stderr.count("\n") == 1
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
 
 

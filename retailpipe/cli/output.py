@@ -120,22 +120,23 @@ def print_check(report: CheckReport) -> None:
     say(f"\n{report}")
 
 
-def print_run(report: RunReport) -> None:
+def print_run(report: RunReport, *, problems_only: bool = False) -> None:
     for failure in report.failures:
         say(f"not loaded: {as_typed(failure)}")
-    if report.loads or not report.failures:
+    if not problems_only and (report.loads or not report.failures):
         print_loads(report.loads)
-    print_built(report)
+    print_built(report, problems_only=problems_only)
 
 
-def print_built(report: RunReport) -> None:
+def print_built(report: RunReport, *, problems_only: bool = False) -> None:
     """Print what `run` did after the loads."""
-    print_build(report.build)
+    if not (problems_only and report.build.ok):
+        print_build(report.build)
     if report.verification is None:
         return
     if report.verification.broken:
         print_verification(report.verification)
-    else:
+    elif not problems_only:
         say(str(report.verification))
         for layer in ("silver", "gold", "own"):
             prefix = f"public_{layer}."
@@ -150,11 +151,11 @@ def print_forgotten(report: ForgetReport) -> None:
         print_built(report.build)
 
 
-def print_handled(handled: Handled) -> None:
+def print_handled(handled: Handled, *, problems_only: bool = False) -> None:
     for failure in handled.failures:
         say(f"failed: {as_typed(failure)}")
     if handled.run:
-        print_run(handled.run)
+        print_run(handled.run, problems_only=problems_only)
 
 
 def print_status(report: StatusReport) -> None:

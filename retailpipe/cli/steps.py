@@ -189,14 +189,18 @@ def run(
     after = reporting.after_run(environment, done.build.number, quiet=quiet) if report else reporting.NOTHING
     all_well = done.ok and not done.failures and after.ok
     print_result(
-        done.as_dict() | after.document, lambda: _print_run(done, after.lines), json=json, quiet=quiet, ok=all_well
+        done.as_dict() | after.document,
+        lambda: _print_run(done, after, problems_only=quiet),
+        json=json,
+        quiet=quiet,
+        ok=all_well,
     )
     _exit(done.ok and after.ok)
 
 
-def _print_run(done: RunReport, lines: Sequence[str]) -> None:
-    print_run(done)
-    for line in lines:
+def _print_run(done: RunReport, after: reporting.AfterRun, *, problems_only: bool) -> None:
+    print_run(done, problems_only=problems_only)
+    for line in () if problems_only and after.ok else after.lines:
         say(line)
 
 

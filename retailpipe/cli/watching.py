@@ -50,7 +50,7 @@ def watch(
             if json:
                 say_json(json_module.dumps(handled.as_dict(), ensure_ascii=False))
             else:
-                unless_quiet(partial(print_handled, handled), quiet=quiet, ok=handled.ok)
+                unless_quiet(partial(print_handled, handled, problems_only=quiet), quiet=quiet, ok=handled.ok)
     if not all_well:
         raise typer.Exit(1)
 

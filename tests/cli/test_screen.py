@@ -150,10 +150,14 @@ def test_quiet_prints_failures_to_standard_error(
     uploaded = [program("upload", path, *place) for path in (make_workbook(), tmp_path / "bad.xlsx")]
     ingested = program("ingest", *place)
     checked = program("check", *place)
+    run = program("run", *place)
 
     assert [(each.returncode, each.stdout, each.stderr) for each in uploaded] == [(0, "", "")] * 2
     assert (ingested.returncode, ingested.stdout) == (1, "")
     assert ingested.stderr.startswith("error: 1 of 2 workbooks was not loaded:\n- input/bad.xlsx is not an xlsx")
+    assert (run.returncode, run.stdout) == (1, "")
+    assert run.stderr.startswith("not loaded: input/bad.xlsx is not an xlsx")
+    assert run.stderr.count("\n") == 1
     assert (checked.returncode, checked.stdout) == (1, "")
     assert checked.stderr.endswith("\n\nFAILED: 4 of 7 points do not pass\n")
 
