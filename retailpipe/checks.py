@@ -16,6 +16,7 @@ from retailpipe.counts import counted, noun, some_of
 from retailpipe.environment import Environment
 from retailpipe.errors import RetailpipeError
 from retailpipe.invariants import verify
+from retailpipe.keys import printable
 from retailpipe.reports import CheckPoint, CheckReport
 
 
@@ -93,7 +94,7 @@ def _schemas(environment: Environment) -> str:
 
 def _ingestion(environment: Environment) -> str:
     found = backlog.compare(environment)
-    keys = found.waiting
+    keys = [printable(key) for key in found.waiting]
     if keys:
         verb = noun(len(keys), "is", "are")
         refusals = backlog.refusals_of(environment, found)
@@ -106,7 +107,7 @@ def _ingestion(environment: Environment) -> str:
         first, count = shlex.quote(found.removed[0]), len(found.removed)
         raise _Failed(
             f"{counted(count, 'loaded workbook is', 'loaded workbooks are')} no longer in the store: "
-            f"{some_of(found.removed)}",
+            f"{some_of([printable(key) for key in found.removed])}",
             f"Put it back, or delete its rows with `retailpipe forget {first}`.",
         )
     with environment.warehouse.connect(read_only=True) as connection:

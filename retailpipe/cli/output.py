@@ -20,6 +20,7 @@ from retailpipe.cli.tables import shown, table_text, wrapped
 from retailpipe.cli.terminal import escaped, say, width
 from retailpipe.counts import counted, some_of
 from retailpipe.errors import UsageError
+from retailpipe.keys import printable
 from retailpipe.reports import (
     BuildReport,
     CheckReport,
@@ -186,14 +187,14 @@ def print_status(report: StatusReport) -> None:
         if not (report.waiting or report.kept):
             say(as_typed("load a workbook with `retailpipe run FILE`"))
     if report.removed:
-        say(f"loaded, but no longer in the store: {some_of(report.removed, _NAMES_SHOWN)}")
+        say(f"loaded, but no longer in the store: {_some_names(report.removed)}")
         first = shlex.quote(report.removed[0])
         say(as_typed(f"put the workbook back, or delete its rows with `retailpipe forget {first}`"))
     if report.kept:
-        say(f"forgotten, but kept in the store: {some_of(report.kept, _NAMES_SHOWN)}")
+        say(f"forgotten, but kept in the store: {_some_names(report.kept)}")
         say(as_typed(f"load it again with `retailpipe ingest {shlex.quote(report.kept[0])}`"))
     if report.waiting:
-        say(f"not loaded yet: {some_of(report.waiting, _NAMES_SHOWN)}")
+        say(f"not loaded yet: {_some_names(report.waiting)}")
         say(as_typed("load them with `retailpipe ingest`"))
         for refusal in report.refusals[:_NAMES_SHOWN]:
             say(str(refusal))
@@ -207,6 +208,10 @@ def print_status(report: StatusReport) -> None:
     if report.given_up:
         notices = counted(report.given_up, "upload notice is", "upload notices are")
         say(as_typed(f"failed: {notices} in the dead-letter queue; load the workbooks with `retailpipe ingest`"))
+
+
+def _some_names(names: Sequence[str]) -> str:
+    return some_of([printable(name) for name in names], _NAMES_SHOWN)
 
 
 def print_environments(reports: Sequence[EnvironmentReport]) -> None:

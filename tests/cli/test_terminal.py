@@ -115,8 +115,11 @@ def test_a_name_with_a_line_break_is_refused_and_does_not_stop_the_other_workboo
 
     uploaded = program("upload", bad, "--local", environment.folder)
     bad.rename(folder / forged)
-    ingested = program("ingest", "--database-url", database_url, "--local", environment.folder)
+    place = ["--database-url", database_url, "--local", environment.folder]
+    ingested = program("ingest", *place)
+    listed = [program(command, *place) for command in ("status", "check")]
 
+    assert all("\nerror: the disk" not in done.stdout + done.stderr for done in listed)
     for done in (uploaded, ingested):
         assert done.returncode == 1
         assert "a.csv was loaded\\nerror: the disk is full\\u2028hint: run x.xlsx has a line break" in done.stderr
