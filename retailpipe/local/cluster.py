@@ -42,18 +42,20 @@ begin
     end loop;
 end $$
 """.replace("OWNER", USER)
-"""Takes functions from everybody else: they hold the locks of loads, or write, even in a read-only transaction."""
+"""Takes functions from all other roles: they hold the locks of loads, or write, even in a read-only transaction."""
 _ROLES = (
     f"create role {USER} login",
     f"create role {READER} login",
     f"alter role {READER} set default_transaction_read_only = on",
     f"alter role {READER} set temp_file_limit = '10GB'",  # a query must not fill the disk
+    f"create database {DATABASE} owner {USER}",
+)
+_RIGHTS = (
     " ".join(_FOR_OWNER.split()),
     f"alter default privileges for role {USER} grant usage on schemas to {READER}",
     f"alter default privileges for role {USER} grant select on tables to {READER}",
-    f"create database {DATABASE} owner {USER}",
 )
-"""Statements in template1, so that every new database has the same privileges."""
+"""Statements in the database, which other databases of the server are not affected by."""
 PORT_FILE = ".postgres.port"
 """The file in the environment's folder with the port that was used last."""
 SPACE_HINT = "Check that the folder is writable and its disk has 100 MB free, or choose another folder with --local."
@@ -143,7 +145,8 @@ class Cluster:
         command += ["-A", "scram-sha-256", "--pwfile", "/dev/stdin", "--no-instructions"]
         try:
             self._run(command, binaries, stdin_text=f"{password}\n")
-            self._run_statements(data, "template1", binaries, *_ROLES)
+            self._run_statements(data, "postgres", binaries, *_ROLES)
+            self._run_statements(data, DATABASE, binaries, *_RIGHTS)
             self.give_passwords(binaries, data)
             data.rename(self.data)
         finally:

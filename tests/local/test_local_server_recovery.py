@@ -173,9 +173,7 @@ def test_a_folder_with_files_in_place_of_the_passfile_is_kept(folder: Path) -> N
 
 def test_data_of_an_earlier_version_without_a_reader_get_new_passwords(folder: Path) -> None:
     url = EmbeddedServer(folder).start()
-    superuser = as_superuser(url)
-    run_sql(superuser.replace("/retailpipe?", "/template1?"), "drop owned by retailpipe_reader")
-    run_sql(superuser, "drop owned by retailpipe_reader; drop role retailpipe_reader")
+    run_sql(as_superuser(url), "drop owned by retailpipe_reader; drop role retailpipe_reader")
     delete_line(folder / "pgpass", "retailpipe_reader")
     delete_line(folder / "pgpass", "postgres")
     before = (folder / "pgpass").read_text()
