@@ -179,7 +179,7 @@ class Warehouse:
         if not first or first[1].lower() not in _READING:
             # PostgreSQL's error would be about the other SELECT, which the user did not write.
             what = f"this one begins with {first[1]!r}" if first and first[1] else "this one has no statement"
-            raise WarehouseError(f"a query is one SELECT statement, and {what}", hint="Write one SELECT statement.")
+            raise WarehouseError(f"syntax error: a query is one SELECT, and {what}", hint="Write one SELECT statement.")
         with self.connect(read_only=True, as_reader=True) as connection:
             try:
                 # The bracket is on a line of its own: a comment at the end of the query must not hide it.
