@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from multiprocessing import active_children
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import ParamSpec, TypeVar
 
 from retailpipe.imports import prepare_process
@@ -86,7 +86,7 @@ class Processes(BoundedExecutor):
         if self._pool is None:
             self._pool = ProcessPoolExecutor(self.count, _context(), initializer=_begin)
         try:
-            with _ctrl_c_blocked():
+            with ctrl_c_postponed():
                 return self._pool.submit(fn, *args, **kwargs)  # this starts a process if it needs one more
         finally:
             self._children |= {*active_children()} - others
@@ -113,12 +113,35 @@ def _context() -> BaseContext:
 
 
 @contextmanager
-def _ctrl_c_blocked() -> Generator[None]:
-    """Block SIGINT in this thread, and for good in the processes that it starts meanwhile.
+def ctrl_c_postponed() -> Generator[None]:
+    """Let a Ctrl-C that comes during this block take effect at its end. Processes started in the block never see one.
 
     Ctrl-C reaches every process of the terminal, from its first moment on: the first process alone decides what it
-    means. A Ctrl-C during this block raises KeyboardInterrupt at its end.
+    means. Its other threads do not block SIGINT, and Python handles what they receive in the main thread. So a handler
+    records it: KeyboardInterrupt within the block could lose a process that starts.
     """
+    came = False
+
+    def record(_number: int, _frame: FrameType | None) -> None:
+        nonlocal came
+        came = True
+
+    handler = signal.getsignal(signal.SIGINT) if threading.current_thread() is threading.main_thread() else None
+    if handler is not None:
+        signal.signal(signal.SIGINT, record)
+    try:
+        with _sigint_blocked():
+            yield
+    finally:
+        if handler is not None:
+            signal.signal(signal.SIGINT, handler)
+        if came:
+            signal.raise_signal(signal.SIGINT)
+
+
+@contextmanager
+def _sigint_blocked() -> Generator[None]:
+    """Block SIGINT in this thread, and for good in the processes that it starts meanwhile."""
     if not hasattr(signal, "pthread_sigmask"):  # on Windows `_begin` alone ignores it
         yield
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
@@ -29,7 +30,7 @@ from retailpipe.sources import Keys
 from retailpipe.workers import tasks
 from retailpipe.workers.bounds import loads_at_once
 from retailpipe.workers.places import Place
-from retailpipe.workers.processes import Processes
+from retailpipe.workers.processes import Processes, ctrl_c_postponed
 from retailpipe.workers.programs import program
 from retailpipe.workers.tasks import Task, perform, perform_together
 from tests.conftest import Workbook
@@ -257,6 +258,29 @@ def test_ctrl_c_keeps_what_is_loaded_and_leaves_no_process(environment: Environm
     assert 2 <= rows(environment, "select count(*) as n from bronze.loads")[0]["n"] < 8
     retailpipe.ingest(environment)
     assert_each_loaded_once(environment, keys)
+
+
+def test_ctrl_c_in_another_thread_takes_effect_after_a_process_has_started() -> None:
+    begins = threading.Event()
+
+    def receive() -> None:
+        begins.wait()
+        signal.raise_signal(signal.SIGINT)
+
+    other = threading.Thread(target=receive)
+    other.start()  # before SIGINT is blocked: a thread takes the mask of the one that starts it
+    started: list[bool] = []
+
+    def start() -> None:
+        begins.set()
+        other.join()
+        started.append(True)
+
+    with pytest.raises(KeyboardInterrupt), ctrl_c_postponed():
+        start()
+
+    assert started
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_task_is_harmless_to_repeat(environment: Environment, samples: Path) -> None:
