@@ -29,12 +29,12 @@ class Bindings:
         Raises ContractError if one of them cannot be read, or is not a regular file: it may be the one for a workbook,
         which would be loaded under another contract without it.
         """
-        # An editor's lock file is hidden, and no contract.
+        # A hidden file, such as an editor's lock file, is not a contract.
         files = [file for file in sorted((folder / FOLDER).glob("*.toml")) if not file.name.startswith(".")]
         for file in files:
             if not is_file(file):
                 raise ContractError(
-                    f"{file} is neither a regular file nor a link to one, so it is no contract",
+                    f"{file} is neither a regular file nor a link to one, so it is not a contract",
                     hint=f"Move it out of {file.parent}.",
                 )
         return cls([(file, Contract.from_file(file)) for file in files])

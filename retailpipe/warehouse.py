@@ -84,7 +84,7 @@ class Warehouse:
             parts = parse_dsn(database_url) if database_url.startswith(("postgresql://", "postgres://")) else None
         except (ProgrammingError, UnicodeEncodeError) as error:
             unknown = _UNKNOWN_OPTION.search(str(error))
-            if unknown and "@" not in database_url.partition("?")[2]:  # it is no option, but a part of the password
+            if unknown and "@" not in database_url.partition("?")[2]:  # it is not an option, but a part of the password
                 raise UsageError(
                     f"the database URL has an option that libpq does not know: {unknown[1]}",
                     hint="Remove it from the URL: options are libpq's, such as sslmode and connect_timeout.",

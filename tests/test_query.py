@@ -101,6 +101,7 @@ def test_a_query_cannot_switch_to_another_role(loaded: Environment) -> None:
         loaded.warehouse.query(hidden)
 
 
+@pytest.mark.nightly
 def test_the_query_of_a_killed_program_ends(loaded: Environment) -> None:
     """A client that was killed does not cancel its statement: the server must notice that it is gone."""
     slow = "select count(pg_sleep(600))"
@@ -151,14 +152,9 @@ def test_a_statement_that_only_reads_returns_its_rows(
     assert loaded.warehouse.query(sql).to_pylist() == expected
 
 
-def test_the_reader_role_can_read_the_tables_that_dbt_creates(loaded: Environment) -> None:
-    assert retailpipe.transform(loaded).ok
-
-    [found] = loaded.warehouse.query("select count(*) as n from public_gold.top_products").to_pylist()
-    assert found["n"] > 0
-
-
-def test_queries_during_a_build_do_not_disturb_it(loaded: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_queries_during_a_build_do_not_disturb_it_and_read_its_tables_afterwards(
+    loaded: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """dbt's threads read the password file from a variable, which queries at the same time must not change."""
     monkeypatch.setenv("PGPASSWORD", "that of another database")
     results: list[int] = []
@@ -180,6 +176,8 @@ def test_queries_during_a_build_do_not_disturb_it(loaded: Environment, monkeypat
 
     assert (report.ok, report.failures) == (True, ())
     assert len(results) > 10
+    [found] = loaded.warehouse.query("select count(*) as n from public_gold.top_products").to_pylist()
+    assert found["n"] > 0
     assert os.environ["PGPASSWORD"] == "that of another database"
     assert "PGPASSFILE" not in os.environ
 

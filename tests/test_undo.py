@@ -22,6 +22,7 @@ from retailpipe.errors import (
 from retailpipe.store import FolderStore
 from retailpipe.versions import Versions
 from tests.conftest import Program, Workbook
+from tests.support.nightly import most_nightly
 from tests.support.stacks import HandMade
 from tests.support.terminals import on_a_terminal
 from tests.support.workbooks import contract_of, line
@@ -248,7 +249,7 @@ def test_uploads_that_are_killed_push_no_earlier_version_out(store: FolderStore,
 # Forgetting
 
 
-@pytest.mark.parametrize("anywhere", ["folder", "bucket"], indirect=True)
+@pytest.mark.parametrize("anywhere", most_nightly(["folder", "bucket"], {0}), indirect=True)
 def test_forget_deletes_the_rows_the_rejects_and_the_workbook_and_restore_undoes_it(
     anywhere: Environment, make_workbook: Workbook
 ) -> None:

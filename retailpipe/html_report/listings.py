@@ -109,7 +109,7 @@ def parents(facts: Facts) -> Table:
 
 
 def _amount(text: str, places: int = 0) -> Cell:
-    """A number with all its digits; the text itself if it is no number."""
+    """A number with all its digits; the text itself if it is not a number."""
     try:
         is_number = Decimal(text).is_finite()
     except InvalidOperation:

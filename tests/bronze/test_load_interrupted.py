@@ -254,7 +254,7 @@ def big(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("reading the workbook", 0),
         pytest.param("reading the workbook", 0.1, marks=pytest.mark.nightly),
-        ("loading rows", 0),
+        pytest.param("loading rows", 0, marks=pytest.mark.nightly),
         pytest.param("loading rows", 0.05, marks=pytest.mark.nightly),
         ("loading rows", 0.2),
     ],

@@ -20,6 +20,7 @@ from retailpipe.classroom.rehearsal import DownPlan, StackRemoval, rehearse_down
 from retailpipe.cli.app import app
 from tests.support.aws import empty_account
 from tests.support.classes import deploy, read_class, write_class
+from tests.support.nightly import most_nightly
 from tests.support.stacks import ACCOUNT, REGION, HandMade, variables
 
 BUCKET = f"retailpipe-anna-{ACCOUNT}-{REGION}"
@@ -184,20 +185,23 @@ def statement(**elements: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("element", "blocks"),
-    [
-        ({}, True),
-        ({"Action": ["s3:DeleteObject*"]}, True),
-        ({"Action": "s3:deletebucket"}, True),
-        ({"Action": "s3:GetObject"}, False),
-        ({"Action": None, "NotAction": ["s3:Get*"]}, True),
-        ({"Action": None, "NotAction": "s3:*"}, False),
-        ({"Effect": "Allow"}, False),
-        ({"Condition": {"Bool": {"aws:SecureTransport": "false"}}}, False),
-        ({"Condition": {"StringNotEquals": {"aws:SourceVpc": "vpc-1"}}}, True),
-        ({"Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}}, True),
-        ({"Principal": {"AWS": ["arn:aws:iam::111111111111:role/other"]}}, False),
-        ({"Principal": None, "NotPrincipal": {"AWS": "arn:aws:iam::111111111111:root"}}, True),
-    ],
+    most_nightly(
+        [
+            ({}, True),
+            ({"Action": ["s3:DeleteObject*"]}, True),
+            ({"Action": "s3:deletebucket"}, True),
+            ({"Action": "s3:GetObject"}, False),
+            ({"Action": None, "NotAction": ["s3:Get*"]}, True),
+            ({"Action": None, "NotAction": "s3:*"}, False),
+            ({"Effect": "Allow"}, False),
+            ({"Condition": {"Bool": {"aws:SecureTransport": "false"}}}, False),
+            ({"Condition": {"StringNotEquals": {"aws:SourceVpc": "vpc-1"}}}, True),
+            ({"Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}}, True),
+            ({"Principal": {"AWS": ["arn:aws:iam::111111111111:role/other"]}}, False),
+            ({"Principal": None, "NotPrincipal": {"AWS": "arn:aws:iam::111111111111:root"}}, True),
+        ],
+        {0, 3, 4, 7, 8, 11},
+    ),
 )
 def test_a_bucket_policy_that_denies_the_removal_blocks(
     account: HandMade, aws: Aws, room: Classroom, element: dict[str, Any], blocks: bool

@@ -15,6 +15,7 @@ from retailpipe import Environment
 from retailpipe.local.server import EmbeddedServer
 from retailpipe.sample import write_sample
 from tests.conftest import ROW, Program, Workbook
+from tests.support.nightly import most_nightly
 from tests.support.servers import as_superuser
 from tests.support.terminals import on_a_terminal
 from tests.test_check import execute
@@ -49,7 +50,7 @@ def table_lines(shown: str) -> list[str]:
     return [line for line in shown.splitlines() if "`" not in line and "/" not in line.replace("input/", "")]
 
 
-@pytest.mark.parametrize("columns", [60, 80, 200])
+@pytest.mark.parametrize("columns", most_nightly([60, 80, 200], {0, 2}))
 @pytest.mark.parametrize(
     "words",
     [["status"], ["rejects"], ["verify"], ["check"], ["query", "select *, 'x y' as t from bronze.rejected_rows"]],
@@ -115,7 +116,10 @@ def test_verify_and_check_end_with_their_verdict(command: Command) -> None:
     assert command("check").stdout.endswith("\n\nchecked: all 7 points pass\n")
 
 
-@pytest.mark.parametrize("words", [["run"], ["ingest"], ["transform"], ["verify"], ["check"], ["watch", "--once"]])
+@pytest.mark.parametrize(
+    "words",
+    most_nightly([["run"], ["ingest"], ["transform"], ["verify"], ["check"], ["watch", "--once"]], {0, 4, 5}),
+)
 def test_quiet_prints_nothing_if_all_is_well(command: Command, words: list[str]) -> None:
     done = command(*words, "--quiet")
 

@@ -14,6 +14,7 @@ from retailpipe.html_report.facts import Problem
 from retailpipe.html_report.page import page as page_of
 from tests.html_report.test_page import loaded, one
 from tests.support.browser import chromium
+from tests.support.nightly import most_nightly
 
 MILLIMETRE = 96 / 25.4
 PAPER = (210 - 2 * 14, 297 - 2 * 16)
@@ -46,7 +47,7 @@ def opened(browser: Browser, shop_page: Path) -> Iterator[Callable[..., tuple[Pa
         context.close()
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (768, "dark"), (1440, "light")])
+@pytest.mark.parametrize(("width", "scheme"), most_nightly([(360, "light"), (768, "dark"), (1440, "light")], {0, 1}))
 def test_the_page_is_readable_for_everybody_at_every_width(
     opened: Callable[..., tuple[Page, list[str]]], shop_page: Path, width: int, scheme: str
 ) -> None:

@@ -24,6 +24,7 @@ from botocore.exceptions import ClientError, ConnectTimeoutError
 from retailpipe.keys import Receipt
 from tests.support.archives import handlers, packed
 from tests.support.aws import empty_account, moto_server
+from tests.support.nightly import most_nightly
 
 CONTEXT = SimpleNamespace(aws_request_id="request-1")
 BUCKET = "retailpipe-dev"
@@ -395,34 +396,37 @@ def test_a_csv_file_is_pulled_under_its_name(
 
 @pytest.mark.parametrize(
     ("status", "headers", "body", "reason"),
-    [
-        (404, {}, b"", "404"),
-        (304, {}, b"", "the server returned 304 Not Modified"),  # to a request without If-None-Match
-        (206, {"Content-Range": "bytes 0-1003/2000"}, WORKBOOK, "the server returned 206 Partial Content"),
-        (202, {}, WORKBOOK, "the server returned 202 Accepted"),
-        (500, {}, b"", "500"),
-        (
-            200,
-            {"Content-Type": "text/html; charset=utf-8"},
-            b"<html>",
-            "the server sent text/html; charset=utf-8, which is not an .xlsx workbook",
-        ),
-        (200, {}, b"<html>", "the server sent content that is not an .xlsx workbook"),
-        (200, {}, b"", "the response is empty"),
-        (200, {"Content-Length": "999999999"}, WORKBOOK, "more than 200,000,000 bytes"),
-        (200, {"Content-Length": "2000"}, WORKBOOK, "the download stopped after"),
-        (200, {"Content-Length": "many"}, WORKBOOK, "not a number"),
-        (200, {"Content-Length": "-1"}, WORKBOOK, "not a number"),
-        (200, {"Content-Length": "9" * 5_000}, WORKBOOK, "not a number"),
-        (200, {"Content-Length": f"{len(WORKBOOK)}\n2000"}, WORKBOOK, "more than one Content-Length"),
-        (200, {"Content-Type": "text/html\x1b[2J"}, b"<html>", "the server sent content that is not"),
-        (302, {"Location": "http://localhost/a.xlsx"}, b"", "an address that is not https"),
-        (302, {"Location": "https://[malformed/a.xlsx"}, b"", "not valid HTTP"),
-        (302, {"Location": "https://localhost:many/a.xlsx"}, b"", "not valid HTTP"),
-        (302, {"Location": "file:///etc/passwd"}, b"", "not https"),
-        (302, {"Location": "/files/sales%202011.xlsx"}, b"", "redirects too many times"),
-        (302, {}, b"", "302"),
-    ],
+    most_nightly(
+        [
+            (404, {}, b"", "404"),
+            (304, {}, b"", "the server returned 304 Not Modified"),  # to a request without If-None-Match
+            (206, {"Content-Range": "bytes 0-1003/2000"}, WORKBOOK, "the server returned 206 Partial Content"),
+            (202, {}, WORKBOOK, "the server returned 202 Accepted"),
+            (500, {}, b"", "500"),
+            (
+                200,
+                {"Content-Type": "text/html; charset=utf-8"},
+                b"<html>",
+                "the server sent text/html; charset=utf-8, which is not an .xlsx workbook",
+            ),
+            (200, {}, b"<html>", "the server sent content that is not an .xlsx workbook"),
+            (200, {}, b"", "the response is empty"),
+            (200, {"Content-Length": "999999999"}, WORKBOOK, "more than 200,000,000 bytes"),
+            (200, {"Content-Length": "2000"}, WORKBOOK, "the download stopped after"),
+            (200, {"Content-Length": "many"}, WORKBOOK, "not a number"),
+            (200, {"Content-Length": "-1"}, WORKBOOK, "not a number"),
+            (200, {"Content-Length": "9" * 5_000}, WORKBOOK, "not a number"),
+            (200, {"Content-Length": f"{len(WORKBOOK)}\n2000"}, WORKBOOK, "more than one Content-Length"),
+            (200, {"Content-Type": "text/html\x1b[2J"}, b"<html>", "the server sent content that is not"),
+            (302, {"Location": "http://localhost/a.xlsx"}, b"", "an address that is not https"),
+            (302, {"Location": "https://[malformed/a.xlsx"}, b"", "not valid HTTP"),
+            (302, {"Location": "https://localhost:many/a.xlsx"}, b"", "not valid HTTP"),
+            (302, {"Location": "file:///etc/passwd"}, b"", "not https"),
+            (302, {"Location": "/files/sales%202011.xlsx"}, b"", "redirects too many times"),
+            (302, {}, b"", "302"),
+        ],
+        {0, 2, 5, 7, 9, 11, 14, 16, 18, 19},
+    ),
 )
 def test_a_pull_that_fails_stores_nothing_and_is_published(
     aws: Any, load: Any, source: Source, status: int, headers: dict[str, str], body: bytes, reason: str
@@ -465,7 +469,7 @@ SECRET_ANSWERS: list[tuple[int, dict[str, str]]] = [
 
 
 @pytest.mark.parametrize(("status", "headers"), SECRET_ANSWERS)
-@pytest.mark.parametrize("blank", ["", " "])
+@pytest.mark.parametrize("blank", most_nightly(["", " "], {1}))
 def test_secrets_in_an_address_are_not_published_or_logged(
     aws: Any,
     load: Any,

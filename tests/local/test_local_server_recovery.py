@@ -92,7 +92,7 @@ def test_a_killed_server_can_be_destroyed(folder: Path) -> None:
     assert not (folder / "pgpass").exists()
 
 
-@pytest.mark.parametrize("runs", [True, False])
+@pytest.mark.parametrize("runs", most_nightly([True, False], {0}))
 def test_a_missing_passfile_is_created_again_and_the_data_are_kept(folder: Path, runs: bool) -> None:
     server = EmbeddedServer(folder)
     before = (server.start(), (folder / "pgpass").read_text())
@@ -129,7 +129,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("damage", most_nightly(DAMAGE, {0, 4, 6}))
 def test_a_damaged_passfile_is_mended_and_the_data_are_kept(used: Path, damage: str) -> None:
     passfile = used / "pgpass"
     run_sql(EmbeddedServer(used).start(), "create schema if not exists kept; create or replace view kept.n as select 1")

@@ -207,6 +207,7 @@ def test_a_load_into_a_table_that_no_model_reads_changes_nothing(built: Environm
     assert build.tables_unread == ("bronze.other_sales",)
 
 
+@pytest.mark.nightly
 def test_a_changed_own_model_is_built_again(built: Environment) -> None:
     write(built, MODELS | {"branches.sql": f"{BRANCHES} where branch <> 'North'"})
     outdated = point(built)
@@ -274,6 +275,7 @@ def test_a_broken_own_model_keeps_nothing_of_ours_from_being_up_to_date(built: E
     assert not point(built).ok
 
 
+@pytest.mark.nightly
 def test_a_failing_test_of_an_own_model_shows_its_rows(built: Environment) -> None:
     only_one = "{accepted_values: {arguments: {values: [1]}}}"
     write(built, MODELS | {"branches.yml": f"{YML}      - {{name: revenue, data_tests: [{only_one}]}}"})

@@ -15,6 +15,7 @@ from psycopg2.extensions import parse_dsn
 from retailpipe import Environment, ingest
 from retailpipe.models import project_folder
 from tests.conftest import Workbook
+from tests.support.nightly import most_nightly
 from tests.support.servers import password_of
 
 
@@ -43,8 +44,9 @@ def dbt(tmp_path: Path, environment: Environment, database_url: str, make_workbo
     return call
 
 
-def test_debug_run_and_test_work_on_a_new_database(dbt: Any) -> None:
-    for command in ("debug", "run", "test"):
+@pytest.mark.parametrize("commands", most_nightly([["build"], ["debug", "run", "test"]], {0}))
+def test_commands_work_on_a_new_database(dbt: Any, commands: list[str]) -> None:
+    for command in commands:
         done = dbt(command, "--target", "local")
 
         assert done.returncode == 0, done.stdout
