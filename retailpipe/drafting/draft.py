@@ -23,7 +23,8 @@ from retailpipe.snapshots import check_uploadable
 from retailpipe.toml_file import toml_value
 from retailpipe.workbook.cells import Cell, column_letters
 from retailpipe.workbook.chunks import Chunk
-from retailpipe.workbook.delimited import UTF_8, UTF_16, CsvSheet
+from retailpipe.workbook.decoding import UTF_8, UTF_16
+from retailpipe.workbook.delimited import CsvSheet
 from retailpipe.workbook.skipping import last_rows_held, matching
 from retailpipe.workbook.tables import Book, Table, open_book
 

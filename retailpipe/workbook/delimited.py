@@ -6,22 +6,15 @@ breaks. Row numbers are those that a spreadsheet program shows: blank lines coun
 A row with fewer or more fields than the header, such as a note below the data, is a fault unless the contract passes
 over it: it may come from a wrong delimiter or a quote that is not closed. Arrow leaves such rows to a handler, and they
 follow the other rows of their block.
-
-Both modules read a row whose quote is not closed as if it were: the rows below it become text of its last field. So
-each row with a line break is read once more, strictly. There is none if the file has as many lines as rows, which is
-quick to see.
 """
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 import re
-import threading
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -33,26 +26,21 @@ from retailpipe.errors import WorkbookError
 from retailpipe.workbook.cells import Cell
 from retailpipe.workbook.chunks import Chunk, RepeatedCells
 from retailpipe.workbook.container import MAX_COLUMNS
+from retailpipe.workbook.decoding import BLOCK, UTF_8, DecodedFile, as_text, check_content
 from retailpipe.workbook.lending import Loan
+from retailpipe.workbook.quotes import NOT_CLOSED, CountedLines, long_fields, parsed
 
 if TYPE_CHECKING:
     from pyarrow.csv import InvalidRow
 
 DELIMITERS = (",", ";", "\t", "|")
-UTF_8 = "utf-8"
-_BLOCK = 1 << 20
-"""Bytes that Arrow parses at a time; a row must be shorter."""
 _ROWS_SEEN = 20
 """Rows from which the delimiter is detected."""
 _DIRECTIVE = re.compile(r"sep=.\r?\n?")
-UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_SAVE_AS = "Open it in Excel or LibreOffice and save it as 'CSV UTF-8'."
 _QUOTES = (
     "Check the quotes and the delimiters of that row. If the delimiter is wrong, set `delimiter` in the contract. To "
     "skip rows such as notes, use `skip_rows` or `skip_footer` in the contract."
 )
-_NOT_CLOSED = "one of its quotes is not closed"
-_long_fields_lock = threading.Lock()
 _MOST_FAULTS = 1_000
 """Rows with too many or too few fields; with more, the file is not read to its end."""
 
@@ -72,7 +60,7 @@ class CsvSheet:
         self.path = path
         self.file = file
         self.encoding = encoding or UTF_8
-        _check_content(path, file, self.encoding)
+        check_content(path, file, self.encoding)
         directive = self._directive()
         self._start = len(directive.encode())
         self.delimiter = delimiter or directive.rstrip()[-1:] or self._detected()
@@ -96,12 +84,12 @@ class CsvSheet:
     def check_encoding(self) -> None:
         """Read the whole file. Raises WorkbookError if it is not a text in its encoding."""
         with self.opened() as decoded:
-            while decoded.read(_BLOCK):
+            while decoded.read(BLOCK):
                 pass
 
     def check_quotes(self) -> None:
         """Read the whole file with the csv module. Raises WorkbookError if a quote is not closed."""
-        with _long_fields():
+        with long_fields():
             for _ in self._checked_records():
                 pass
 
@@ -109,15 +97,15 @@ class CsvSheet:
         """The largest number of rows in a file of this size: a row has a character for each of its columns."""
         return self.path.stat().st_size // max(columns, 1) + 1
 
-    def opened(self, offset: int = 0) -> _Decoded:
+    def opened(self, offset: int = 0) -> DecodedFile:
         """Return the file as UTF-8 without a byte order mark, from an offset on; a directive is left out."""
-        decoded = _Decoded(self.path, self.file, self.encoding)
+        decoded = DecodedFile(self.path, self.file, self.encoding)
         decoded.skip(self._start + offset)
         return decoded
 
     def _directive(self) -> str:
         """Return the first line if it is `sep=` and a delimiter, which Excel reads and does not show; else ""."""
-        with _text(_Decoded(self.path, self.file, self.encoding)) as text:
+        with as_text(DecodedFile(self.path, self.file, self.encoding)) as text:
             line = text.readline()
         return line if _DIRECTIVE.fullmatch(line) else ""
 
@@ -138,7 +126,7 @@ class CsvSheet:
         """Yield each row as `_records` does. Raises WorkbookError if one of its quotes is not closed."""
         for number, fields, end, is_closed in self._records(self.delimiter):
             if not is_closed:
-                raise damaged_row(self.file, number, _NOT_CLOSED)
+                raise damaged_row(self.file, number, NOT_CLOSED)
             yield number, fields, end
 
     def _records(self, delimiter: str) -> Iterator[tuple[int, list[str], int, bool]]:
@@ -154,12 +142,12 @@ class CsvSheet:
                 end += len(line.encode())
                 yield line
 
-        with _text(self.opened()) as text:
+        with as_text(self.opened()) as text:
             try:
-                for number, (fields, is_closed) in enumerate(_parsed(lines(), delimiter), 1):
+                for number, (fields, is_closed) in enumerate(parsed(lines(), delimiter), 1):
                     yield number, fields, end, is_closed
             except csv.Error as error:
-                reason = f"a field has more than {csv.field_size_limit():,} characters, or {_NOT_CLOSED}"
+                reason = f"a field has more than {csv.field_size_limit():,} characters, or {NOT_CLOSED}"
                 raise damaged_row(self.file, number + 1, reason) from error
 
 
@@ -178,8 +166,8 @@ class CsvRows:
         self._number = number
         self._header = header
         self._end = end
-        self._source: _Decoded | None = None
-        self._lines: _Lines | None = None
+        self._source: DecodedFile | None = None
+        self._lines: CountedLines | None = None
         self._uneven: list[tuple[int, list[str]]] = []  # rows with another number of fields that are not yielded yet
         self._faults: dict[int, WorkbookError] = {}
         self._chunks = self._read()
@@ -247,13 +235,13 @@ class CsvRows:
         self._source = self._sheet.opened(self._end)
         if self._source.is_at_end():
             return
-        self._lines = _Lines(self._source)
+        self._lines = CountedLines(self._source)
         names = [str(index) for index in range(width)]
         loan = Loan(self._lines)
         try:
             for batch in arrow_csv.open_csv(
                 loan.file(),
-                read_options=arrow_csv.ReadOptions(use_threads=False, block_size=_BLOCK, column_names=names),
+                read_options=arrow_csv.ReadOptions(use_threads=False, block_size=BLOCK, column_names=names),
                 parse_options=arrow_csv.ParseOptions(
                     delimiter=self._sheet.delimiter,
                     newlines_in_values=True,
@@ -293,165 +281,12 @@ class CsvRows:
             self._sheet.check_quotes()
         except WorkbookError as error:
             return error
-        return WorkbookError(f"{self._sheet.file}: a row is longer than {_BLOCK:,} bytes", hint=_QUOTES)
+        return WorkbookError(f"{self._sheet.file}: a row is longer than {BLOCK:,} bytes", hint=_QUOTES)
 
 
 def damaged_row(file: str, row: int, reason: str) -> WorkbookError:
     """The error for a row of a CSV file that cannot be read."""
     return WorkbookError(f"{file}, row {row:,}: {reason}", hint=_QUOTES)
-
-
-class _Decoded(io.RawIOBase):
-    """A text file as UTF-8 without a byte order mark, whatever its encoding.
-
-    Reading raises WorkbookError if the file is not a text in this encoding.
-    """
-
-    def __init__(self, path: Path, file: str, encoding: str) -> None:
-        self._file = file
-        self._encoding = encoding
-        self._raw = path.open("rb")
-        # Excel writes a byte order mark at the start of a file in UTF-8.
-        is_utf_8 = codecs.lookup(encoding).name == UTF_8
-        self._decoder = codecs.getincrementaldecoder("utf-8-sig" if is_utf_8 else encoding)()
-        self._line = 1
-        self._rest = b""
-        self._ended = False
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
-        block = self.read(len(buffer))
-        buffer[: len(block)] = block
-        return len(block)
-
-    def read(self, size: int = -1, /) -> bytes:
-        while not self._rest and not self._ended:
-            self._rest = self._next()
-        block, self._rest = (self._rest, b"") if size < 0 else (self._rest[:size], self._rest[size:])
-        return block
-
-    def skip(self, count: int) -> None:
-        """Skip the next bytes."""
-        while count and (block := self.read(count)):
-            count -= len(block)
-
-    def is_at_end(self) -> bool:
-        """Whether there are no more bytes."""
-        while not self._rest and not self._ended:
-            self._rest = self._next()
-        return not self._rest
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-    def _next(self) -> bytes:
-        block = self._raw.read(_BLOCK)
-        self._ended = not block
-        try:
-            text = self._decoder.decode(block, final=self._ended)
-        except UnicodeDecodeError as error:
-            line = self._line + error.object[: error.start].count(b"\n")
-            reason = f"{self._file}, line {line:,} is not {self._encoding.upper()}: {error.reason}"
-            hint = f'{_SAVE_AS} Or set its encoding in the contract, such as encoding = "cp1252".'
-            raise WorkbookError(reason, hint=hint) from error
-        if "\0" in text:
-            line = self._line + text[: text.index("\0")].count("\n")
-            raise WorkbookError(f"{self._file}, line {line:,} contains a NUL character", hint=_SAVE_AS)
-        self._line += text.count("\n")
-        return text.encode()
-
-
-class _Lines:
-    """A decoded file that counts its lines while it is read, and keeps the last one."""
-
-    def __init__(self, source: _Decoded) -> None:
-        self._source = source
-        self._ends = 0
-        self._last = b""
-
-    def read(self, size: int, /) -> bytes:
-        block = self._source.read(size)
-        self._ends += block.count(b"\n")
-        if b"\r" in block:
-            self._ends += block.count(b"\r") - block.count(b"\r\n")
-        if block.startswith(b"\n") and self._last.endswith(b"\r"):
-            self._ends -= 1
-        before = max(len(block) - 2, 0)  # the last line may end with two characters
-        start = max(block.rfind(b"\n", 0, before), block.rfind(b"\r", 0, before)) + 1
-        self._last = block[start:] if start else self._last + block
-        return block
-
-    def are_rows(self, rows: int, delimiter: str) -> bool:
-        """Whether each line of the file is one of its rows, and the last one has no open quote."""
-        lines = self._ends + (not self._last.endswith((b"\n", b"\r")))
-        last = io.StringIO(self._last.decode(), newline="")
-        return lines == rows and all(is_closed for _, is_closed in _parsed(last, delimiter))
-
-
-def _parsed(lines: Iterable[str], delimiter: str) -> Iterator[tuple[list[str], bool]]:
-    """Yield the fields of each row, and whether its quotes are closed. Raises csv.Error.
-
-    If text follows a closing quote in a row with a line break, that quote was meant to open another field, and the one
-    before it is not closed.
-    """
-    of_row: list[str] = []
-    has_ended = False
-
-    def kept() -> Iterator[str]:
-        nonlocal has_ended
-        for line in lines:
-            of_row.append(line)
-            yield line
-        has_ended = True  # within a row if the module asks for another line before it returns the row
-
-    for fields in csv.reader(kept(), delimiter=delimiter):
-        yield fields, not has_ended and (len(of_row) == 1 or _is_strict(of_row, delimiter))
-        of_row.clear()
-
-
-def _is_strict(lines: Sequence[str], delimiter: str) -> bool:
-    try:
-        for _ in csv.reader(lines, delimiter=delimiter, strict=True):
-            pass
-    except csv.Error:
-        return False
-    return True
-
-
-@contextmanager
-def _long_fields() -> Generator[None]:
-    """Let the csv module read fields as long as Arrow reads them. Its limit is for the whole process."""
-    with _long_fields_lock:
-        before = csv.field_size_limit(_BLOCK)
-        try:
-            yield
-        finally:
-            csv.field_size_limit(before)
-
-
-def _text(decoded: _Decoded) -> io.TextIOWrapper:
-    return io.TextIOWrapper(io.BufferedReader(decoded), UTF_8, newline="")
-
-
-def _check_content(path: Path, file: str, encoding: str) -> None:
-    """Raise WorkbookError if a file cannot be read, is empty, or begins like another kind of file."""
-    try:
-        if path.is_dir():
-            raise WorkbookError(f"{file} is a folder, not a workbook", hint="Pass one .xlsx or .csv file.")
-        with path.open("rb") as opened:
-            start = opened.read(4)
-    except OSError as error:
-        raise WorkbookError(f"cannot read {file}: {error.strerror}", hint="Check its name and permissions.") from error
-    if not start:
-        raise WorkbookError(f"{file} is empty (0 bytes)", hint=_SAVE_AS)
-    if start.startswith(b"PK\x03\x04"):
-        raise WorkbookError(f"{file} is a zip file, not CSV", hint="If it is a workbook, rename it to .xlsx.")
-    if start.startswith(UTF_16) and "16" not in encoding:
-        hint = f'{_SAVE_AS} Or set encoding = "utf-16" in the contract.'
-        raise WorkbookError(f"{file} is UTF-16, not {encoding.upper()}", hint=hint)
 
 
 def _chunk(batch: pa.RecordBatch, numbers: Sequence[int]) -> Chunk | None:
