@@ -53,7 +53,7 @@ class RejectedRow(NamedTuple):
 class CorrectionLoad:
     """A load that corrects rows of another one.
 
-    content_hash: SHA-256 of the file with the corrections, or of the workbook if its rows were judged anew.
+    content_hash: SHA-256 of the file with the corrections, or of the workbook if its rows were judged again.
     """
 
     load_id: int

@@ -155,7 +155,7 @@ def _being_deleted(name: str, database: str) -> StackResult:
         name,
         "failed",
         problem=f"the database {database} is being deleted",
-        hint="Run the command again in some minutes: it creates the database anew.",
+        hint="Run the command again in some minutes: it creates the database again.",
     )
 
 

@@ -48,7 +48,7 @@ ReplayOf = Annotated[
     typer.Option(
         "--replay",
         metavar="SOURCE",
-        help="Judge the rejected rows of this workbook anew under its contract as it is now.",
+        help="Judge the rejected rows of this workbook again under its contract as it is now.",
     ),
 ]
 

@@ -90,7 +90,7 @@ def ingest(
 
     Each workbook is loaded in its own transaction; several are loaded at once. A file is uploaded to the store first.
 
-    With --corrects or --replay, rejected rows of a loaded workbook are judged anew; docs/corrections.md has an example.
+    With --corrects or --replay, rejected rows of a loaded workbook are judged again: docs/corrections.md.
 
     \b
     Example: retailpipe ingest input/online_retail.xlsx

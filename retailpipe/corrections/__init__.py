@@ -1,7 +1,7 @@
 """Corrections: rejected rows go back to the author of the data, and come back mended.
 
 `write_rejects` writes them as a small workbook, `annotate_rejects` marks them in the whole one, `correct` loads the
-mended rows, and `replay` judges the quarantine anew under another contract. docs/corrections.md has an example.
+mended rows, and `replay` judges the quarantine again under another contract. docs/corrections.md has an example.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The load whose rejected rows are written, corrected or judged anew."""
+"""The load whose rejected rows are written, corrected or judged again."""
 
 from __future__ import annotations
 

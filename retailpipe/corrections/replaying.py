@@ -1,4 +1,4 @@
-"""Judge the quarantine of a load anew under the contract as it is now, without reading the workbook again."""
+"""Judge the quarantine of a load again, under the contract as it is now, without reading the workbook."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def replay(
     environment: Environment, source: str, *, contract: Contract | None = None, progress: Progress | None = None
 ) -> CorrectionReport:
-    """Judge the rejected rows of a loaded workbook anew, under the contract as it is now.
+    """Judge the rejected rows of a loaded workbook again, under the contract as it is now.
 
     Rows that follow it are loaded as a correction; the others stay rejected, with their present reason. The rows that
     are loaded already are not judged: `ingest` does that when it loads the whole workbook under the new contract.

@@ -100,10 +100,10 @@ class Cluster:
                 )
 
     def mend_passfile(self) -> bool:
-        """Set the mode of the passfile right, because libpq ignores a file that others can read.
+        """Correct the mode of the passfile, because libpq ignores a file that others can read.
 
-        Returns False if the file must be made anew: it is lost, no file, or lacks the line of a role. The earliest data
-        have only the role USER, and later ones no SUPERUSER, so only a file with SUPERUSER must have all.
+        Returns False if the passfile must be made again: it is lost, not a file, or lacks the line of a role. The
+        earliest data have only the role USER, and later ones no SUPERUSER, so only a file with SUPERUSER must have all.
         """
         try:
             found = self.passfile.lstat()

@@ -30,7 +30,7 @@ class RejectsFile(Report):
 
 @dataclass(frozen=True)
 class CorrectionReport(Report):
-    """The result of correcting rejected rows, or of judging them anew.
+    """The result of correcting rejected rows, or of judging them again.
 
     status: `corrected` if rows were loaded, or if rows are rejected for other reasons now; otherwise `unchanged`.
     corrects: the load whose rejected rows were judged.

@@ -40,7 +40,7 @@ class Workbook(Report):
     rows: how many of the traced rows came from it.
     version: the version of the object in the bucket of a stack; empty if it is not known, and in a folder.
     corrects: the load whose rejected rows this load corrected; None for the load of a workbook. Then `content_hash` is
-        that of the file with the corrections, or of the workbook if its rejected rows were judged anew.
+        that of the file with the corrections, or of the workbook if its rejected rows were judged again.
     """
 
     source: str

@@ -1,4 +1,4 @@
-"""The quarantine is judged anew under a changed contract."""
+"""The quarantine is judged again under a changed contract."""
 
 from __future__ import annotations
 
