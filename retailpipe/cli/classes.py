@@ -1,7 +1,6 @@
 """The commands `retailpipe class ...`, with which an instructor runs a class."""
 
 import json as json_module
-import shlex
 import shutil
 import sys
 import time
@@ -56,9 +55,14 @@ _SECONDS = 30
 
 def read_class(folder: Path, profile: str | None = None) -> Classroom:
     """Read and validate the class, and remember its folder and the AWS profile for the commands in hints."""
+    _remember(folder, profile)
+    return Classroom.read(folder)
+
+
+def _remember(folder: Path, profile: str | None = None) -> None:
+    """Remember the folder of a class and the AWS profile for the commands in hints."""
     chosen = ["--class", str(folder)] if folder != HERE else []
     remember_environment([*chosen, *(["--profile", profile] if profile else [])])
-    return Classroom.read(folder)
 
 
 def aws_of(classroom: Classroom, profile: str | None) -> "Aws":
@@ -111,6 +115,7 @@ def init(
     if state:
         _init_state(folder, profile, json)
         return
+    _remember(folder)
     draft = draft_class(folder)
     if json:
         print_report(draft, json)
@@ -119,7 +124,7 @@ def init(
     if draft.kept:
         say(f"kept {draft.kept}: add the state, the outputs and the grades of this folder to it if they are missing")
     say(f"write the students into {folder / 'students.csv'}, then check the class:")
-    say(f"  {command(f'class plan --class {shlex.quote(str(folder))}')}")
+    say(f"  {command('class plan')}")
 
 
 def _init_state(folder: Path, profile: str | None, json: bool) -> None:
@@ -127,7 +132,7 @@ def _init_state(folder: Path, profile: str | None, json: bool) -> None:
     from retailpipe.classroom.class_file import FILE, ClassFile
     from retailpipe.classroom.state import init_state
 
-    remember_environment(["--class", str(folder), *(["--profile", profile] if profile else [])])
+    _remember(folder, profile)
     file = ClassFile.read(folder / FILE)  # the roster may still have mistakes
     report = init_state(file, Aws(profile, file.region))
     if json:

@@ -111,3 +111,7 @@ def test_the_command_names_the_next_one(program: Program, tmp_path: Path) -> Non
     assert done.returncode == 0, done.stderr
     assert "class plan --class 'my class'" in done.stdout
     assert {path.name for path in (tmp_path / "my class").iterdir()} == FILES
+
+    again = program("class", "init", "my class")
+    assert again.returncode == 2
+    assert "check the class there with `retailpipe class plan --class 'my class'`" in again.stderr
