@@ -8,6 +8,7 @@ import time
 import pytest
 
 from retailpipe.threads import in_parallel
+from tests.support.waiting import wait_for
 
 
 def test_results_have_the_order_of_the_items() -> None:
@@ -48,5 +49,5 @@ def test_an_error_stops_the_calls_that_have_not_started() -> None:
     with pytest.raises(ValueError, match="first"):
         in_parallel(fail, range(100), 2)
 
-    time.sleep(0.05)
+    wait_for(lambda: not any(thread.name.startswith("parallel call") for thread in threading.enumerate()))
     assert len(called) < 20

@@ -33,6 +33,7 @@ from tests.support.nightly import most_nightly
 from tests.support.proxy import proxy
 from tests.support.stacks import ACCOUNT, REGION, HandMade
 from tests.support.tls_server import PASSWORD, USER, TlsServer
+from tests.support.waiting import wait_for
 from tests.support.workbooks import keep_contract_of_notes
 
 
@@ -359,10 +360,9 @@ def spawn(*arguments: str, forked: bool = False) -> subprocess.Popen[str]:
 
 
 def test_ctrl_c_ends_the_watch_at_once(made: HandMade) -> None:
-    watcher = spawn(forked=True)
-    assert watcher.stderr
-    watcher.stderr.readline()
-    time.sleep(2)
+    with recorded_calls() as calls:
+        watcher = spawn(forked=True)
+        wait_for(lambda: ("sqs", "ReceiveMessage") in calls)  # this request waits 20 seconds for a message
 
     started = time.monotonic()
     watcher.send_signal(signal.SIGINT)

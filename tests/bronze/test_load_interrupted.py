@@ -25,6 +25,7 @@ from retailpipe.progress import NoProgress
 from retailpipe.reports import SomeNotLoaded
 from retailpipe.sample import write_sample
 from tests.support.servers import as_superuser, run_sql
+from tests.support.waiting import wait_for
 
 KEY = "input/book.xlsx"
 ROWS = 30_000
@@ -328,7 +329,7 @@ def test_after_ctrl_c_while_the_server_starts_the_next_command_works(own: Enviro
     assert own.server is not None
     own.server.stop()
     load = Retailpipe(own, "ingest", KEY)
-    time.sleep(0.8)
+    wait_for(((own.folder / "postgres").resolve() / "data" / "postmaster.pid").exists)
 
     load.interrupt()
 
