@@ -15,7 +15,7 @@ from distributed import Client, Security
 
 from retailpipe.workers import DASK_SETTINGS
 
-_READY_SECONDS = 60
+_READY_SECONDS = 180
 
 
 class Cluster:
@@ -31,10 +31,10 @@ class Cluster:
         self.scheduler = self._start("scheduler", "--port", "0", *pages, "--scheduler-file", str(self._file))
         self.workers: list[subprocess.Popen[bytes]] = []
         deadline = time.monotonic() + _READY_SECONDS
-        while not self._file.exists():
+        while not (address := self._address()):
             assert time.monotonic() < deadline, self._log.read_text()
             time.sleep(0.05)
-        self.address: str = json.loads(self._file.read_text())["address"]
+        self.address = address
 
     def add_workers(self, count: int, env: Mapping[str, str] | None = None) -> None:
         """Start workers with one thread each, and wait until the scheduler knows them."""
@@ -42,6 +42,13 @@ class Cluster:
         self.workers += [self._start("worker", self.address, *arguments, env=env) for _ in range(count)]
         with Client(self.address, security=self._security, set_as_default=False) as client:
             client.wait_for_workers(len(self.workers), timeout=_READY_SECONDS)
+
+    def _address(self) -> str:
+        """The address of the scheduler; empty while it has not written its file to the end."""
+        try:
+            return json.loads(self._file.read_text())["address"]
+        except (FileNotFoundError, json.JSONDecodeError):
+            return ""
 
     def _start(self, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         with self._log.open("ab") as log:
