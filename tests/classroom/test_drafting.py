@@ -114,4 +114,4 @@ def test_the_command_names_the_next_one(program: Program, tmp_path: Path) -> Non
 
     again = program("class", "init", "my class")
     assert again.returncode == 2
-    assert "check the class there with `retailpipe class plan --class 'my class'`" in again.stderr
+    assert "retailpipe class plan --class 'my class'`" in again.stderr
