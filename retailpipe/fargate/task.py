@@ -113,7 +113,7 @@ def _worker(scheduler: str) -> NoReturn:
 
 def _become_dask(*arguments: str) -> NoReturn:
     os.environ["DASK_CONFIG"] = str(DASK_SETTINGS)
-    os.execv(sys.executable, [sys.executable, "-m", "dask", *arguments])  # noqa: S606 - fixed arguments, no shell
+    os.execv(sys.executable, [sys.executable, "-m", "dask", *arguments])  # noqa: S606 - this Python, and no shell
 
 
 def _client(run: Run, files: RunFiles, aws: Aws) -> None:

@@ -125,7 +125,8 @@ class Endpoint:
         except TimeoutError:
             problem = f"it did not answer within {_SECONDS:g} s"
         except Exception as error:
-            # Only the kind: a text of the server or of the address may be hostile, or hold the key.
+            # Whatever fails here, a load must not fail because of its lineage. The problem is only the kind of the
+            # error: a text of the server or of the address may be hostile, or hold the key.
             problem = f"the request failed ({type(error).__name__})"
         if problem:
             self._fail(problem)
