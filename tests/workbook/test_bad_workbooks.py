@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import openpyxl
+import psutil
 import pytest
 
 from retailpipe.contract import Contract
@@ -294,8 +295,9 @@ def test_a_small_hostile_file_takes_little_time_and_memory(tmp_path: Path, shop:
     assert time.monotonic() - started < 60
 
 
-def open_files() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
+def open_files() -> set[tuple[int, str]]:
+    """The number and the path of each open file."""
+    return {(file.fd, file.path) for file in psutil.Process().open_files()}
 
 
 def test_refused_workbooks_leave_no_file_open(tmp_path: Path, shop: Contract) -> None:
@@ -307,13 +309,15 @@ def test_refused_workbooks_leave_no_file_open(tmp_path: Path, shop: Contract) ->
     ]
     paths.append(raw_workbook(tmp_path / "twice.xlsx", HEADER, row(2, number("A2", 1), number("A2", 1))))
     refusal(paths[0], shop)  # opens what stays open for the whole process
-    before = open_files(), threading.active_count()
+    files, threads = open_files(), {*threading.enumerate()}
 
     for path in paths:
         with pytest.raises(WorkbookError):
             open_workbook(path, shop)
 
-    assert (open_files(), threading.active_count()) == before
+    # Those of other tests may end meanwhile.
+    assert open_files() - files == set()
+    assert {*threading.enumerate()} - threads == set()
 
 
 def test_a_declared_count_of_billions_of_shared_strings_is_ignored(tmp_path: Path, shop: Contract) -> None:
